@@ -1,0 +1,1 @@
+"""What `keras.ops` does not offer, for PyTorch."""

@@ -1,0 +1,1 @@
+"""Frozen networks and the features they see in an image."""

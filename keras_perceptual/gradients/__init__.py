@@ -1,0 +1,1 @@
+"""What is known about the gradients of a training step."""

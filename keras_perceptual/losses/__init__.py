@@ -1,0 +1,1 @@
+"""Losses between two batches of images."""

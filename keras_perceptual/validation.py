@@ -1,0 +1,161 @@
+"""Checks of what users pass in, and the wording of what they are told.
+
+Every message says what happened, what was expected and how to mend it, and
+ends with what was received. The checks read configuration and static shapes,
+never the values of a tensor.
+"""
+
+import difflib
+import numbers
+
+import keras
+
+
+def check_choice(owner, argument, value, choices):
+    """Refuses a `value` that is not among `choices`, naming near ones."""
+    choices = tuple(choices)
+    if value in choices:
+        return value
+    raise ValueError(
+        f"{owner} does not know this `{argument}`. "
+        f"{nearest_names(value, choices)}Use one of {list(choices)}. "
+        f"Received: {argument}={value!r}"
+    )
+
+
+def nearest_names(value, names):
+    """Returns "Did you mean ...? " for a misspelt name, else nothing."""
+    near = difflib.get_close_matches(str(value), [str(n) for n in names])
+    return f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+
+
+def check_value_range(owner, value_range):
+    """Returns `value_range` as two floats in increasing order."""
+    try:
+        low, high = (float(bound) for bound in value_range)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high or high - low == float("inf"):
+        raise ValueError(
+            f"{owner} needs a `value_range` of two finite numbers, the lowest "
+            "and the highest value a pixel can have, for example (0, 1), "
+            f"(-1, 1) or (0, 255). Received: value_range={value_range!r}"
+        )
+    return low, high
+
+
+def check_number(owner, argument, value, *, minimum=None, above=None):
+    """Returns `value` as a float, refusing what is not a finite number."""
+    expected = "a finite number"
+    if minimum is not None:
+        expected += f" of at least {minimum}"
+    if above is not None:
+        expected += f" above {above}"
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if (
+        not is_number
+        or not abs(value) < float("inf")
+        or (minimum is not None and value < minimum)
+        or (above is not None and not value > above)
+    ):
+        raise ValueError(
+            f"{owner} needs `{argument}` to be {expected}. "
+            f"Received: {argument}={value!r}"
+        )
+    return float(value)
+
+
+def check_integer(owner, argument, value, *, minimum):
+    """Returns `value` as an int of at least `minimum`."""
+    is_integer = isinstance(value, numbers.Integral)
+    if not is_integer or isinstance(value, bool) or value < minimum:
+        raise ValueError(
+            f"{owner} needs `{argument}` to be a whole number of at least "
+            f"{minimum}. Received: {argument}={value!r}"
+        )
+    return int(value)
+
+
+def standardize_data_format(owner, data_format):
+    """Returns `data_format`, by default that of the Keras configuration."""
+    return check_choice(
+        owner,
+        "data_format",
+        data_format or keras.config.image_data_format(),
+        ("channels_last", "channels_first"),
+    )
+
+
+def shape_and_dtype(x):
+    """Returns the static shape and the dtype name of anything array-like."""
+    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
+        x = keras.ops.convert_to_tensor(x)
+    return tuple(x.shape), keras.backend.standardize_dtype(x.dtype)
+
+
+def check_predicted_dtype(owner, dtype):
+    """Refuses predictions of a type that no gradient can pass through."""
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(
+            f"{owner} received predictions of an integer or boolean type, "
+            "through which no gradient can flow back to the model. Return "
+            "floating-point images from the model, and leave rounding or "
+            "casting to the code that writes them out. "
+            f"Received: y_pred.dtype={dtype}"
+        )
+
+
+def check_image_pair(owner, y_true, y_pred, *, channels, data_format):
+    """Refuses two batches of images that cannot be compared.
+
+    Args:
+        owner: Name of the object that asks, for the message.
+        y_true: The targets the user passed, a tensor or an array.
+        y_pred: The predictions the user passed, a tensor or an array.
+        channels: Numbers of channels that are accepted, or `None` for any.
+        data_format: Where the channels are.
+    """
+    true_shape, _ = shape_and_dtype(y_true)
+    pred_shape, pred_dtype = shape_and_dtype(y_pred)
+    check_predicted_dtype(owner, pred_dtype)
+    received = f"Received: y_true.shape={true_shape}, y_pred.shape={pred_shape}"
+    layout = {
+        "channels_last": "(batch, height, width, channels)",
+        "channels_first": "(batch, channels, height, width)",
+    }[data_format]
+    if len(true_shape) != 4 or len(pred_shape) != 4:
+        raise ValueError(
+            f"{owner} compares batches of images shaped {layout}. Add the "
+            "missing axis, for example with `keras.ops.expand_dims`; of video "
+            f"or volumes, fold the frames into the batch. {received}"
+        )
+    for true_size, pred_size in zip(true_shape, pred_shape, strict=True):
+        if None not in (true_size, pred_size) and true_size != pred_size:
+            raise ValueError(
+                f"{owner} compares images of one and the same shape and does "
+                "not stretch a smaller one over a larger one. Resize or "
+                f"repeat one of the two before the loss. {received}"
+            )
+    axis = -1 if data_format == "channels_last" else 1
+    for size in (true_shape[axis], pred_shape[axis]):
+        if channels is not None and size is not None and size not in channels:
+            expected = " or ".join(str(c) for c in channels)
+            raise ValueError(
+                f"{owner} expects images with {expected} channels, in the "
+                f"layout {layout}. Drop an alpha channel with "
+                "`images[..., :3]`, or set `data_format` to the layout that "
+                f"the images have. {received}"
+            )
+
+
+def check_sample_weight(owner, sample_weight):
+    """Refuses weights that would be stretched over the wrong axis."""
+    if sample_weight is None:
+        return
+    shape, _ = shape_and_dtype(sample_weight)
+    if len(shape) > 1 and shape[1:] != (1,):
+        raise ValueError(
+            f"{owner} returns one value for each image and takes one weight "
+            "for each. Pass a `sample_weight` of shape (batch,). "
+            f"Received: sample_weight.shape={shape}"
+        )

@@ -1,0 +1,154 @@
+"""Checks that every public object has to pass, on every backend."""
+
+import inspect
+import json
+
+import keras
+import numpy as np
+
+
+def gradients(function, *inputs):
+    """Returns the gradients of a scalar function of arrays, as arrays.
+
+    A gradient that the backend reports as missing is returned as `None`.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.convert_to_tensor(x) for x in inputs]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(*tensors)
+        found = tape.gradient(value, tensors)
+    elif backend == "jax":
+        import jax
+
+        found = jax.grad(function, argnums=tuple(range(len(inputs))))(
+            *[keras.ops.convert_to_tensor(x) for x in inputs]
+        )
+    else:
+        import torch
+
+        tensors = [torch.tensor(np.asarray(x)).requires_grad_() for x in inputs]
+        found = torch.autograd.grad(
+            function(*tensors), tensors, allow_unused=True
+        )
+    return [None if g is None else keras.ops.convert_to_numpy(g) for g in found]
+
+
+def check_finite_differences(
+    function, *inputs, step=1e-2, tolerance=2e-2, directions=8, seed=0
+):
+    """Compares gradients with central differences along random directions.
+
+    Works in float32 (JAX has no other type by default), hence the long step
+    and the comparison relative to the largest slope seen.
+
+    Args:
+        function: A function of arrays that returns a scalar tensor.
+        *inputs: The arrays at which to differentiate.
+        step: Length of the step along a direction of unit maximum.
+        tolerance: Allowed difference, relative to the largest slope.
+        directions: How many random directions to try for each input.
+        seed: Seed of the directions.
+    """
+    rng = np.random.default_rng(seed)
+    found = gradients(function, *inputs)
+
+    def value(arrays):
+        return float(keras.ops.convert_to_numpy(function(*arrays)))
+
+    for index, (x, gradient) in enumerate(zip(inputs, found, strict=True)):
+        assert gradient is not None, f"input {index} has no gradient"
+        assert np.all(np.isfinite(gradient))
+        analytic, numeric = [], []
+        for _ in range(directions):
+            direction = rng.uniform(-1, 1, np.shape(x)).astype("float32")
+            forward, backward = list(inputs), list(inputs)
+            forward[index] = (x + step * direction).astype("float32")
+            backward[index] = (x - step * direction).astype("float32")
+            numeric.append((value(forward) - value(backward)) / (2 * step))
+            analytic.append(float(np.sum(gradient * direction)))
+        scale = max(np.max(np.abs(numeric)), np.max(np.abs(analytic)))
+        assert scale > 0, f"input {index} does not matter to the function"
+        np.testing.assert_allclose(
+            np.array(analytic) / scale,
+            np.array(numeric) / scale,
+            atol=tolerance,
+        )
+
+
+def through_json(config):
+    """Returns the config as it is after being written to a file and read."""
+    return json.loads(json.dumps(config))
+
+
+def check_config(instance):
+    """The config names every argument and revives an equal object.
+
+    Returns:
+        The revived object.
+    """
+    cls = type(instance)
+    arguments = {
+        name
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+    config = instance.get_config()
+    missing = arguments - set(config)
+    assert not missing, f"{cls.__name__}.get_config() leaves out {missing}"
+
+    serialized = through_json(keras.saving.serialize_keras_object(instance))
+    assert serialized["registered_name"] == f"keras_perceptual>{cls.__name__}"
+    revived = keras.saving.deserialize_keras_object(serialized)
+    assert type(revived) is cls
+    assert through_json(revived.get_config()) == through_json(config)
+    return revived
+
+
+def check_loss_contract(loss, y_true, y_pred):
+    """What holds for every loss between two batches of images.
+
+    Args:
+        loss: The loss, with the default reduction.
+        y_true: Array of at least two images.
+        y_pred: Array of other images of the same shape.
+    """
+    values = keras.ops.convert_to_numpy(
+        loss.call(
+            keras.ops.convert_to_tensor(y_true),
+            keras.ops.convert_to_tensor(y_pred),
+        )
+    )
+    assert values.shape == (len(y_true),)
+    assert np.all(values > 0)
+
+    reduced = float(loss(y_true, y_pred))
+    np.testing.assert_allclose(reduced, values.mean(), rtol=1e-5)
+
+    # The order of the batch is of no account, nor are the other images.
+    flipped = float(loss(y_true[::-1], y_pred[::-1]))
+    np.testing.assert_allclose(flipped, reduced, rtol=1e-4)
+    alone = float(loss(y_true[:1], y_pred[:1]))
+    np.testing.assert_allclose(alone, values[0], rtol=1e-4)
+
+    # A weight for each image.
+    weights = np.zeros(len(y_true), "float32")
+    weights[0] = 1.0
+    weighted = float(loss(y_true, y_pred, weights))
+    np.testing.assert_allclose(weighted, values[0] / len(y_true), rtol=1e-4)
+
+    # Equal images: no distance and a gradient that is finite.
+    np.testing.assert_allclose(float(loss(y_true, y_true)), 0, atol=1e-6)
+    (gradient,) = gradients(lambda x: loss(y_true, x), y_true)
+    assert np.all(np.isfinite(gradient))
+
+    # A gradient for every image.
+    (gradient,) = gradients(lambda x: loss(y_true, x), y_pred)
+    assert np.all(np.isfinite(gradient))
+    assert all(np.any(g != 0) for g in gradient)
+
+    revived = check_config(loss)
+    np.testing.assert_allclose(float(revived(y_true, y_pred)), reduced)

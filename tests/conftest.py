@@ -1,0 +1,38 @@
+"""Set-up shared by all tests."""
+
+import os
+
+# Where PyTorch and TensorFlow share a process, PyTorch goes first.
+if os.environ.get("KERAS_BACKEND") == "torch":
+    import torch  # noqa: F401
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def clean_keras():
+    """Each test starts from the same seed and the default configuration."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.utils.clear_session()
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def pytest_collection_modifyitems(items):
+    if keras.backend.backend() == "tensorflow":
+        return
+    skip = pytest.mark.skip(reason="is about TensorFlow alone")
+    for item in items:
+        if "tensorflow_only" in item.keywords:
+            item.add_marker(skip)
