@@ -1,0 +1,72 @@
+"""What the package shows to the outside, found from the package itself."""
+
+import inspect
+import os
+import pathlib
+import pkgutil
+import subprocess
+import sys
+
+import keras
+
+import keras_perceptual
+
+PACKAGE = pathlib.Path(keras_perceptual.__file__).parent
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+# Public classes that Keras never has to write down and revive.
+NOT_SAVED = {
+    "GradientSanityError": "an exception",
+    "GradientReport": "the outcome of one run",
+}
+
+KERAS_BASES = (
+    keras.losses.Loss,
+    keras.layers.Layer,
+    keras.callbacks.Callback,
+    keras.metrics.Metric,
+)
+
+
+def public_classes():
+    """Returns every class among the top-level names, by name."""
+    return {
+        name: value
+        for name, value in sorted(vars(keras_perceptual).items())
+        if not name.startswith("_") and inspect.isclass(value)
+    }
+
+
+def saved_classes():
+    """Returns the public classes that Keras can save and revive, by name."""
+    return {
+        name: cls
+        for name, cls in public_classes().items()
+        if name not in NOT_SAVED
+    }
+
+
+def package_modules():
+    """Returns the names of all modules that can be imported here."""
+    return sorted(
+        module.name
+        for module in pkgutil.walk_packages(
+            [str(PACKAGE)], prefix="keras_perceptual."
+        )
+        if "._backend" not in module.name
+    )
+
+
+def run_python(code, *arguments, backend=None, cwd=None, **environment):
+    """Runs code in a fresh interpreter and returns what it printed."""
+    variables = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2", **environment)
+    variables["KERAS_BACKEND"] = backend or keras.backend.backend()
+    finished = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=variables,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout

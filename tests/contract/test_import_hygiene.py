@@ -1,0 +1,140 @@
+import importlib.util
+import json
+import textwrap
+
+import keras
+import pytest
+from public_objects import run_python
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+# Imports the module named on the command line and prints what that did.
+PROBE = """
+import json, random, sys, warnings
+import keras, numpy
+
+def state():
+    found = {
+        "warnings filters": repr(warnings.filters),
+        "python random": hash(random.getstate()),
+        "numpy random": repr(numpy.random.get_state()),
+        "dtype policy": keras.config.dtype_policy().name,
+        "floatx": keras.config.floatx(),
+        "data format": keras.config.image_data_format(),
+        "epsilon": keras.config.epsilon(),
+    }
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+        generator = tensorflow.random.get_global_generator()
+        found["backend random"] = repr(generator.state.numpy().tolist())
+    if keras.backend.backend() == "torch":
+        import torch
+        found["backend random"] = repr(torch.get_rng_state().tolist())
+    return found
+
+sockets, files, watching = [], [], True
+
+def watch(event, arguments):
+    if not watching:
+        return
+    if event.startswith("socket."):
+        sockets.append(event)
+    if event == "open":
+        files.append(str(arguments[0]))
+
+before, backends_before = state(), set(sys.modules)
+sys.addaudithook(watch)
+__import__(sys.argv[1])
+watching = False
+after = state()
+code = (".py", ".pyc", ".so", ".pyd", ".pth", ".zip")
+print(json.dumps({
+    "backends": [m for m in ("tensorflow", "jax", "torch") if m in sys.modules],
+    "imported": [
+        m for m in ("tensorflow", "jax", "torch")
+        if m in sys.modules and m not in backends_before
+    ],
+    "sockets": sockets,
+    "data files": [
+        f for f in files if not f.endswith(code) and ".pyc." not in f
+    ],
+    "changed": [k for k in before if before[k] != after[k]],
+}))
+"""
+
+# Everything that an import must not do.
+MISBEHAVIOUR = """
+import random, socket, warnings
+import keras, numpy
+import tensorflow, torch, jax
+random.random()
+numpy.random.rand()
+warnings.simplefilter("ignore")
+keras.config.set_dtype_policy("mixed_bfloat16")
+socket.socket().close()
+numpy.load({weights!r})
+"""
+
+
+def installed(backend):
+    return pytest.param(
+        backend,
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec(backend) is None,
+            reason=f"{backend} is not installed",
+        ),
+    )
+
+
+def probe(module, backend, **environment):
+    printed = run_python(PROBE, module, backend=backend, **environment)
+    return json.loads(printed.splitlines()[-1])
+
+
+@pytest.mark.parametrize("backend", [installed(name) for name in BACKENDS])
+def test_importing_the_package_does_nothing_else(backend):
+    found = probe("keras_perceptual", backend)
+    assert found["imported"] == []
+    assert found["sockets"] == []
+    assert found["data files"] == []
+    assert found["changed"] == []
+    if backend != "tensorflow":
+        assert "tensorflow" not in found["backends"]
+
+
+def test_the_probe_sees_what_an_import_must_not_do(tmp_path):
+    """The test above can fail: a module that does it all is caught."""
+    import numpy as np
+
+    weights = tmp_path / "weights.npz"
+    np.savez(weights, kernel=np.zeros(3))
+    module = textwrap.dedent(MISBEHAVIOUR).format(weights=str(weights))
+    present = [b for b in BACKENDS if importlib.util.find_spec(b) is not None]
+    module = module.replace("tensorflow, torch, jax", ", ".join(present))
+    (tmp_path / "misbehaving.py").write_text(module)
+
+    found = probe(
+        "misbehaving", keras.backend.backend(), PYTHONPATH=str(tmp_path)
+    )
+    assert set(found["backends"]) == set(present)
+    assert "socket.__new__" in found["sockets"]
+    assert str(weights) in found["data files"]
+    assert {
+        "warnings filters",
+        "python random",
+        "numpy random",
+        "dtype policy",
+    } <= set(found["changed"])
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow"
+    or importlib.util.find_spec("tensorflow") is None,
+    reason="needs TensorFlow beside another backend",
+)
+def test_the_probe_sees_tensorflow_beside_another_backend(tmp_path):
+    (tmp_path / "wrong_backend.py").write_text("import tensorflow\n")
+    found = probe(
+        "wrong_backend", keras.backend.backend(), PYTHONPATH=str(tmp_path)
+    )
+    assert found["imported"] == ["tensorflow"]

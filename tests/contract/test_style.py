@@ -1,0 +1,243 @@
+"""House rules that no linter knows, checked on the syntax tree."""
+
+import ast
+import re
+
+import pytest
+from public_objects import PACKAGE, REPOSITORY
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+ERRORS = {"ValueError", "TypeError", "GradientSanityError"}
+BACKENDS = {"tensorflow", "jax", "torch"}
+
+# Source files that have no test file of their own, and why.
+WITHOUT_TEST_FILE = {
+    "_version.py": "one line; read by test_public_api.py",
+}
+# The same functions once for each backend: one test file for all three.
+BACKEND_FOLDERS = re.compile(r"^_backend/(?:tensorflow|jax|torch)/")
+
+NOT_SOURCE = {
+    ".git", ".venv", "venv", "build", "dist", "__pycache__",
+    ".pytest_cache", ".ruff_cache",
+}  # fmt: skip
+TEXT_SUFFIXES = {
+    "", ".py", ".md", ".cfg", ".toml", ".txt", ".json", ".yml", ".yaml",
+    ".sh", ".csv", ".cube", ".typed",
+}  # fmt: skip
+# Not preceded by what makes them part of a longer path or of a variable.
+MACHINE_PATHS = re.compile(r"(?<![\w.~}-])/(?:work|tmp|home|root|Users)/")
+
+
+def relative(path):
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def strings(node):
+    """Returns all literal text inside a node."""
+    return "".join(
+        inner.value
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
+    )
+
+
+def called_name(node):
+    """Returns the last part of the name of what is called."""
+    function = node.func if isinstance(node, ast.Call) else node
+    return getattr(function, "attr", getattr(function, "id", None))
+
+
+def says_received(call, function):
+    """Whether a message, or a local name in it, has the "Received:" part."""
+    if "Received:" in strings(call):
+        return True
+    names = {n.id for n in ast.walk(call) if isinstance(n, ast.Name)}
+    return any(
+        "Received:" in strings(node.value)
+        for node in ast.walk(function)
+        if isinstance(node, (ast.Assign, ast.AugAssign))
+        for target in getattr(node, "targets", [getattr(node, "target", None)])
+        if isinstance(target, ast.Name) and target.id in names
+    )
+
+
+def silent_raises(tree):
+    """Yields the lines that raise an error without telling what came in."""
+    functions = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    for raised in ast.walk(tree):
+        if not isinstance(raised, ast.Raise) or raised.exc is None:
+            continue
+        if called_name(raised.exc) not in ERRORS:
+            continue
+        around = [
+            f for f in functions if f.lineno <= raised.lineno <= f.end_lineno
+        ]
+        inside = max(around, key=lambda f: f.lineno, default=tree)
+        if not says_received(raised.exc, inside):
+            yield raised.lineno
+
+
+def imported_modules(tree):
+    """Yields every module that is imported, as written, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", node.lineno
+
+
+def private_keras(tree):
+    """Yields the lines that reach into the private part of Keras."""
+    for name, line in imported_modules(tree):
+        if name.startswith("keras.src"):
+            yield line
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr == "src"
+            and getattr(node.value, "id", None) == "keras"
+        ):
+            yield node.lineno
+        if isinstance(node, ast.Constant) and str(node.value).startswith(
+            "keras.src"
+        ):
+            yield node.lineno
+
+
+def syntax_tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+each_source = pytest.mark.parametrize("path", SOURCES, ids=relative)
+
+
+@each_source
+def test_errors_say_what_was_received(path):
+    assert list(silent_raises(syntax_tree(path))) == []
+
+
+@each_source
+def test_only_public_keras_is_used(path):
+    assert list(private_keras(syntax_tree(path))) == []
+
+
+@each_source
+def test_nothing_is_asserted(path):
+    lines = [
+        node.lineno
+        for node in ast.walk(syntax_tree(path))
+        if isinstance(node, ast.Assert)
+    ]
+    assert lines == []
+
+
+@each_source
+def test_backends_are_imported_in_their_own_folder_only(path):
+    allowed = set()
+    folder = re.match(r"_backend/(\w+)/", relative(path))
+    if folder:
+        allowed = {folder[1]}
+    found = {
+        name.split(".")[0] for name, _ in imported_modules(syntax_tree(path))
+    }
+    assert found & BACKENDS <= allowed
+
+
+@each_source
+def test_nothing_is_printed(path):
+    lines = [
+        node.lineno
+        for node in ast.walk(syntax_tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+    ]
+    assert lines == []
+
+
+def expected_test_file(path):
+    name = BACKEND_FOLDERS.sub("backend/", relative(path))
+    folder, _, stem = name.rpartition("/")
+    return REPOSITORY / "tests" / folder / f"test_{stem}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in SOURCES
+        if path.name != "__init__.py"
+        and relative(path) not in WITHOUT_TEST_FILE
+    ],
+    ids=relative,
+)
+def test_every_source_file_has_a_test_file(path):
+    assert expected_test_file(path).is_file(), expected_test_file(path)
+
+
+def test_exceptions_from_the_mirror_exist():
+    for name in WITHOUT_TEST_FILE:
+        assert (PACKAGE / name).is_file()
+
+
+def repository_texts():
+    for path in sorted(REPOSITORY.rglob("*")):
+        parts = path.relative_to(REPOSITORY).parts
+        if any(p in NOT_SOURCE or p.endswith(".egg-info") for p in parts):
+            continue
+        if path.is_file() and path.suffix in TEXT_SUFFIXES:
+            yield path
+
+
+def test_no_file_speaks_of_one_machine():
+    texts = list(repository_texts())
+    assert len(texts) > len(SOURCES)
+    found = [
+        f"{path.relative_to(REPOSITORY)}:{number}: {line.strip()}"
+        for path in texts
+        for number, line in enumerate(
+            path.read_text(encoding="utf-8").splitlines(), start=1
+        )
+        if MACHINE_PATHS.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "check, code, expected",
+    [
+        (silent_raises, "raise ValueError('No.')", [1]),
+        (silent_raises, "raise ValueError", [1]),
+        (silent_raises, "raise TypeError(f'No. Received: {x}')", []),
+        (
+            silent_raises,
+            "def f(x):\n r = f'Received: {x}'\n raise ValueError(f'No. {r}')",
+            [],
+        ),
+        (
+            silent_raises,
+            "def f(x):\n r = f'Received: {x}'\n"
+            "def g(r):\n raise ValueError(f'No. {r}')",
+            [4],
+        ),
+        (private_keras, "from keras.src import backend", [1]),
+        (private_keras, "import keras\nkeras.src.ops", [2]),
+        (private_keras, "import_module('keras.src.ops')", [1]),
+        (private_keras, "from keras import ops", []),
+    ],
+)
+def test_the_checks_can_fail(check, code, expected):
+    assert list(check(ast.parse(code))) == expected
+
+
+@pytest.mark.parametrize("folder", ["work", "tmp", "home", "root", "Users"])
+def test_the_search_for_machine_paths_can_fail(folder):
+    assert MACHINE_PATHS.search(f"open('/{folder}/file')")
+    assert not MACHINE_PATHS.search(f"frame{folder}/file")
