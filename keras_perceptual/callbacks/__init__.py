@@ -1,1 +1,5 @@
 """Callbacks for `model.fit`."""
+
+from keras_perceptual.callbacks.gradient_sanity_callback import (
+    GradientSanityCallback as GradientSanityCallback,
+)

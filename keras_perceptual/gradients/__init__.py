@@ -1,1 +1,7 @@
 """What is known about the gradients of a training step."""
+
+from keras_perceptual.gradients.error import (
+    GradientSanityError as GradientSanityError,
+)
+from keras_perceptual.gradients.report import GradientRecord as GradientRecord
+from keras_perceptual.gradients.report import GradientReport as GradientReport

@@ -1,0 +1,174 @@
+"""Bringing the numbers of gradients out of a training step, for JAX.
+
+JAX gives a variable that the loss does not depend on a gradient of zeros.
+Whether a zero comes from there is read off the traced computation: such a
+zero is a constant, which depends on nothing that goes into the step.
+"""
+
+import contextlib
+import functools
+
+import jax
+import jax.extend
+import numpy as np
+
+# The methods through which an optimizer receives gradients.
+APPLY_METHODS = ("stateless_apply", "apply")
+
+
+def stored_values(gradient):
+    """Returns the numbers that a gradient holds, without making it dense."""
+    return gradient
+
+
+@contextlib.contextmanager
+def fresh_train_step(model, recorder):
+    """Makes sure that a train function built inside traces the step anew.
+
+    JAX keeps traces by function, and the bound method of a model is the same
+    function every time.
+    """
+    former = model.__dict__.get("train_step")
+    step = model.train_step
+
+    def train_step(state, data):
+        recorder.remember_step(step, state, data)
+        return step(state, data)
+
+    model.__dict__["train_step"] = train_step
+    try:
+        yield
+    finally:
+        if former is None:
+            del model.__dict__["train_step"]
+        else:
+            model.__dict__["train_step"] = former
+
+
+def says_nothing_is_connected(error):
+    """Whether `error` is the backend's word for a loss without gradients."""
+    return False
+
+
+class GradientRecorder:
+    """Adds up rows of statistics, one row for each variable.
+
+    Args:
+        model: The model whose step is watched.
+        sums: How many of the numbers of a row are added up; of the remaining
+            ones the largest is kept.
+        width: Length of a row.
+    """
+
+    def __init__(self, model, *, sums, width):
+        self._sums = sums
+        self._width = width
+        self._totals = {}
+        self._step = None
+        self._gradients = None
+
+    def add(self, keys, rows, gradients):
+        """Adds a row of statistics for each of the variables in `keys`."""
+        if self._gradients is not None:
+            self._gradients.update(zip(keys, gradients, strict=True))
+            return
+        jax.debug.callback(functools.partial(self._receive, tuple(keys)), rows)
+
+    def _receive(self, keys, rows):
+        for key, row in zip(keys, np.asarray(rows), strict=True):
+            total = self._totals.setdefault(key, np.zeros(self._width))
+            total[: self._sums] += row[: self._sums]
+            np.maximum(
+                total[self._sums :], row[self._sums :], out=total[self._sums :]
+            )
+
+    def read(self):
+        """Returns the row of each variable, as NumPy arrays by key."""
+        jax.effects_barrier()
+        return {key: row.copy() for key, row in self._totals.items()}
+
+    def remember_step(self, step, state, data):
+        """Keeps the step and the shapes that go into it."""
+        self._step = (
+            step,
+            *jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(
+                    np.shape(x), jax.dtypes.result_type(x)
+                ),
+                (state, data),
+            ),
+        )
+
+    def find_disconnected(self, keys):
+        """Returns those of `keys` whose zero gradient means no connection."""
+        if self._step is None or self._gradients is not None:
+            return set()
+        step, state, data = self._step
+
+        def gradients_of(state, data):
+            self._gradients = {}
+            try:
+                step(state, data)
+                return {k: self._gradients[k] for k in keys}
+            finally:
+                self._gradients = None
+
+        try:
+            traced, shapes = jax.make_jaxpr(gradients_of, return_shape=True)(
+                state, data
+            )
+        except Exception:
+            # A step that only runs eagerly cannot be traced: what is zero
+            # then stays a zero.
+            return set()
+        depends = _dependent_outputs(
+            traced.jaxpr, [True] * len(traced.jaxpr.invars)
+        )
+        # A dictionary is flattened in the order of its sorted keys.
+        return {
+            key
+            for key, dependent in zip(sorted(shapes), depends, strict=True)
+            if not dependent
+        }
+
+
+def _dependent_outputs(jaxpr, dependent_inputs):
+    """Tells for each output of `jaxpr` whether it depends on those inputs."""
+    dependent = {
+        variable
+        for variable, flag in zip(jaxpr.invars, dependent_inputs, strict=True)
+        if flag
+    }
+
+    def flags(atoms):
+        return [
+            not isinstance(atom, jax.extend.core.Literal) and atom in dependent
+            for atom in atoms
+        ]
+
+    for equation in jaxpr.eqns:
+        inputs = flags(equation.invars)
+        if any(inputs):
+            outputs = _equation_outputs(equation, inputs)
+            dependent.update(
+                variable
+                for variable, flag in zip(
+                    equation.outvars, outputs, strict=True
+                )
+                if flag
+            )
+    return flags(jaxpr.outvars)
+
+
+def _equation_outputs(equation, inputs):
+    """Looks into functions called with all inputs, and assumes the rest."""
+    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    inner = getattr(inner, "jaxpr", inner)
+    if (
+        equation.primitive.name not in ("scan", "while", "cond")
+        and hasattr(inner, "eqns")
+        and len(inner.invars) == len(inputs)
+        and len(inner.outvars) == len(equation.outvars)
+    ):
+        return _dependent_outputs(inner, inputs)
+    return [True] * len(equation.outvars)

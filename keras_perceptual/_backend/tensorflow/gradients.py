@@ -1,0 +1,105 @@
+"""Bringing the numbers of gradients out of a training step, for TensorFlow.
+
+The step may be eager, traced into a graph or compiled by XLA, so the numbers
+are kept in variables that the step itself updates.
+"""
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+# The methods through which an optimizer receives gradients.
+APPLY_METHODS = ("apply",)
+
+
+def stored_values(gradient):
+    """Returns the numbers that a gradient holds, without making it dense."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return gradient.values
+    return gradient
+
+
+@contextlib.contextmanager
+def fresh_train_step(model, recorder):
+    """Makes sure that a train function built inside traces the step anew."""
+    yield
+
+
+def says_nothing_is_connected(error):
+    """Whether `error` is the backend's word for a loss without gradients."""
+    return False
+
+
+class GradientRecorder:
+    """Adds up rows of statistics, one row for each variable.
+
+    Args:
+        model: The model whose step is watched.
+        sums: How many of the numbers of a row are added up; of the remaining
+            ones the largest is kept.
+        width: Length of a row.
+    """
+
+    def __init__(self, model, *, sums, width):
+        self._strategy = model.distribute_strategy
+        self._sums = sums
+        self._width = width
+        self._tables = []
+        self._slots = {}
+        # Replicas cannot create variables in the middle of a step.
+        with self._strategy.scope():
+            self._make_room([id(v) for v in model.trainable_variables])
+
+    def _make_room(self, keys):
+        keys = [key for key in keys if key not in self._slots]
+        if not keys:
+            return
+        for row, key in enumerate(keys):
+            self._slots[key] = (len(self._tables), row)
+        self._tables.append(
+            tf.Variable(
+                tf.zeros((len(keys), self._width)),
+                trainable=False,
+                name="gradient_statistics",
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
+        )
+
+    def add(self, keys, rows, gradients):
+        """Adds a row of statistics for each of the variables in `keys`."""
+        with tf.init_scope():
+            self._make_room(keys)
+        for index, table in enumerate(self._tables):
+            picked = [
+                i for i, k in enumerate(keys) if self._slots[k][0] == index
+            ]
+            if not picked:
+                continue
+            slots = tf.constant([[self._slots[keys[i]][1]] for i in picked])
+            new = tf.gather(rows, picked)
+            old = tf.gather_nd(table, slots)
+            new = tf.concat(
+                [
+                    old[:, : self._sums] + new[:, : self._sums],
+                    tf.maximum(old[:, self._sums :], new[:, self._sums :]),
+                ],
+                axis=1,
+            )
+            table.assign(tf.tensor_scatter_nd_update(table, slots, new))
+
+    def read(self):
+        """Returns the row of each variable, as NumPy arrays by key."""
+        values = []
+        for table in self._tables:
+            replicas = self._strategy.experimental_local_results(table)
+            # Each replica sees its own part of the batch.
+            values.append(np.max([r.numpy() for r in replicas], axis=0))
+        return {
+            key: values[index][row] for key, (index, row) in self._slots.items()
+        }
+
+    def find_disconnected(self, keys):
+        """Returns those of `keys` whose zero gradient means no connection."""
+        return set()

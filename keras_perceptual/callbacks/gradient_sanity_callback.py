@@ -1,0 +1,185 @@
+"""The callback that checks whether every weight receives a gradient."""
+
+import keras
+
+from keras_perceptual import validation
+from keras_perceptual.gradients import judging
+from keras_perceptual.gradients.fit_check import FitCheck
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class GradientSanityCallback(keras.callbacks.Callback):
+    """Stops a training in which some weights cannot learn, and says which.
+
+    During the first batches of `fit` it looks at the gradients that the
+    training step hands to its optimizers: of the very steps that train the
+    model, whether they run eagerly, in a graph or compiled, in a custom
+    `train_step`, in mixed precision or with several optimizers. It raises a
+    `GradientSanityError` where a trainable variable has no gradient, where
+    NaN or infinity is in it, or where nothing in the model receives any other
+    gradient than zero. After the checked batches it takes itself out, and the
+    training goes on as it would without.
+
+    Args:
+        steps: Integer. How many batches a zero may last before it is judged;
+            a missing gradient is judged after the first batch. Zeros are
+            ordinary at the beginning, for instance below a layer whose
+            kernel starts at zero. Defaults to 3.
+        on_missing: `"raise"`, `"warn"` or `"ignore"`. What to do about
+            trainable variables without a gradient. Defaults to `"raise"`.
+        on_zero: `"auto"`, `"raise"`, `"warn"` or `"ignore"`. What to do about
+            gradients that are zero everywhere in all checked batches.
+            `"auto"` raises where no variable of the model received any other,
+            and warns otherwise. Defaults to `"auto"`.
+        on_nonfinite: `"raise"`, `"warn"` or `"ignore"`. What to do about NaN
+            and infinity. An overflow that dynamic loss scaling answers by
+            lowering the scale does not count. Defaults to `"raise"`.
+        ignore: A pattern or a list of patterns, as in
+            `fnmatch`, of the paths of variables that are not to be judged,
+            for example `"*/key/bias"`. Defaults to none.
+
+    Attributes:
+        report: The `GradientReport` of the last `fit`, or `None` before the
+            first batch. `print(callback.report)` shows a table.
+
+    Raises:
+        ValueError: If an argument is not one of those above.
+        GradientSanityError: During `fit`, as described. Its `.report` holds
+            what is known of every variable. It is a `ValueError`.
+
+    Example:
+
+    A layer that is built but left out of the computation:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_perceptual.callbacks import GradientSanityCallback
+    >>> from keras_perceptual.gradients import GradientSanityError
+    >>> inputs = keras.Input((4,))
+    >>> used = keras.layers.Dense(1, name="used")(inputs)
+    >>> probe = keras.layers.Dense(1, name="probe")(inputs)
+    >>> model = keras.Model(inputs, {"used": used, "probe": probe})
+    >>> model.compile(loss={"used": "mse"})
+    >>> x = np.random.default_rng(0).normal(size=(8, 4))
+    >>> y = x[:, :1] ** 2
+    >>> try:
+    ...     history = model.fit(
+    ...         x,
+    ...         {"used": y, "probe": y},
+    ...         verbose=0,
+    ...         callbacks=[GradientSanityCallback()],
+    ...     )
+    ... except GradientSanityError as error:
+    ...     print([record.path for record in error.report.missing])
+    ['probe/kernel', 'probe/bias']
+
+    Notes:
+        The error is raised after the first update of the weights, unless an
+        optimizer would have refused that update. Under JAX a variable without
+        a gradient receives zeros; it counts as missing where the traced step
+        shows that these depend on nothing, which needs a step that JAX can
+        trace. Variables that a step trains without an optimizer of Keras are
+        accepted if their values change. A training step is traced once more
+        than usual, for the steps after the check.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps=3,
+        on_missing="raise",
+        on_zero="auto",
+        on_nonfinite="raise",
+        ignore=(),
+    ):
+        super().__init__()
+        owner = type(self).__name__
+        self.steps = validation.check_integer(owner, "steps", steps, minimum=1)
+        policies = judging.POLICIES
+        self.on_missing = validation.check_choice(
+            owner, "on_missing", on_missing, policies
+        )
+        self.on_zero = validation.check_choice(
+            owner, "on_zero", on_zero, ("auto", *policies)
+        )
+        self.on_nonfinite = validation.check_choice(
+            owner, "on_nonfinite", on_nonfinite, policies
+        )
+        self.ignore = _check_patterns(owner, ignore)
+        self._check = None
+
+    @property
+    def report(self):
+        """The `GradientReport` of the last `fit`, `None` before a batch."""
+        return None if self._check is None else self._check.report
+
+    def on_train_begin(self, logs=None):
+        """Prepares the check."""
+        self._check = None
+        self._check = FitCheck(
+            type(self).__name__,
+            self.model,
+            judging.Policy(
+                steps=self.steps,
+                on_missing=self.on_missing,
+                on_zero=self.on_zero,
+                on_nonfinite=self.on_nonfinite,
+                ignore=self.ignore,
+            ),
+        )
+
+    # There is no `on_train_batch_end`: to have one would make JAX wait for
+    # every step of the whole training.
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Judges the batch before, and has this one watched."""
+        if self._check.active:
+            self._collect()
+        if self._check.active:
+            self._check.arm()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Judges the last batch of the epoch."""
+        if self._check.active:
+            self._collect()
+
+    def on_train_end(self, logs=None):
+        """Judges what is left to judge."""
+        if self._check.active:
+            self._collect(last=True)
+
+    def _collect(self, last=False):
+        # Has JAX put the values of the variables back in their place.
+        _ = self.model
+        self._check.collect(last=last)
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        return {
+            "steps": self.steps,
+            "on_missing": self.on_missing,
+            "on_zero": self.on_zero,
+            "on_nonfinite": self.on_nonfinite,
+            "ignore": list(self.ignore),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Creates a callback from what `get_config` returned."""
+        return cls(**config)
+
+
+def _check_patterns(owner, ignore):
+    """Returns the patterns as a tuple of strings."""
+    if isinstance(ignore, str):
+        ignore = (ignore,)
+    is_collection = isinstance(ignore, (list, tuple, set, frozenset))
+    if not is_collection or not all(
+        isinstance(pattern, str) and pattern for pattern in ignore
+    ):
+        raise ValueError(
+            f"{owner} needs `ignore` to be a pattern of variable paths or a "
+            "list of such patterns, for example `['head/*', '*/key/bias']`. "
+            f"Received: ignore={ignore!r}"
+        )
+    return tuple(ignore)

@@ -1,0 +1,26 @@
+"""The error that a failed gradient check raises."""
+
+
+class GradientSanityError(ValueError):
+    """Says that variables of a model cannot learn, and which.
+
+    Args:
+        message: The explanation.
+        report: The `GradientReport` of the check.
+
+    Example:
+
+    >>> from keras_perceptual.gradients import (
+    ...     GradientReport, GradientSanityError
+    ... )
+    >>> try:
+    ...     raise GradientSanityError("nothing learns", GradientReport())
+    ... except ValueError as error:
+    ...     print(error.report)
+    Gradients after 0 batches: no variables
+    variable  shape  layer  status  norm
+    """
+
+    def __init__(self, message, report=None):
+        super().__init__(message)
+        self.report = report

@@ -1,0 +1,129 @@
+"""From statistics to statuses, and from statuses to what is done about it."""
+
+import dataclasses
+import fnmatch
+
+from keras_perceptual.gradients import reasons
+from keras_perceptual.gradients.report import GradientReport
+from keras_perceptual.gradients.statistics import GradientStatistics
+
+POLICIES = ("raise", "warn", "ignore")
+
+# Ways of being missing that the first batch proves; the others may end with
+# the next batch, when a step trains its parts in turn.
+CERTAIN_AT_ONCE = (reasons.NONE, reasons.STRANGER, reasons.CUT_LOSS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """What to do about each kind of finding, and what to leave out."""
+
+    steps: int = 3
+    on_missing: str = "raise"
+    on_zero: str = "auto"
+    on_nonfinite: str = "raise"
+    ignore: tuple = ()
+
+    def ignores(self, path):
+        """Whether the variable at `path` is not to be judged."""
+        return any(fnmatch.fnmatchcase(path, p) for p in self.ignore)
+
+    def unmatched(self, paths):
+        """Returns the patterns to ignore that fit none of the variables."""
+        return [p for p in self.ignore if not fnmatch.filter(paths, p)]
+
+
+def judge_variable(
+    statistics, *, handed, connected, disconnected=False, stranger=False
+):
+    """Returns the status of one variable and why it is missing, if it is.
+
+    Args:
+        statistics: The `GradientStatistics`, or `None` where nothing came.
+        handed: Whether an optimizer was given the variable.
+        connected: Whether it ever came with a gradient.
+        disconnected: Whether its zero is known to stand for no gradient.
+        stranger: Whether the optimizer was built for other variables.
+    """
+    statistics = statistics or GradientStatistics()
+    if disconnected and not statistics.nonzero:
+        return "missing", reasons.NONE
+    if not statistics.calls:
+        if stranger:
+            return "missing", reasons.STRANGER
+        if not handed:
+            return "missing", reasons.NOT_HANDED
+        if not connected:
+            return "missing", reasons.NONE
+        return "missing", reasons.NOT_RUN
+    if statistics.nonfinite or statistics.overflowed == statistics.calls:
+        return "nonfinite", ""
+    return ("ok" if statistics.nonzero else "zero"), ""
+
+
+def zeros_are_fatal(report):
+    """Whether zeros mean that nothing can learn, rather than a coincidence.
+
+    They do where no variable at all was given a gradient other than zero.
+    """
+    return bool(report.zero) and not any(record.norm for record in report)
+
+
+def due_records(report, *, finished, unexplained):
+    """Returns the records that can be judged now, by status.
+
+    Args:
+        report: The `GradientReport` so far.
+        finished: Whether enough batches were seen, or no more will come.
+        unexplained: Paths of the variables whose non-finite gradients dynamic
+            loss scaling does not explain.
+    """
+    return {
+        "missing": tuple(
+            r for r in report.missing if finished or r.reason in CERTAIN_AT_ONCE
+        ),
+        "zero": report.zero if finished else (),
+        "nonfinite": tuple(
+            r for r in report.nonfinite if finished or r.path in unexplained
+        ),
+    }
+
+
+def decide(report, policy, *, finished, unexplained=()):
+    """Decides which records to raise about and which to warn about.
+
+    Args:
+        report: The `GradientReport` so far.
+        policy: The `Policy` of the check.
+        finished: Whether enough batches were seen, or no more will come.
+        unexplained: Paths of the variables whose non-finite gradients dynamic
+            loss scaling does not explain.
+
+    Returns:
+        Two reports, with the records to raise about and to warn about.
+    """
+    due = due_records(report, finished=finished, unexplained=unexplained)
+    actions = {
+        "missing": policy.on_missing,
+        "zero": policy.on_zero,
+        "nonfinite": policy.on_nonfinite,
+    }
+    if policy.on_zero == "auto":
+        actions["zero"] = "raise" if zeros_are_fatal(report) else "warn"
+    to_raise, to_warn = [], []
+    for status, records in due.items():
+        for record in records:
+            action = actions[status]
+            # Neither of these is certain: the optimizer may run later, and
+            # the loss scale may still come down.
+            uncertain = record.reason == reasons.NOT_RUN or (
+                status == "nonfinite" and record.path not in unexplained
+            )
+            if action == "raise" and not uncertain:
+                to_raise.append(record)
+            elif action != "ignore":
+                to_warn.append(record)
+    return (
+        GradientReport(tuple(to_raise), report.batches),
+        GradientReport(tuple(to_warn), report.batches),
+    )

@@ -1,0 +1,142 @@
+"""What a gradient check found out, one record for each variable."""
+
+import dataclasses
+from typing import Any
+
+STATUSES = ("ok", "missing", "zero", "nonfinite", "ignored")
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientRecord:
+    """What is known about the gradient of one variable.
+
+    Attributes:
+        path: The path of the variable, as in `variable.path`.
+        status: `"ok"`, `"missing"` (there is no gradient), `"zero"` (it was
+            zero everywhere in every checked batch), `"nonfinite"` (it held
+            NaN or infinity) or `"ignored"` (the caller asked not to judge it).
+        norm: The largest Euclidean norm among the gradients that were given,
+            without the loss scale of mixed precision; `None` where none
+            was, or none was finite.
+        shape: The shape of the variable.
+        layer: The name of the layer that the variable belongs to.
+        layer_class: The name of the class of that layer.
+        reason: For a missing gradient, in which way it is missing.
+        culprit: What is to blame, where it is known, else `None`.
+
+    Example:
+
+    >>> from keras_perceptual.gradients import GradientRecord
+    >>> record = GradientRecord("hidden/bias", "zero", 0.0, (8,), "hidden")
+    >>> record.status
+    'zero'
+    """
+
+    path: str
+    status: str
+    norm: float | None = None
+    shape: tuple = ()
+    layer: str = ""
+    layer_class: str = ""
+    reason: str = ""
+    culprit: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientReport:
+    """The outcome of a gradient check. Printed, it is a table.
+
+    Attributes:
+        records: A tuple of `GradientRecord`, in the order of the model's
+            trainable variables.
+        batches: How many batches were looked at.
+
+    Example:
+
+    >>> from keras_perceptual.gradients import GradientRecord, GradientReport
+    >>> report = GradientReport(
+    ...     records=(
+    ...         GradientRecord("hidden/kernel", "ok", 0.25, (4, 8), "hidden"),
+    ...         GradientRecord("hidden/bias", "zero", 0.0, (8,), "hidden"),
+    ...     ),
+    ...     batches=3,
+    ... )
+    >>> [record.path for record in report.zero]
+    ['hidden/bias']
+    >>> report["hidden/kernel"].norm
+    0.25
+    """
+
+    records: tuple = ()
+    batches: int = 0
+
+    @property
+    def ok(self):
+        """The records of variables with a gradient that is not zero."""
+        return self.with_status("ok")
+
+    @property
+    def missing(self):
+        """The records of variables without a gradient."""
+        return self.with_status("missing")
+
+    @property
+    def zero(self):
+        """The records of variables whose gradient was zero everywhere."""
+        return self.with_status("zero")
+
+    @property
+    def nonfinite(self):
+        """The records of variables with NaN or infinity in the gradient."""
+        return self.with_status("nonfinite")
+
+    @property
+    def ignored(self):
+        """The records of variables that were not to be judged."""
+        return self.with_status("ignored")
+
+    def with_status(self, status):
+        """Returns the records of one status, as a tuple."""
+        return tuple(r for r in self.records if r.status == status)
+
+    def __iter__(self):
+        return iter(self.records)
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, path):
+        for record in self.records:
+            if record.path == path:
+                return record
+        raise KeyError(path)
+
+    def __str__(self):
+        counts = ", ".join(
+            f"{len(self.with_status(status))} {status}"
+            for status in STATUSES
+            if self.with_status(status)
+        )
+        batches = f"{self.batches} batch{'' if self.batches == 1 else 'es'}"
+        title = f"Gradients after {batches}: {counts or 'no variables'}"
+        rows = [("variable", "shape", "layer", "status", "norm", "")]
+        rows += [
+            (
+                record.path,
+                str(record.shape),
+                f"{record.layer} ({record.layer_class})",
+                record.status,
+                "-" if record.norm is None else f"{record.norm:.3g}",
+                str(record.culprit or record.reason),
+            )
+            for record in self.records
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(
+                cell.ljust(width)
+                for cell, width in zip(row, widths, strict=True)
+            ).rstrip()
+            for row in rows
+        ]
+        return "\n".join([title, *lines])

@@ -1,0 +1,75 @@
+"""What is kept of a gradient: a few numbers, computed inside the step."""
+
+import dataclasses
+
+from keras import ops
+
+from keras_perceptual import _backend
+
+# The first numbers of a row are added up over the calls of the optimizer, of
+# the last one the largest is kept.
+SUMS = 4
+WIDTH = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientStatistics:
+    """What the optimizers were given for one variable.
+
+    Attributes:
+        calls: How many gradients were given.
+        nonzero: How many of them were not zero everywhere.
+        nonfinite: How many held NaN or infinity for no good reason.
+        overflowed: How many held NaN or infinity that dynamic loss scaling
+            answers by skipping the step and lowering the scale.
+        norm: The largest Euclidean norm among the finite ones.
+    """
+
+    calls: int = 0
+    nonzero: int = 0
+    nonfinite: int = 0
+    overflowed: int = 0
+    norm: float = 0.0
+
+    @classmethod
+    def from_row(cls, row):
+        """Reads the numbers that `statistics_row` wrote."""
+        *counts, norm = (float(value) for value in row)
+        return cls(*(int(count) for count in counts), norm)
+
+
+def statistics_row(gradient, loss_scale=None, is_dynamic=False):
+    """Returns the statistics of one gradient as a tensor of `WIDTH` numbers.
+
+    Args:
+        gradient: The gradient as the optimizer receives it.
+        loss_scale: The factor by which the loss was scaled, if any.
+        is_dynamic: Whether the optimizer lowers the scale upon overflow.
+    """
+    values = _backend.load("gradients").stored_values(gradient)
+    sizes = ops.abs(values)
+    nonzero = ops.cast(ops.any(ops.not_equal(sizes, 0)), "float32")
+    sizes = ops.cast(sizes, "float32")
+    finite = ops.cast(ops.all(ops.isfinite(sizes)), "float32")
+    sizes = ops.where(ops.isfinite(sizes), sizes, 0.0)
+    # The squares of small numbers vanish in float32; their ratios do not.
+    largest = ops.max(sizes, initial=0.0)
+    ratios = sizes / ops.where(largest > 0, largest, 1.0)
+    norm = largest * ops.sqrt(ops.sum(ops.square(ratios)))
+    explained = 0.0
+    if loss_scale is not None:
+        loss_scale = ops.cast(loss_scale, "float32")
+        norm = norm / loss_scale
+        if is_dynamic:
+            # At a scale below one the scale is not what overflows.
+            explained = ops.cast(loss_scale >= 1.0, "float32")
+    broken = 1.0 - finite
+    return ops.stack(
+        [
+            ops.ones_like(norm),
+            nonzero,
+            broken * (1.0 - explained),
+            broken * explained,
+            norm * finite,
+        ]
+    )
