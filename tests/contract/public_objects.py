@@ -14,6 +14,12 @@ import keras_perceptual
 PACKAGE = pathlib.Path(keras_perceptual.__file__).parent
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
+# Folders of the checkout that no commit has.
+NOT_SOURCE = {
+    ".git", ".venv", "venv", "build", "dist", "__pycache__",
+    ".pytest_cache", ".ruff_cache",
+}  # fmt: skip
+
 # Public classes that Keras never has to write down and revive.
 NOT_SAVED = {
     "GradientSanityError": "an exception",

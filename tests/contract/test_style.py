@@ -4,7 +4,7 @@ import ast
 import re
 
 import pytest
-from public_objects import PACKAGE, REPOSITORY
+from public_objects import NOT_SOURCE, PACKAGE, REPOSITORY
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 ERRORS = {"ValueError", "TypeError", "GradientSanityError"}
@@ -17,10 +17,6 @@ WITHOUT_TEST_FILE = {
 # The same functions once for each backend: one test file for all three.
 BACKEND_FOLDERS = re.compile(r"^_backend/(?:tensorflow|jax|torch)/")
 
-NOT_SOURCE = {
-    ".git", ".venv", "venv", "build", "dist", "__pycache__",
-    ".pytest_cache", ".ruff_cache",
-}  # fmt: skip
 TEXT_SUFFIXES = {
     "", ".py", ".md", ".cfg", ".toml", ".txt", ".json", ".yml", ".yaml",
     ".sh", ".csv", ".cube", ".typed",
@@ -163,7 +159,7 @@ def test_nothing_is_printed(path):
 
 
 def expected_test_file(path):
-    name = BACKEND_FOLDERS.sub("backend/", relative(path))
+    name = BACKEND_FOLDERS.sub("_backend/", relative(path))
     folder, _, stem = name.rpartition("/")
     return REPOSITORY / "tests" / folder / f"test_{stem}"
 

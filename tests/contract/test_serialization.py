@@ -1,0 +1,314 @@
+import dataclasses
+import inspect
+import itertools
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from checks import check_config, through_json
+from measuring import images, measure
+from public_objects import PACKAGE, run_python, saved_classes
+
+import keras_perceptual as kp
+
+ALEXNET_FILE = str(PACKAGE / "features" / "weights" / "alexnet.npz")
+
+# The first configuration of a class gives every argument a value that is not
+# its default. The others go where the first cannot, such as another branch.
+CONFIGURATIONS = {
+    "PerceptualLoss": [
+        {
+            "backbone": "alexnet",
+            "layers": {"relu2": 0.5, "conv4": 2.0},
+            "weights": "torchvision",
+            "distance": "cosine",
+            "content_weight": 0.5,
+            "style_weight": 3.0,
+            "normalize_features": True,
+            "value_range": (-1, 1),
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "looks",
+            "dtype": "bfloat16",
+        },
+        {"weights": "random", "distance": "charbonnier", "reduction": None},
+        {"layers": ["relu1_2", "block2_conv2"], "distance": "mae"},
+        {"backbone": "alexnet", "weights": ALEXNET_FILE},
+        {"backbone": "alexnet", "content_weight": 0.0, "style_weight": 2.0},
+    ],
+    "SobelGradientLoss": [
+        {
+            "norm": "charbonnier",
+            "operator": "scharr",
+            "mode": "magnitude",
+            "scales": 3,
+            "normalize": True,
+            "padding": "valid",
+            "epsilon": 0.01,
+            "value_range": (0, 255),
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "edges",
+            "dtype": "bfloat16",
+        },
+        {"norm": "l2", "mode": "gdl", "operator": "forward"},
+        {"operator": "central", "padding": "edge", "reduction": None},
+        {"operator": "prewitt", "scales": 2},
+    ],
+    "LookupColorLayer": [
+        {
+            "size": 5,
+            "dimensions": 1,
+            "interpolation": "nearest",
+            "value_range": (-1, 1),
+            "extrapolate": "linear",
+            "table_initializer": keras.initializers.RandomNormal(seed=1),
+            "table_regularizer": keras.regularizers.L2(0.5),
+            "table_constraint": keras.constraints.NonNeg(),
+        },
+        {"size": 4, "interpolation": "tetrahedral"},
+        {"size": 7, "dimensions": 1, "dtype": "mixed_bfloat16"},
+        {"size": 3, "trainable": False, "name": "grade"},
+    ],
+    "GradientSanityCallback": [
+        {
+            "steps": 5,
+            "on_missing": "warn",
+            "on_zero": "raise",
+            "on_nonfinite": "ignore",
+            "ignore": ("*/bias", "head/*"),
+        },
+        {"ignore": "*/key/bias"},
+    ],
+}
+CASES = {
+    f"{name}-{index}": (name, arguments)
+    for name, configurations in CONFIGURATIONS.items()
+    for index, arguments in enumerate(configurations)
+}
+
+REVIVE = """
+import json, sys
+import keras
+import keras_perceptual
+sys.path.insert(0, sys.argv[2])
+from measuring import measure
+
+with open(sys.argv[1]) as file:
+    jobs = json.load(file)
+revived = {}
+for case, serialized in jobs.items():
+    instance = keras.saving.deserialize_keras_object(serialized)
+    revived[case] = {
+        "serialized": keras.saving.serialize_keras_object(instance),
+        "numbers": measure(instance),
+    }
+with open(sys.argv[1] + ".revived", "w") as file:
+    json.dump(revived, file)
+"""
+
+
+def arguments_of(cls):
+    """Returns the arguments of a class that have a name, with defaults."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+
+
+def left_at_default(cls, arguments):
+    """Returns the arguments that are missing or equal to their default."""
+    return {
+        name
+        for name, default in arguments_of(cls).items()
+        if name not in arguments or arguments[name] == default
+    }
+
+
+def test_every_class_has_configurations():
+    assert set(CONFIGURATIONS) == set(saved_classes())
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_argument_is_left_at_its_default(name):
+    cls = saved_classes()[name]
+    assert left_at_default(cls, CONFIGURATIONS[name][0]) == set()
+
+
+def test_an_argument_at_its_default_is_noticed():
+    cls = saved_classes()["GradientSanityCallback"]
+    arguments = dict(CONFIGURATIONS["GradientSanityCallback"][0])
+    arguments["steps"] = arguments_of(cls)["steps"]
+    del arguments["ignore"]
+    assert left_at_default(cls, arguments) == {"steps", "ignore"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_config_goes_through_json(case):
+    name, arguments = CASES[case]
+    check_config(saved_classes()[name](**arguments))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_config_holds_what_was_given(case):
+    name, arguments = CASES[case]
+    config = through_json(saved_classes()[name](**arguments).get_config())
+    for argument, value in arguments.items():
+        if argument == "ignore" and isinstance(value, str):
+            value = [value]
+        if isinstance(value, (str, int, float, type(None))):
+            if argument != "dtype":  # Keras writes a policy out.
+                assert config[argument] == value
+        elif isinstance(value, (tuple, list, dict)):
+            assert config[argument] == through_json(value)
+        else:
+            assert config[argument]["class_name"] == type(value).__name__
+
+
+@dataclasses.dataclass
+class Pair:
+    """What an object was, and what it is after its revival elsewhere."""
+
+    serialized: dict
+    numbers: list
+    revived: dict
+
+
+@pytest.fixture(scope="module")
+def revived_elsewhere(tmp_path_factory):
+    """Every object of the table, sent to a fresh process and back."""
+    jobs, numbers = {}, {}
+    for case, (name, arguments) in CASES.items():
+        instance = saved_classes()[name](**arguments)
+        jobs[case] = keras.saving.serialize_keras_object(instance)
+        numbers[case] = measure(instance)
+    path = tmp_path_factory.mktemp("revival") / "objects.json"
+    path.write_text(json.dumps(jobs))
+    run_python(REVIVE, path, pathlib.Path(__file__).parent)
+    revived = json.loads(pathlib.Path(f"{path}.revived").read_text())
+    return {
+        case: Pair(through_json(jobs[case]), numbers[case], revived[case])
+        for case in CASES
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_revived_in_a_fresh_process(case, revived_elsewhere):
+    pair = revived_elsewhere[case]
+    assert pair.revived["serialized"] == pair.serialized
+    np.testing.assert_allclose(
+        pair.revived["numbers"], pair.numbers, rtol=1e-5, atol=1e-7
+    )
+    if "Callback" not in case:
+        assert np.any(np.abs(pair.numbers) > 0)
+
+
+# --- Models that were compiled with the loss -------------------------------
+
+
+def small_model(loss):
+    """Returns a compiled model; all of them have the same layers."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((32, 32, 3), name="images")
+    outputs = keras.layers.Conv2D(3, 3, padding="same", name="conv")(inputs)
+    outputs = kp.LookupColorLayer(3, name="grade")(outputs)
+    model = keras.Model(inputs, outputs)
+    model.compile(optimizer="adam", loss=loss)
+    return model
+
+
+def perceptual_loss():
+    return kp.PerceptualLoss("alexnet", ["relu1", "relu2"], distance="mae")
+
+
+def train(model, epochs=2):
+    """Fits in a fixed order and returns the losses of the epochs."""
+    history = model.fit(
+        images(5),
+        images(6),
+        batch_size=1,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+    )
+    return history.history["loss"]
+
+
+GO_ON = """
+import json, sys
+import keras
+import keras_perceptual
+sys.path.insert(0, sys.argv[2])
+from measuring import images
+
+model = keras.models.load_model(sys.argv[1])
+loss = model.evaluate(images(5), images(6), verbose=0)
+history = model.fit(
+    images(5), images(6),
+    batch_size=1, epochs=2, shuffle=False, verbose=0,
+)
+bare = keras.models.load_model(sys.argv[1], compile=False)
+print(json.dumps({
+    "loss": loss,
+    "config": keras.saving.serialize_keras_object(model.loss),
+    "history": history.history["loss"],
+    "predicted": bare.predict(images(5), verbose=0).mean().item(),
+    "compiled": bool(bare.compiled),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_a_model_goes_on_in_a_fresh_process(tmp_path):
+    model = small_model(perceptual_loss())
+    train(model)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loss = model.evaluate(images(5), images(6), verbose=0)
+    predicted = model.predict(images(5), verbose=0).mean()
+
+    printed = run_python(GO_ON, path, pathlib.Path(__file__).parent)
+    found = json.loads(printed.splitlines()[-1])
+    np.testing.assert_allclose(found["loss"], loss, rtol=1e-5)
+    np.testing.assert_allclose(found["predicted"], predicted, rtol=1e-5)
+    assert found["config"] == through_json(
+        keras.saving.serialize_keras_object(model.loss)
+    )
+    assert not found["compiled"]
+    # With the state of its optimizer: the next epochs are those that this
+    # process sees, and they lead on.
+    np.testing.assert_allclose(found["history"], train(model), rtol=1e-4)
+    assert found["history"][-1] < loss
+
+
+def test_a_saved_model_is_no_larger_for_the_loss(tmp_path):
+    sizes = {}
+    for name, loss in {"ours": perceptual_loss(), "mse": "mse"}.items():
+        model = small_model(loss)
+        train(model, epochs=1)
+        model.save(tmp_path / f"{name}.keras")
+        sizes[name] = (tmp_path / f"{name}.keras").stat().st_size
+    assert abs(sizes["ours"] - sizes["mse"]) < 1024
+
+
+@pytest.mark.parametrize(
+    "saved, loaded", itertools.product(["ours", "mse"], repeat=2)
+)
+def test_weights_load_with_and_without_the_loss(saved, loaded, tmp_path):
+    losses = {"ours": perceptual_loss, "mse": lambda: "mse"}
+    source = small_model(losses[saved]())
+    train(source, epochs=1)
+    source.save_weights(tmp_path / "model.weights.h5")
+
+    target = small_model(losses[loaded]())
+    target.set_weights([0.0 * w for w in target.get_weights()])
+    target.load_weights(tmp_path / "model.weights.h5")
+    for expected, found in zip(
+        source.get_weights(), target.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    train(target, epochs=1)
