@@ -4,5 +4,19 @@ The public names are listed here by hand. Importing the package reads no
 weights, opens no connection and imports no backend but the one Keras runs on.
 """
 
+from keras_perceptual import callbacks as callbacks
+from keras_perceptual import features as features
+from keras_perceptual import gradients as gradients
+from keras_perceptual import layers as layers
+from keras_perceptual import losses as losses
 from keras_perceptual import ops as ops
 from keras_perceptual._version import __version__ as __version__
+from keras_perceptual.callbacks import (
+    GradientSanityCallback as GradientSanityCallback,
+)
+from keras_perceptual.gradients import GradientReport as GradientReport
+from keras_perceptual.gradients import (
+    GradientSanityError as GradientSanityError,
+)
+from keras_perceptual.losses import PerceptualLoss as PerceptualLoss
+from keras_perceptual.losses import SobelGradientLoss as SobelGradientLoss

@@ -105,6 +105,37 @@ def check_predicted_dtype(owner, dtype):
         )
 
 
+def check_image_shape(owner, shape, *, channels, data_format, received):
+    """Refuses what is not a batch of images with the right channels.
+
+    Args:
+        owner: Name of the object that asks, for the message.
+        shape: Static shape of the batch, `None` where unknown.
+        channels: Numbers of channels that are accepted, or `None` for any.
+        data_format: Where the channels are.
+        received: End of the message, "Received: ...".
+    """
+    layout = {
+        "channels_last": "(batch, height, width, channels)",
+        "channels_first": "(batch, channels, height, width)",
+    }[data_format]
+    if len(shape) != 4:
+        raise ValueError(
+            f"{owner} takes batches of images shaped {layout}. Add the "
+            "missing axis, for example with `keras.ops.expand_dims`; of video "
+            f"or volumes, fold the frames into the batch. {received}"
+        )
+    size = shape[-1 if data_format == "channels_last" else 1]
+    if channels is not None and size is not None and size not in channels:
+        expected = " or ".join(str(c) for c in channels)
+        raise ValueError(
+            f"{owner} expects images with {expected} channels, in the "
+            f"layout {layout}. Drop an alpha channel with "
+            "`images[..., :3]`, or set `data_format` to the layout that "
+            f"the images have. {received}"
+        )
+
+
 def check_image_pair(owner, y_true, y_pred, *, channels, data_format):
     """Refuses two batches of images that cannot be compared.
 
@@ -119,15 +150,13 @@ def check_image_pair(owner, y_true, y_pred, *, channels, data_format):
     pred_shape, pred_dtype = shape_and_dtype(y_pred)
     check_predicted_dtype(owner, pred_dtype)
     received = f"Received: y_true.shape={true_shape}, y_pred.shape={pred_shape}"
-    layout = {
-        "channels_last": "(batch, height, width, channels)",
-        "channels_first": "(batch, channels, height, width)",
-    }[data_format]
-    if len(true_shape) != 4 or len(pred_shape) != 4:
-        raise ValueError(
-            f"{owner} compares batches of images shaped {layout}. Add the "
-            "missing axis, for example with `keras.ops.expand_dims`; of video "
-            f"or volumes, fold the frames into the batch. {received}"
+    for shape in (true_shape, pred_shape):
+        check_image_shape(
+            owner,
+            shape,
+            channels=channels,
+            data_format=data_format,
+            received=received,
         )
     for true_size, pred_size in zip(true_shape, pred_shape, strict=True):
         if None not in (true_size, pred_size) and true_size != pred_size:
@@ -135,16 +164,6 @@ def check_image_pair(owner, y_true, y_pred, *, channels, data_format):
                 f"{owner} compares images of one and the same shape and does "
                 "not stretch a smaller one over a larger one. Resize or "
                 f"repeat one of the two before the loss. {received}"
-            )
-    axis = -1 if data_format == "channels_last" else 1
-    for size in (true_shape[axis], pred_shape[axis]):
-        if channels is not None and size is not None and size not in channels:
-            expected = " or ".join(str(c) for c in channels)
-            raise ValueError(
-                f"{owner} expects images with {expected} channels, in the "
-                f"layout {layout}. Drop an alpha channel with "
-                "`images[..., :3]`, or set `data_format` to the layout that "
-                f"the images have. {received}"
             )
 
 

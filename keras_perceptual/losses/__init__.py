@@ -1,5 +1,8 @@
 """Losses between two batches of images."""
 
+from keras_perceptual.losses.perceptual_loss import (
+    PerceptualLoss as PerceptualLoss,
+)
 from keras_perceptual.losses.sobel_gradient_loss import (
     SobelGradientLoss as SobelGradientLoss,
 )

@@ -31,7 +31,8 @@ class ImageLoss(keras.losses.Loss):
             `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
         name: Optional name of the loss.
         dtype: The type the loss computes in. Defaults to
-            `keras.config.floatx()`.
+            `keras.config.floatx()`. Images, sums and means are in float32 at
+            least, whatever is given here; a network may use a shorter type.
     """
 
     # Numbers of channels that the loss accepts; None for any.
@@ -46,15 +47,19 @@ class ImageLoss(keras.losses.Loss):
         name=None,
         dtype=None,
     ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        policy = keras.dtype_policies.get(dtype or keras.config.floatx())
+        half = policy.compute_dtype in ("float16", "bfloat16")
+        super().__init__(
+            name=name,
+            reduction=reduction,
+            dtype="float32" if half else policy.compute_dtype,
+        )
+        self._dtype_name = policy.name
         owner = type(self).__name__
         self.value_range = validation.check_value_range(owner, value_range)
         self.data_format = validation.standardize_data_format(
             owner, data_format
         )
-        self._dtype_name = keras.dtype_policies.get(
-            dtype or keras.config.floatx()
-        ).name
         self._range_seen = False
 
     def __call__(self, y_true, y_pred, sample_weight=None):

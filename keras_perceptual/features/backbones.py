@@ -1,0 +1,246 @@
+"""The networks that are known by name: how to build them, what feeds them."""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import random
+import warnings
+from collections.abc import Callable, Mapping
+
+import keras
+
+from keras_perceptual import validation
+from keras_perceptual.features import weights_loading
+from keras_perceptual.features.alexnet import build_alexnet
+
+# The convention that the weights in a user's file follow, by its ending.
+CONVENTION_OF_FILE = {".npz": "torchvision", ".h5": "imagenet"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A network known by name.
+
+    Attributes:
+        build: Function that returns the network without its classifier and
+            without trained weights.
+        default_layers: The taps that are compared when none are asked for
+            and no constants are known that balance several.
+        preprocessing: For each convention that weights can follow
+            (`"torchvision"`, `"imagenet"` of `keras.applications`), the key of
+            `PREPROCESSING` that goes with it, the best one first.
+        packaged_weights: Name of a weights file in the package, or `None`.
+        aliases: Other names of taps, such as those PyTorch users know.
+    """
+
+    build: Callable
+    default_layers: tuple
+    preprocessing: Mapping
+    packaged_weights: str | None = None
+    aliases: Mapping = dataclasses.field(default_factory=dict)
+
+    @property
+    def sources(self):
+        """The words that `weights` may be, the best one first."""
+        conventions = [
+            convention
+            for convention in self.preprocessing
+            if convention != "torchvision" or self.packaged_weights
+        ]
+        return (*conventions, "random")
+
+
+def _from_keras(application):
+    return functools.partial(application, include_top=False, weights=None)
+
+
+def _vgg_aliases(*convolutions):
+    return {
+        f"relu{block}_{conv}": f"block{block}_conv{conv}"
+        for block, count in enumerate(convolutions, start=1)
+        for conv in range(1, count + 1)
+    }
+
+
+BACKBONES = {
+    "vgg16": Backbone(
+        _from_keras(keras.applications.VGG16),
+        # As in Johnson et al. (2016), https://arxiv.org/abs/1603.08155.
+        ("block3_conv3",),
+        {"torchvision": "torch", "imagenet": "caffe"},
+        packaged_weights="vgg16.npz",
+        aliases=_vgg_aliases(2, 2, 3, 3, 3),
+    ),
+    "alexnet": Backbone(
+        build_alexnet,
+        ("conv3",),
+        {"torchvision": "torch"},
+        packaged_weights="alexnet.npz",
+        aliases={f"relu{index}": f"conv{index}" for index in range(1, 6)},
+    ),
+    # As in SRGAN, Ledig et al. (2017), https://arxiv.org/abs/1609.04802.
+    "vgg19": Backbone(
+        _from_keras(keras.applications.VGG19),
+        ("block5_conv4",),
+        {"imagenet": "caffe", "torchvision": "torch"},
+        aliases=_vgg_aliases(2, 2, 4, 4, 4),
+    ),
+    # The end of the last stage but one, the stage that agrees best with people
+    # in Kumar et al. (2022), https://arxiv.org/abs/2203.04946.
+    "inception_v3": Backbone(
+        _from_keras(keras.applications.InceptionV3),
+        ("mixed7",),
+        {"imagenet": "tf"},
+    ),
+    "resnet50": Backbone(
+        _from_keras(keras.applications.ResNet50),
+        ("conv4_block6_out",),
+        {"imagenet": "caffe"},
+    ),
+    "mobilenet_v2": Backbone(
+        _from_keras(keras.applications.MobileNetV2),
+        ("block_13_expand_relu",),
+        {"imagenet": "tf"},
+    ),
+    "efficientnet_b0": Backbone(
+        _from_keras(keras.applications.EfficientNetB0),
+        ("block6a_expand_activation",),
+        {"imagenet": "inside"},
+    ),
+    "convnext_tiny": Backbone(
+        _from_keras(keras.applications.ConvNeXtTiny),
+        ("convnext_tiny_downsampling_block_2",),
+        {"imagenet": "inside"},
+    ),
+}
+
+
+def resolve_source(owner, name, weights):
+    """Returns where the weights of a named network come from.
+
+    Args:
+        owner: Name of the object that asks, for the message.
+        name: String, a key of `BACKBONES`.
+        weights: What the user gave: `None`, a word or a path.
+
+    Returns:
+        One of the network's `sources`, or the path as a string.
+
+    Raises:
+        ValueError: If it is neither a source of this network nor a path.
+        FileNotFoundError: If it is a path where there is no file.
+    """
+    backbone = BACKBONES[name]
+    if weights is None:
+        return backbone.sources[0]
+    weights = str(weights)
+    if weights in backbone.sources:
+        return weights
+    endings = {
+        ending: convention
+        for ending, convention in CONVENTION_OF_FILE.items()
+        if convention in backbone.preprocessing
+    }
+    if pathlib.Path(weights).suffix not in endings:
+        raise ValueError(
+            f"{owner} has no such weights for {name!r}. "
+            f"{validation.nearest_names(weights, backbone.sources)}"
+            f"Use one of {list(backbone.sources)}, or the path of a file that "
+            f"ends in {' or '.join(endings)}. Received: weights={weights!r}"
+        )
+    if not pathlib.Path(weights).is_file():
+        raise FileNotFoundError(
+            f"{owner} finds no weights file at this path. Check the path, or "
+            f"use one of {list(backbone.sources)}. "
+            f"Received: weights={weights!r}"
+        )
+    return weights
+
+
+def weights_convention(name, source):
+    """Returns which convention the weights from a source follow.
+
+    Args:
+        name: String, a key of `BACKBONES`.
+        source: What `resolve_source` returned.
+
+    Returns:
+        A key of the network's `preprocessing`.
+    """
+    preprocessing = BACKBONES[name].preprocessing
+    if source == "random":
+        return next(iter(preprocessing))
+    if source in preprocessing:
+        return source
+    return CONVENTION_OF_FILE[pathlib.Path(source).suffix]
+
+
+def build_untrained(name, dtype):
+    """Builds a named network whose weights are still to be loaded.
+
+    Args:
+        name: String, a key of `BACKBONES`.
+        dtype: Name of the dtype policy of the layers.
+
+    Returns:
+        A `keras.Model` of images shaped `(batch, height, width, 3)`.
+    """
+    with building_scope(dtype):
+        return BACKBONES[name].build()
+
+
+def load_weights(network, name, source, dtype):
+    """Gives a named network the weights from `source`.
+
+    Args:
+        network: What `build_untrained` returned.
+        name: String, a key of `BACKBONES`.
+        source: What `resolve_source` returned.
+        dtype: Name of the dtype policy of the layers.
+
+    Returns:
+        The network with its weights.
+    """
+    backbone = BACKBONES[name]
+    if source == "random":
+        weights_loading.assign_random(network)
+    elif source == "torchvision":
+        arrays = weights_loading.read_packaged(backbone.packaged_weights)
+        weights_loading.assign(network, arrays, backbone.packaged_weights)
+    elif source == "imagenet":
+        # Built anew: EfficientNet has one layer more with these weights.
+        with building_scope(dtype), warnings.catch_warnings():
+            # MobileNetV2 says which of its files it takes.
+            warnings.filterwarnings("ignore", "`input_shape` is undefined")
+            network = backbone.build(weights="imagenet")
+    else:
+        weights_loading.load_file(network, source)
+    return network
+
+
+@contextlib.contextmanager
+def building_scope(dtype):
+    """Builds layers for `channels_last` images and leaves no trace.
+
+    The global dtype policy, the image data format and Python's random numbers,
+    from which Keras draws the seeds of initializers, are as they were when the
+    scope ends.
+
+    Args:
+        dtype: Name of the dtype policy of the layers.
+
+    Yields:
+        Nothing.
+    """
+    policy = keras.config.dtype_policy()
+    data_format = keras.config.image_data_format()
+    random_state = random.getstate()
+    keras.config.set_dtype_policy(dtype)
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format(data_format)
+        random.setstate(random_state)

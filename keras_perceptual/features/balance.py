@@ -1,0 +1,161 @@
+"""Constants that make the taps of a network count alike.
+
+Raw feature distances differ a hundredfold from one tap to the next, and a
+plain sum is the distance of one tap alone.
+"""
+
+# The mean distance at each tap over distorted public-domain photographs, as
+# printed by tools/balance_taps.py. Networks are named with the convention that
+# their weights follow: other weights make another network of them.
+MEAN_DISTANCES = {
+    ("vgg16", "torchvision"): {
+        "block1_conv2": {
+            "mse": 0.4391,
+            "mae": 0.258,
+            "charbonnier": 0.2574,
+            "cosine": 0.1268,
+            "gram": 3.857e-05,
+            "normalized_mse": 0.003964,
+            "normalized_mae": 0.02808,
+            "normalized_charbonnier": 0.02756,
+            "normalized_cosine": 0.1268,
+            "normalized_gram": 3.899e-09,
+        },
+        "block2_conv2": {
+            "mse": 2.21,
+            "mae": 0.5434,
+            "charbonnier": 0.543,
+            "cosine": 0.2376,
+            "gram": 0.0001394,
+            "normalized_mse": 0.003713,
+            "normalized_mae": 0.02441,
+            "normalized_charbonnier": 0.02405,
+            "normalized_cosine": 0.2376,
+            "normalized_gram": 2.999e-10,
+        },
+        "block3_conv3": {
+            "mse": 3.785,
+            "mae": 0.5365,
+            "charbonnier": 0.5364,
+            "cosine": 0.2612,
+            "gram": 1.999e-05,
+            "normalized_mse": 0.002041,
+            "normalized_mae": 0.01271,
+            "normalized_charbonnier": 0.01252,
+            "normalized_cosine": 0.2612,
+            "normalized_gram": 9.977e-12,
+        },
+        "block4_conv3": {
+            "mse": 1.03,
+            "mae": 0.2202,
+            "charbonnier": 0.2201,
+            "cosine": 0.2355,
+            "gram": 5.2e-07,
+            "normalized_mse": 0.0009201,
+            "normalized_mae": 0.006697,
+            "normalized_charbonnier": 0.006584,
+            "normalized_cosine": 0.2355,
+            "normalized_gram": 4.501e-13,
+        },
+    },
+    ("alexnet", "torchvision"): {
+        "conv1": {
+            "mse": 0.2006,
+            "mae": 0.1427,
+            "charbonnier": 0.1423,
+            "cosine": 0.06754,
+            "gram": 1.202e-05,
+            "normalized_mse": 0.002111,
+            "normalized_mae": 0.01609,
+            "normalized_charbonnier": 0.01572,
+            "normalized_cosine": 0.06754,
+            "normalized_gram": 2.399e-09,
+        },
+        "conv2": {
+            "mse": 0.8255,
+            "mae": 0.2608,
+            "charbonnier": 0.2605,
+            "cosine": 0.1222,
+            "gram": 1.341e-05,
+            "normalized_mse": 0.001273,
+            "normalized_mae": 0.01116,
+            "normalized_charbonnier": 0.0109,
+            "normalized_cosine": 0.1222,
+            "normalized_gram": 4.318e-11,
+        },
+        "conv3": {
+            "mse": 1.109,
+            "mae": 0.2966,
+            "charbonnier": 0.2964,
+            "cosine": 0.1245,
+            "gram": 4.086e-06,
+            "normalized_mse": 0.0006482,
+            "normalized_mae": 0.007524,
+            "normalized_charbonnier": 0.007326,
+            "normalized_cosine": 0.1245,
+            "normalized_gram": 1.367e-12,
+        },
+        "conv4": {
+            "mse": 0.9504,
+            "mae": 0.2984,
+            "charbonnier": 0.2981,
+            "cosine": 0.14,
+            "gram": 8.501e-06,
+            "normalized_mse": 0.001094,
+            "normalized_mae": 0.01025,
+            "normalized_charbonnier": 0.01003,
+            "normalized_cosine": 0.14,
+            "normalized_gram": 6.759e-12,
+        },
+        "conv5": {
+            "mse": 0.3844,
+            "mae": 0.1447,
+            "charbonnier": 0.1446,
+            "cosine": 0.1741,
+            "gram": 1.793e-06,
+            "normalized_mse": 0.00136,
+            "normalized_mae": 0.008621,
+            "normalized_charbonnier": 0.00849,
+            "normalized_cosine": 0.1741,
+            "normalized_gram": 1.119e-11,
+        },
+    },
+}
+
+
+def balanced_layers(backbone, convention):
+    """Returns the taps of a network that can be balanced, or nothing.
+
+    Args:
+        backbone: String, the name of a network.
+        convention: String, the convention that its weights follow.
+
+    Returns:
+        A tuple of names of layers, empty where nothing was measured.
+    """
+    return tuple(MEAN_DISTANCES.get((backbone, convention), ()))
+
+
+def balanced_weights(backbone, convention, kind, normalized, layers):
+    """Returns the weights that make the taps of a network count alike.
+
+    With them, the sum over the taps is 1 for an average distortion.
+
+    Args:
+        backbone: String, the name of a network.
+        convention: String, the convention that its weights follow.
+        kind: String, a feature distance or `"gram"`.
+        normalized: Boolean, whether features are scaled to length one.
+        layers: Names of the taps.
+
+    Returns:
+        A dictionary from the names of the taps to weights; all 1 where nothing
+        was measured.
+    """
+    measured = MEAN_DISTANCES.get((backbone, convention))
+    if measured is None:
+        return dict.fromkeys(layers, 1.0)
+    column = f"normalized_{kind}" if normalized else kind
+    return {
+        name: 1.0 / (measured[name][column] * len(layers)) for name in layers
+    }

@@ -1,0 +1,280 @@
+"""The features that a frozen network sees in an image."""
+
+import keras
+from keras import ops
+
+from keras_perceptual import _backend, validation
+from keras_perceptual.features import weights_loading
+from keras_perceptual.features.backbones import (
+    BACKBONES,
+    build_untrained,
+    load_weights,
+    resolve_source,
+    weights_convention,
+)
+from keras_perceptual.features.balance import balanced_layers
+from keras_perceptual.features.preprocessing import PREPROCESSING
+
+OWNER = "FeatureExtractor"
+
+
+class FeatureExtractor:
+    """Computes what chosen layers of a frozen network see in images.
+
+    The network is cut off behind the deepest layer that is asked for, runs in
+    inference mode and never learns. The features come as float32 whatever type
+    the network computes in.
+
+    This is deliberately not a Keras object: Keras' savers walk through the
+    attributes of models, layers and losses, and would write the network into
+    every checkpoint of a model that merely uses it.
+
+    Args:
+        backbone: String, the name of a network (`"vgg16"`, `"alexnet"`,
+            `"vgg19"`, `"inception_v3"`, `"resnet50"`, `"mobilenet_v2"`,
+            `"efficientnet_b0"`, `"convnext_tiny"`), or a Functional or
+            Sequential `keras.Model` of images. Of a model a frozen copy is
+            taken; what preprocessing it needs belongs inside the model, which
+            receives the images as they are.
+        layers: Names of layers. Those of VGG and AlexNet may also be given as
+            PyTorch users know them: `"relu3_3"` is `"block3_conv3"`. Defaults
+            to those that `PerceptualLoss` compares; of a `keras.Model`, to its
+            last layer.
+        weights: Where the weights come from. `"torchvision"`: from this
+            package (`"vgg16"`, `"alexnet"`). `"imagenet"`: downloaded by
+            `keras.applications`. A path: `.npz` with arrays named
+            `"<layer>/kernel"` and `"<layer>/bias"` in torchvision's convention
+            (VGG and AlexNet), or `.h5` as Keras writes it. `"random"`: the
+            same random numbers in every process, for tests. Defaults to
+            `"torchvision"` where there is such a file, else to `"imagenet"`;
+            for a `keras.Model`, to the weights that it has.
+        value_range: Pair of numbers, the range of the pixels. Defaults to
+            `(0, 1)`.
+        dtype: Name of the dtype policy that the network computes in. Defaults
+            to `"float32"`.
+
+    Call arguments:
+        images: Floating-point tensor shaped `(batch, height, width, 3)`; gray
+            images with one channel are repeated where the network wants three.
+
+    Returns:
+        A dictionary from the names in `layers` to tensors, usually shaped
+        `(batch, rows, columns, channels)`.
+
+    Raises:
+        ValueError: If the backbone, a layer or the weights are unknown or do
+            not fit; if an image is too small for a layer.
+        FileNotFoundError: If there is no weights file at the path.
+        RuntimeError: If it is constructed while a function is being traced.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_perceptual.features import FeatureExtractor
+    >>> extractor = FeatureExtractor("alexnet", ["relu2", "conv5"])
+    >>> features = extractor(np.zeros((1, 64, 64, 3), "float32"))
+    >>> {name: tuple(x.shape) for name, x in features.items()}
+    {'relu2': (1, 7, 7, 192), 'conv5': (1, 3, 3, 256)}
+
+    Reference:
+        - Simonyan and Zisserman (2014), https://arxiv.org/abs/1409.1556 (VGG)
+        - Krizhevsky (2014), https://arxiv.org/abs/1404.5997 (AlexNet)
+        - https://keras.io/api/applications/ for the others
+    """
+
+    def __init__(
+        self,
+        backbone="vgg16",
+        layers=None,
+        *,
+        weights=None,
+        value_range=(0, 1),
+        dtype="float32",
+    ):
+        _refuse_trace()
+        self.value_range = validation.check_value_range(OWNER, value_range)
+        if isinstance(backbone, keras.Model):
+            self.convention = self._preprocess = None
+            self.layers = tuple(layers or [backbone.layers[-1].name])
+            names = {name: name for name in self.layers}
+            check_layer_names(names, backbone)
+            network = _frozen_copy(backbone, weights)
+        else:
+            validation.check_choice(OWNER, "backbone", backbone, BACKBONES)
+            known = BACKBONES[backbone]
+            source = resolve_source(OWNER, backbone, weights)
+            self.convention = weights_convention(backbone, source)
+            self._preprocess = PREPROCESSING[
+                known.preprocessing[self.convention]
+            ]
+            self.layers = tuple(
+                layers
+                or balanced_layers(backbone, self.convention)
+                or known.default_layers
+            )
+            names = {n: known.aliases.get(n, n) for n in self.layers}
+            network = build_untrained(backbone, dtype)
+            check_layer_names(names, network, known.aliases)
+            network = load_weights(network, backbone, source, dtype)
+        self._network = keras.Model(
+            network.inputs,
+            [network.get_layer(names[n]).output for n in self.layers],
+            name=network.name,
+        )
+        self._network.trainable = False
+        self._sizes_seen = set()
+
+    @property
+    def channels(self):
+        """Numbers of channels that images may have; `None` for any."""
+        wanted = self._network.inputs[0].shape[-1]
+        return {None: None, 3: (1, 3)}.get(wanted, (wanted,))
+
+    def __call__(self, images):
+        """Computes the features of a batch of images."""
+        images = ops.convert_to_tensor(images)
+        shape = tuple(images.shape)
+        validation.check_image_shape(
+            OWNER,
+            shape,
+            channels=self.channels,
+            data_format="channels_last",
+            received=f"Received: images.shape={shape}",
+        )
+        self._check_size(*shape[1:3])
+        dtype = self._network.compute_dtype
+        images = ops.cast(images, _at_least_float32(dtype))
+        if shape[-1] == 1 and self.channels == (1, 3):
+            images = ops.repeat(images, 3, axis=-1)
+        if self._preprocess is not None:
+            images = self._preprocess(images, self.value_range)
+        features = self._network(ops.cast(images, dtype), training=False)
+        if len(self.layers) == 1:
+            features = [features]
+        return {
+            name: ops.cast(x, _at_least_float32(dtype))
+            for name, x in zip(self.layers, features, strict=True)
+        }
+
+    def _check_size(self, height, width):
+        """Refuses images of which a layer would see nothing."""
+        size = (height, width)
+        if size in self._sizes_seen:
+            return
+        if not _sees(self._network, size):
+            for name, output in zip(
+                self.layers, self._network.outputs, strict=True
+            ):
+                network = keras.Model(self._network.inputs, output)
+                if not _sees(network, size):
+                    raise ValueError(
+                        f"These images are too small for the layer {name!r} "
+                        f"of {self._network.name!r}: nothing is left of them "
+                        "there. Use images of at least "
+                        f"{_smallest_side(network)} pixels a side, or a "
+                        "layer nearer to the input. "
+                        f"Received: height={height}, width={width}"
+                    )
+        self._sizes_seen.add(size)
+
+
+def check_layer_names(names, network, aliases=None):
+    """Refuses names that stand for no layer, or for one layer twice.
+
+    Args:
+        names: Dictionary from the names given to the names in the network.
+        network: A `keras.Model`.
+        aliases: Dictionary from other names of layers to those in the network.
+    """
+    known = [layer.name for layer in network.layers]
+    for given, name in names.items():
+        if name not in known:
+            choices = [*(aliases or {}), *known]
+            raise ValueError(
+                f"{network.name!r} has no layer of this name. "
+                f"{validation.nearest_names(given, choices)}"
+                f"It has {known}. Received: layers={list(names)}"
+            )
+        try:
+            single = not isinstance(network.get_layer(name).output, list)
+        except (AttributeError, ValueError):
+            single = False
+        if not single:
+            raise ValueError(
+                f"The layer {name!r} of {network.name!r} has not got one "
+                "output: it is called several times, or returns several "
+                "tensors. Choose the layer behind it. "
+                f"Received: layers={list(names)}"
+            )
+    if len(set(names.values())) < len(names):
+        raise ValueError(
+            "One layer was asked for twice, by different names. Name each "
+            f"layer once. Received: layers={list(names)}"
+        )
+
+
+def _refuse_trace():
+    """Refuses to build while a function is traced.
+
+    A network built there would keep its initial weights: loading them would
+    become a part of the traced function.
+    """
+    if not _backend.load("tensors").has_values(ops.zeros(())):
+        raise RuntimeError(
+            "A frozen network cannot be built inside a function that is being "
+            "traced, such as `call`, `train_step` or a `tf.function`: it "
+            "would run with weights that were never loaded. Construct it "
+            "once, outside, and use it inside. Received: a traced context"
+        )
+
+
+def _frozen_copy(model, weights):
+    """Copies a user's model, so that its training does not move the loss."""
+    if not getattr(model, "inputs", None) or len(model.inputs) != 1:
+        raise ValueError(
+            "A backbone has to be a Functional or a built Sequential model "
+            "with one input, so that its layers can be tapped. Wrap a "
+            "subclassed model's layers into `keras.Model(inputs, outputs)`. "
+            f"Received: {model!r}"
+        )
+    copy = keras.models.clone_model(model)
+    if weights is None:
+        for variable, original in zip(
+            copy.variables, model.variables, strict=True
+        ):
+            variable.assign(ops.convert_to_tensor(original))
+    elif weights == "random":
+        weights_loading.assign_random(copy)
+    else:
+        weights_loading.load_file(copy, str(weights))
+    return copy
+
+
+def _at_least_float32(dtype):
+    return "float64" if dtype == "float64" else "float32"
+
+
+def _sees(network, size):
+    """Whether something is left of an image behind all layers."""
+    # A side that is not known yet is taken to be long enough.
+    height, width = (2048 if side is None else side for side in size)
+    channels = network.inputs[0].shape[-1] or 1
+    try:
+        shapes = network.compute_output_shape((1, height, width, channels))
+    except ValueError:
+        return False
+    if not isinstance(shapes, list):
+        shapes = [shapes]
+    return all(0 not in shape for shape in shapes)
+
+
+def _smallest_side(network):
+    """Returns the least side of a square image that a network can see."""
+    low, high = 0, 2048
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _sees(network, (middle, middle)):
+            high = middle
+        else:
+            low = middle
+    return high

@@ -1,0 +1,156 @@
+"""Reading weights from files: those of the package and those of the user."""
+
+import hashlib
+import io
+import pathlib
+import zipfile
+
+import keras
+import numpy as np
+
+FOLDER = pathlib.Path(__file__).parent / "weights"
+
+# What tools/convert_weights.py printed when it made the files.
+SHA256 = {
+    "vgg16.npz": (
+        "b198dbeefec50a9813209f83229ef517dad79418fd72bbdd367f44a7a522ad8a"
+    ),
+    "alexnet.npz": (
+        "53ed7fbcd7440e8564d7f94c8f70a23bde3e5922fcb3e5284c28767a2111ccca"
+    ),
+    "lpips_v0.1.npz": (
+        "96bc21d8655ccc2eb136d2b8815fd039ee15da9cb645a0afc62eb403ecc58dcd"
+    ),
+    "dists.npz": (
+        "f790df55d28a0760c60b116ef43c64d0924a04cba985548917bf09b9df639f91"
+    ),
+}
+
+
+def read_packaged(name):
+    """Returns the arrays of a weights file of the package, verified.
+
+    Args:
+        name: String, a key of `SHA256`.
+
+    Returns:
+        A dictionary of NumPy arrays.
+
+    Raises:
+        FileNotFoundError: If the installation lacks the file.
+        ValueError: If the file is not the one that was published.
+    """
+    path = FOLDER / name
+    data = _read_bytes(path, "Reinstall keras_perceptual")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != SHA256[name]:
+        raise ValueError(
+            f"The weights file {path} is damaged or was replaced: its sha256 "
+            f"should be {SHA256[name]}. Reinstall keras_perceptual. "
+            f"Received: sha256={digest}"
+        )
+    return _read_npz(io.BytesIO(data), path)
+
+
+def load_file(model, path):
+    """Loads the weights of a model from a user's file.
+
+    Args:
+        model: A `keras.Model`.
+        path: String, the path of an `.npz` file of plain arrays named as in
+            `assign`, or of an `.h5` file as Keras writes it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file does not fit the model; pickles are refused.
+    """
+    data = _read_bytes(path, "Check the path that was given as `weights`")
+    if str(path).endswith(".npz"):
+        assign(model, _read_npz(io.BytesIO(data), path), path)
+        return
+    try:
+        model.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(
+            f"The weights in {path} do not fit the network {model.name!r} "
+            "without its classifier. Give a file that Keras wrote for this "
+            f"architecture. Keras says: {error} Received: weights={path!r}"
+        ) from error
+
+
+def assign(model, arrays, source):
+    """Gives the layers of a model the arrays that carry their names.
+
+    Args:
+        model: A `keras.Model` whose layers hold variables.
+        arrays: Dictionary from `"<layer>/<variable>"`, such as
+            `"block1_conv1/kernel"`, to an array.
+        source: Where the arrays come from, for the message.
+
+    Raises:
+        ValueError: If an array is missing or has another shape.
+    """
+    for layer in model.layers:
+        for variable in layer.variables:
+            key = f"{layer.name}/{variable.name}"
+            shape = tuple(variable.shape)
+            if key not in arrays:
+                raise ValueError(
+                    f"The weights in {source} do not fit the network "
+                    f"{model.name!r}: they have no {key!r} of shape {shape}. "
+                    "Give weights of the same architecture. "
+                    f"Received: arrays named {sorted(arrays)[:6]}"
+                )
+            if arrays[key].shape != shape:
+                raise ValueError(
+                    f"The weights in {source} do not fit the network "
+                    f"{model.name!r}: {key!r} should have shape {shape}. Give "
+                    "weights of the same architecture, with kernels as "
+                    "(height, width, inputs, outputs). "
+                    f"Received: shape={arrays[key].shape}"
+                )
+            variable.assign(arrays[key].astype(variable.dtype))
+
+
+def assign_random(model, seed=0):
+    """Gives a model random weights that are the same in every process.
+
+    Kernels are drawn from He's normal distribution; what has one axis or none
+    (biases, the statistics of a normalisation) keeps its initial value.
+
+    Args:
+        model: A `keras.Model` whose layers hold variables.
+        seed: Integer.
+    """
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        # A depthwise kernel sees one channel, (height, width, channel, 1).
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+        for variable in layer.variables:
+            shape = tuple(variable.shape)
+            if len(shape) > 1:
+                fan_in = np.prod(shape[:2] if depthwise else shape[:-1])
+                values = rng.normal(0.0, np.sqrt(2.0 / fan_in), shape)
+                variable.assign(values.astype(variable.dtype))
+
+
+def _read_bytes(path, advice):
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise FileNotFoundError(
+            f"A weights file cannot be read: {error.strerror}. {advice}. "
+            f"Received: {str(path)!r}"
+        ) from error
+
+
+def _read_npz(file, path):
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return dict(archive)
+    except (ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        raise ValueError(
+            "A weights file should hold plain arrays as written by "
+            f"`numpy.savez`, and this one does not ({error}). "
+            f"Received: {str(path)!r}"
+        ) from error

@@ -1,0 +1,294 @@
+"""The distance of two images in the feature space of a frozen network."""
+
+import keras
+from keras import ops
+
+from keras_perceptual import validation
+from keras_perceptual.features.balance import balanced_weights
+from keras_perceptual.features.extractor import FeatureExtractor
+from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.ops.feature_distances import (
+    FEATURE_DISTANCES,
+    mean_squared_error,
+    unit_normalize,
+)
+from keras_perceptual.ops.gram import gram_matrix
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class PerceptualLoss(ImageLoss):
+    """Compares images by what a frozen network sees in them.
+
+    A pixel loss asks for the average of all plausible pictures, which is a
+    blurred one. This loss compares the features of a network trained to
+    recognise things, for which a sharp texture in a slightly different place
+    is closer than a smear in the right one:
+
+    ```
+    loss = sum over taps of weight * (
+        content_weight * distance(features(y_true), features(y_pred))
+        + style_weight * mse(gram(features(y_true)), gram(features(y_pred)))
+    )
+    ```
+
+    with means over height, width and channels. Images are RGB in
+    `value_range`, default `(0, 1)`; gray images with one channel are
+    accepted. The network never learns, and no gradient flows to `y_true`.
+
+    Args:
+        backbone: String or `keras.Model`, the network. `"vgg16"` and
+            `"alexnet"` come with this package; `"vgg19"`, `"inception_v3"`,
+            `"resnet50"`, `"mobilenet_v2"`, `"efficientnet_b0"` and
+            `"convnext_tiny"` with `keras.applications`, which downloads their
+            weights. Of a model with named layers a frozen copy is taken; it
+            receives the images as they are. Defaults to `"vgg16"`.
+        layers: The taps: a list of names of layers, each of weight 1, or a
+            dictionary from names to weights. PyTorch's names (`"relu3_3"`) are
+            known for VGG and AlexNet. Taps of VGG and AlexNet are after the
+            activation. Defaults to the backbone's usual taps; those of the
+            packaged networks have constants that make them count alike, and
+            that make 1 the loss of an average distortion (see Notes).
+        weights: Where the network's weights come from: `"torchvision"`,
+            `"imagenet"`, a path (`.npz` or `.h5`) or `"random"`; see
+            `FeatureExtractor`. Defaults to the package's where there are any,
+            else to `"imagenet"`, and to the own ones of a `keras.Model`.
+        distance: String, how features are compared: `"mse"`, `"mae"`,
+            `"charbonnier"` (`sqrt(d ** 2 + 1e-6) - 1e-3`) or `"cosine"` (one
+            minus the cosine between channel vectors). Defaults to `"mse"`.
+        content_weight: Float, the weight of the distance of the features.
+            Defaults to 1.
+        style_weight: Float, the weight of the distance of the Gram matrices
+            (divided by height, width and channels). Defaults to 0.
+        normalize_features: Boolean, whether the channel vector at each
+            position is scaled to length one, as in LPIPS. Defaults to `False`.
+        value_range: Pair of numbers, the range of the pixels. Defaults to
+            `(0, 1)`. The same picture gives the same loss in any range.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        reduction: As in `keras.losses.Loss`. Defaults to
+            `"sum_over_batch_size"`.
+        name: String. Defaults to `"perceptual_loss"`.
+        dtype: The type the network computes in, such as `"float32"`,
+            `"float64"` or `"mixed_float16"`; what follows the taps is computed
+            in float32 at least. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Floating-point images of the same shape.
+        sample_weight: Optional tensor shaped `(batch,)`.
+
+    Returns:
+        A scalar, or a tensor shaped `(batch,)` with `reduction=None`.
+
+    Raises:
+        ValueError: If the backbone, a layer, a distance or the weights are
+            unknown; if the two batches cannot be compared; if an image is too
+            small for a tap; if `y_pred` is of an integer type.
+        FileNotFoundError: If `weights` is the path of no file.
+        RuntimeError: If constructed while a function is being traced; if it
+            was loaded without the weights of its `keras.Model`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> rng = np.random.default_rng(0)
+    >>> photo = rng.uniform(size=(2, 32, 32, 3)).astype("float32")
+    >>> loss = kp.PerceptualLoss("alexnet")
+    >>> float(loss(photo, photo))
+    0.0
+    >>> float(loss(photo, 0.5 * photo)) > float(loss(photo, 0.9 * photo)) > 0
+    True
+
+    In a model: `model.compile("adam", loss=kp.PerceptualLoss())`.
+
+    Notes:
+        - Which network: `"vgg16"` to train with; `"alexnet"` to measure, or
+          where speed matters. Features of networks with normalisations agree
+          less well with people.
+        - The constants of the default taps are one over the mean distance at
+          each tap over distorted public-domain photographs, divided by the
+          number of taps. With `"imagenet"` weights or another backbone there
+          are none, and the default is one tap of weight 1.
+        - Saving: the network is not written into checkpoints. A `keras.Model`
+          as backbone is saved by its architecture; give its `weights` as a
+          path, else the loss that `load_model` revives refuses to compute
+          until it is made anew. `load_model(path, compile=False)` does without
+          any loss.
+
+    Reference:
+        - Johnson et al. (2016), Perceptual losses for real-time style transfer
+          and super-resolution, https://arxiv.org/abs/1603.08155. They sum
+          over channels after dividing by all; this is a mean.
+        - Gatys et al. (2016), for the style term.
+    """
+
+    def __init__(
+        self,
+        backbone="vgg16",
+        layers=None,
+        *,
+        weights=None,
+        distance="mse",
+        content_weight=1.0,
+        style_weight=0.0,
+        normalize_features=False,
+        value_range=(0, 1),
+        data_format=None,
+        reduction="sum_over_batch_size",
+        name="perceptual_loss",
+        dtype=None,
+    ):
+        super().__init__(
+            value_range=value_range,
+            data_format=data_format,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+        owner = type(self).__name__
+        self.layers = _check_layers(owner, layers)
+        self.distance = validation.check_choice(
+            owner, "distance", distance, FEATURE_DISTANCES
+        )
+        self.content_weight = validation.check_number(
+            owner, "content_weight", content_weight, minimum=0
+        )
+        self.style_weight = validation.check_number(
+            owner, "style_weight", style_weight, minimum=0
+        )
+        if self.content_weight == self.style_weight == 0:
+            raise ValueError(
+                f"{owner} would always be zero. Give `content_weight` or "
+                "`style_weight` a value above 0. Received: "
+                f"content_weight={content_weight}, style_weight={style_weight}"
+            )
+        self.normalize_features = bool(normalize_features)
+        self.weights = None if weights is None else str(weights)
+        # Keras' savers write out every model that an attribute leads to, so
+        # that the network hides in an object that they do not look into.
+        if isinstance(backbone, keras.Model):
+            self.backbone = backbone.name
+            self._backbone_config = keras.saving.serialize_keras_object(
+                backbone
+            )
+        else:
+            self.backbone = self._backbone_config = backbone
+        self._extractor = FeatureExtractor(
+            backbone,
+            self.layers,
+            weights=weights,
+            value_range=self.value_range,
+            dtype=self._dtype_name,
+        )
+        self.channels = self._extractor.channels
+        self._weights_are_lost = False
+        if self.layers is None:
+            self._content_weights, self._style_weights = (
+                balanced_weights(
+                    self.backbone,
+                    self._extractor.convention,
+                    kind,
+                    self.normalize_features,
+                    self._extractor.layers,
+                )
+                for kind in (self.distance, "gram")
+            )
+        else:
+            self._content_weights = self._style_weights = (
+                self.layers
+                if isinstance(self.layers, dict)
+                else dict.fromkeys(self.layers, 1.0)
+            )
+
+    def call(self, y_true, y_pred):
+        """Returns the distance of each pair of images, shaped `(batch,)`."""
+        if self._weights_are_lost:
+            raise RuntimeError(
+                "This PerceptualLoss was loaded with the architecture of its "
+                f"backbone {self.backbone!r} but without its weights, which "
+                "are not saved with a model. Compile the model anew with "
+                "`loss=PerceptualLoss(backbone=...)`, or give the weights as "
+                "a path from the start: `PerceptualLoss(backbone=..., "
+                "weights='backbone.weights.h5')`. Received: weights=None"
+            )
+        # The target takes a pass of its own: it needs no gradient.
+        true_features = self._features(ops.stop_gradient(y_true))
+        pred_features = self._features(y_pred)
+        distance = FEATURE_DISTANCES[self.distance]
+        total = 0.0
+        for tap in self._extractor.layers:
+            x = ops.stop_gradient(true_features[tap])
+            y = pred_features[tap]
+            if self.content_weight:
+                weight = self.content_weight * self._content_weights[tap]
+                total = total + weight * distance(x, y)
+            if self.style_weight:
+                weight = self.style_weight * self._style_weights[tap]
+                total = total + weight * mean_squared_error(
+                    gram_matrix(x), gram_matrix(y)
+                )
+        return total
+
+    def _features(self, images):
+        if self.data_format == "channels_first":
+            images = ops.transpose(images, (0, 2, 3, 1))
+        features = self._extractor(images)
+        if self.normalize_features:
+            features = {k: unit_normalize(v) for k, v in features.items()}
+        return features
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        config = super().get_config()
+        config.update(
+            backbone=self._backbone_config,
+            layers=self.layers,
+            weights=self.weights,
+            distance=self.distance,
+            content_weight=self.content_weight,
+            style_weight=self.style_weight,
+            normalize_features=self.normalize_features,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        """Revives a loss; that of a `keras.Model` may lack its weights."""
+        backbone = config["backbone"]
+        if isinstance(backbone, str):
+            return cls(**config)
+        backbone = keras.saving.deserialize_keras_object(backbone)
+        loss = cls(**{**config, "backbone": backbone})
+        loss._weights_are_lost = loss.weights is None and bool(
+            backbone.variables
+        )
+        return loss
+
+
+def _check_layers(owner, layers):
+    """Returns `None`, a list of names, or a dictionary of weights."""
+    if layers is None:
+        return None
+    if not isinstance(layers, dict):
+        layers = [layers] if isinstance(layers, str) else list(layers)
+    if not layers or not all(isinstance(name, str) for name in layers):
+        raise ValueError(
+            f"{owner} needs the name of at least one layer. Leave `layers` "
+            "out for the usual ones, or give a list such as ['relu3_3'] or a "
+            f"dictionary such as {{'relu3_3': 1.0}}. Received: layers={layers}"
+        )
+    if not isinstance(layers, dict):
+        return layers
+    weights = {
+        name: validation.check_number(
+            owner, f"layers[{name!r}]", weight, minimum=0
+        )
+        for name, weight in layers.items()
+    }
+    if not any(weights.values()):
+        raise ValueError(
+            f"{owner} would always be zero: no layer has a weight above 0. "
+            f"Received: layers={layers}"
+        )
+    return weights
