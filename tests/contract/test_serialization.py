@@ -296,7 +296,7 @@ def test_a_saved_model_is_no_larger_for_the_loss(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "saved, loaded", itertools.product(["ours", "mse"], repeat=2)
+    "saved, loaded", list(itertools.product(["ours", "mse"], repeat=2))
 )
 def test_weights_load_with_and_without_the_loss(saved, loaded, tmp_path):
     losses = {"ours": perceptual_loss, "mse": lambda: "mse"}
