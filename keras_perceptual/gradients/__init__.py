@@ -1,5 +1,6 @@
 """What is known about the gradients of a training step."""
 
+from keras_perceptual.gradients.check import check_gradients as check_gradients
 from keras_perceptual.gradients.error import (
     GradientSanityError as GradientSanityError,
 )

@@ -28,9 +28,10 @@ class FitCheck:
         owner: The name of the object that checks, for the messages.
         model: The model being fitted.
         policy: The `judging.Policy`.
+        update: Whether the watched steps train the model.
     """
 
-    def __init__(self, owner, model, policy):
+    def __init__(self, owner, model, policy, *, update=True):
         self.owner = owner
         self.policy = policy
         self.report = None
@@ -38,7 +39,7 @@ class FitCheck:
         self._model = model
         self._history = getattr(model, "history", None)
         self._observer = GradientObserver(
-            model, when_refused=self._when_refused
+            model, when_refused=self._when_refused, update=update
         )
         self._batches = 0
         self._in_flight = 0
@@ -162,7 +163,7 @@ class FitCheck:
             offenders = GradientReport(new, offenders.batches)
             warnings.warn(
                 message.describe(self.owner, offenders, len(self.report)),
-                stacklevel=5,
+                stacklevel=2,
             )
 
     def _make_error(self, offenders):
@@ -180,7 +181,7 @@ class FitCheck:
         if self.policy.on_missing == "raise":
             raise GradientSanityError(text, self.report)
         if self.policy.on_missing == "warn":
-            warnings.warn(text, stacklevel=5)
+            warnings.warn(text, stacklevel=2)
 
     def _when_refused(self, reason, variables, cause=None):
         """Raises in place of an optimizer that is about to refuse."""
@@ -208,7 +209,7 @@ class FitCheck:
         if patterns:
             warnings.warn(
                 message.describe_unmatched(self.owner, patterns, paths),
-                stacklevel=5,
+                stacklevel=2,
             )
 
     def _look_for_disconnected(self, statistics):
@@ -219,9 +220,7 @@ class FitCheck:
             if found.calls and not found.nonzero
         ]
         if zeros and not self._disconnected:
-            self._disconnected = self._observer.recorder.find_disconnected(
-                zeros
-            )
+            self._disconnected = self._observer.find_disconnected(zeros)
 
     def _make_report(self, statistics, *, finished):
         model, observer = self._model, self._observer

@@ -68,6 +68,11 @@ class GradientObserver:
             for key, row in self.recorder.read().items()
         }
 
+    def find_disconnected(self, keys):
+        """Returns those of `keys` whose zero stands for no gradient at all."""
+        with self.watch():
+            return self.recorder.find_disconnected(keys)
+
     def _wrap(self, optimizer, name):
         original = getattr(optimizer, name)
         observe = {
@@ -99,7 +104,7 @@ class GradientObserver:
         )
         if len(gradients) != len(variables) or not gradients:
             return original(grads, trainable_variables)
-        if not optimizer.built:
+        if self._update and not optimizer.built:
             # As the optimizer would, but before the missing ones are dropped.
             with keras.name_scope(optimizer.name):
                 optimizer.build(variables)
@@ -194,6 +199,8 @@ class GradientObserver:
 def _loss_scale(optimizer, values=None):
     """Returns the loss scale of an optimizer and whether it adapts."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        if not optimizer.built:
+            return optimizer.initial_scale, True
         scale = optimizer.dynamic_scale
         return (values or {}).get(id(scale), scale), True
     return optimizer.loss_scale_factor, False

@@ -1,0 +1,88 @@
+"""The gradient check for one batch, outside `fit`."""
+
+import contextlib
+
+from keras import ops
+
+from keras_perceptual.gradients import judging
+from keras_perceptual.gradients.fit_check import FitCheck
+
+
+def check_gradients(model, x, y=None, sample_weight=None):
+    """Reports the gradient of every trainable variable for one batch.
+
+    The training step of the compiled model runs once, without the update. The
+    weights, the state of the optimizer and the metrics stay as they are; a
+    model or optimizer that was not built yet is built. Nothing is raised or
+    warned about: the report says what was found.
+
+    Args:
+        model: A compiled model.
+        x: The inputs of one batch, as for `model.train_on_batch`.
+        y: The targets, if the loss needs any.
+        sample_weight: One weight for each sample, if any.
+
+    Returns:
+        A `GradientReport`. After a single batch a status of `"zero"` need not
+        mean anything: below a kernel that starts at zero it is the rule.
+
+    Raises:
+        ValueError: If the model is not compiled.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_perceptual.gradients import check_gradients
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dense(2, name="hidden"),
+    ...         keras.layers.Dense(1, kernel_initializer="zeros", name="out"),
+    ...     ],
+    ...     name="net",
+    ... )
+    >>> model.compile(loss="mse")
+    >>> report = check_gradients(model, np.ones((8, 4)), np.ones((8, 1)))
+    >>> [record.path for record in report.zero]
+    ['net/hidden/kernel', 'net/hidden/bias']
+    """
+    if not model.compiled:
+        raise ValueError(
+            "check_gradients runs the training step of a model, which needs "
+            "a loss and an optimizer. Call `model.compile` first. "
+            f"Received: model={model.name!r}, compiled=False"
+        )
+    policy = judging.Policy(
+        steps=1, on_missing="ignore", on_zero="ignore", on_nonfinite="ignore"
+    )
+    with _as_it_was(model):
+        check = FitCheck("check_gradients", model, policy, update=False)
+        if check.active:
+            check.arm()
+            try:
+                model.train_on_batch(x, y, sample_weight=sample_weight)
+            except Exception:
+                # PyTorch refuses a loss that is connected to nothing.
+                if check.report is None:
+                    raise
+            check.collect(last=True)
+    return check.report
+
+
+@contextlib.contextmanager
+def _as_it_was(model):
+    """Puts weights, metrics and the train function back afterwards."""
+    train_function = model.train_function
+    values = [
+        (variable, ops.convert_to_numpy(variable.value).copy())
+        for variable in [*model.variables, *model.metrics_variables]
+    ]
+    try:
+        yield
+    finally:
+        model.train_function = train_function
+        # Metrics that did not exist before have nothing to go back to.
+        model.reset_metrics()
+        for variable, value in values:
+            variable.assign(value)
