@@ -1,0 +1,263 @@
+"""Colours read from tables, between the entries by interpolation.
+
+Tables and colours are in (0, 1) here: 0 is the first entry of a table and 1
+the last. Cells are counted so that both ends belong to a cell, and the slope
+there is that of the cell, on every backend.
+"""
+
+import numpy as np
+from keras import ops
+
+from keras_perceptual import validation
+
+INTERPOLATIONS = ("linear", "tetrahedral")
+
+
+def identity_curves(size, channels=3):
+    """Returns curves that change nothing.
+
+    Args:
+        size: Integer of at least 2, the number of entries of a curve.
+        channels: Integer, the number of curves.
+
+    Returns:
+        A NumPy array of shape `(size, channels)` and type float32.
+
+    Example:
+
+    >>> from keras_perceptual import ops
+    >>> ops.identity_curves(3).tolist()
+    [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5], [1.0, 1.0, 1.0]]
+    """
+    return np.repeat(_ramp(size)[:, None], channels, axis=1)
+
+
+def identity_cube(size):
+    """Returns a cube of colours that changes nothing.
+
+    Args:
+        size: Integer of at least 2, the number of entries along an edge.
+
+    Returns:
+        A NumPy array of shape `(size, size, size, 3)` and type float32,
+        indexed `[r, g, b]`.
+
+    Example:
+
+    >>> from keras_perceptual import ops
+    >>> ops.identity_cube(3)[2, 0, 1].tolist()
+    [1.0, 0.0, 0.5]
+    """
+    ramp = _ramp(size)
+    return np.stack(np.meshgrid(ramp, ramp, ramp, indexing="ij"), axis=-1)
+
+
+def look_up_curves(colors, curves):
+    """Reads each channel of colours from a curve of its own.
+
+    Args:
+        colors: Floating-point tensor of shape `(..., channels)`, 0 being the
+            first entry of a curve and 1 the last. Beyond them the first and
+            the last piece of a curve go on straight.
+        curves: Tensor of shape `(size, channels)`.
+
+    Returns:
+        A tensor shaped as `colors`.
+
+    Raises:
+        ValueError: If the shapes do not fit together.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> from keras_perceptual import ops
+    >>> curve = np.array([[0.0], [0.25], [1.0]], "float32")
+    >>> y = ops.look_up_curves(np.array([[0.25], [0.75]], "float32"), curve)
+    >>> keras.ops.convert_to_numpy(y).tolist()
+    [[0.125], [0.625]]
+    """
+    colors = ops.convert_to_tensor(colors)
+    curves = ops.cast(curves, colors.dtype)
+    if len(curves.shape) != 2 or curves.shape[0] < 2:
+        raise ValueError(
+            "look_up_curves needs curves of at least two entries, shaped "
+            f"(size, channels). Received: curves.shape={tuple(curves.shape)}"
+        )
+    size, channels = curves.shape
+    if colors.shape[-1] != channels:
+        raise ValueError(
+            "look_up_curves reads each channel from a curve of its own and "
+            f"has {channels} curves. Pass colours with the channels last. "
+            f"Received: colors.shape={tuple(colors.shape)}"
+        )
+    cell, fraction = _locate(colors, size)
+    # A gather from the flat table: its gradient comes back through the
+    # reshape as a dense tensor, which optimizers treat as they should.
+    flat = ops.reshape(curves, (size * channels,))
+    index = cell * channels + ops.arange(channels, dtype="int32")
+    below = ops.take(flat, index, axis=0)
+    above = ops.take(flat, index + channels, axis=0)
+    return below + fraction * (above - below)
+
+
+def look_up_cube(colors, cube, interpolation="linear"):
+    """Reads colours from a cube of colours.
+
+    Args:
+        colors: Floating-point tensor of shape `(..., 3)`, red, green and
+            blue, 0 being the first entry along an edge and 1 the last. Beyond
+            them `"linear"` interpolation goes on straight along each axis;
+            `"tetrahedral"` jumps from cell to cell there, so `clamp` first.
+        cube: Tensor of shape `(size, size, size, channels)`, indexed
+            `[r, g, b]`.
+        interpolation: `"linear"` blends the eight entries around a colour;
+            `"tetrahedral"` four of them, which keeps greys grey where the
+            diagonal of the cube is. Defaults to `"linear"`.
+
+    Returns:
+        A tensor of shape `(..., channels)`.
+
+    Raises:
+        ValueError: If the interpolation is unknown, or if the shapes do not
+            fit together.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> from keras_perceptual import ops
+    >>> negative = 1 - ops.identity_cube(5)
+    >>> y = ops.look_up_cube(np.array([0.5, 0.25, 0.0], "float32"), negative)
+    >>> keras.ops.convert_to_numpy(y).tolist()
+    [0.5, 0.75, 1.0]
+    """
+    validation.check_choice(
+        "look_up_cube", "interpolation", interpolation, INTERPOLATIONS
+    )
+    colors = ops.convert_to_tensor(colors)
+    cube = ops.cast(cube, colors.dtype)
+    edges = tuple(cube.shape[:3])
+    if len(cube.shape) != 4 or len(set(edges)) != 1 or edges[0] < 2:
+        raise ValueError(
+            "look_up_cube needs a cube of at least two entries along each "
+            "edge, shaped (size, size, size, channels). "
+            f"Received: cube.shape={tuple(cube.shape)}"
+        )
+    if colors.shape[-1] != 3:
+        raise ValueError(
+            "look_up_cube reads colours by their red, green and blue. Pass "
+            "colours of three channels, with the channels last. "
+            f"Received: colors.shape={tuple(colors.shape)}"
+        )
+    size, channels = edges[0], cube.shape[-1]
+    cell, fraction = _locate(colors, size)
+    # A gather from the flat table: its gradient comes back through the
+    # reshape as a dense tensor, which optimizers treat as they should.
+    flat = ops.reshape(cube, (size**3, channels))
+    strides = (size * size, size, 1)
+    corner = (
+        cell[..., 0] * strides[0] + cell[..., 1] * strides[1] + cell[..., 2]
+    )
+    fractions = [fraction[..., axis] for axis in range(3)]
+    blend = {"linear": _trilinear, "tetrahedral": _tetrahedral}[interpolation]
+    return blend(flat, corner, fractions, strides)
+
+
+def clamp(x, low, high):
+    """Moves what lies outside a range to its nearest end.
+
+    Unlike that of `keras.ops.clip`, the gradient at the very ends is that of
+    the inside on every backend. It is zero outside. NaN stays NaN.
+
+    Args:
+        x: Floating-point tensor.
+        low: Float, the lower end.
+        high: Float, the upper end.
+
+    Returns:
+        A tensor shaped as `x`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> from keras_perceptual.ops.color_lookup import clamp
+    >>> x = np.array([-0.5, 0.5, 2.0], "float32")
+    >>> keras.ops.convert_to_numpy(clamp(x, 0.0, 1.0)).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    x = ops.convert_to_tensor(x)
+    low, high = (ops.full_like(x, bound) for bound in (low, high))
+    return ops.where(x < low, low, ops.where(x > high, high, x))
+
+
+def _ramp(size):
+    size = validation.check_integer("A table", "size", size, minimum=2)
+    return np.linspace(0, 1, size).astype("float32")
+
+
+def _locate(x, size):
+    """Returns the cell that each value lies in, and how far into it.
+
+    The cells are 0 to `size - 2`, whatever the value, so that an index never
+    points outside the table. NaN counts as in the first cell, and its place
+    there is NaN; an infinite place is infinite.
+    """
+    position = x * (size - 1)
+    fixed = ops.stop_gradient(position)
+    # Comparisons with NaN are false: it ends up in cell 0.
+    fixed = ops.where(fixed > 0, fixed, ops.zeros_like(fixed))
+    fixed = ops.minimum(fixed, ops.cast(size - 2, fixed.dtype))
+    cell = ops.floor(fixed)
+    return ops.cast(cell, "int32"), position - cell
+
+
+def _trilinear(flat, corner, fractions, strides):
+    """Blends the eight corners of a cell, one axis after the other."""
+    values = [
+        ops.take(flat, corner + (r + g + b), axis=0)
+        for r in (0, strides[0])
+        for g in (0, strides[1])
+        for b in (0, strides[2])
+    ]
+    for fraction in fractions:
+        half = len(values) // 2
+        fraction = ops.expand_dims(fraction, -1)
+        values = [
+            low + fraction * (high - low)
+            for low, high in zip(values[:half], values[half:], strict=True)
+        ]
+    return values[0]
+
+
+def _tetrahedral(flat, corner, fractions, strides):
+    """Blends four corners: the cell is cut along its grey diagonal.
+
+    The way from the darkest corner to the brightest goes along the axis with
+    the largest fraction first. Of equal fractions red goes before green, and
+    green before blue: values agree, and slopes are those of that side.
+    """
+    r, g, b = fractions
+    red, green, blue = (ops.full_like(corner, stride) for stride in strides)
+    # Sort the three, along with the steps that they stand for.
+    swap = r < g
+    high, high_step = ops.where(swap, g, r), ops.where(swap, green, red)
+    low, low_step = ops.where(swap, r, g), ops.where(swap, red, green)
+    first_is_blue, last_is_blue = high < b, low >= b
+    first = ops.where(first_is_blue, b, high)
+    first_step = ops.where(first_is_blue, blue, high_step)
+    last = ops.where(last_is_blue, b, low)
+    last_step = ops.where(last_is_blue, blue, low_step)
+    second = ops.where(first_is_blue, high, ops.where(last_is_blue, low, b))
+    across = sum(strides)
+    values = [
+        ops.take(flat, corner + step, axis=0)
+        for step in (0, first_step, across - last_step, across)
+    ]
+    result = values[0]
+    for fraction, before, after in zip(
+        (first, second, last), values[:-1], values[1:], strict=True
+    ):
+        result = result + ops.expand_dims(fraction, -1) * (after - before)
+    return result

@@ -1,0 +1,328 @@
+import checks
+import keras
+import numpy as np
+import pytest
+from reference import color_lookup as reference
+
+from keras_perceptual import ops
+from keras_perceptual.ops.color_lookup import clamp
+
+BLENDS = ("linear", "tetrahedral")
+REFERENCE = {
+    "linear": reference.trilinear,
+    "tetrahedral": reference.tetrahedral,
+}
+
+
+def to_numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+@pytest.fixture
+def cube(rng):
+    return rng.uniform(-0.5, 1.5, (5, 5, 5, 3)).astype("float32")
+
+
+@pytest.fixture
+def curves(rng):
+    return rng.uniform(-0.5, 1.5, (6, 3)).astype("float32")
+
+
+@pytest.fixture
+def colors(rng):
+    return rng.uniform(0, 1, (4, 7, 3)).astype("float32")
+
+
+@pytest.fixture
+def nodes():
+    """Every entry of a cube of five, as a colour."""
+    return ops.identity_cube(5).reshape(-1, 3)
+
+
+def inside_cells(rng, size, count, margin=0.2):
+    """Colours well inside their cell, and well off its diagonal planes."""
+    cell = rng.integers(0, size - 1, (count, 3))
+    place = rng.permuted(np.tile([margin, 0.5, 1 - margin], (count, 1)), axis=1)
+    place += rng.uniform(-0.05, 0.05, (count, 3))
+    return ((cell + place) / (size - 1)).astype("float32")
+
+
+# Values.
+
+
+def test_the_trilinear_twin_agrees_with_scipy(colors, nodes, cube):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    for x in (colors, nodes):
+        coordinates = np.moveaxis(x.astype("float64"), -1, 0) * 4
+        expected = np.stack(
+            [
+                ndimage.map_coordinates(
+                    cube[..., c].astype("float64"), coordinates, order=1
+                )
+                for c in range(3)
+            ],
+            axis=-1,
+        )
+        np.testing.assert_allclose(
+            reference.trilinear(x, cube), expected, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("interpolation", BLENDS)
+def test_cube_equals_the_numpy_twin(colors, cube, interpolation):
+    found = to_numpy(ops.look_up_cube(colors, cube, interpolation))
+    expected = REFERENCE[interpolation](colors, cube)
+    assert found.shape == colors.shape
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_curves_equal_the_numpy_twin(colors, curves):
+    found = to_numpy(ops.look_up_curves(colors, curves))
+    expected = reference.curves(colors, curves)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("interpolation", BLENDS)
+def test_entries_are_returned_as_they_are(nodes, cube, interpolation):
+    found = to_numpy(ops.look_up_cube(nodes, cube, interpolation))
+    np.testing.assert_allclose(found, cube.reshape(-1, 3), rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("size", [2, 3, 17, 33, 64])
+def test_identity(rng, size):
+    colors = rng.uniform(0, 1, (500, 3)).astype("float32")
+    colors[:2] = [[0, 0, 0], [1, 1, 1]]
+    cube, curves = ops.identity_cube(size), ops.identity_curves(size)
+    assert cube.shape == (size, size, size, 3)
+    assert curves.shape == (size, 3)
+    for found in (
+        ops.look_up_cube(colors, cube),
+        ops.look_up_cube(colors, cube, "tetrahedral"),
+        ops.look_up_curves(colors, curves),
+    ):
+        np.testing.assert_allclose(to_numpy(found), colors, atol=2.5e-7)
+
+
+def test_red_green_and_blue_are_the_first_second_and_third_axis():
+    cube = np.zeros((2, 2, 2, 3), "float32")
+    cube[1, 0, 0] = [0.1, 0.2, 0.3]
+    cube[0, 1, 0] = [0.4, 0.5, 0.6]
+    cube[0, 0, 1] = [0.7, 0.8, 0.9]
+    primaries = np.eye(3, dtype="float32")
+    expected = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9]]
+    for interpolation in BLENDS:
+        found = to_numpy(ops.look_up_cube(primaries, cube, interpolation))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_tetrahedra_keep_greys_grey(rng, cube):
+    """Where the diagonal of the cube is grey, whatever else is in it."""
+    for i in range(5):
+        cube[i, i, i] = (i / 4) ** 2
+    greys = np.repeat(rng.uniform(0, 1, (50, 1)), 3, axis=1).astype("float32")
+    tetrahedral = to_numpy(ops.look_up_cube(greys, cube, "tetrahedral"))
+    assert np.max(np.ptp(tetrahedral, axis=-1)) < 1e-6
+    trilinear = to_numpy(ops.look_up_cube(greys, cube))
+    assert np.max(np.ptp(trilinear, axis=-1)) > 0.05
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_any_number_of_channels_comes_out(rng, colors, channels):
+    cube = rng.uniform(0, 1, (3, 3, 3, channels)).astype("float32")
+    for interpolation in BLENDS:
+        found = to_numpy(ops.look_up_cube(colors, cube, interpolation))
+        assert found.shape == (4, 7, channels)
+    curves = rng.uniform(0, 1, (3, channels)).astype("float32")
+    grey = rng.uniform(0, 1, (4, 7, channels)).astype("float32")
+    np.testing.assert_allclose(
+        to_numpy(ops.look_up_curves(grey, curves)),
+        reference.curves(grey, curves),
+        atol=2e-6,
+    )
+
+
+def test_beyond_the_ends_it_goes_on_straight(curves):
+    outside = np.array([[-0.1, 1.1, 2.0]], "float32")
+    found = to_numpy(ops.look_up_curves(outside, curves))
+    first = 5 * (curves[1] - curves[0])
+    last = 5 * (curves[-1] - curves[-2])
+    expected = [
+        [
+            curves[0, 0] - 0.1 * first[0],
+            curves[-1, 1] + 0.1 * last[1],
+            curves[-1, 2] + 1.0 * last[2],
+        ]
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    colors = np.array([[1.5, -0.25, 0.5]], "float32")
+    found = to_numpy(ops.look_up_cube(colors, ops.identity_cube(4)))
+    np.testing.assert_allclose(found, colors, rtol=1e-6)
+
+
+def test_not_a_number_and_infinity(cube, curves):
+    odd = np.array(
+        [
+            [np.nan, 0.5, 0.5],
+            [0.5, np.nan, 0.5],
+            [0.5, 0.5, np.nan],
+            [0.5, 0.5, 0.5],
+        ],
+        "float32",
+    )
+    for interpolation in BLENDS:
+        found = to_numpy(ops.look_up_cube(odd, cube, interpolation))
+        assert np.all(np.isnan(found[:3]))
+        assert np.all(np.isfinite(found[3]))
+    found = to_numpy(ops.look_up_curves(odd, curves))
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(odd))
+
+    infinite = np.array([[np.inf, -np.inf, 0.5]], "float32")
+    found = to_numpy(ops.look_up_curves(infinite, ops.identity_curves(6)))
+    np.testing.assert_array_equal(found, infinite)
+    assert not np.any(np.isfinite(to_numpy(ops.look_up_cube(infinite, cube))))
+
+
+@pytest.mark.parametrize("interpolation", BLENDS)
+def test_the_result_is_of_the_type_of_the_colors(cube, interpolation):
+    colors = keras.ops.cast(np.full((2, 3), 0.25), "bfloat16")
+    found = ops.look_up_cube(colors, cube, interpolation)
+    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+
+
+# Gradients.
+
+
+@pytest.mark.parametrize("interpolation", BLENDS)
+def test_finite_differences_of_the_cube(rng, cube, interpolation):
+    colors = inside_cells(rng, 5, 40)
+    weights = rng.uniform(-1, 1, colors.shape).astype("float32")
+
+    def total(colors, cube):
+        result = ops.look_up_cube(colors, cube, interpolation)
+        return keras.ops.sum(keras.ops.multiply(result, weights))
+
+    checks.check_finite_differences(total, colors, cube, step=5e-3)
+
+
+def test_finite_differences_of_the_curves(rng, curves):
+    colors = inside_cells(rng, 6, 40)
+    weights = rng.uniform(-1, 1, colors.shape).astype("float32")
+
+    def total(colors, curves):
+        result = ops.look_up_curves(colors, curves)
+        return keras.ops.sum(keras.ops.multiply(result, weights))
+
+    checks.check_finite_differences(total, colors, curves, step=5e-3)
+
+
+@pytest.mark.parametrize("interpolation", BLENDS)
+def test_the_gradient_of_the_cube_is_the_blending_weights(
+    colors, interpolation
+):
+    """Exact: the output is linear in the cube, so basis cubes tell."""
+    small = np.zeros((2, 2, 2, 1), "float32")
+    (found,) = checks.gradients(
+        lambda cube: keras.ops.sum(
+            ops.look_up_cube(colors, cube, interpolation)
+        ),
+        small,
+    )
+    assert found.shape == small.shape
+    expected = []
+    for basis in np.eye(8).reshape(8, 2, 2, 2, 1):
+        basis = np.repeat(basis, 3, axis=-1)
+        value = REFERENCE[interpolation](colors, basis)
+        expected.append(value[..., 0].sum())
+    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-5)
+
+
+def test_slopes_at_the_ends_are_those_of_the_inside(curves):
+    """As at a hundredth of a cell further in, on every backend."""
+    ends = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], "float32")
+    expected = 5 * np.stack([curves[1] - curves[0], curves[-1] - curves[-2]])
+    (found,) = checks.gradients(
+        lambda x: keras.ops.sum(ops.look_up_curves(clamp(x, 0.0, 1.0), curves)),
+        ends,
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", BLENDS)
+def test_slopes_at_the_corners_of_the_cube(cube, interpolation):
+    corners = ops.identity_cube(2).reshape(-1, 3)
+    # Towards the inside by a little, most along red and least along blue.
+    inward = np.where(corners == 0, 1, -1) * np.array([3e-3, 2e-3, 1e-3])
+    if interpolation == "tetrahedral":
+        # Ties go red, green, blue: white's neighbour in that order.
+        inward = np.where(
+            corners == 0, [3e-3, 2e-3, 1e-3], [-1e-3, -2e-3, -3e-3]
+        )
+
+    def total(x):
+        y = ops.look_up_cube(clamp(x, 0.0, 1.0), cube, interpolation)
+        return keras.ops.sum(y)
+
+    (at_corners,) = checks.gradients(total, corners)
+    (near_them,) = checks.gradients(
+        total, (corners + 1e-2 * inward).astype("float32")
+    )
+    assert np.all(at_corners != 0)
+    np.testing.assert_allclose(at_corners, near_them, rtol=2e-2, atol=2e-2)
+
+
+def test_clamp():
+    x = np.array([-np.inf, -1, 0, 0.5, 1, 2, np.inf, np.nan], "float32")
+    np.testing.assert_array_equal(
+        to_numpy(clamp(x, 0.0, 1.0)), [0, 0, 0, 0.5, 1, 1, 1, np.nan]
+    )
+    (found,) = checks.gradients(
+        lambda x: keras.ops.sum(clamp(x, 0.0, 1.0)), x[:-1]
+    )
+    np.testing.assert_array_equal(found, [0, 0, 1, 1, 1, 0, 0])
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_the_gradient_of_a_table_is_dense(colors, cube, curves, in_graph):
+    import tensorflow as tf
+
+    table, lines = tf.Variable(cube), tf.Variable(curves)
+
+    def step():
+        with tf.GradientTape() as tape:
+            value = tf.reduce_sum(
+                ops.look_up_cube(colors, table)
+                + ops.look_up_cube(colors, table, "tetrahedral")
+                + ops.look_up_curves(colors, lines)
+            )
+        found = tape.gradient(value, [table, lines])
+        assert not any(isinstance(g, tf.IndexedSlices) for g in found)
+        return found
+
+    found = tf.function(step)() if in_graph else step()
+    assert [g.shape for g in found] == [table.shape, lines.shape]
+
+
+# What does not fit together.
+
+
+def test_wrong_shapes(colors, cube, curves):
+    with pytest.raises(ValueError, match=r"three channels.*\(4, 7, 2\)"):
+        ops.look_up_cube(colors[..., :2], cube)
+    with pytest.raises(ValueError, match=r"each edge.*\(5, 5, 4, 3\)"):
+        ops.look_up_cube(colors, cube[:, :, :4])
+    with pytest.raises(ValueError, match=r"at least two.*\(1, 1, 1, 3\)"):
+        ops.look_up_cube(colors, cube[:1, :1, :1])
+    with pytest.raises(ValueError, match=r"\(size, channels\).*\(1, 3\)"):
+        ops.look_up_curves(colors, curves[:1])
+    with pytest.raises(ValueError, match=r"has 3 curves.*\(4, 7, 2\)"):
+        ops.look_up_curves(colors[..., :2], curves)
+    with pytest.raises(ValueError, match=r"`size`.*Received: size=1"):
+        ops.identity_cube(1)
+
+
+def test_unknown_interpolation(colors, cube):
+    with pytest.raises(
+        ValueError, match=r"interpolation.*\['linear', 'tetrahedral'\].*'cubic'"
+    ):
+        ops.look_up_cube(colors, cube, "cubic")
