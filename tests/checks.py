@@ -57,7 +57,8 @@ def check_finite_differences(
     found = gradients(function, *inputs)
 
     def value(arrays):
-        return float(keras.ops.convert_to_numpy(function(*arrays)))
+        tensors = [keras.ops.convert_to_tensor(x) for x in arrays]
+        return float(keras.ops.convert_to_numpy(function(*tensors)))
 
     for index, (x, gradient) in enumerate(zip(inputs, found, strict=True)):
         assert gradient is not None, f"input {index} has no gradient"

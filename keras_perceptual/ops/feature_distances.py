@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_perceptual.ops.penalties import absolute, charbonnier_penalty
+
 
 def mean_per_image(x):
     """Averages over every axis but the first.
@@ -55,14 +57,11 @@ def mean_absolute_error(x, y):
     Returns:
         Tensor shaped `(batch,)`.
     """
-    return mean_per_image(ops.abs(x - y))
+    return mean_per_image(absolute(x - y))
 
 
 def charbonnier(x, y, epsilon=1e-3):
-    """Returns `mean(sqrt((x - y) ** 2 + epsilon ** 2) - epsilon)` an image.
-
-    It is written so that nothing cancels: it is zero where `x` equals `y`,
-    where its gradient is zero as well.
+    """Returns the mean Charbonnier penalty of `x - y` for each image.
 
     Args:
         x: Floating-point tensor shaped `(batch, ...)`.
@@ -71,15 +70,8 @@ def charbonnier(x, y, epsilon=1e-3):
 
     Returns:
         Tensor shaped `(batch,)`.
-
-    Reference:
-        Charbonnier et al. (1994), Two deterministic half-quadratic
-        regularization algorithms for computed imaging. BasicSR's loss of this
-        name is larger by `epsilon`.
     """
-    squared = ops.square(x - y)
-    root = ops.sqrt(squared + epsilon**2)
-    return mean_per_image(squared / (root + epsilon))
+    return mean_per_image(charbonnier_penalty(x - y, epsilon))
 
 
 def cosine_distance(x, y):
