@@ -1,0 +1,497 @@
+import checks
+import keras
+import numpy as np
+import pytest
+from reference import color_lookup as reference
+
+from keras_perceptual.layers import LookupColorLayer
+
+KINDS = [
+    {"dimensions": 1},
+    {"dimensions": 3},
+    {"dimensions": 3, "interpolation": "tetrahedral"},
+]
+RANGES = [(0, 1), (-1, 1), (0, 255), (16, 235)]
+REFERENCE = {
+    (1, "linear"): reference.curves,
+    (3, "linear"): reference.trilinear,
+    (3, "tetrahedral"): reference.tetrahedral,
+}
+
+
+def label(config):
+    return "-".join(str(value) for value in config.values())
+
+
+def to_numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def some_table(layer, seed=1):
+    return np.random.default_rng(seed).uniform(0, 1, layer.table_shape)
+
+
+def filled(**arguments):
+    """A layer with a table of noise."""
+    layer = LookupColorLayer(**{"size": 5, **arguments})
+    layer.set_table(some_table(layer))
+    return layer
+
+
+def functional(layer, table, x):
+    """Returns what the layer makes of `x` with another table."""
+    result, _ = layer.stateless_call([table], [], x)
+    return result
+
+
+@pytest.fixture
+def images(rng):
+    return rng.uniform(0, 1, (2, 4, 6, 3)).astype("float32")
+
+
+# Values.
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+@pytest.mark.parametrize("value_range", RANGES, ids=str)
+@pytest.mark.parametrize("size", [2, 33])
+def test_starts_as_the_identity(images, kind, value_range, size):
+    low, high = value_range
+    images = (images * (high - low) + low).astype("float32")
+    images[0, 0, 0], images[0, 0, 1] = low, high
+    layer = LookupColorLayer(size, **kind, value_range=value_range)
+    np.testing.assert_allclose(
+        to_numpy(layer(images)), images, atol=4e-7 * max(abs(low), abs(high))
+    )
+    table = to_numpy(layer.table)
+    assert table.shape == layer.table_shape
+    assert (table.min(), table.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+@pytest.mark.parametrize("value_range", RANGES, ids=str)
+def test_equals_the_numpy_twin(images, kind, value_range):
+    low, high = value_range
+    layer = filled(**kind, value_range=value_range)
+    expected = REFERENCE[layer.dimensions, layer.interpolation](
+        images, some_table(layer)
+    )
+    found = to_numpy(layer((images * (high - low) + low).astype("float32")))
+    np.testing.assert_allclose(
+        (found - low) / (high - low), expected, atol=5e-6
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_channels_first(images, kind):
+    last = to_numpy(filled(**kind)(images))
+    layer = filled(**kind, data_format="channels_first")
+    first = to_numpy(layer(np.moveaxis(images, -1, 1)))
+    np.testing.assert_allclose(np.moveaxis(first, 1, -1), last, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3,), (7, 3), (5, 6, 3), (2, 2, 3, 4, 3)])
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_any_number_of_axes(rng, shape, kind):
+    images = rng.uniform(0, 1, shape).astype("float32")
+    layer = filled(**kind)
+    expected = REFERENCE[layer.dimensions, layer.interpolation](
+        images, some_table(layer)
+    )
+    found = to_numpy(layer(images))
+    assert found.shape == layer.compute_output_shape(shape) == shape
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_outside_the_range_clamp_gives_the_ends(kind):
+    layer = filled(**kind, value_range=(0, 255))
+    outside = np.array([[-9, 300, -np.inf], [np.inf, 256, 128]], "float32")
+    inside = np.array([[0, 255, 0], [255, 255, 128]], "float32")
+    np.testing.assert_array_equal(
+        to_numpy(layer(outside)), to_numpy(layer(inside))
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS[:2], ids=label)
+@pytest.mark.parametrize("value_range", RANGES, ids=str)
+def test_outside_the_range_linear_goes_on(kind, value_range):
+    low, high = value_range
+    width = high - low
+    outside = np.array([[-0.5, 1.25, 2.0], [0.5, 0.25, 7.0]]) * width + low
+    outside = outside.astype("float32")
+    layer = LookupColorLayer(
+        5, **kind, extrapolate="linear", value_range=value_range
+    )
+    np.testing.assert_allclose(
+        to_numpy(layer(outside)), outside, rtol=1e-5, atol=1e-6 * width
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_not_a_number_stays_not_a_number(images, kind):
+    images[1, 2, 3, 1] = np.nan
+    found = to_numpy(filled(**kind)(images))
+    expected = np.zeros(images.shape, bool)
+    expected[1, 2, 3, 1 if kind["dimensions"] == 1 else slice(None)] = True
+    np.testing.assert_array_equal(np.isnan(found), expected)
+
+
+@pytest.mark.parametrize("extrapolate", ["clamp", "linear"])
+def test_odd_values_read_no_entry_outside_the_table(extrapolate):
+    """A table of one colour, so that any other is from elsewhere."""
+    for kind in KINDS[:2]:
+        layer = LookupColorLayer(3, **kind, extrapolate=extrapolate)
+        layer.set_table(np.full(layer.table_shape, 0.25))
+        values = np.array([np.nan, np.inf, -np.inf, 1e30, -1e30], "float32")
+        found = to_numpy(layer(np.stack([values] * 3, axis=-1)))
+        finite = found[np.isfinite(found)]
+        assert np.all(finite == 0.25)
+        assert len(finite) == (12 if extrapolate == "clamp" else 6)
+
+
+def test_integer_images(rng):
+    images = rng.integers(0, 256, (2, 4, 4, 3)).astype("uint8")
+    layer = filled(value_range=(0, 255))
+    found = layer(images)
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    np.testing.assert_array_equal(
+        to_numpy(found), to_numpy(layer(images.astype("float32")))
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(images, kind, policy):
+    half = policy.removeprefix("mixed_")
+    rounded = to_numpy(keras.ops.cast(keras.ops.cast(images, half), "float32"))
+    exact = to_numpy(filled(**kind, size=33)(rounded))
+    layer = filled(**kind, size=33, dtype=policy)
+    assert layer.table.dtype == "float32"
+    found = layer(images)
+    assert keras.backend.standardize_dtype(found.dtype) == half
+    # Exact but for the rounding of the output.
+    np.testing.assert_allclose(
+        to_numpy(keras.ops.cast(found, "float32")),
+        to_numpy(keras.ops.cast(keras.ops.cast(exact, half), "float32")),
+        rtol=1e-2 if half == "bfloat16" else 1e-3,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.tensorflow_only
+def test_float64(images):
+    layer = filled(dtype="float64")
+    found = to_numpy(layer(images.astype("float64")))
+    assert found.dtype == "float64"
+    expected = reference.trilinear(images.astype("float64"), some_table(layer))
+    np.testing.assert_allclose(found, expected, atol=1e-14)
+
+
+# Gradients.
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+@pytest.mark.parametrize("value_range", [(0, 1), (-1, 1)], ids=str)
+def test_finite_differences_of_image_and_table(rng, kind, value_range):
+    low, high = value_range
+    layer = filled(**kind, value_range=value_range)
+    # Well inside the cells and off the planes between tetrahedra.
+    place = rng.permuted(np.tile([0.2, 0.5, 0.8], (30, 1)), axis=1)
+    colors = (rng.integers(0, 4, (30, 3)) + place) / 4
+    images = (colors * (high - low) + low).astype("float32")
+    weights = rng.uniform(-1, 1, images.shape).astype("float32")
+
+    def total(images, table):
+        return keras.ops.sum(
+            keras.ops.multiply(functional(layer, table, images), weights)
+        )
+
+    checks.check_finite_differences(
+        total, images, some_table(layer).astype("float32"), step=5e-3
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+@pytest.mark.parametrize(
+    "value_range", [*RANGES, (0.1, 0.7), (-0.3, 1.9)], ids=str
+)
+def test_slopes_at_the_ends_and_outside(kind, value_range):
+    """Red, green and blue alike: one slope for greys, that of the diagonal."""
+    low, high = np.float32(value_range)
+    ramp = np.array([0.0, 0.1, 0.5, 0.4, 1.0])  # slopes 0.4, ..., 2.4
+    layer = LookupColorLayer(5, **kind, value_range=value_range)
+    table = np.zeros(layer.table_shape)
+    for c in range(3):
+        shape = [1] * layer.dimensions
+        shape[c if layer.dimensions == 3 else 0] = 5
+        table[..., c] = ramp.reshape(shape)
+    layer.set_table(table)
+    step = (high - low) / 100
+    values = np.array(
+        [low - step, low, low + step, high - step, high, high + step],
+        "float32",
+    )
+    greys = np.stack([values] * 3, axis=-1)
+    (found,) = checks.gradients(lambda x: keras.ops.sum(layer(x)), greys)
+    expected = np.array([0.0, 0.4, 0.4, 2.4, 2.4, 0.0])
+    np.testing.assert_allclose(
+        found, np.stack([expected] * 3, axis=-1), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS[:2], ids=label)
+def test_slopes_outside_with_linear_extrapolation(kind):
+    layer = filled(**kind, extrapolate="linear")
+    ends = np.array([[0.0, 1.0, 0.0], [1.0, 1.0, 1.0]], "float32")
+    beyond = np.array([[-0.5, 1.0, 0.0], [1.0, 3.0, 1.0]], "float32")
+    at_ends, farther = (
+        checks.gradients(lambda x: keras.ops.sum(layer(x)), x)[0]
+        for x in (ends, beyond)
+    )
+    # Along the axis that was moved, the slope is still that of the end.
+    np.testing.assert_allclose(farther[0, 0], at_ends[0, 0], rtol=1e-5)
+    np.testing.assert_allclose(farther[1, 1], at_ends[1, 1], rtol=1e-5)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("run_eagerly", [True, False])
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_the_first_step_of_adam_is_the_dense_one(images, kind, run_eagerly):
+    """Adam treats repeated rows of a sparse gradient in another way."""
+    import tensorflow as tf
+
+    seen = []
+
+    class Recorder(keras.optimizers.Adam):
+        def apply(self, grads, trainable_variables=None):
+            seen.extend(grads)
+            return super().apply(grads, trainable_variables)
+
+    model = keras.Sequential([keras.Input((4, 6, 3)), filled(**kind)])
+    (table,) = model.trainable_variables
+    target = np.zeros_like(images)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(model(images) - target))
+    dense = tf.convert_to_tensor(tape.gradient(loss, table.value))
+    expected = keras.Variable(to_numpy(table))
+    keras.optimizers.Adam(0.01).apply([dense], [expected])
+
+    model.compile(Recorder(0.01), loss="mse", run_eagerly=run_eagerly)
+    model.train_on_batch(images, target)
+    assert seen
+    assert not any(isinstance(g, tf.IndexedSlices) for g in seen)
+    np.testing.assert_allclose(to_numpy(table), to_numpy(expected), atol=1e-5)
+
+
+# Configuration.
+
+
+def test_config_keeps_every_argument():
+    layer = LookupColorLayer(
+        9,
+        1,
+        interpolation="linear",
+        value_range=(-1, 1),
+        extrapolate="linear",
+        table_initializer=keras.initializers.Constant(0.5),
+        table_regularizer=keras.regularizers.L2(0.125),
+        table_constraint=keras.constraints.NonNeg(),
+        data_format="channels_first",
+        name="grade",
+        dtype="mixed_bfloat16",
+        trainable=False,
+    )
+    revived = checks.check_config(layer)
+    assert revived.table_regularizer.l2 == 0.125
+    revived.build((None, 3, None, None))
+    np.testing.assert_array_equal(to_numpy(revived.table), 0.5)
+    assert revived.trainable_weights == []
+    assert isinstance(revived.table.constraint, keras.constraints.NonNeg)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_default_config(kind):
+    revived = checks.check_config(LookupColorLayer(4, **kind))
+    assert revived.table_initializer == "identity"
+
+
+def test_regularizer_and_constraint_act(images):
+    layer = LookupColorLayer(
+        3,
+        1,
+        table_initializer="ones",
+        table_regularizer="l2",
+        table_constraint=keras.constraints.MaxNorm(0.5, axis=0),
+    )
+    model = keras.Sequential([keras.Input((4, 6, 3)), layer])
+    np.testing.assert_allclose(to_numpy(model.losses[0]), 0.01 * 9, rtol=1e-5)
+    model.compile(keras.optimizers.SGD(0.01), loss="mse")
+    model.fit(images, images, verbose=0)
+    norms = np.linalg.norm(to_numpy(layer.table), axis=0)
+    np.testing.assert_allclose(norms, 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 1}, r"`size`.*at least 2. Received: size=1"),
+        ({"size": 2.5}, r"`size`.*Received: size=2.5"),
+        ({"dimensions": 2}, r"`dimensions`.*\[1, 3\].*dimensions=2"),
+        (
+            {"interpolation": "cubic"},
+            r"dimensions=3.*\['linear', 'tetrahedral'\].*'cubic'",
+        ),
+        (
+            {"dimensions": 1, "interpolation": "tetrahedral"},
+            r"dimensions=1.*\['linear'\].*'tetrahedral'",
+        ),
+        ({"extrapolate": "wrap"}, r"`extrapolate`.*\['clamp', 'linear'\]"),
+        (
+            {"interpolation": "tetrahedral", "extrapolate": "linear"},
+            r"cannot go on beyond.*Received: interpolation='tetrahedral'",
+        ),
+        ({"value_range": (1, 0)}, r"`value_range`.*Received"),
+        ({"data_format": "nhwc"}, r"`data_format`.*Received"),
+        (
+            {"table_initializer": np.zeros((33, 33, 33, 3))},
+            r"no array.*`set_table`.*ndarray",
+        ),
+    ],
+    ids=str,
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LookupColorLayer(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("data_format", "shape"),
+    [
+        ("channels_last", (2, 4, 4, 1)),
+        ("channels_last", (2, 3, 4, 4)),
+        ("channels_first", (2, 4, 4, 3)),
+        ("channels_first", (4, 3)),
+    ],
+)
+def test_wrong_channels(data_format, shape):
+    layer = LookupColorLayer(3, data_format=data_format)
+    message = rf"three channels.*Received: images of shape \({shape[0]}"
+    with pytest.raises(ValueError, match=message):
+        layer(np.zeros(shape, "float32"))
+    with pytest.raises(ValueError, match=message):
+        layer.compute_output_shape(shape)
+    layer.build((None, 3, 4, 3))
+    with pytest.raises(ValueError, match=message):
+        layer(np.zeros(shape, "float32"))
+
+
+def test_set_table():
+    layer = LookupColorLayer(4)
+    table = some_table(layer)
+    layer.set_table(table)
+    np.testing.assert_array_equal(to_numpy(layer.table), table.astype("f4"))
+    layer.set_table(keras.ops.zeros(layer.table_shape))
+    assert not np.any(to_numpy(layer.table))
+    with pytest.raises(
+        ValueError, match=r"\(4, 4, 4, 3\), indexed \[r, g, b\].*\(64, 3\)"
+    ):
+        layer.set_table(table.reshape(64, 3))
+    table[0, 1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"finite.*Received.*3 entries"):
+        layer.set_table(table)
+    curves = LookupColorLayer(4, 1, data_format="channels_first")
+    curves.set_table(np.ones((4, 3)))
+    assert curves.built
+    with pytest.raises(ValueError, match=r"shape \(4, 3\)\. .*\(3, 4\)"):
+        curves.set_table(np.ones((3, 4)))
+
+
+# In a model.
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_learns_a_grade_saves_and_loads(tmp_path, rng, kind, jit_compile):
+    if jit_compile and keras.backend.backend() == "torch":
+        pytest.skip("needs a C++ compiler on PyTorch")
+    images = rng.uniform(0, 1, (8, 12, 12, 3)).astype("float32")
+    graded = images**2
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            LookupColorLayer(5, **kind, name="grade"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(0.02), loss="mse", jit_compile=jit_compile
+    )
+    before = model.evaluate(images, graded, verbose=0)
+    model.fit(images, graded, epochs=20, batch_size=4, verbose=0)
+    after = model.evaluate(images, graded, verbose=0)
+    assert after < before / 20
+
+    path = tmp_path / "graded.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    np.testing.assert_array_equal(
+        loaded.predict(images, verbose=0), model.predict(images, verbose=0)
+    )
+    assert type(loaded.get_layer("grade")) is LookupColorLayer
+
+    model.save_weights(tmp_path / "graded.weights.h5")
+    fresh = keras.models.clone_model(model)
+    fresh.load_weights(tmp_path / "graded.weights.h5")
+    np.testing.assert_array_equal(
+        to_numpy(fresh.get_layer("grade").table),
+        to_numpy(model.get_layer("grade").table),
+    )
+
+
+def test_the_gradient_reaches_the_layers_before(images):
+    inputs = keras.Input((None, None, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(3, 1, activation="sigmoid", name="before")(x)
+    outputs = LookupColorLayer(9)(x)
+    assert outputs.shape == (None, None, None, 3)
+    model = keras.Model(inputs, outputs)
+    kernel = to_numpy(model.get_layer("before").kernel)
+    model.compile(keras.optimizers.SGD(1.0), loss="mse")
+    model.fit((255 * images).astype("uint8"), images, verbose=0)
+    assert np.any(to_numpy(model.get_layer("before").kernel) != kernel)
+
+
+def test_symbolic_shape_and_type():
+    for dtype, expected in [
+        ("float32", "float32"),
+        ("mixed_float16", "float16"),
+    ]:
+        layer = LookupColorLayer(3, dtype=dtype)
+        output = layer(keras.Input((8, None, 3), dtype="uint8"))
+        assert output.shape == (None, 8, None, 3)
+        assert output.dtype == expected
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_graph_mode_equals_eager_mode(images, kind, jit_compile):
+    import tensorflow as tf
+
+    layer = filled(**kind)
+    images[0, 0, 0], images[0, 0, 1] = 0, 1
+    x = tf.constant(images)
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return y, *tape.gradient(y, [x, layer.table.value])
+
+    traced = tf.function(
+        step,
+        input_signature=[tf.TensorSpec([None, None, None, 3])],
+        jit_compile=jit_compile,
+    )
+    for found, expected in zip(traced(x), step(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
