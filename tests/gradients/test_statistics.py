@@ -1,0 +1,68 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_perceptual.gradients.statistics import (
+    GradientStatistics,
+    statistics_row,
+)
+
+
+def statistics_of(values, dtype="float32", **arguments):
+    tensor = keras.ops.convert_to_tensor(np.asarray(values), dtype=dtype)
+    row = keras.ops.convert_to_numpy(statistics_row(tensor, **arguments))
+    return GradientStatistics.from_row(row)
+
+
+def test_ordinary_gradient():
+    found = statistics_of([[3.0, 0.0], [0.0, -4.0]])
+    assert found == GradientStatistics(calls=1, nonzero=1, norm=5.0)
+
+
+def test_zero_gradient():
+    assert statistics_of(np.zeros((3, 2))) == GradientStatistics(calls=1)
+
+
+def test_variable_without_elements():
+    assert statistics_of(np.zeros((0, 2))) == GradientStatistics(calls=1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_gradient_that_is_not_finite(value):
+    found = statistics_of([1.0, value])
+    assert found == GradientStatistics(calls=1, nonzero=1, nonfinite=1)
+
+
+def test_norm_of_numbers_whose_squares_vanish():
+    found = statistics_of([3e-30, 4e-30])
+    np.testing.assert_allclose(found.norm, 5e-30, rtol=1e-5)
+
+
+def test_norm_of_numbers_whose_squares_overflow():
+    found = statistics_of([3e30, 4e30])
+    np.testing.assert_allclose(found.norm, 5e30, rtol=1e-5)
+    assert found.nonfinite == 0
+
+
+def test_half_precision_norm_is_computed_in_single_precision():
+    found = statistics_of([30000.0, 40000.0], dtype="float16")
+    assert (found.norm, found.nonfinite) == (50000.0, 0)
+
+
+@pytest.mark.parametrize("is_dynamic", [False, True])
+def test_norm_is_that_of_the_unscaled_gradient(is_dynamic):
+    found = statistics_of(
+        [3.0, 4.0], loss_scale=32.0, is_dynamic=is_dynamic
+    )
+    assert found.norm == 5.0 / 32.0
+
+
+@pytest.mark.parametrize(
+    "scale, is_dynamic, explained",
+    [(32.0, True, 1), (1.0, True, 1), (0.5, True, 0), (32.0, False, 0)],
+)
+def test_overflow_is_explained_by_a_scale_that_can_come_down(
+    scale, is_dynamic, explained
+):
+    found = statistics_of([np.inf], loss_scale=scale, is_dynamic=is_dynamic)
+    assert (found.overflowed, found.nonfinite) == (explained, 1 - explained)
