@@ -73,6 +73,13 @@ class GradientSanityCallback(keras.callbacks.Callback):
     ...     print([record.path for record in error.report.missing])
     ['probe/kernel', 'probe/bias']
 
+    Reference:
+        The idea of looking at gradients before a long training is that of
+        mltest (Chase Roberts, 2017) and torchtest (Suriyadeepan Ramamoorthy,
+        2018). They compare weights before and after one step on a batch of
+        their own; here the gradients of the real steps are looked at, which
+        tells weights that cannot learn from those that did not happen to.
+
     Notes:
         The error is raised after the first update of the weights, unless an
         optimizer would have refused that update. Under JAX a variable without
@@ -127,6 +134,7 @@ class GradientSanityCallback(keras.callbacks.Callback):
                 ignore=self.ignore,
             ),
         )
+        self._check.start()
 
     # There is no `on_train_batch_end`: to have one would make JAX wait for
     # every step of the whole training.

@@ -58,6 +58,7 @@ def check_gradients(model, x, y=None, sample_weight=None):
     )
     with _as_it_was(model):
         check = FitCheck("check_gradients", model, policy, update=False)
+        check.start()
         if check.active:
             check.arm()
             try:

@@ -54,8 +54,11 @@ class FitCheck:
         with _backend.load("gradients").fresh_train_step(model, recorder):
             self._observed = _new_train_function(model)
         model.train_function = self._plain
+
+    def start(self):
+        """Judges what can be judged before the first batch."""
         # A model without any weights may create them in its first step.
-        if model.weights and not model.trainable_variables:
+        if self._model.weights and not self._model.trainable_variables:
             self._nothing_to_train()
 
     def arm(self):
@@ -179,7 +182,8 @@ class FitCheck:
         self.close()
         text = message.describe_all_frozen(self.owner, name)
         if self.policy.on_missing == "raise":
-            raise GradientSanityError(text, self.report)
+            self._error = GradientSanityError(text, self.report)
+            raise self._error
         if self.policy.on_missing == "warn":
             warnings.warn(text, stacklevel=2)
 

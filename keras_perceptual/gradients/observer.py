@@ -106,8 +106,7 @@ class GradientObserver:
             return original(grads, trainable_variables)
         if self._update and not optimizer.built:
             # As the optimizer would, but before the missing ones are dropped.
-            with keras.name_scope(optimizer.name):
-                optimizer.build(variables)
+            optimizer.build(variables)
             optimizer.built = True
         strangers = self._strangers(optimizer, variables)
         if strangers:

@@ -79,7 +79,9 @@ class GradientRecorder:
                 continue
             slots = tf.constant([[self._slots[keys[i]][1]] for i in picked])
             new = tf.gather(rows, picked)
-            old = tf.gather_nd(table, slots)
+            # XLA gathers from tensors only.
+            whole = tf.convert_to_tensor(table)
+            old = tf.gather_nd(whole, slots)
             new = tf.concat(
                 [
                     old[:, : self._sums] + new[:, : self._sums],
@@ -87,7 +89,7 @@ class GradientRecorder:
                 ],
                 axis=1,
             )
-            table.assign(tf.tensor_scatter_nd_update(table, slots, new))
+            table.assign(tf.tensor_scatter_nd_update(whole, slots, new))
 
     def read(self):
         """Returns the row of each variable, as NumPy arrays by key."""
