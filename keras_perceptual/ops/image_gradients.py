@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual import _backend, validation
 
 
 class Operator(NamedTuple):
@@ -98,21 +98,26 @@ def spatial_gradients(
     images = ops.convert_to_tensor(images)
     if not keras.backend.is_float_dtype(images.dtype):
         images = ops.cast(images, keras.config.floatx())
-    smoothing, weight, reach = OPERATORS[operator]
-    axes = spatial_axes(data_format)
-    if padding != "valid":
-        for axis in axes:
-            images = _pad(images, axis, reach, padding)
-    components = []
-    for axis, other in (axes, axes[::-1]):
-        ahead = _crop(images, axis, sum(reach), 0)
-        behind = _crop(images, axis, 0, sum(reach))
-        component = ahead - behind
-        if smoothing is None:
-            component = _crop(component, other, *reach)
-        else:
-            component = _smooth(component, other, smoothing)
-        components.append(component / weight if normalize else component)
+    operator = OPERATORS[operator]
+    images = _pad(images, operator.reach, padding, data_format)
+    shape = ops.shape(images)
+    height_axis, width_axis = spatial_axes(data_format)
+    height, width = shape[height_axis], shape[width_axis]
+    # Three axes are enough: in memory a pixel's right neighbour is `step`
+    # numbers further on.
+    step = shape[-1] if data_format == "channels_last" else 1
+    flat = ops.reshape(images, (-1, height, width * step))
+    components = _backend.load("linear_maps").apply_linear(
+        lambda x: _correlate(x, operator, step),
+        lambda dy, dx: _transpose(dy, dx, operator, step),
+        flat,
+    )
+    shape = list(shape)
+    shape[height_axis] = height - sum(operator.reach)
+    shape[width_axis] = width - sum(operator.reach)
+    components = (ops.reshape(x, shape) for x in components)
+    if normalize:
+        components = (x / operator.weight for x in components)
     return tuple(components)
 
 
@@ -209,40 +214,65 @@ def check_image_size(owner, shape, *, operator, padding, data_format, scales=1):
         )
 
 
+def _pad(images, reach, padding, data_format):
+    """Continues images as far as an operator reaches, one pixel at most."""
+    if padding == "valid":
+        return images
+    widths = [(0, 0)] * 4
+    for axis in spatial_axes(data_format):
+        widths[axis] = reach
+    # By one pixel, "symmetric" is the edge repeated; not every backend has
+    # a padding that is called so.
+    mode = {"reflect": "reflect", "edge": "symmetric"}[padding]
+    return ops.pad(images, widths, mode=mode)
+
+
+def _correlate(x, operator, step):
+    """Returns `(dy, dx)` of rows of pixels that are `step` numbers apart."""
+    return (
+        _component(x, operator, axis=1, steps=(1, step)),
+        _component(x, operator, axis=2, steps=(1, step)),
+    )
+
+
+def _transpose(dy, dx, operator, step):
+    """Returns the transpose of `_correlate`, a tuple of one tensor.
+
+    The transpose of a correlation is the correlation with the kernel turned
+    by half a turn, over zeros. Smoothing is the same either way round, and
+    a difference changes its sign.
+    """
+    turned = operator._replace(reach=operator.reach[::-1])
+    far = sum(operator.reach)
+    widths = ((0, 0), (far, far), (far * step, far * step))
+    dy = _component(ops.pad(dy, widths), turned, axis=1, steps=(1, step))
+    dx = _component(ops.pad(dx, widths), turned, axis=2, steps=(1, step))
+    return (-(dy + dx),)
+
+
+def _component(x, operator, axis, steps):
+    """Returns the difference along one axis, smoothed along the other."""
+    far = sum(operator.reach) * steps[axis - 1]
+    x = _crop(x, axis, far, 0) - _crop(x, axis, 0, far)
+    other, step = 3 - axis, steps[2 - axis]
+    if operator.smoothing is None:
+        before, after = operator.reach
+        return _crop(x, other, before * step, after * step)
+    side, middle, _ = operator.smoothing
+    sides = _crop(x, other, 0, 2 * step) + _crop(x, other, 2 * step, 0)
+    centre = _crop(x, other, step, step)
+    sides = sides if side == 1 else sides * side
+    centre = centre if middle == 1 else centre * middle
+    return sides + centre
+
+
+def _crop(x, axis, before, after):
+    """Leaves out numbers at the two ends of an axis."""
+    return x[_along(x, axis, slice(before, -after if after else None))]
+
+
 def _along(x, axis, part):
     """Returns the index that takes a part of one axis and all of the rest."""
     return tuple(
         part if i == axis else slice(None) for i in range(len(x.shape))
     )
-
-
-def _crop(x, axis, before, after):
-    """Leaves out pixels at the two ends of an axis."""
-    return x[_along(x, axis, slice(before, -after if after else None))]
-
-
-def _pad(x, axis, reach, padding):
-    """Continues an image by at most one pixel at the two ends of an axis."""
-    parts = [x]
-    before, after = reach
-    first, last = {
-        "reflect": (slice(1, 2), slice(-2, -1)),
-        "edge": (slice(0, 1), slice(-1, None)),
-    }[padding]
-    if before:
-        parts.insert(0, x[_along(x, axis, first)])
-    if after:
-        parts.append(x[_along(x, axis, last)])
-    return ops.concatenate(parts, axis=axis)
-
-
-def _smooth(x, axis, weights):
-    """Returns the weighted sum of each pixel and its two neighbours."""
-    side, middle, _ = weights
-    sides = _crop(x, axis, 0, 2) + _crop(x, axis, 2, 0)
-    if side != 1:
-        sides = sides * side
-    centre = _crop(x, axis, 1, 1)
-    if middle != 1:
-        centre = centre * middle
-    return sides + centre

@@ -149,23 +149,49 @@ def test_finite_differences(rng, config):
 
 
 @pytest.mark.parametrize("padding", ["reflect", "edge", "valid"])
-def test_gradient_is_the_transpose_of_the_operator(rng, padding):
+@pytest.mark.parametrize("operator", ["sobel", "scharr", "central", "forward"])
+def test_gradient_is_the_transpose_of_the_operator(rng, operator, padding):
     """Exact, border included: the squared norm of a linear operator."""
-    shape = (1, 4, 5, 1)
+    shape = (1, 4, 5, 2)
     y_true = np.zeros(shape, "float32")
     y_pred = rng.uniform(0, 1, shape).astype("float32")
-    loss = SobelGradientLoss("l2", padding=padding)
+    loss = SobelGradientLoss("l2", operator=operator, padding=padding)
     (found,) = checks.gradients(lambda x: loss(y_true, x), y_pred)
-    size = y_pred.size
-    operator = np.stack(
+    matrix = np.stack(
         [
-            reference.slopes(basis.reshape(shape), padding=padding).ravel()
-            for basis in np.eye(size)
+            reference.slopes(basis.reshape(shape), operator, padding).ravel()
+            for basis in np.eye(y_pred.size)
         ],
         axis=1,
     )
-    expected = 2 * operator.T @ operator @ y_pred.ravel() / len(operator)
-    np.testing.assert_allclose(found.ravel(), expected, atol=1e-4)
+    expected = 2 * matrix.T @ matrix @ y_pred.ravel() / len(matrix)
+    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.tensorflow_only
+def test_gradients_of_gradients(pair):
+    """As through TensorFlow's own operator, for penalties on gradients."""
+    import tensorflow as tf
+
+    y_true, y_pred = (tf.constant(x) for x in pair)
+
+    def penalty(loss):
+        with tf.GradientTape() as outer:
+            outer.watch(y_pred)
+            with tf.GradientTape() as inner:
+                inner.watch(y_pred)
+                value = loss(y_true, y_pred)
+            slope = inner.gradient(value, y_pred)
+            steepness = tf.reduce_sum(slope**2)
+        return outer.gradient(steepness, y_pred)
+
+    def with_tensorflow(y_true, y_pred):
+        edges = tf.image.sobel_edges(y_true) - tf.image.sobel_edges(y_pred)
+        return tf.reduce_mean(edges**2)
+
+    np.testing.assert_allclose(
+        penalty(SobelGradientLoss("l2")), penalty(with_tensorflow), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=label)
@@ -238,7 +264,8 @@ def test_a_loss_of_half_precision_stays_near_its_value(pair):
     np.testing.assert_allclose(float(loss(*pair)), exact, rtol=2e-2)
 
 
-# JAX has no float64 by default; on PyTorch `keras.ops.mean` averages in float32.
+# JAX has no float64 by default, and on PyTorch `keras.ops.mean` averages in
+# float32.
 @pytest.mark.tensorflow_only
 def test_float64(pair):
     pair = [x.astype("float64") for x in pair]
