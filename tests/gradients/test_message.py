@@ -1,11 +1,13 @@
-from keras_perceptual.gradients import GradientRecord, GradientReport
-from keras_perceptual.gradients import message, reasons
+from keras_perceptual.gradients import (
+    GradientRecord,
+    GradientReport,
+    message,
+    reasons,
+)
 
 
 def missing(path, layer="enc", reason=reasons.NONE):
-    return GradientRecord(
-        path, "missing", None, (4, 8), layer, "Dense", reason
-    )
+    return GradientRecord(path, "missing", None, (4, 8), layer, "Dense", reason)
 
 
 def test_offenders_are_listed_under_their_layers():
@@ -60,9 +62,7 @@ def test_every_kind_has_its_own_part():
     assert "receive no gradient (never given to an optimizer)" in text
     assert "exactly zero in each of the 3 checked batch(es)" in text
     assert "with NaN or infinity" in text
-    assert (
-        '`on_missing="warn", on_nonfinite="warn", on_zero="warn"`' in text
-    )
+    assert '`on_missing="warn", on_nonfinite="warn", on_zero="warn"`' in text
     assert text.endswith(
         "Received: missing=['a', 'b'], zero=['c'], nonfinite=['d']"
     )

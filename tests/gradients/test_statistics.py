@@ -51,9 +51,7 @@ def test_half_precision_norm_is_computed_in_single_precision():
 
 @pytest.mark.parametrize("is_dynamic", [False, True])
 def test_norm_is_that_of_the_unscaled_gradient(is_dynamic):
-    found = statistics_of(
-        [3.0, 4.0], loss_scale=32.0, is_dynamic=is_dynamic
-    )
+    found = statistics_of([3.0, 4.0], loss_scale=32.0, is_dynamic=is_dynamic)
     assert found.norm == 5.0 / 32.0
 
 

@@ -1,0 +1,76 @@
+import keras
+import pytest
+from gradient_models import healthy_model, regression_data
+
+from keras_perceptual.gradients.fit_check import FitCheck
+from keras_perceptual.gradients.judging import Policy
+
+
+def prepared(**policy):
+    model = healthy_model()
+    return model, FitCheck("Checker", model, Policy(**policy))
+
+
+def step(model):
+    model.train_on_batch(*regression_data(8))
+
+
+def test_one_armed_step_is_watched_and_no_other():
+    model, check = prepared()
+    plain = model.train_function
+    check.arm()
+    assert model.train_function is not plain
+    step(model)
+    assert model.train_function is plain
+    check.collect()
+    step(model)
+    check.collect()
+    assert check.report.batches == 1
+    assert check.active
+
+
+def test_check_ends_after_its_batches_and_lets_go_of_the_model():
+    model, check = prepared(steps=2)
+    for _ in range(2):
+        check.arm()
+        step(model)
+        check.collect()
+    assert not check.active
+    assert check.report.batches == 2
+    assert len(check.report.ok) == 4
+    assert not any(part is model for part in vars(check).values())
+
+
+def test_armed_step_that_another_fit_finds_is_not_watched():
+    model, check = prepared()
+    check.arm()
+    model.fit(*regression_data(8), verbose=0)
+    check.collect()
+    assert check.report is None
+    assert "_watched_step" not in model.train_function.__qualname__
+
+
+def test_failing_step_ends_the_check():
+    model, check = prepared()
+
+    def fail(*arguments):
+        raise RuntimeError("no")
+
+    check._observed = fail
+    check.arm()
+    with pytest.raises(RuntimeError, match="no"):
+        step(model)
+    assert not check.active
+    assert "_watched_step" not in model.train_function.__qualname__
+
+
+def test_traces_of_the_check_are_not_those_of_the_training():
+    model, check = prepared()
+    assert check._observed is not check._plain
+    assert model.train_function is check._plain
+    if keras.backend.backend() == "jax":
+        check.arm()
+        step(model)
+        before = check._observer.read()
+        step(model)
+        assert check._observer.read() == before

@@ -1,0 +1,92 @@
+"""The verdict on real training programs, where the collection is at hand.
+
+The collection is a module `cases.py`, which lists programs by name together
+with what is wrong with them.
+"""
+
+import importlib.util
+import pathlib
+import warnings
+
+import pytest
+
+from keras_perceptual.callbacks import GradientSanityCallback
+from keras_perceptual.gradients import GradientSanityError
+
+PROJECT = pathlib.Path(__file__).parents[2]
+COLLECTION = PROJECT.parent / "shared" / "gradient_cases" / "cases.py"
+
+pytestmark = [pytest.mark.slow, pytest.mark.tensorflow_only]
+
+PARTLY_ZERO = "warned about: zeros of a part of the model may be harmless"
+NO_SEARCH = "silent: variables the model does not track are not looked for"
+# What is broken and not raised about yet, and why.
+KNOWN_GAPS = {
+    "escape_py_function_zero": "the step fails before an optimizer is called",
+    "only_regularisation_flows": (
+        "silent: the gradients of the data are not told from the others"
+    ),
+    "untracked_plain_object": NO_SEARCH,
+    "untracked_tf_variable": NO_SEARCH,
+    "zero_adamw_hides_dead_relu": PARTLY_ZERO,
+    "zero_all_masked_rnn": PARTLY_ZERO,
+    "zero_dead_relu_layer": PARTLY_ZERO,
+    "zero_hard_sigmoid_saturated": PARTLY_ZERO,
+    "zero_lora_both_zero": PARTLY_ZERO,
+    "zero_norm_single_feature": PARTLY_ZERO,
+    "zero_softmax_sum_loss": "silent: rounding noise is not told from numbers",
+}
+
+
+def load_programs():
+    if not COLLECTION.is_file():
+        return {}
+    spec = importlib.util.spec_from_file_location("cases", COLLECTION)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CASES
+
+
+PROGRAMS = load_programs()
+needs_programs = pytest.mark.skipif(
+    not PROGRAMS, reason="the collection of programs is not at hand"
+)
+
+
+def run(name):
+    """Returns the error that the callback raised, if any, and the rest."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = PROGRAMS[name].build()
+        callback = GradientSanityCallback()
+        error = None
+        try:
+            program["model"].fit(**program["fit_kwargs"], callbacks=[callback])
+        except Exception as raised:
+            error = raised
+    return error, callback.report, program["expect"]
+
+
+@needs_programs
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_verdict(name):
+    error, report, expected = run(name)
+    if expected["verdict"] == "healthy":
+        assert error is None
+        return
+    if name in KNOWN_GAPS:
+        # Take the name off the list when this fails.
+        assert not isinstance(error, GradientSanityError)
+        return
+    assert isinstance(error, GradientSanityError)
+    assert error.report is report
+    if expected["none"]:
+        missing = [record.path for record in report.missing]
+        assert sorted(missing) == sorted(expected["none"])
+        for path in expected["none"]:
+            assert path in str(error)
+
+
+@needs_programs
+def test_gaps_are_programs():
+    assert set(KNOWN_GAPS) <= set(PROGRAMS)
