@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_perceptual import _backend, validation
 
+apply_linear = _backend.load("linear_maps").apply_linear
+
 
 class Operator(NamedTuple):
     """A difference along one axis, smoothed along the other.
@@ -107,7 +109,7 @@ def spatial_gradients(
     # numbers further on.
     step = shape[-1] if data_format == "channels_last" else 1
     flat = ops.reshape(images, (-1, height, width * step))
-    components = _backend.load("linear_maps").apply_linear(
+    components = apply_linear(
         lambda x: _correlate(x, operator, step),
         lambda dy, dx: _transpose(dy, dx, operator, step),
         flat,
