@@ -49,6 +49,10 @@ def says_received(call, function):
     if "Received:" in strings(call):
         return True
     names = {n.id for n in ast.walk(call) if isinstance(n, ast.Name)}
+    if isinstance(function, ast.FunctionDef):
+        arguments = function.args.args + function.args.kwonlyargs
+        if "received" in names & {argument.arg for argument in arguments}:
+            return True  # The callers are looked at in their turn.
     return any(
         "Received:" in strings(node.value)
         for node in ast.walk(function)
@@ -65,17 +69,19 @@ def silent_raises(tree):
         for node in ast.walk(tree)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     ]
-    for raised in ast.walk(tree):
-        if not isinstance(raised, ast.Raise) or raised.exc is None:
-            continue
-        if called_name(raised.exc) not in ERRORS:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and called_name(node.exc) in ERRORS:
+            message = node.exc
+        elif isinstance(node, ast.keyword) and node.arg == "received":
+            message = node.value  # Handed on to a helper that raises.
+        else:
             continue
         around = [
-            f for f in functions if f.lineno <= raised.lineno <= f.end_lineno
+            f for f in functions if f.lineno <= node.lineno <= f.end_lineno
         ]
         inside = max(around, key=lambda f: f.lineno, default=tree)
-        if not says_received(raised.exc, inside):
-            yield raised.lineno
+        if not says_received(message, inside):
+            yield node.lineno
 
 
 def imported_modules(tree):
@@ -221,6 +227,12 @@ def test_no_file_speaks_of_one_machine():
             silent_raises,
             "def f(x):\n r = f'Received: {x}'\n"
             "def g(r):\n raise ValueError(f'No. {r}')",
+            [4],
+        ),
+        (
+            silent_raises,
+            "def check(received):\n raise ValueError(f'No. {received}')\n"
+            "check(received=f'Received: {x}')\ncheck(received='nothing')",
             [4],
         ),
         (private_keras, "from keras.src import backend", [1]),

@@ -30,7 +30,6 @@ def test_it_prints_a_table(quick_run):
     rows = re.findall(r"^(\w[\w +]*?) +(\d+\.\d+) +(\d+\.\d+)$", printed, re.M)
     assert [name for name, _, _ in rows] == [
         "bicubic",
-        "bicubic + colour table",
         "pixel loss",
         "perceptual loss",
     ]
