@@ -117,71 +117,56 @@ def syntax_tree(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-each_source = pytest.mark.parametrize("path", SOURCES, ids=relative)
+def asserted(tree):
+    """Yields the lines of assert statements."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            yield node.lineno
 
 
-@each_source
-def test_errors_say_what_was_received(path):
-    assert list(silent_raises(syntax_tree(path))) == []
+def printed(tree):
+    """Yields the lines that print."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and called_name(node) == "print":
+            yield node.lineno
 
 
-@each_source
-def test_only_public_keras_is_used(path):
-    assert list(private_keras(syntax_tree(path))) == []
-
-
-@each_source
-def test_nothing_is_asserted(path):
-    lines = [
-        node.lineno
-        for node in ast.walk(syntax_tree(path))
-        if isinstance(node, ast.Assert)
-    ]
-    assert lines == []
-
-
-@each_source
-def test_backends_are_imported_in_their_own_folder_only(path):
-    allowed = set()
-    folder = re.match(r"_backend/(\w+)/", relative(path))
-    if folder:
-        allowed = {folder[1]}
-    found = {
-        name.split(".")[0] for name, _ in imported_modules(syntax_tree(path))
-    }
-    assert found & BACKENDS <= allowed
-
-
-@each_source
-def test_nothing_is_printed(path):
-    lines = [
-        node.lineno
-        for node in ast.walk(syntax_tree(path))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "print"
-    ]
-    assert lines == []
-
-
-def expected_test_file(path):
-    name = BACKEND_FOLDERS.sub("_backend/", relative(path))
-    folder, _, stem = name.rpartition("/")
-    return REPOSITORY / "tests" / folder / f"test_{stem}"
-
-
+# One test a rule rather than one a file: a failure lists all places.
 @pytest.mark.parametrize(
-    "path",
-    [
-        path
-        for path in SOURCES
-        if path.name != "__init__.py"
-        and relative(path) not in WITHOUT_TEST_FILE
-    ],
-    ids=relative,
+    "rule", [silent_raises, private_keras, asserted, printed]
 )
-def test_every_source_file_has_a_test_file(path):
-    assert expected_test_file(path).is_file(), expected_test_file(path)
+def test_no_source_file_breaks_the_rule(rule):
+    found = [
+        f"{relative(path)}:{line}"
+        for path in SOURCES
+        for line in rule(syntax_tree(path))
+    ]
+    assert found == []
+
+
+def test_backends_are_imported_in_their_own_folder_only():
+    found = []
+    for path in SOURCES:
+        folder = re.match(r"_backend/(\w+)/", relative(path))
+        allowed = {folder[1]} if folder else set()
+        for name, line in imported_modules(syntax_tree(path)):
+            if name.split(".")[0] in BACKENDS - allowed:
+                found.append(f"{relative(path)}:{line}")
+    assert found == []
+
+
+def test_every_source_file_has_a_test_file():
+    missing = []
+    for path in SOURCES:
+        if path.name == "__init__.py" or relative(path) in WITHOUT_TEST_FILE:
+            continue
+        folder, _, name = BACKEND_FOLDERS.sub(
+            "_backend/", relative(path)
+        ).rpartition("/")
+        test_file = REPOSITORY / "tests" / folder / f"test_{name}"
+        if not test_file.is_file():
+            missing.append(test_file.relative_to(REPOSITORY).as_posix())
+    assert missing == []
 
 
 def test_exceptions_from_the_mirror_exist():
@@ -239,6 +224,8 @@ def test_no_file_speaks_of_one_machine():
         (private_keras, "import keras\nkeras.src.ops", [2]),
         (private_keras, "import_module('keras.src.ops')", [1]),
         (private_keras, "from keras import ops", []),
+        (asserted, "assert x", [1]),
+        (printed, "print(x)", [1]),
     ],
 )
 def test_the_checks_can_fail(check, code, expected):
