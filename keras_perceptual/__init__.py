@@ -18,5 +18,7 @@ from keras_perceptual.gradients import GradientReport as GradientReport
 from keras_perceptual.gradients import (
     GradientSanityError as GradientSanityError,
 )
+from keras_perceptual.gradients import check_gradients as check_gradients
+from keras_perceptual.layers import LookupColorLayer as LookupColorLayer
 from keras_perceptual.losses import PerceptualLoss as PerceptualLoss
 from keras_perceptual.losses import SobelGradientLoss as SobelGradientLoss

@@ -42,8 +42,8 @@ def check_finite_differences(
 ):
     """Compares gradients with central differences along random directions.
 
-    Works in float32 (JAX has no other type by default), hence the long step
-    and the comparison relative to the largest slope seen.
+    The default step suits float32; in float64 it can be short. Differences
+    are relative to the largest slope seen.
 
     Args:
         function: A function of arrays that returns a scalar tensor.
@@ -65,10 +65,10 @@ def check_finite_differences(
         assert np.all(np.isfinite(gradient))
         analytic, numeric = [], []
         for _ in range(directions):
-            direction = rng.uniform(-1, 1, np.shape(x)).astype("float32")
+            direction = rng.uniform(-1, 1, np.shape(x)).astype(x.dtype)
             forward, backward = list(inputs), list(inputs)
-            forward[index] = (x + step * direction).astype("float32")
-            backward[index] = (x - step * direction).astype("float32")
+            forward[index] = (x + step * direction).astype(x.dtype)
+            backward[index] = (x - step * direction).astype(x.dtype)
             numeric.append((value(forward) - value(backward)) / (2 * step))
             analytic.append(float(np.sum(gradient * direction)))
         scale = max(np.max(np.abs(numeric)), np.max(np.abs(analytic)))
@@ -141,10 +141,10 @@ def check_loss_contract(loss, y_true, y_pred):
     weighted = float(loss(y_true, y_pred, weights))
     np.testing.assert_allclose(weighted, values[0] / len(y_true), rtol=1e-4)
 
-    # Equal images: no distance and a gradient that is finite.
+    # Equal images: no distance, and nothing that pushes them apart.
     np.testing.assert_allclose(float(loss(y_true, y_true)), 0, atol=1e-6)
     (gradient,) = gradients(lambda x: loss(y_true, x), y_true)
-    assert np.all(np.isfinite(gradient))
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
     # A gradient for every image.
     (gradient,) = gradients(lambda x: loss(y_true, x), y_pred)

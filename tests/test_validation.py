@@ -29,13 +29,13 @@ def test_check_value_range_returns_floats(value_range):
     [(1, 0), (0, 0), (0, 1, 2), 1, "ab", None, (0, np.nan), (0, np.inf)],
 )
 def test_check_value_range_refuses(value_range):
-    with pytest.raises(ValueError, match="two finite numbers.*Received: val"):
+    with pytest.raises(ValueError, match=r"two finite numbers.*Received: val"):
         validation.check_value_range("Loss", value_range)
 
 
 @pytest.mark.parametrize("value", [-1, np.nan, np.inf, "1", None, True])
 def test_check_number_refuses(value):
-    with pytest.raises(ValueError, match="of at least 0. Received: weight="):
+    with pytest.raises(ValueError, match=r"of at least 0. Received: weight="):
         validation.check_number("Loss", "weight", value, minimum=0)
 
 
@@ -82,9 +82,9 @@ def test_check_image_pair_refuses_integer_predictions(dtype):
 
 
 def test_check_image_pair_refuses_other_ranks():
-    with pytest.raises(ValueError, match="Add the missing axis.*Received"):
+    with pytest.raises(ValueError, match=r"Add the missing axis.*Received"):
         check_pair(images(4, 4, 3), images(4, 4, 3))
-    with pytest.raises(ValueError, match="fold the frames.*Received"):
+    with pytest.raises(ValueError, match=r"fold the frames.*Received"):
         check_pair(images(1, 2, 4, 4, 3), images(1, 2, 4, 4, 3))
 
 
@@ -97,12 +97,12 @@ def test_check_image_pair_refuses_other_ranks():
     ],
 )
 def test_check_image_pair_refuses_to_broadcast(true_shape, pred_shape):
-    with pytest.raises(ValueError, match="does not stretch.*Received: y_true"):
+    with pytest.raises(ValueError, match=r"does not stretch.*Received: y_true"):
         check_pair(images(*true_shape), images(*pred_shape))
 
 
 def test_check_image_pair_refuses_other_channels():
-    with pytest.raises(ValueError, match="with 1 or 3 channels.*Received"):
+    with pytest.raises(ValueError, match=r"with 1 or 3 channels.*Received"):
         check_pair(images(1, 4, 4, 4), images(1, 4, 4, 4), (1, 3))
     with pytest.raises(ValueError, match="channels, height, width"):
         check_pair(

@@ -79,6 +79,19 @@ def compare(x, y):
     return {kind: value.item() for kind, value in distances.items()}
 
 
+def slopes(network, arrays, layer):
+    """Returns how fast the "mse" of a layer grows along four directions."""
+    image, other = pair()
+    rng = np.random.default_rng(0)
+    with torch.enable_grad():
+        other = other.clone().requires_grad_()
+        x, y = (network(z, arrays)[layer] for z in (image, other))
+        functional.mse_loss(x, y).backward()
+    gradient = other.grad[0].numpy().transpose(1, 2, 0).astype("float64")
+    directions = rng.uniform(-1, 1, (4, *gradient.shape))
+    return [float((gradient * direction).sum()) for direction in directions]
+
+
 def main():
     """Runs both networks on both kinds of weights and writes the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -100,6 +113,8 @@ def main():
             golden[f"{name}_{kind}"] = {
                 layer: compare(x[layer], y[layer]) for layer in layers
             }
+        last = layers[-1]
+        golden[f"{name}_slopes"] = {last: slopes(network, packaged, last)}
     DESTINATION.write_text(json.dumps(golden, indent=1) + "\n")
 
 

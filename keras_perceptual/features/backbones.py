@@ -223,9 +223,9 @@ def load_weights(network, name, source, dtype):
 def building_scope(dtype):
     """Builds layers for `channels_last` images and leaves no trace.
 
-    The global dtype policy, the image data format and Python's random numbers,
-    from which Keras draws the seeds of initializers, are as they were when the
-    scope ends.
+    The global dtype policy, the default type of inputs, the image data format
+    and Python's random numbers, from which Keras draws the seeds of
+    initializers, are as they were when the scope ends.
 
     Args:
         dtype: Name of the dtype policy of the layers.
@@ -234,13 +234,17 @@ def building_scope(dtype):
         Nothing.
     """
     policy = keras.config.dtype_policy()
+    floatx = keras.config.floatx()
     data_format = keras.config.image_data_format()
     random_state = random.getstate()
     keras.config.set_dtype_policy(dtype)
+    # Inputs are cast to this type before the first layer sees them.
+    keras.config.set_floatx("float64" if dtype == "float64" else "float32")
     keras.config.set_image_data_format("channels_last")
     try:
         yield
     finally:
         keras.config.set_dtype_policy(policy)
+        keras.config.set_floatx(floatx)
         keras.config.set_image_data_format(data_format)
         random.setstate(random_state)

@@ -8,6 +8,7 @@ from keras_perceptual.features import weights_loading
 from keras_perceptual.features.backbones import (
     BACKBONES,
     build_untrained,
+    building_scope,
     load_weights,
     resolve_source,
     weights_convention,
@@ -16,6 +17,8 @@ from keras_perceptual.features.balance import balanced_layers
 from keras_perceptual.features.preprocessing import PREPROCESSING
 
 OWNER = "FeatureExtractor"
+
+tensors = _backend.load("tensors")
 
 
 class FeatureExtractor:
@@ -36,10 +39,11 @@ class FeatureExtractor:
             Sequential `keras.Model` of images. Of a model a frozen copy is
             taken; what preprocessing it needs belongs inside the model, which
             receives the images as they are.
-        layers: Names of layers. Those of VGG and AlexNet may also be given as
-            PyTorch users know them: `"relu3_3"` is `"block3_conv3"`. Defaults
-            to those that `PerceptualLoss` compares; of a `keras.Model`, to its
-            last layer.
+        layers: Name or names of layers. Those of VGG and AlexNet may also be
+            given as PyTorch users know them: `"relu3_3"` is `"block3_conv3"`.
+            Defaults to those that `PerceptualLoss` compares; of a
+            `keras.Model`, to its last layer. Of a layer that is called several
+            times, the first call is meant.
         weights: Where the weights come from. `"torchvision"`: from this
             package (`"vgg16"`, `"alexnet"`). `"imagenet"`: downloaded by
             `keras.applications`. A path: `.npz` with arrays named
@@ -51,7 +55,7 @@ class FeatureExtractor:
         value_range: Pair of numbers, the range of the pixels. Defaults to
             `(0, 1)`.
         dtype: Name of the dtype policy that the network computes in. Defaults
-            to `"float32"`.
+            to `"float32"`; a `keras.Model` keeps its own.
 
     Call arguments:
         images: Floating-point tensor shaped `(batch, height, width, 3)`; gray
@@ -93,12 +97,15 @@ class FeatureExtractor:
     ):
         _refuse_trace()
         self.value_range = validation.check_value_range(OWNER, value_range)
+        layers = [layers] if isinstance(layers, str) else layers
         if isinstance(backbone, keras.Model):
+            _check_tappable(backbone)
             self.convention = self._preprocess = None
             self.layers = tuple(layers or [backbone.layers[-1].name])
             names = {name: name for name in self.layers}
             check_layer_names(names, backbone)
             network = _frozen_copy(backbone, weights)
+            dtype = network.dtype_policy.name
         else:
             validation.check_choice(OWNER, "backbone", backbone, BACKBONES)
             known = BACKBONES[backbone]
@@ -116,11 +123,12 @@ class FeatureExtractor:
             network = build_untrained(backbone, dtype)
             check_layer_names(names, network, known.aliases)
             network = load_weights(network, backbone, source, dtype)
-        self._network = keras.Model(
-            network.inputs,
-            [network.get_layer(names[n]).output for n in self.layers],
-            name=network.name,
-        )
+        with building_scope(dtype):
+            self._network = keras.Model(
+                network.inputs[0],
+                [network.get_layer(names[n]).output for n in self.layers],
+                name=network.name,
+            )
         self._network.trainable = False
         self._sizes_seen = set()
 
@@ -165,7 +173,7 @@ class FeatureExtractor:
             for name, output in zip(
                 self.layers, self._network.outputs, strict=True
             ):
-                network = keras.Model(self._network.inputs, output)
+                network = keras.Model(self._network.inputs[0], output)
                 if not _sees(network, size):
                     raise ValueError(
                         f"These images are too small for the layer {name!r} "
@@ -195,15 +203,10 @@ def check_layer_names(names, network, aliases=None):
                 f"{validation.nearest_names(given, choices)}"
                 f"It has {known}. Received: layers={list(names)}"
             )
-        try:
-            single = not isinstance(network.get_layer(name).output, list)
-        except (AttributeError, ValueError):
-            single = False
-        if not single:
+        if isinstance(network.get_layer(name).output, list | tuple):
             raise ValueError(
-                f"The layer {name!r} of {network.name!r} has not got one "
-                "output: it is called several times, or returns several "
-                "tensors. Choose the layer behind it. "
+                f"The layer {name!r} of {network.name!r} returns several "
+                "tensors. Choose a layer behind it. "
                 f"Received: layers={list(names)}"
             )
     if len(set(names.values())) < len(names):
@@ -219,7 +222,7 @@ def _refuse_trace():
     A network built there would keep its initial weights: loading them would
     become a part of the traced function.
     """
-    if not _backend.load("tensors").has_values(ops.zeros(())):
+    if not tensors.has_values(ops.zeros(())):
         raise RuntimeError(
             "A frozen network cannot be built inside a function that is being "
             "traced, such as `call`, `train_step` or a `tf.function`: it "
@@ -228,20 +231,22 @@ def _refuse_trace():
         )
 
 
-def _frozen_copy(model, weights):
-    """Copies a user's model, so that its training does not move the loss."""
-    if not getattr(model, "inputs", None) or len(model.inputs) != 1:
+def _check_tappable(model):
+    """Refuses a model whose layers are not linked in a graph."""
+    if len(getattr(model, "inputs", None) or ()) != 1:
         raise ValueError(
             "A backbone has to be a Functional or a built Sequential model "
             "with one input, so that its layers can be tapped. Wrap a "
             "subclassed model's layers into `keras.Model(inputs, outputs)`. "
             f"Received: {model!r}"
         )
+
+
+def _frozen_copy(model, weights):
+    """Copies a user's model, so that its training does not move the loss."""
     copy = keras.models.clone_model(model)
     if weights is None:
-        for variable, original in zip(
-            copy.variables, model.variables, strict=True
-        ):
+        for variable, original in zip(copy.weights, model.weights, strict=True):
             variable.assign(ops.convert_to_tensor(original))
     elif weights == "random":
         weights_loading.assign_random(copy)

@@ -91,7 +91,7 @@ def assign(model, arrays, source):
         ValueError: If an array is missing or has another shape.
     """
     for layer in model.layers:
-        for variable in layer.variables:
+        for variable in layer.weights:
             key = f"{layer.name}/{variable.name}"
             shape = tuple(variable.shape)
             if key not in arrays:
@@ -126,7 +126,7 @@ def assign_random(model, seed=0):
     for layer in model.layers:
         # A depthwise kernel sees one channel, (height, width, channel, 1).
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-        for variable in layer.variables:
+        for variable in layer.weights:
             shape = tuple(variable.shape)
             if len(shape) > 1:
                 fan_in = np.prod(shape[:2] if depthwise else shape[:-1])

@@ -13,6 +13,7 @@ from keras_perceptual.ops.image_gradients import (
     halve_images,
     spatial_gradients,
 )
+from keras_perceptual.ops.penalties import absolute, charbonnier_penalty
 
 NORMS = ("l1", "l2", "charbonnier")
 MODES = ("component", "magnitude", "gdl")
@@ -177,9 +178,6 @@ class SobelGradientLoss(ImageLoss):
                 data_format=self.data_format,
                 scales=self.scales,
             )
-        if keras.backend.standardize_dtype(y_pred.dtype) != "float64":
-            y_true = ops.cast(y_true, "float32")
-            y_pred = ops.cast(y_pred, "float32")
         if self.mode == "component":
             # The operators are linear: the difference of the slopes is the
             # slope of the difference, at half the work.
@@ -204,7 +202,7 @@ class SobelGradientLoss(ImageLoss):
             differences = (pred - true,)
         else:
             differences = [
-                ops.abs(pred) - ops.abs(true)
+                absolute(pred) - absolute(true)
                 for pred, true in zip(*slopes, strict=True)
             ]
         means = [
@@ -226,13 +224,10 @@ class SobelGradientLoss(ImageLoss):
 
     def _penalty(self, d):
         if self.norm == "l1":
-            return ops.abs(d)
-        squared = ops.square(d)
+            return absolute(d)
         if self.norm == "l2":
-            return squared
-        # sqrt(squared + epsilon**2) - epsilon, without the cancellation.
-        root = ops.sqrt(squared + self.epsilon**2)
-        return squared / (root + self.epsilon)
+            return ops.square(d)
+        return charbonnier_penalty(d, self.epsilon)
 
     def get_config(self):
         """Returns every argument of the constructor."""

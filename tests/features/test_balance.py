@@ -1,0 +1,43 @@
+import pytest
+
+from keras_perceptual.features.backbones import BACKBONES, build_untrained
+from keras_perceptual.features.balance import (
+    MEAN_DISTANCES,
+    balanced_layers,
+    balanced_weights,
+)
+from keras_perceptual.ops.feature_distances import FEATURE_DISTANCES
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])
+def test_every_tap_and_every_distance_was_measured(backbone):
+    taps = balanced_layers(backbone, "torchvision")
+    known = {
+        layer.name for layer in build_untrained(backbone, "float32").layers
+    }
+    assert len(taps) >= 4
+    assert set(taps) <= known
+    for kind in (*FEATURE_DISTANCES, "gram"):
+        for normalized in (False, True):
+            weights = balanced_weights(
+                backbone, "torchvision", kind, normalized, taps
+            )
+            assert list(weights) == list(taps)
+            assert all(weight > 0 for weight in weights.values())
+
+
+def test_weights_make_the_mean_distances_count_alike_and_sum_to_one():
+    measured = MEAN_DISTANCES["vgg16", "torchvision"]
+    weights = balanced_weights(
+        "vgg16", "torchvision", "mae", False, tuple(measured)
+    )
+    terms = [weights[tap] * measured[tap]["mae"] for tap in measured]
+    assert terms == pytest.approx([1 / len(measured)] * len(measured))
+
+
+def test_other_weights_of_a_network_are_another_network():
+    assert balanced_layers("vgg16", "imagenet") == ()
+    assert balanced_weights("vgg16", "imagenet", "mse", False, ["a"]) == {
+        "a": 1.0
+    }
+    assert {name for name, _ in MEAN_DISTANCES} <= set(BACKBONES)

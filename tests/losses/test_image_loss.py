@@ -1,0 +1,96 @@
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_perceptual.losses.image_loss import ImageLoss
+
+
+class Difference(ImageLoss):
+    """The smallest image loss there can be."""
+
+    def call(self, y_true, y_pred):
+        self.seen = y_true.dtype, y_pred.dtype
+        return ops.mean(ops.square(y_pred - y_true), axis=(1, 2, 3))
+
+
+def images(low, high, dtype="float32"):
+    return (
+        np.linspace(low, high, 2 * 4 * 4 * 3).reshape(2, 4, 4, 3).astype(dtype)
+    )
+
+
+def test_returns_one_value_an_image_without_reduction():
+    values = Difference(reduction=None)(images(0, 1), images(0, 0.5))
+    assert tuple(values.shape) == (2,)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "mixed_float16"])
+def test_computes_in_float32_at_least(dtype):
+    loss = Difference(dtype=dtype)
+    loss(images(0, 1, "float16"), images(0, 1, "float16"))
+    assert [keras.backend.standardize_dtype(d) for d in loss.seen] == [
+        "float32",
+        "float32",
+    ]
+    assert loss.get_config()["dtype"] == dtype
+
+
+def test_integer_targets_are_fine_and_integer_predictions_are_not():
+    loss = Difference(value_range=(0, 255))
+    loss(images(0, 255, "uint8"), images(0, 255))
+    with pytest.raises(ValueError, match=r"Received: y_pred\.dtype=uint8"):
+        loss(images(0, 255), images(0, 255, "uint8"))
+
+
+def test_refuses_what_would_broadcast_before_computing():
+    loss = Difference()
+    with pytest.raises(ValueError, match="does not stretch"):
+        loss(images(0, 1)[:1], images(0, 1))
+    with pytest.raises(ValueError, match="one weight"):
+        loss(images(0, 1), images(0, 1), np.ones((2, 4, 4)))
+    assert not hasattr(loss, "seen")
+
+
+def test_warns_once_about_the_range_of_the_target():
+    loss = Difference()
+    with pytest.warns(UserWarning, match=r"Difference: y_true .*\(0, 255\)"):
+        loss(images(0, 255), images(0, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss(images(0, 255), images(0, 1))
+
+
+def test_warns_about_the_range_of_the_prediction_when_it_is_far_off():
+    with pytest.warns(UserWarning, match="Difference: y_pred holds values"):
+        Difference()(images(0, 1), images(0, 255))
+    Difference()(images(0, 1), images(-2, 3))
+
+
+def test_the_warning_points_at_the_line_of_the_caller():
+    with pytest.warns(UserWarning) as caught:
+        Difference()(images(0, 255), images(0, 1))
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.tensorflow_only
+def test_says_nothing_while_traced():
+    import tensorflow as tf
+
+    loss = Difference()
+    tf.function(loss)(images(0, 255), images(0, 1))
+
+
+def test_data_format_is_that_of_keras_unless_given():
+    assert Difference().data_format == "channels_last"
+    keras.config.set_image_data_format("channels_first")
+    assert Difference().data_format == "channels_first"
+    with pytest.raises(ValueError, match="Did you mean 'channels_last'"):
+        Difference(data_format="channel_last")
+
+
+def test_value_range_is_checked():
+    with pytest.raises(ValueError, match=r"Received: value_range=\(1, 0\)"):
+        Difference(value_range=(1, 0))

@@ -1,0 +1,398 @@
+import json
+import os
+import pathlib
+
+import checks
+import keras
+import numpy as np
+import pytest
+
+from keras_perceptual import PerceptualLoss
+from keras_perceptual.features.balance import MEAN_DISTANCES
+
+TESTS = pathlib.Path(__file__).parents[1]
+GOLDEN = json.loads((TESTS / "reference/golden_features.json").read_text())
+OFFICIAL = TESTS.parents[1] / "shared/reference"
+
+CONFIGS = [
+    {},
+    {"backbone": "vgg16"},
+    {"backbone": "vgg16", "weights": "random", "layers": ["relu2_2"]},
+    {"layers": {"relu1": 0.5, "conv3": 2.0}, "distance": "mae"},
+    {"distance": "charbonnier", "normalize_features": True},
+    {"distance": "cosine", "layers": "conv2"},
+    {"style_weight": 0.3, "content_weight": 0.0},
+    {"style_weight": 2.0, "normalize_features": True},
+]
+
+
+def alexnet(**kwargs):
+    return PerceptualLoss(**{"backbone": "alexnet", **kwargs})
+
+
+def label(config):
+    return "-".join(str(value) for value in config.values()) or "default"
+
+
+def golden_pair():
+    """The pictures that the golden values were computed from."""
+    skimage_data = pytest.importorskip("skimage.data")
+    image = skimage_data.astronaut()[None, 96:160, 192:256]
+    image = image.astype("float32") / 255
+    return image, 0.1 + 0.8 * np.roll(image, (1, 2), axis=(1, 2))
+
+
+@pytest.fixture
+def pair(rng):
+    """Smooth images and noisy copies: features like those of photographs."""
+    y, x = np.mgrid[0:1:40j, 0:1:36j]
+    waves = [np.sin(k * x + k * k * y) for k in range(1, 10)]
+    images = 0.5 + 0.4 * np.stack(waves).reshape(3, 3, 40, 36)
+    images = images.transpose(0, 2, 3, 1).astype("float32")
+    noisy = images + rng.normal(0, 0.05, images.shape).astype("float32")
+    return images, np.clip(noisy, 0, 1)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=label)
+def test_contract(config, pair):
+    checks.check_loss_contract(alexnet(**config), *pair)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("config", CONFIGS, ids=label)
+def test_gradient_agrees_with_finite_differences(config, rng):
+    """In float64, where steps are small enough to miss the kinks of ReLU.
+
+    Keras averages in float32 on JAX and PyTorch, whose gradients are compared
+    with PyTorch's own below.
+    """
+    loss = alexnet(dtype="float64", **config)
+    images, noisy = rng.uniform(size=(2, 1, 32, 32, 3))
+    checks.check_finite_differences(
+        lambda y_pred: loss(images, y_pred), noisy, step=1e-7, tolerance=1e-4
+    )
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])
+def test_gradient_agrees_with_pytorch(backbone):
+    image, other = golden_pair()
+    ((layer, expected),) = GOLDEN[f"{backbone}_slopes"].items()
+    loss = PerceptualLoss(backbone, [layer])
+    (gradient,) = checks.gradients(lambda p: loss(image, p), other)
+    directions = np.random.default_rng(0).uniform(-1, 1, (4, *image.shape[1:]))
+    found = [np.sum(gradient * direction) for direction in directions]
+    np.testing.assert_allclose(
+        found, expected, atol=1e-3 * np.max(np.abs(expected))
+    )
+
+
+def test_no_gradient_flows_to_the_target(pair):
+    loss = alexnet(style_weight=1.0)
+    gradient, _ = checks.gradients(lambda t, p: loss(t, p), *pair)
+    assert gradient is None or not np.any(gradient)
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])
+@pytest.mark.parametrize("kind", ["mse", "mae", "cosine", "gram"])
+@pytest.mark.parametrize(
+    ("weights", "tolerance"), [("packaged", 2e-5), ("original", 2e-3)]
+)
+def test_agrees_with_pytorch(backbone, kind, weights, tolerance):
+    image, other = golden_pair()
+    layers = {"vgg16": ["relu2_2", "relu4_3"], "alexnet": ["conv2", "conv5"]}
+    kwargs = (
+        {"content_weight": 0, "style_weight": 1}
+        if kind == "gram"
+        else {"distance": kind}
+    )
+    for name in layers[backbone]:
+        loss = PerceptualLoss(backbone, [name], **kwargs)
+        layer = name.replace("relu", "block").replace("_", "_conv")
+        np.testing.assert_allclose(
+            float(loss(image, other)),
+            GOLDEN[f"{backbone}_{weights}"][layer][kind],
+            rtol=tolerance,
+        )
+
+
+@pytest.mark.skipif(
+    not OFFICIAL.is_dir(), reason="the official images are not at hand"
+)
+def test_agrees_with_the_official_packages():
+    from PIL import Image
+
+    images = []
+    for name in ("ex_ref", "ex_p0"):
+        with Image.open(OFFICIAL / f"images/{name}.png") as file:
+            images.append(np.asarray(file.convert("RGB"))[None] / 255)
+    golden = json.loads((OFFICIAL / "golden_perceptual.json").read_text())
+    content = golden["content_vgg16_relu3_3_ex_p0"]
+    style = golden["style_vgg16_relu3_3_ex_p0"]
+    for kwargs, expected in (
+        ({"distance": "mse"}, content["mean_mse"]),
+        ({"distance": "mae"}, content["mean_mae"]),
+        (
+            {"content_weight": 0, "style_weight": 1},
+            style["basicsr_gram_div_chw_mse"],
+        ),
+    ):
+        loss = PerceptualLoss("vgg16", ["relu3_3"], **kwargs)
+        # What float16 weights leave of the agreement.
+        np.testing.assert_allclose(float(loss(*images)), expected, rtol=3e-4)
+
+
+def test_torch_names_and_keras_names_mean_the_same(pair):
+    a = PerceptualLoss("vgg16", ["relu1_2"], weights="random")
+    b = PerceptualLoss("vgg16", ["block1_conv2"], weights="random")
+    assert float(a(*pair)) == float(b(*pair))
+
+
+def test_taps_are_summed_with_their_weights(pair):
+    single = [
+        float(alexnet(layers=[name])(*pair)) for name in ("conv1", "conv4")
+    ]
+    both = alexnet(layers={"conv1": 0.25, "relu4": 3.0})
+    np.testing.assert_allclose(
+        float(both(*pair)), 0.25 * single[0] + 3 * single[1], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("style_weight", [0.0, 0.7])
+def test_default_taps_carry_their_constants(pair, style_weight):
+    default = alexnet(distance="mae", style_weight=style_weight)
+    expected = 0.0
+    for tap, means in MEAN_DISTANCES["alexnet", "torchvision"].items():
+        content = float(alexnet(layers=[tap], distance="mae")(*pair))
+        style = float(
+            alexnet(layers=[tap], content_weight=0, style_weight=1)(*pair)
+        )
+        expected += content / means["mae"] / 5
+        expected += style_weight * style / means["gram"] / 5
+    np.testing.assert_allclose(float(default(*pair)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("value_range", [(-1, 1), (0, 255)])
+def test_a_picture_has_the_same_loss_in_any_range(pair, value_range):
+    low, high = value_range
+    rescaled = [low + x * (high - low) for x in pair]
+    np.testing.assert_allclose(
+        float(alexnet(value_range=value_range)(*rescaled)),
+        float(alexnet()(*pair)),
+        rtol=1e-3,
+    )
+
+
+def test_gray_images_are_repeated(pair):
+    gray = [x[..., :1] for x in pair]
+    repeated = [np.repeat(x, 3, -1) for x in gray]
+    loss = alexnet()
+    np.testing.assert_allclose(
+        float(loss(*gray)), float(loss(*repeated)), rtol=1e-6
+    )
+
+
+def test_channels_first(pair):
+    moved = [x.transpose(0, 3, 1, 2) for x in pair]
+    np.testing.assert_allclose(
+        float(alexnet(data_format="channels_first")(*moved)),
+        float(alexnet()(*pair)),
+        rtol=1e-5,
+    )
+
+
+def test_sizes_may_change_from_batch_to_batch(pair):
+    loss = alexnet()
+    for side in (32, 33, 36):
+        cropped = [x[:, :side, :side] for x in pair]
+        assert float(loss(*cropped)) > 0
+
+
+def test_half_precision_stays_near(pair):
+    exact = float(alexnet()(*pair))
+    for dtype in ("mixed_float16", "bfloat16"):
+        found = float(alexnet(dtype=dtype)(*pair))
+        assert found != exact
+        np.testing.assert_allclose(found, exact, rtol=0.02)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_the_global_policy_does_not_reach_the_network(pair, policy):
+    exact = float(alexnet()(*pair))
+    keras.config.set_dtype_policy(policy)
+    assert float(alexnet()(*pair)) == exact
+
+
+def test_flat_and_extreme_images_have_finite_gradients():
+    def check(loss, fill):
+        flat = np.full((1, 32, 32, 3), fill, "float32")
+        (gradient,) = checks.gradients(lambda p: loss(1 - flat, p), flat)
+        assert np.all(np.isfinite(gradient))
+
+    for config in CONFIGS:
+        for fill in (0.0, 1.0):
+            check(alexnet(**config), fill)
+
+
+def small_backbone():
+    return keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="first"),
+            keras.layers.Conv2D(4, 3, strides=2, name="second"),
+        ],
+        name="small",
+    )
+
+
+def test_a_model_as_backbone(pair):
+    model = small_backbone()
+    loss = PerceptualLoss(model, {"first": 1.0, "second": 0.5})
+    expected = 0.0
+    for name, weight in (("first", 1.0), ("second", 0.5)):
+        part = keras.Model(model.inputs[0], model.get_layer(name).output)
+        x, y = (keras.ops.convert_to_numpy(part(images)) for images in pair)
+        expected += weight * np.mean((x - y) ** 2)
+    np.testing.assert_allclose(float(loss(*pair)), expected, rtol=1e-4)
+
+
+def test_a_model_revived_without_its_weights_refuses_to_compute(pair):
+    revived = checks.check_config(PerceptualLoss(small_backbone(), ["first"]))
+    with pytest.raises(RuntimeError, match=r"without its weights.*Received"):
+        revived(*pair)
+    again = checks.check_config(revived)
+    with pytest.raises(RuntimeError, match="without its weights"):
+        again(*pair)
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".npz"])
+def test_a_model_with_weights_in_a_file_is_revived_whole(
+    pair, tmp_path, ending
+):
+    model = small_backbone()
+    path = tmp_path / f"small{ending}"
+    if ending == ".npz":
+        np.savez(
+            path,
+            **{
+                f"{layer.name}/{w.name}": keras.ops.convert_to_numpy(w)
+                for layer in model.layers
+                for w in layer.weights
+            },
+        )
+    else:
+        model.save_weights(path)
+    loss = PerceptualLoss(small_backbone(), ["second"], weights=path)
+    expected = float(PerceptualLoss(model, ["second"])(*pair))
+    assert float(loss(*pair)) == expected
+    assert float(checks.check_config(loss)(*pair)) == expected
+
+
+def simple_model():
+    return keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Conv2D(8, 3, padding="same", activation="relu"),
+            keras.layers.Conv2D(3, 3, padding="same"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"run_eagerly": True}, {"jit_compile": True}], ids=label
+)
+def test_a_model_learns_and_the_network_does_not(pair, options):
+    if options.get("jit_compile") and keras.backend.backend() == "torch":
+        pytest.skip("torch.compile needs a compiler on the user's machine")
+    model = simple_model()
+    loss = alexnet()
+    before = [
+        keras.ops.convert_to_numpy(w) for w in loss._extractor._network.weights
+    ]
+    count = len(model.trainable_variables)
+    model.compile(keras.optimizers.Adam(3e-3), loss=loss, **options)
+    history = model.fit(
+        pair[1], pair[0], epochs=6, batch_size=3, verbose=0
+    ).history["loss"]
+    assert history[-1] < 0.8 * history[0]
+    assert len(model.trainable_variables) == count
+    for old, new in zip(before, loss._extractor._network.weights, strict=True):
+        np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
+
+
+def test_the_network_stays_out_of_checkpoints(pair, tmp_path):
+    sizes = []
+    for loss in ("mse", alexnet(), PerceptualLoss(small_backbone(), ["first"])):
+        model = simple_model()
+        model.compile("adam", loss=loss)
+        model.fit(*pair, verbose=0)
+        path = tmp_path / "model.weights.h5"
+        model.save_weights(path)
+        sizes.append(os.path.getsize(path))
+    assert sizes[0] == sizes[1] == sizes[2]
+
+
+@pytest.mark.tensorflow_only
+def test_one_trace_serves_batches_of_every_size():
+    import tensorflow as tf
+
+    loss = PerceptualLoss("vgg16", ["relu2_2"], weights="random")
+    traces = []
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, None, None, 3), "float32")] * 2
+    )
+    def step(y_true, y_pred):
+        traces.append(1)
+        return loss(y_true, y_pred)
+
+    rng = np.random.default_rng(0)
+    for shape in ((1, 16, 16, 3), (2, 16, 24, 3), (3, 9, 8, 3)):
+        images = rng.uniform(size=(2, *shape)).astype("float32")
+        np.testing.assert_allclose(
+            step(*images), float(loss(*images)), rtol=1e-4
+        )
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"backbone": "vgg"}, r"Did you mean .*'vgg16'.* Received: backbone="),
+        ({"layers": ["relu3_9"]}, r"has no layer.*Received: layers"),
+        ({"layers": []}, r"at least one layer.*Received: layers=\[\]"),
+        ({"layers": {}}, r"at least one layer.*Received: layers=\{\}"),
+        ({"layers": [3]}, r"at least one layer.*Received: layers=\[3\]"),
+        ({"layers": {"conv1": -1}}, r"at least 0\. Received: layers\['conv1"),
+        ({"layers": {"conv1": 0}}, r"always be zero.*Received: layers="),
+        ({"distance": "l2"}, r"Use one of .*'mse'.*Received: distance='l2'"),
+        ({"content_weight": -1}, r"Received: content_weight=-1"),
+        ({"style_weight": "a"}, r"Received: style_weight='a'"),
+        ({"content_weight": 0}, r"always be zero.*style_weight=0"),
+        ({"value_range": (255, 0)}, r"Received: value_range=\(255, 0\)"),
+        ({"weights": "imagenet"}, r"Received: weights='imagenet'"),
+        ({"reduction": "max"}, r"Received: reduction=max"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        alexnet(**arguments)
+
+
+def test_a_missing_weights_file_is_refused():
+    with pytest.raises(FileNotFoundError, match=r"Received: weights='a\.npz'"):
+        alexnet(weights="a.npz")
+
+
+def test_images_that_cannot_be_compared_are_refused(pair):
+    loss = alexnet()
+    images, noisy = pair
+    with pytest.raises(ValueError, match="no gradient can flow"):
+        loss(images, (noisy * 255).astype("uint8"))
+    with pytest.raises(ValueError, match="does not stretch"):
+        loss(images[:1], noisy)
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        loss(images[..., :2], noisy[..., :2])
+    with pytest.raises(ValueError, match="Add the missing axis"):
+        loss(images[0], noisy[0])
+    with pytest.raises(ValueError, match="too small for the layer 'conv3'"):
+        loss(images[:, :20, :20], noisy[:, :20, :20])
