@@ -48,7 +48,7 @@ import keras_perceptual
 SCALE = 2
 HELD_OUT = "chelsea"
 # Top, left and side of the part of it that is drawn enlarged.
-ZOOM = (90, 120, 120)
+ZOOM = (115, 115, 80)
 
 """
 ## Data
