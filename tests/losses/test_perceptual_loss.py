@@ -354,6 +354,33 @@ def test_one_trace_serves_batches_of_every_size():
     assert len(traces) == 1
 
 
+@pytest.mark.tensorflow_only
+def test_the_trace_holds_two_passes_and_one_gradient_to_the_image():
+    import tensorflow as tf
+
+    loss = PerceptualLoss("vgg16", ["relu2_2"], weights="random")
+
+    @tf.function
+    def step(y_true, y_pred):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred)
+        return tape.gradient(value, y_pred)
+
+    images = tf.zeros((1, 16, 16, 3))
+    graph = step.get_concrete_function(images, images).graph
+    needed, waiting = set(), [output.op for output in graph.outputs]
+    while waiting:
+        op = waiting.pop()
+        if op not in needed:
+            needed.add(op)
+            waiting += [x.op for x in op.inputs]
+    kinds = [op.type for op in needed]
+    assert kinds.count("Conv2D") == 2 * 4
+    assert kinds.count("Conv2DBackpropInput") == 4
+    assert kinds.count("Conv2DBackpropFilter") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
