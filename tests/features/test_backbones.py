@@ -84,7 +84,10 @@ def test_building_scope_restores_after_a_failure():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vgg19", "mobilenet_v2", "efficientnet_b0"])
+@pytest.mark.tensorflow_only  # What is downloaded does not depend on it.
+@pytest.mark.parametrize(
+    "name", [n for n, b in BACKBONES.items() if "imagenet" in b.preprocessing]
+)
 def test_imagenet_weights_are_downloaded_and_loaded(
     name, tmp_path, monkeypatch
 ):

@@ -2,24 +2,38 @@ import keras
 import numpy as np
 import pytest
 
+from keras_perceptual.features.backbones import BACKBONES
 from keras_perceptual.features.preprocessing import PREPROCESSING
 
 KERAS_MODULES = {
-    "caffe": keras.applications.vgg19,
-    "tf": keras.applications.mobilenet_v2,
-    "inside": keras.applications.efficientnet,
+    "vgg16": keras.applications.vgg16,
+    "vgg19": keras.applications.vgg19,
+    "inception_v3": keras.applications.inception_v3,
+    "resnet50": keras.applications.resnet,
+    "mobilenet_v2": keras.applications.mobilenet_v2,
+    "efficientnet_b0": keras.applications.efficientnet,
+    "convnext_tiny": keras.applications.convnext,
 }
 
 
-@pytest.mark.parametrize("kind", KERAS_MODULES)
+def test_every_network_of_keras_applications_is_checked():
+    assert set(KERAS_MODULES) == {
+        name
+        for name, backbone in BACKBONES.items()
+        if "imagenet" in backbone.preprocessing
+    }
+
+
+@pytest.mark.parametrize("name", KERAS_MODULES)
 @pytest.mark.parametrize("value_range", [(0, 1), (-1, 1), (0, 255)])
-def test_equals_what_keras_applications_does(kind, value_range, rng):
-    bytes_ = rng.uniform(0, 255, (2, 4, 4, 3)).astype("float32")
+def test_equals_what_keras_applications_does(name, value_range, rng):
+    preprocess = PREPROCESSING[BACKBONES[name].preprocessing["imagenet"]]
+    pixels = rng.uniform(0, 255, (2, 4, 4, 3)).astype("float32")
     low, high = value_range
-    images = keras.ops.convert_to_tensor(low + bytes_ / 255 * (high - low))
+    images = keras.ops.convert_to_tensor(low + pixels / 255 * (high - low))
     np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(PREPROCESSING[kind](images, value_range)),
-        KERAS_MODULES[kind].preprocess_input(bytes_.copy()),
+        keras.ops.convert_to_numpy(preprocess(images, value_range)),
+        KERAS_MODULES[name].preprocess_input(pixels.copy()),
         rtol=1e-4,
         atol=1e-4,
     )
