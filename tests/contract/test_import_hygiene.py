@@ -6,6 +6,8 @@ import keras
 import pytest
 from public_objects import run_python
 
+pytestmark = pytest.mark.slow
+
 BACKENDS = ("tensorflow", "jax", "torch")
 
 # Imports the module named on the command line and prints what that did.
