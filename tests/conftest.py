@@ -21,7 +21,8 @@ def clean_keras():
     keras.config.set_dtype_policy("float32")
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")
-    keras.utils.clear_session()
+    # Collecting garbage as well would take longer than most tests.
+    keras.utils.clear_session(free_memory=False)
 
 
 @pytest.fixture

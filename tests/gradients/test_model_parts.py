@@ -15,7 +15,7 @@ class Nested(keras.Model):
         super().__init__(name="nested")
         self.parts = {"enc": [layers.Dense(2, name="a")]}
         self.pair = (layers.Dense(2, name="b"), layers.Dense(1, name="c"))
-        self.steps = {"g": keras.optimizers.SGD()}
+        self.steps = {"g": keras.optimizers.SGD(name="sgd")}
         self.again = self.pair[0]
 
     def call(self, inputs):
