@@ -47,7 +47,6 @@ class FitCheck:
         self._warned = set()
         self._values = {}
         self._disconnected = set()
-        self._strangers = set()
         self._error = None
         self._plain = _new_train_function(model)
         recorder = self._observer.recorder
