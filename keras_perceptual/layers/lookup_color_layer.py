@@ -6,12 +6,12 @@ from keras import ops
 
 from keras_perceptual import validation
 from keras_perceptual.ops.color_lookup import (
-    clamp,
     identity_cube,
     identity_curves,
     look_up_cube,
     look_up_curves,
 )
+from keras_perceptual.ops.value_range import clamp
 
 DIMENSIONS = (1, 3)
 # What can be asked for, by the number of dimensions.

@@ -1,24 +1,17 @@
 """What every loss between two batches of images has in common."""
 
-import warnings
-
 import keras
+from keras import ops
 
-from keras_perceptual import _backend, validation
-from keras_perceptual.ops.value_range import describe_range_mistake
-
-tensors = _backend.load("tensors")
-
-# How far outside the range values may lie before the first call speaks up.
-# Targets are pictures; predictions of an untrained model stray.
-TARGET_TOLERANCE = 0.1
-PREDICTION_TOLERANCE = 10.0
+from keras_perceptual import validation
+from keras_perceptual.losses.range_check import RangeCheck
+from keras_perceptual.ops.value_range import clamp
 
 
 class ImageLoss(keras.losses.Loss):
     """Base class of losses that compare two batches of images.
 
-    It refuses what cannot be compared before anything is computed, warns once
+    It refuses what cannot be compared before anything is computed, speaks up
     about pixel values that do not fit `value_range`, and keeps the whole
     configuration. A subclass implements `call(y_true, y_pred)`, which receives
     two floating-point batches and returns one value for each image, shaped
@@ -27,6 +20,9 @@ class ImageLoss(keras.losses.Loss):
     Args:
         value_range: Pair of numbers, the lowest and the highest value that a
             pixel can have. Defaults to `(0, 1)`.
+        check_range: What to do about images that are not in `value_range`:
+            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
+            moves stray values to the ends of the range. Defaults to `"warn"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         reduction: How the values of a batch become one, as in
@@ -44,6 +40,7 @@ class ImageLoss(keras.losses.Loss):
         self,
         *,
         value_range=(0, 1),
+        check_range="warn",
         data_format=None,
         reduction="sum_over_batch_size",
         name=None,
@@ -62,45 +59,62 @@ class ImageLoss(keras.losses.Loss):
         self.data_format = validation.standardize_data_format(
             owner, data_format
         )
-        self._range_seen = False
+        self._range_check = RangeCheck(
+            owner, check_range, self.value_range, self.data_format
+        )
+
+    @property
+    def check_range(self):
+        """What is done about images that are not in `value_range`."""
+        return self._range_check.policy
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Checks the images, then computes the reduced loss."""
-        owner = type(self).__name__
-        # Before the base class casts integers to floats.
+        y_true, y_pred = self._admit(y_true, y_pred)
+        validation.check_sample_weight(type(self).__name__, sample_weight)
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def per_image(self, y_true, y_pred):
+        """Returns the loss of each image, before weights and reduction.
+
+        Args:
+            y_true: Images, as when the loss is called.
+            y_pred: Images, as when the loss is called.
+
+        Returns:
+            A tensor shaped `(batch,)`.
+        """
+        y_true, y_pred = self._admit(y_true, y_pred)
+        return self.call(
+            *(ops.convert_to_tensor(x, self.dtype) for x in (y_true, y_pred))
+        )
+
+    def _admit(self, y_true, y_pred):
+        """Refuses what cannot be compared, before integers become floats."""
         validation.check_image_pair(
-            owner,
+            type(self).__name__,
             y_true,
             y_pred,
             channels=self.channels,
             data_format=self.data_format,
         )
-        validation.check_sample_weight(owner, sample_weight)
-        self._look_at_range_once(y_true=y_true, y_pred=y_pred)
-        return super().__call__(y_true, y_pred, sample_weight)
+        return self._in_range("y_true", y_true), self._in_range(
+            "y_pred", y_pred
+        )
 
-    def _look_at_range_once(self, **images):
-        if self._range_seen:
-            return
-        if not all(tensors.has_values(x) for x in images.values()):
-            return
-        self._range_seen = True
-        for name, x in images.items():
-            mistake = describe_range_mistake(
-                keras.ops.convert_to_numpy(x),
-                self.value_range,
-                TARGET_TOLERANCE if name == "y_true" else PREDICTION_TOLERANCE,
-            )
-            if mistake:
-                warnings.warn(
-                    f"{type(self).__name__}: {name} {mistake}", stacklevel=3
-                )
+    def _in_range(self, name, images):
+        """Looks at the values of images, and moves stray ones if asked to."""
+        self._range_check(name, images)
+        if self.check_range != "clip":
+            return images
+        return clamp(ops.cast(images, self.dtype), *self.value_range)
 
     def get_config(self):
         """Returns every argument of the constructor."""
         config = super().get_config()
         config.update(
             value_range=list(self.value_range),
+            check_range=self.check_range,
             data_format=self.data_format,
             dtype=self._dtype_name,
         )

@@ -63,6 +63,9 @@ class PerceptualLoss(ImageLoss):
             position is scaled to length one, as in LPIPS. Defaults to `False`.
         value_range: Pair of numbers, the range of the pixels. Defaults to
             `(0, 1)`. The same picture gives the same loss in any range.
+        check_range: What to do about images that are not in `value_range`:
+            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
+            moves stray values to the ends of the range. Defaults to `"warn"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         reduction: As in `keras.losses.Loss`. Defaults to
@@ -134,6 +137,7 @@ class PerceptualLoss(ImageLoss):
         style_weight=0.0,
         normalize_features=False,
         value_range=(0, 1),
+        check_range="warn",
         data_format=None,
         reduction="sum_over_batch_size",
         name="perceptual_loss",
@@ -141,6 +145,7 @@ class PerceptualLoss(ImageLoss):
     ):
         super().__init__(
             value_range=value_range,
+            check_range=check_range,
             data_format=data_format,
             reduction=reduction,
             name=name,

@@ -69,6 +69,9 @@ class SobelGradientLoss(ImageLoss):
         value_range: Pair of numbers, the lowest and the highest value that a
             pixel can have. Slopes are divided by its width, so that a picture
             gives the same loss in any range. Defaults to `(0, 1)`.
+        check_range: What to do about images that are not in `value_range`:
+            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
+            moves stray values to the ends of the range. Defaults to `"warn"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         reduction: How the values of a batch become one, as in
@@ -136,6 +139,7 @@ class SobelGradientLoss(ImageLoss):
         padding="reflect",
         epsilon=1e-3,
         value_range=(0, 1),
+        check_range="warn",
         data_format=None,
         reduction="sum_over_batch_size",
         name="sobel_gradient_loss",
@@ -143,6 +147,7 @@ class SobelGradientLoss(ImageLoss):
     ):
         super().__init__(
             value_range=value_range,
+            check_range=check_range,
             data_format=data_format,
             reduction=reduction,
             name=name,

@@ -164,34 +164,6 @@ def look_up_cube(colors, cube, interpolation="linear"):
     return blend(flat, corner, fractions, strides)
 
 
-def clamp(x, low, high):
-    """Moves what lies outside a range to its nearest end.
-
-    Unlike that of `keras.ops.clip`, the gradient at the very ends is that of
-    the inside on every backend. It is zero outside. NaN stays NaN.
-
-    Args:
-        x: Floating-point tensor.
-        low: Float, the lower end.
-        high: Float, the upper end.
-
-    Returns:
-        A tensor shaped as `x`.
-
-    Example:
-
-    >>> import numpy as np
-    >>> import keras
-    >>> from keras_perceptual.ops.color_lookup import clamp
-    >>> x = np.array([-0.5, 0.5, 2.0], "float32")
-    >>> keras.ops.convert_to_numpy(clamp(x, 0.0, 1.0)).tolist()
-    [0.0, 0.5, 1.0]
-    """
-    x = ops.convert_to_tensor(x)
-    low, high = (ops.full_like(x, bound) for bound in (low, high))
-    return ops.where(x < low, low, ops.where(x > high, high, x))
-
-
 def _ramp(size):
     size = validation.check_integer("A table", "size", size, minimum=2)
     return np.linspace(0, 1, size).astype("float32")

@@ -1,6 +1,6 @@
 """Where the values of a picture lie, and moving them elsewhere."""
 
-import numpy as np
+from keras import ops
 
 CONVENTIONS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
@@ -25,6 +25,34 @@ def rescale(x, value_range, target_range=(0.0, 1.0)):
     return x * scale + (target_low - low * scale)
 
 
+def clamp(x, low, high):
+    """Moves what lies outside a range to its nearest end.
+
+    Unlike that of `keras.ops.clip`, the gradient at the very ends is that of
+    the inside on every backend. It is zero outside. NaN stays NaN.
+
+    Args:
+        x: Floating-point tensor.
+        low: Float, the lower end.
+        high: Float, the upper end.
+
+    Returns:
+        A tensor shaped as `x`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> from keras_perceptual.ops.value_range import clamp
+    >>> x = np.array([-0.5, 0.5, 2.0], "float32")
+    >>> keras.ops.convert_to_numpy(clamp(x, 0.0, 1.0)).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    x = ops.convert_to_tensor(x)
+    low, high = (ops.full_like(x, bound) for bound in (low, high))
+    return ops.where(x < low, low, ops.where(x > high, high, x))
+
+
 def likely_range(low, high):
     """Returns the usual range that values from `low` to `high` seem to be in.
 
@@ -43,32 +71,61 @@ def likely_range(low, high):
     return None
 
 
-def describe_range_mistake(x, value_range, tolerance):
-    """Says what is wrong with the values of `x`, if anything is.
+def is_outside(low, high, value_range, tolerance):
+    """Whether values from `low` to `high` cannot be in a range.
 
     Args:
-        x: NumPy array of pixel values.
+        low: The lowest value, a float or a scalar tensor.
+        high: The highest value, a float or a scalar tensor.
         value_range: Pair of floats, the range that was promised.
         tolerance: Float, how far outside values may lie, as a fraction of the
             width of the range.
 
     Returns:
-        A sentence, or `None` where the values fit the promise.
+        A boolean, or a boolean tensor. NaN is not outside.
     """
-    if x.size == 0:
-        return None
-    low, high = float(np.min(x)), float(np.max(x))
     slack = tolerance * (value_range[1] - value_range[0])
-    outside = low < value_range[0] - slack or high > value_range[1] + slack
-    # Images in (0, 1) are inside (0, 255), and all but black there.
-    too_dark = value_range == (0.0, 255.0) and 0.0 < high <= 1.0
-    if not (outside or too_dark):
-        return None
+    return (low < value_range[0] - slack) | (high > value_range[1] + slack)
+
+
+def is_narrow(low, high, value_range):
+    """Whether values fill a range as those of another range would.
+
+    Images in (0, 1) are inside (0, 255) and all but black there; inside
+    (-1, 1) they are pale. Images of one value, such as black ones, can be of
+    any range.
+
+    Args:
+        low: The lowest value, a float or a scalar tensor.
+        high: The highest value, a float or a scalar tensor.
+        value_range: Pair of floats, the range that was promised.
+
+    Returns:
+        A boolean, or a boolean tensor.
+    """
+    if tuple(value_range) == (0.0, 255.0):
+        return (high <= 1.0) & (high > low)
+    if tuple(value_range) == (-1.0, 1.0):
+        return (low >= 0.0) & (high > low)
+    return low < low
+
+
+def describe_range_mistake(low, high, value_range):
+    """Says what seems to be wrong with values.
+
+    Args:
+        low: Float, the lowest value.
+        high: Float, the highest value.
+        value_range: Pair of floats, the range that was promised.
+
+    Returns:
+        The rest of a sentence that begins with the name of the images.
+    """
     likely = likely_range(low, high)
     guess = (
         f" They look like images in {show_range(likely)}: pass "
         f"value_range={show_range(likely)}, or rescale them."
-        if likely is not None and likely != value_range
+        if likely is not None and likely != tuple(value_range)
         else " Rescale or clip them, or pass the `value_range` they are in."
     )
     return (

@@ -75,12 +75,13 @@ def test_the_warning_points_at_the_line_of_the_caller():
     assert caught[0].filename == __file__
 
 
-@pytest.mark.tensorflow_only
-def test_says_nothing_while_traced():
-    import tensorflow as tf
-
+def test_per_image_values_are_those_before_the_reduction():
     loss = Difference()
-    tf.function(loss)(images(0, 255), images(0, 1))
+    values = loss.per_image(images(0, 1), images(0, 0.5))
+    expected = Difference(reduction=None)(images(0, 1), images(0, 0.5))
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(values), ops.convert_to_numpy(expected)
+    )
 
 
 def test_data_format_is_that_of_keras_unless_given():

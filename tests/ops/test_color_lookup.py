@@ -5,7 +5,7 @@ import pytest
 from reference import color_lookup as reference
 
 from keras_perceptual import ops
-from keras_perceptual.ops.color_lookup import clamp
+from keras_perceptual.ops.value_range import clamp
 
 BLENDS = ("linear", "tetrahedral")
 REFERENCE = {
@@ -268,17 +268,6 @@ def test_slopes_at_the_corners_of_the_cube(cube, interpolation):
     )
     assert np.all(at_corners != 0)
     np.testing.assert_allclose(at_corners, near_them, rtol=2e-2, atol=2e-2)
-
-
-def test_clamp():
-    x = np.array([-np.inf, -1, 0, 0.5, 1, 2, np.inf, np.nan], "float32")
-    np.testing.assert_array_equal(
-        to_numpy(clamp(x, 0.0, 1.0)), [0, 0, 0, 0.5, 1, 1, 1, np.nan]
-    )
-    (found,) = checks.gradients(
-        lambda x: keras.ops.sum(clamp(x, 0.0, 1.0)), x[:-1]
-    )
-    np.testing.assert_array_equal(found, [0, 0, 1, 1, 1, 0, 0])
 
 
 @pytest.mark.tensorflow_only

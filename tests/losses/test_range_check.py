@@ -1,0 +1,174 @@
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_perceptual.losses.image_loss import ImageLoss
+
+BACKEND = keras.backend.backend()
+
+
+class Difference(ImageLoss):
+    """The smallest image loss there can be."""
+
+    def call(self, y_true, y_pred):
+        return ops.mean(ops.square(y_pred - y_true), axis=(1, 2, 3))
+
+
+def images(low, high, count=4):
+    x = np.linspace(low, high, count * 4 * 4 * 3, dtype="float32")
+    return x.reshape(count, 4, 4, 3)
+
+
+def identity_model(loss, **options):
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 3)),
+            keras.layers.Dense(3, kernel_initializer="identity"),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(1e-9), loss, **options)
+    return model
+
+
+def traced(function):
+    """Returns a function as a backend traces it, where it does."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function)
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
+
+
+def finish():
+    """Waits for what a compiled function still has to tell."""
+    if BACKEND == "jax":
+        import jax
+
+        jax.effects_barrier()
+
+
+# Every way in which a step of training may run.
+WAYS = {
+    "tensorflow": [
+        {"run_eagerly": True, "jit_compile": False},
+        {"jit_compile": False},
+        {"jit_compile": True},
+        {"jit_compile": True, "steps_per_execution": 2},
+    ],
+    "jax": [
+        {"run_eagerly": True},
+        {"jit_compile": False},
+        {"jit_compile": True},
+    ],
+    "torch": [{}],
+}[BACKEND]
+
+
+def warnings_of(function, *args, **kwargs):
+    """Returns the warnings of a call, one in a line."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        function(*args, **kwargs)
+        finish()
+    return "\n".join(
+        str(w.message) for w in caught if w.category is UserWarning
+    )
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_fit_warns_once(way):
+    model = identity_model(Difference(), **way)
+    x = images(0, 255, 8)
+    told = warnings_of(model.fit, x, x, batch_size=2, epochs=2, verbose=0)
+    assert told.count("Difference: y_true holds values") == 1
+    assert told.count("Difference: y_pred holds values") == 1
+    assert told.count("pass value_range=(0, 255)") == 2
+    assert not warnings_of(model.fit, x, x, batch_size=2, verbose=0)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_fit_stops_where_it_is_asked_to(way):
+    model = identity_model(Difference(check_range="raise"), **way)
+    with pytest.raises(Exception, match=r"look like images in \(0, 255\)"):
+        model.fit(images(0, 255, 8), images(0, 255, 8), batch_size=2, verbose=0)
+        finish()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("policy", ["warn", "raise", "clip"])
+def test_fit_says_nothing_of_images_in_the_range(way, policy):
+    model = identity_model(Difference(check_range=policy), **way)
+    model.fit(images(0, 1, 8), images(0, 1, 8), batch_size=2, verbose=0)
+    finish()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_fit_says_nothing_where_nobody_wants_to_hear(way):
+    model = identity_model(Difference(check_range="off"), **way)
+    model.fit(images(0, 255, 8), images(0, 255, 8), batch_size=2, verbose=0)
+    finish()
+
+
+def test_a_traced_call_warns_about_the_prediction_as_well():
+    loss = Difference()
+    compute = traced(loss)
+    told = warnings_of(compute, images(0, 1), images(0, 255))
+    assert "Difference: y_pred holds values" in told
+
+
+def test_raises_a_value_error_that_says_which_mistake_it_looks_like():
+    loss = Difference(check_range="raise", value_range=(-1, 1))
+    with pytest.raises(ValueError, match=r"Received: value_range=\(-1, 1\)"):
+        loss(images(0, 255), images(-1, 1))
+
+
+def test_what_may_be_right_is_never_an_error():
+    """Pictures without a dark place do exist."""
+    loss = Difference(check_range="raise", value_range=(-1, 1))
+    with pytest.warns(UserWarning, match=r"pass value_range=\(0, 1\)"):
+        loss(images(0, 1), images(-1, 1))
+
+
+def test_clip_moves_stray_values_into_the_range():
+    loss = Difference(check_range="clip", reduction=None)
+    true, pred = images(0, 1), images(-0.5, 1.5)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(loss(true, pred)),
+        np.square(np.clip(pred, 0, 1) - true).mean((1, 2, 3)),
+        rtol=1e-5,
+    )
+
+
+def test_gradients_pass_by_the_check():
+    import checks
+
+    loss = Difference(check_range="warn")
+    true, pred = images(0, 1), images(0, 255)
+    with pytest.warns(UserWarning):
+        (found,) = checks.gradients(lambda x: loss(true, x), pred)
+    np.testing.assert_allclose(found, 2 * (pred - true) / true.size, rtol=1e-5)
+
+
+def test_looks_at_some_pixels_of_every_image():
+    """One image of another range in a large batch is found."""
+    x = np.random.default_rng(0).uniform(size=(4, 100, 70, 3))
+    x = x.astype("float32")
+    x[3] *= 255
+    with pytest.warns(UserWarning, match="y_true holds values"):
+        Difference()(x, x / 255)
+    with pytest.warns(UserWarning, match="y_true holds values"):
+        Difference(data_format="channels_first")(
+            *(np.moveaxis(a, -1, 1) for a in (x, x / 255))
+        )
+
+
+def test_unknown_policies_are_refused():
+    with pytest.raises(ValueError, match="Did you mean 'warn'"):
+        Difference(check_range="warning")
