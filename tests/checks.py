@@ -153,3 +153,35 @@ def check_loss_contract(loss, y_true, y_pred):
 
     revived = check_config(loss)
     np.testing.assert_allclose(float(revived(y_true, y_pred)), reduced)
+
+
+def image_values(loss, y_true, y_pred):
+    """Returns the loss of each image, as an array."""
+    return keras.ops.convert_to_numpy(
+        loss.call(
+            keras.ops.convert_to_tensor(y_true),
+            keras.ops.convert_to_tensor(y_pred),
+        )
+    )
+
+
+def check_image_conventions(make, y_true, y_pred):
+    """The same pictures cost the same in every range and layout.
+
+    Args:
+        make: Function of keyword arguments that returns the loss.
+        y_true: Array of images in (0, 1), channels last.
+        y_pred: Array of other images of the same shape.
+    """
+    expected = image_values(make(), y_true, y_pred)
+    for low, high in ((0, 255), (-1, 1), (-3, 5)):
+        found = image_values(
+            make(value_range=(low, high)),
+            *(x * (high - low) + low for x in (y_true, y_pred)),
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+    found = image_values(
+        make(data_format="channels_first"),
+        *(np.moveaxis(x, -1, 1) for x in (y_true, y_pred)),
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

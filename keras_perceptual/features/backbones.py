@@ -13,6 +13,7 @@ import keras
 from keras_perceptual import validation
 from keras_perceptual.features import weights_loading
 from keras_perceptual.features.alexnet import build_alexnet
+from keras_perceptual.features.taps import BEFORE_ACTIVATION
 
 # The convention that the weights in a user's file follow, by its ending.
 CONVENTION_OF_FILE = {".npz": "torchvision", ".h5": "imagenet"}
@@ -56,11 +57,13 @@ def _from_keras(application):
 
 
 def _vgg_aliases(*convolutions):
-    return {
-        f"relu{block}_{conv}": f"block{block}_conv{conv}"
-        for block, count in enumerate(convolutions, start=1)
-        for conv in range(1, count + 1)
-    }
+    aliases = {}
+    for block, count in enumerate(convolutions, start=1):
+        for conv in range(1, count + 1):
+            layer = f"block{block}_conv{conv}"
+            aliases[f"relu{block}_{conv}"] = layer
+            aliases[f"conv{block}_{conv}"] = layer + BEFORE_ACTIVATION
+    return aliases
 
 
 BACKBONES = {

@@ -6,7 +6,8 @@ plain sum is the distance of one tap alone.
 
 # The mean distance at each tap over distorted public-domain photographs, as
 # printed by tools/balance_taps.py. Networks are named with the convention that
-# their weights follow: other weights make another network of them.
+# their weights follow: other weights make another network of them, and so does
+# another pooling.
 MEAN_DISTANCES = {
     ("vgg16", "torchvision"): {
         "block1_conv2": {
@@ -123,20 +124,23 @@ MEAN_DISTANCES = {
 }
 
 
-def balanced_layers(backbone, convention):
+def balanced_layers(backbone, convention, pooling="max"):
     """Returns the taps of a network that can be balanced, or nothing.
 
     Args:
         backbone: String, the name of a network.
         convention: String, the convention that its weights follow.
+        pooling: String, what pools; only `"max"` was measured.
 
     Returns:
         A tuple of names of layers, empty where nothing was measured.
     """
-    return tuple(MEAN_DISTANCES.get((backbone, convention), ()))
+    return tuple(_measured(backbone, convention, pooling) or ())
 
 
-def balanced_weights(backbone, convention, kind, normalized, layers):
+def balanced_weights(
+    backbone, convention, kind, normalized, layers, pooling="max"
+):
     """Returns the weights that make the taps of a network count alike.
 
     With them, the sum over the taps is 1 for an average distortion.
@@ -147,15 +151,23 @@ def balanced_weights(backbone, convention, kind, normalized, layers):
         kind: String, a feature distance or `"gram"`.
         normalized: Boolean, whether features are scaled to length one.
         layers: Names of the taps.
+        pooling: String, what pools; only `"max"` was measured.
 
     Returns:
         A dictionary from the names of the taps to weights; all 1 where nothing
         was measured.
     """
-    measured = MEAN_DISTANCES.get((backbone, convention))
+    measured = _measured(backbone, convention, pooling)
     if measured is None:
         return dict.fromkeys(layers, 1.0)
     column = f"normalized_{kind}" if normalized else kind
     return {
         name: 1.0 / (measured[name][column] * len(layers)) for name in layers
     }
+
+
+def _measured(backbone, convention, pooling):
+    """Returns the mean distances at the taps, or `None`."""
+    if pooling != "max":
+        return None
+    return MEAN_DISTANCES.get((backbone, convention))

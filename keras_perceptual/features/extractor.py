@@ -15,6 +15,12 @@ from keras_perceptual.features.backbones import (
 )
 from keras_perceptual.features.balance import balanced_layers
 from keras_perceptual.features.preprocessing import PREPROCESSING
+from keras_perceptual.features.rewiring import (
+    POOLINGS,
+    has_max_pooling,
+    tap_network,
+)
+from keras_perceptual.features.taps import check_taps, standardize_tap
 
 OWNER = "FeatureExtractor"
 
@@ -41,7 +47,10 @@ class FeatureExtractor:
             receives the images as they are.
         layers: Name or names of layers. Those of VGG and AlexNet may also be
             given as PyTorch users know them: `"relu3_3"` is `"block3_conv3"`.
-            Defaults to those that `PerceptualLoss` compares; of a
+            A name with `":before_activation"` behind it means what the layer
+            computes before its own activation, which for VGG PyTorch users
+            know as `"conv3_3"`. Defaults to those that `PerceptualLoss`
+            compares, with another pooling to a single one of them; of a
             `keras.Model`, to its last layer. Of a layer that is called several
             times, the first call is meant.
         weights: Where the weights come from. `"torchvision"`: from this
@@ -52,6 +61,12 @@ class FeatureExtractor:
             same random numbers in every process, for tests. Defaults to
             `"torchvision"` where there is such a file, else to `"imagenet"`;
             for a `keras.Model`, to the weights that it has.
+        pooling: What pools where the network takes a maximum. `"max"`: as the
+            network has it. `"average"`: the mean of the same window, which
+            Gatys et al. found to give smoother pictures. `"l2"`: the energy
+            under a Hann window of three by three with the same stride, as in
+            DISTS (see `ops.pooling.l2_pool`), which hardly changes when the
+            picture moves by a pixel. Defaults to `"max"`.
         value_range: Pair of numbers, the range of the pixels. Defaults to
             `(0, 1)`.
         dtype: Name of the dtype policy that the network computes in. Defaults
@@ -66,8 +81,10 @@ class FeatureExtractor:
         `(batch, rows, columns, channels)`.
 
     Raises:
-        ValueError: If the backbone, a layer or the weights are unknown or do
-            not fit; if an image is too small for a layer.
+        ValueError: If the backbone, a layer, the pooling or the weights are
+            unknown or do not fit; if a layer that has no activation of its own
+            is tapped before it; if another pooling is asked of a network that
+            has no `MaxPooling2D`; if an image is too small for a layer.
         FileNotFoundError: If there is no weights file at the path.
         RuntimeError: If it is constructed while a function is being traced.
 
@@ -84,6 +101,12 @@ class FeatureExtractor:
         - Simonyan and Zisserman (2014), https://arxiv.org/abs/1409.1556 (VGG)
         - Krizhevsky (2014), https://arxiv.org/abs/1404.5997 (AlexNet)
         - https://keras.io/api/applications/ for the others
+        - Gatys et al. (2016), Image style transfer using convolutional neural
+          networks, for `pooling="average"`
+        - Ding et al. (2020), https://arxiv.org/abs/2004.07728, for
+          `pooling="l2"`
+        - Wang et al. (2018), https://arxiv.org/abs/1809.00219, for taps before
+          the activation
     """
 
     def __init__(
@@ -92,18 +115,23 @@ class FeatureExtractor:
         layers=None,
         *,
         weights=None,
+        pooling="max",
         value_range=(0, 1),
         dtype="float32",
     ):
         _refuse_trace()
+        self.pooling = validation.check_choice(
+            OWNER, "pooling", pooling, POOLINGS
+        )
         self.value_range = validation.check_value_range(OWNER, value_range)
         layers = [layers] if isinstance(layers, str) else layers
         if isinstance(backbone, keras.Model):
             _check_tappable(backbone)
             self.convention = self._preprocess = None
             self.layers = tuple(layers or [backbone.layers[-1].name])
-            names = {name: name for name in self.layers}
-            check_layer_names(names, backbone)
+            taps = {name: name for name in self.layers}
+            check_taps(taps, backbone)
+            _check_pooling(backbone, pooling)
             network = _frozen_copy(backbone, weights)
             dtype = network.dtype_policy.name
         else:
@@ -116,17 +144,17 @@ class FeatureExtractor:
             ]
             self.layers = tuple(
                 layers
-                or balanced_layers(backbone, self.convention)
+                or balanced_layers(backbone, self.convention, pooling)
                 or known.default_layers
             )
-            names = {n: known.aliases.get(n, n) for n in self.layers}
+            taps = {n: standardize_tap(n, known.aliases) for n in self.layers}
             network = build_untrained(backbone, dtype)
-            check_layer_names(names, network, known.aliases)
+            check_taps(taps, network, known.aliases)
+            _check_pooling(network, pooling)
             network = load_weights(network, backbone, source, dtype)
         with building_scope(dtype):
             self._network = keras.Model(
-                network.inputs[0],
-                [network.get_layer(names[n]).output for n in self.layers],
+                *tap_network(network, list(taps.values()), pooling),
                 name=network.name,
             )
         self._network.trainable = False
@@ -186,36 +214,6 @@ class FeatureExtractor:
         self._sizes_seen.add(size)
 
 
-def check_layer_names(names, network, aliases=None):
-    """Refuses names that stand for no layer, or for one layer twice.
-
-    Args:
-        names: Dictionary from the names given to the names in the network.
-        network: A `keras.Model`.
-        aliases: Dictionary from other names of layers to those in the network.
-    """
-    known = [layer.name for layer in network.layers]
-    for given, name in names.items():
-        if name not in known:
-            choices = [*(aliases or {}), *known]
-            raise ValueError(
-                f"{network.name!r} has no layer of this name. "
-                f"{validation.nearest_names(given, choices)}"
-                f"It has {known}. Received: layers={list(names)}"
-            )
-        if isinstance(network.get_layer(name).output, list | tuple):
-            raise ValueError(
-                f"The layer {name!r} of {network.name!r} returns several "
-                "tensors. Choose a layer behind it. "
-                f"Received: layers={list(names)}"
-            )
-    if len(set(names.values())) < len(names):
-        raise ValueError(
-            "One layer was asked for twice, by different names. Name each "
-            f"layer once. Received: layers={list(names)}"
-        )
-
-
 def _refuse_trace():
     """Refuses to build while a function is traced.
 
@@ -239,6 +237,16 @@ def _check_tappable(model):
             "with one input, so that its layers can be tapped. Wrap a "
             "subclassed model's layers into `keras.Model(inputs, outputs)`. "
             f"Received: {model!r}"
+        )
+
+
+def _check_pooling(network, pooling):
+    """Refuses another pooling for a network that has no maximum to replace."""
+    if pooling != "max" and not has_max_pooling(network):
+        raise ValueError(
+            f"{network.name!r} has no `MaxPooling2D` that another pooling "
+            'could replace. Leave out `pooling`, or use "vgg16", "vgg19" or '
+            f'"alexnet". Received: pooling={pooling!r}'
         )
 
 

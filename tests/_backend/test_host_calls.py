@@ -55,7 +55,7 @@ def test_a_graph():
 
 
 @pytest.mark.tensorflow_only
-def test_a_graph_around_compiled_code_tells_a_step_later():
+def test_the_graph_around_compiled_code_tells_in_the_end():
     import tensorflow as tf
 
     seen = []

@@ -9,7 +9,8 @@ def call_when(condition, function, values, state):
 
     Compiled code (XLA) cannot call Python. There the values are left in a
     variable, and the graph around the compiled function, such as that of
-    `fit`, looks at it before its next step. Without such a graph nobody looks.
+    `fit`, looks at it, at the next step at the latest. Where there is no such
+    graph, or several devices, nobody looks.
 
     Args:
         condition: Boolean scalar tensor.
@@ -35,7 +36,7 @@ def call_when(condition, function, values, state):
             state["seen"] = tf.Variable(tf.zeros(size + 1), trainable=False)
     seen = state["seen"]
     found = tf.concat([[1.0], tf.cast(values, tf.float32)], 0)
-    seen.assign(tf.where(condition, found, seen))
+    seen.assign(tf.where(condition, found, tf.zeros_like(found)))
     with compiled_in.as_default():
         last = seen.read_value()
         _call_in_graph(last[0] > 0, function, last[1:])
