@@ -16,12 +16,14 @@ import keras_perceptual
 
 # A change here is a change of the API and needs a line in CHANGELOG.md.
 PUBLIC_NAMES = [
+    "CharbonnierLoss",
     "GradientReport",
     "GradientSanityCallback",
     "GradientSanityError",
     "LookupColorLayer",
     "PerceptualLoss",
     "SobelGradientLoss",
+    "TotalVariationLoss",
     "callbacks",
     "check_gradients",
     "features",
@@ -35,12 +37,14 @@ INTERNAL_MODULES = ["validation"]
 
 # Where each public object lives, apart from the top level.
 HOMES = {
+    "CharbonnierLoss": "losses",
     "GradientReport": "gradients",
     "GradientSanityCallback": "callbacks",
     "GradientSanityError": "gradients",
     "LookupColorLayer": "layers",
     "PerceptualLoss": "losses",
     "SobelGradientLoss": "losses",
+    "TotalVariationLoss": "losses",
     "check_gradients": "gradients",
 }
 

@@ -59,6 +59,31 @@ CONFIGURATIONS = {
         {"operator": "central", "padding": "edge", "reduction": None},
         {"operator": "prewitt", "scales": 2},
     ],
+    "CharbonnierLoss": [
+        {
+            "epsilon": 0.02,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "pixels",
+            "dtype": "bfloat16",
+        },
+        {"check_range": "clip", "reduction": None},
+    ],
+    "TotalVariationLoss": [
+        {
+            "norm": "isotropic",
+            "epsilon": 0.02,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "smooth",
+            "dtype": "bfloat16",
+        },
+        {"norm": "l2", "reduction": None},
+    ],
     "LookupColorLayer": [
         {
             "size": 5,

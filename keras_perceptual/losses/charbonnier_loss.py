@@ -1,0 +1,105 @@
+"""A loss on pixel values that is smooth where they agree."""
+
+import keras
+
+from keras_perceptual import validation
+from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.ops.feature_distances import charbonnier
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class CharbonnierLoss(ImageLoss):
+    """Compares pixel values, as the mean absolute error but smooth at zero.
+
+    The usual loss on pixels in super-resolution and restoration. Like the
+    mean absolute error it forgives single large differences more readily than
+    the squared error does; below `epsilon` it is quadratic, so that pixels
+    that are all but right no longer jump to and fro. For each image it is
+
+    ```
+    mean(sqrt(d**2 + epsilon**2) - epsilon),   d = y_pred - y_true
+    ```
+
+    over height, width and channels, of images with any number of channels.
+
+    Args:
+        epsilon: Float above zero, the difference below which the loss is
+            quadratic, of pixels in (0, 1). Defaults to 1e-3.
+        value_range: Pair of numbers, the lowest and the highest value that a
+            pixel can have. Differences are divided by its width, so that a
+            picture gives the same loss in any range. Defaults to `(0, 1)`.
+        check_range: What to do about images that are not in `value_range`:
+            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
+            moves stray values to the ends of the range. Defaults to `"warn"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        reduction: How the values of a batch become one, as in
+            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        name: Optional name of the loss.
+        dtype: The type that images are cast to. Defaults to
+            `keras.config.floatx()`. Differences and means are in float32 at
+            least, whatever this is.
+
+    Call arguments:
+        y_true: Images shaped `(batch, height, width, channels)`, or
+            `(batch, channels, height, width)` with `"channels_first"`.
+            Integers are fine.
+        y_pred: Floating-point images of the same shape.
+
+    Returns:
+        The loss, of each image before the reduction: shape `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, if the two batches differ in
+            shape, or if `y_pred` is of an integer type.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_perceptual.losses import CharbonnierLoss
+    >>> black = np.zeros((1, 8, 8, 3), "float32")
+    >>> round(float(CharbonnierLoss()(black, black + 0.5)), 3)
+    0.499
+
+    Reference:
+        - Charbonnier et al., "Two deterministic half-quadratic regularization
+          algorithms for computed imaging", 1994.
+        - [Lai et al., 2017](https://arxiv.org/abs/1704.03915), who brought it
+          to super-resolution, with the `epsilon` of 1e-3. Their loss, and the
+          one of this name in BasicSR, does not subtract `epsilon`: it is
+          larger by that constant, with the same gradient. The default of
+          BasicSR, `eps=1e-12`, is added to `d**2` as it is; that is
+          `epsilon=1e-6` here.
+    """
+
+    def __init__(
+        self,
+        epsilon=1e-3,
+        *,
+        value_range=(0, 1),
+        check_range="warn",
+        data_format=None,
+        reduction="sum_over_batch_size",
+        name="charbonnier_loss",
+        dtype=None,
+    ):
+        super().__init__(
+            value_range=value_range,
+            check_range=check_range,
+            data_format=data_format,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+        self.epsilon = validation.check_number(
+            type(self).__name__, "epsilon", epsilon, above=0
+        )
+
+    def call(self, y_true, y_pred):
+        """Returns one value for each image."""
+        width = self.value_range[1] - self.value_range[0]
+        return charbonnier(y_true / width, y_pred / width, self.epsilon)
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        return {**super().get_config(), "epsilon": self.epsilon}
