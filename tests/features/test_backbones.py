@@ -13,6 +13,7 @@ from keras_perceptual.features.backbones import (
     resolve_source,
     weights_convention,
 )
+from keras_perceptual.features.taps import layer_name
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -21,7 +22,7 @@ def test_has_its_default_layers_and_the_layers_that_aliases_mean(name):
     network = build_untrained(name, "float32")
     known = {layer.name for layer in network.layers}
     assert set(backbone.default_layers) <= known
-    assert set(backbone.aliases.values()) <= known
+    assert {layer_name(tap) for tap in backbone.aliases.values()} <= known
     assert network.input_shape == (None, None, None, 3)
 
 
@@ -29,6 +30,8 @@ def test_torch_names_of_vgg():
     assert BACKBONES["vgg16"].aliases["relu3_3"] == "block3_conv3"
     assert "relu3_4" not in BACKBONES["vgg16"].aliases
     assert BACKBONES["vgg19"].aliases["relu5_4"] == "block5_conv4"
+    before = "block5_conv4:before_activation"
+    assert BACKBONES["vgg19"].aliases["conv5_4"] == before
 
 
 @pytest.mark.parametrize(

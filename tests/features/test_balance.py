@@ -41,3 +41,10 @@ def test_other_weights_of_a_network_are_another_network():
         "a": 1.0
     }
     assert {name for name, _ in MEAN_DISTANCES} <= set(BACKBONES)
+
+
+def test_other_pooling_is_another_network():
+    assert balanced_layers("vgg16", "torchvision", "average") == ()
+    assert balanced_weights(
+        "vgg16", "torchvision", "mse", False, ["block3_conv3"], "l2"
+    ) == {"block3_conv3": 1.0}

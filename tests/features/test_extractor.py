@@ -252,3 +252,105 @@ def test_every_layer_agrees_with_pytorch(backbone):
                 rtol=tolerance,
                 err_msg=f"{kind} {layer}",
             )
+
+
+def test_pytorch_names_before_and_after_the_activation(rng):
+    photo = rng.uniform(size=(1, 16, 16, 3)).astype("float32")
+    features = FeatureExtractor(
+        "vgg16",
+        ["conv1_2", "relu1_2", "block2_conv1:before_activation", "relu2_1"],
+    )(photo)
+    before, after, deep_before, deep = (numpy(x) for x in features.values())
+    assert np.any(before < -0.1)
+    np.testing.assert_array_equal(np.maximum(before, 0), after)
+    np.testing.assert_array_equal(np.maximum(deep_before, 0), deep)
+    plain = FeatureExtractor("vgg16", ["relu1_2", "relu2_1"])(photo)
+    np.testing.assert_allclose(after, numpy(plain["relu1_2"]), atol=1e-4)
+    np.testing.assert_allclose(deep, numpy(plain["relu2_1"]), atol=1e-4)
+
+
+def test_nothing_is_wired_anew_without_need():
+    network = FeatureExtractor("vgg16", ["relu1_2"])._network
+    assert [layer.name for layer in network.layers[1:]] == [
+        "block1_conv1",
+        "block1_conv2",
+    ]
+    split = FeatureExtractor("vgg16", ["conv1_2"])._network
+    assert split.layers[-1].name == "block1_conv2"
+    assert split.layers[-1].activation is keras.activations.linear
+    assert not split.trainable_variables
+
+
+@pytest.mark.parametrize("pooling", ["average", "l2"])
+@pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])
+def test_other_pooling_changes_what_is_behind_it_only(backbone, pooling, rng):
+    layers = {
+        "vgg16": ["relu1_2", "relu2_1"],
+        "alexnet": ["relu1", "conv2:before_activation"],
+    }[backbone]
+    photo = rng.uniform(size=(1, 64, 64, 3)).astype("float32")
+    plain = FeatureExtractor(backbone, layers)(photo)
+    other = FeatureExtractor(backbone, layers, pooling=pooling)
+    assert other.pooling == pooling
+    found = other(photo)
+    first, second = ((numpy(plain[k]), numpy(found[k])) for k in layers)
+    np.testing.assert_allclose(first[1], first[0], atol=1e-4)
+    # The window of AlexNet's maximum has no border; that of "l2" has one.
+    grown = backbone == "alexnet" and pooling == "l2"
+    assert second[1].shape[1] == second[0].shape[1] + grown
+    assert abs(second[1].std() - second[0].std()) > 0.01 * second[0].std()
+
+
+def test_other_pooling_has_one_default_tap():
+    extractor = FeatureExtractor("vgg16", pooling="average")
+    assert extractor.layers == ("block3_conv3",)
+    assert len(FeatureExtractor("vgg16").layers) > 1
+
+
+def test_a_model_with_other_pooling_is_still_a_copy(rng):
+    model = small_model()
+    photo = rng.uniform(size=(1, 8, 8, 3)).astype("float32")
+    before = numpy(model(photo))
+    extractor = FeatureExtractor(
+        model, ["first:before_activation", "second"], pooling="average"
+    )
+    first, second = (numpy(x) for x in extractor(photo).values())
+    assert np.any(first < 0)
+    assert np.any(np.abs(second - before) > 1e-3)
+    np.testing.assert_array_equal(numpy(model(photo)), before)
+    assert model.get_layer("first").activation is keras.activations.relu
+    assert isinstance(model.get_layer("pool"), keras.layers.MaxPooling2D)
+
+
+def test_other_pooling_computes_in_half_precision(rng):
+    photo = rng.uniform(size=(1, 32, 32, 3)).astype("float32")
+    found = [
+        numpy(
+            FeatureExtractor("vgg16", "conv3_1", pooling="l2", dtype=dtype)(
+                photo
+            )["conv3_1"]
+        )
+        for dtype in ("float32", "mixed_float16")
+    ]
+    assert 0 < np.abs(found[0] - found[1]).max() < 0.02 * found[0].std()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"pooling": "mean"}, "does not know this `pooling`.*pooling='mean'"),
+        (
+            {"backbone": "efficientnet_b0", "pooling": "l2"},
+            "has no `MaxPooling2D`.*Received: pooling='l2'",
+        ),
+        (
+            {"backbone": "resnet50", "layers": "conv1_relu:before_activation"},
+            "an activation itself. .* in front of it: 'conv1_bn'. Received",
+        ),
+        ({"layers": ["conv3_3", "relu3_3:before_activation"]}, "twice"),
+        ({"layers": "conv3_4"}, "Did you mean .*'conv3_3'"),
+    ],
+)
+def test_variants_that_are_not_are_refused(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        FeatureExtractor(**{"weights": "random", **arguments})
