@@ -136,7 +136,9 @@ def check_image_shape(owner, shape, *, channels, data_format, received):
         )
 
 
-def check_image_pair(owner, y_true, y_pred, *, channels, data_format):
+def check_image_pair(
+    owner, y_true, y_pred, *, channels, data_format, predicted=True
+):
     """Refuses two batches of images that cannot be compared.
 
     Args:
@@ -145,10 +147,12 @@ def check_image_pair(owner, y_true, y_pred, *, channels, data_format):
         y_pred: The predictions the user passed, a tensor or an array.
         channels: Numbers of channels that are accepted, or `None` for any.
         data_format: Where the channels are.
+        predicted: Whether `y_pred` has to let a gradient through.
     """
     true_shape, _ = shape_and_dtype(y_true)
     pred_shape, pred_dtype = shape_and_dtype(y_pred)
-    check_predicted_dtype(owner, pred_dtype)
+    if predicted:
+        check_predicted_dtype(owner, pred_dtype)
     received = f"Received: y_true.shape={true_shape}, y_pred.shape={pred_shape}"
     for shape in (true_shape, pred_shape):
         check_image_shape(
@@ -165,6 +169,37 @@ def check_image_pair(owner, y_true, y_pred, *, channels, data_format):
                 "not stretch a smaller one over a larger one. Resize or "
                 f"repeat one of the two before the loss. {received}"
             )
+
+
+def check_mask(owner, mask, images, data_format):
+    """Returns weights of pixels, refusing those that fit no image.
+
+    Args:
+        owner: Name of the object that asks, for the message.
+        mask: What the user passed, shaped `(batch, height, width)`, or with
+            one channel behind.
+        images: The batch of images that the mask belongs to.
+        data_format: Where the channels of the images are.
+
+    Returns:
+        The mask, shaped `(batch, height, width)`.
+    """
+    shape, _ = shape_and_dtype(mask)
+    image_shape, _ = shape_and_dtype(images)
+    received = f"Received: mask.shape={shape}, y_pred.shape={image_shape}"
+    given = shape[:3] if len(shape) == 4 and shape[3] == 1 else shape
+    axes = (0, 1, 2) if data_format == "channels_last" else (0, 2, 3)
+    wanted = tuple(image_shape[axis] for axis in axes)
+    if len(given) != 3 or any(
+        None not in pair and pair[0] != pair[1]
+        for pair in zip(given, wanted, strict=True)
+    ):
+        raise ValueError(
+            f"{owner} needs a mask with one weight for each pixel, shaped "
+            "(batch, height, width) as the images are. Resize the mask, or "
+            f"repeat it for each image. {received}"
+        )
+    return mask if len(shape) == 3 else keras.ops.squeeze(mask, -1)
 
 
 def check_sample_weight(owner, sample_weight):

@@ -19,7 +19,7 @@ from PIL import Image
 from keras_perceptual.features import FeatureExtractor
 from keras_perceptual.ops.feature_distances import (
     FEATURE_DISTANCES,
-    mean_squared_error,
+    feature_distance,
     unit_normalize,
 )
 from keras_perceptual.ops.gram import gram_matrix
@@ -81,11 +81,11 @@ def measure(backbone, taps):
                 ):
                     a, b = x[:1], x[1:]
                     values = {
-                        kind: distance(a, b)
-                        for kind, distance in FEATURE_DISTANCES.items()
+                        kind: feature_distance(kind, a, b)
+                        for kind in FEATURE_DISTANCES
                     }
-                    values["gram"] = mean_squared_error(
-                        gram_matrix(a), gram_matrix(b)
+                    values["gram"] = feature_distance(
+                        "mse", gram_matrix(a), gram_matrix(b)
                     )
                     for kind, value in values.items():
                         found[tap].setdefault(prefix + kind, []).append(

@@ -1,5 +1,7 @@
 """The features that a frozen network sees in an image."""
 
+import zlib
+
 import keras
 from keras import ops
 
@@ -128,7 +130,7 @@ class FeatureExtractor:
         if isinstance(backbone, keras.Model):
             _check_tappable(backbone)
             self.convention = self._preprocess = None
-            self.layers = tuple(layers or [backbone.layers[-1].name])
+            self.layers = tuple(layers or usual_layers(backbone))
             taps = {name: name for name in self.layers}
             check_taps(taps, backbone)
             _check_pooling(backbone, pooling)
@@ -143,9 +145,7 @@ class FeatureExtractor:
                 known.preprocessing[self.convention]
             ]
             self.layers = tuple(
-                layers
-                or balanced_layers(backbone, self.convention, pooling)
-                or known.default_layers
+                layers or usual_layers(backbone, weights, pooling)
             )
             taps = {n: standardize_tap(n, known.aliases) for n in self.layers}
             network = build_untrained(backbone, dtype)
@@ -158,6 +158,7 @@ class FeatureExtractor:
                 name=network.name,
             )
         self._network.trainable = False
+        self.identity = _identity(self._network)
         self._sizes_seen = set()
 
     @property
@@ -214,6 +215,28 @@ class FeatureExtractor:
         self._sizes_seen.add(size)
 
 
+def usual_layers(backbone, weights=None, pooling="max"):
+    """Returns the taps of a network that are compared if none are named.
+
+    Args:
+        backbone: As for `FeatureExtractor`.
+        weights: As for `FeatureExtractor`.
+        pooling: As for `FeatureExtractor`.
+
+    Returns:
+        A tuple of names of layers.
+    """
+    if isinstance(backbone, keras.Model):
+        return (backbone.layers[-1].name,)
+    validation.check_choice(OWNER, "backbone", backbone, BACKBONES)
+    source = resolve_source(OWNER, backbone, weights)
+    convention = weights_convention(backbone, source)
+    return (
+        balanced_layers(backbone, convention, pooling)
+        or BACKBONES[backbone].default_layers
+    )
+
+
 def _refuse_trace():
     """Refuses to build while a function is traced.
 
@@ -261,6 +284,15 @@ def _frozen_copy(model, weights):
     else:
         weights_loading.load_file(copy, str(weights))
     return copy
+
+
+def _identity(network):
+    """Returns a number that tells networks and their weights apart."""
+    found = 0
+    for variable in network.weights:
+        values = ops.convert_to_numpy(variable.value)
+        found = zlib.crc32(values.tobytes(), found)
+    return found
 
 
 def _at_least_float32(dtype):

@@ -1,10 +1,10 @@
 """What every loss between two batches of images has in common."""
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from keras_perceptual import validation
-from keras_perceptual.losses.range_check import RangeCheck
+from keras_perceptual.losses.range_check import TOLERANCES, RangeCheck
 from keras_perceptual.ops.value_range import clamp
 
 
@@ -70,9 +70,7 @@ class ImageLoss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Checks the images, then computes the reduced loss."""
-        y_true, y_pred = self._admit(y_true, y_pred)
-        validation.check_sample_weight(type(self).__name__, sample_weight)
-        return super().__call__(y_true, y_pred, sample_weight)
+        return super().__call__(*self._admit(y_true, y_pred, sample_weight))
 
     def per_image(self, y_true, y_pred):
         """Returns the loss of each image, before weights and reduction.
@@ -84,23 +82,43 @@ class ImageLoss(keras.losses.Loss):
         Returns:
             A tensor shaped `(batch,)`.
         """
-        y_true, y_pred = self._admit(y_true, y_pred)
+        y_true, y_pred, _ = self._admit(y_true, y_pred)
         return self.call(
-            *(ops.convert_to_tensor(x, self.dtype) for x in (y_true, y_pred))
+            *tree.map_structure(
+                lambda x: ops.convert_to_tensor(x, self.dtype),
+                (y_true, y_pred),
+            )
         )
 
-    def _admit(self, y_true, y_pred):
-        """Refuses what cannot be compared, before integers become floats."""
+    def _admit(
+        self, y_true, y_pred, sample_weight=None, *, looks_at=tuple(TOLERANCES)
+    ):
+        """Refuses what cannot be compared, before integers become floats.
+
+        Args:
+            y_true: What the user gave.
+            y_pred: What the user gave.
+            sample_weight: What the user gave.
+            looks_at: The arguments whose values are looked at as well.
+
+        Returns:
+            The three, as they go on.
+        """
+        owner = type(self).__name__
         validation.check_image_pair(
-            type(self).__name__,
+            owner,
             y_true,
             y_pred,
             channels=self.channels,
             data_format=self.data_format,
+            predicted="y_pred" in looks_at,
         )
-        return self._in_range("y_true", y_true), self._in_range(
-            "y_pred", y_pred
-        )
+        validation.check_sample_weight(owner, sample_weight)
+        if "y_true" in looks_at:
+            y_true = self._in_range("y_true", y_true)
+        if "y_pred" in looks_at:
+            y_pred = self._in_range("y_pred", y_pred)
+        return y_true, y_pred, sample_weight
 
     def _in_range(self, name, images):
         """Looks at the values of images, and moves stray ones if asked to."""

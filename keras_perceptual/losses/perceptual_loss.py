@@ -1,22 +1,27 @@
 """The distance of two images in the feature space of a frozen network."""
 
+import os
+
 import keras
 from keras import ops
 
 from keras_perceptual import validation
 from keras_perceptual.features.balance import balanced_weights
-from keras_perceptual.features.extractor import FeatureExtractor
-from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.features.extractor import FeatureExtractor, usual_layers
+from keras_perceptual.losses.feature_loss import FeatureLoss
+from keras_perceptual.losses.presets import PRESETS
+from keras_perceptual.losses.style_image import read_image
 from keras_perceptual.ops.feature_distances import (
     FEATURE_DISTANCES,
-    mean_squared_error,
+    feature_distance,
     unit_normalize,
 )
-from keras_perceptual.ops.gram import gram_matrix
+from keras_perceptual.ops.gram import GRAM_NORMALIZATIONS, gram_matrix
+from keras_perceptual.ops.image_gradients import halve_images
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class PerceptualLoss(ImageLoss):
+class PerceptualLoss(FeatureLoss):
     """Compares images by what a frozen network sees in them.
 
     A pixel loss asks for the average of all plausible pictures, which is a
@@ -132,10 +137,15 @@ class PerceptualLoss(ImageLoss):
         layers=None,
         *,
         weights=None,
+        pooling="max",
         distance="mse",
+        normalize_features=False,
         content_weight=1.0,
         style_weight=0.0,
-        normalize_features=False,
+        style_layers=None,
+        style_image=None,
+        gram_normalization="chw",
+        scales=1,
         value_range=(0, 1),
         check_range="warn",
         data_format=None,
@@ -152,23 +162,25 @@ class PerceptualLoss(ImageLoss):
             dtype=dtype,
         )
         owner = type(self).__name__
-        self.layers = _check_layers(owner, layers)
+        self.layers = _check_layers(owner, "layers", layers)
         self.distance = validation.check_choice(
             owner, "distance", distance, FEATURE_DISTANCES
         )
+        self.normalize_features = bool(normalize_features)
         self.content_weight = validation.check_number(
             owner, "content_weight", content_weight, minimum=0
         )
         self.style_weight = validation.check_number(
             owner, "style_weight", style_weight, minimum=0
         )
-        if self.content_weight == self.style_weight == 0:
-            raise ValueError(
-                f"{owner} would always be zero. Give `content_weight` or "
-                "`style_weight` a value above 0. Received: "
-                f"content_weight={content_weight}, style_weight={style_weight}"
-            )
-        self.normalize_features = bool(normalize_features)
+        _check_style(owner, self, style_layers, style_image)
+        self.style_layers = _check_layers(owner, "style_layers", style_layers)
+        self.gram_normalization = validation.check_choice(
+            owner, "gram_normalization", gram_normalization, GRAM_NORMALIZATIONS
+        )
+        self.scales = validation.check_integer(
+            owner, "scales", scales, minimum=1
+        )
         self.weights = None if weights is None else str(weights)
         # Keras' savers write out every model that an attribute leads to, so
         # that the network hides in an object that they do not look into.
@@ -179,35 +191,83 @@ class PerceptualLoss(ImageLoss):
             )
         else:
             self.backbone = self._backbone_config = backbone
+        usual = ()
+        if self.layers is None:
+            usual = usual_layers(backbone, weights, pooling)
+        content = style = self.layers or usual
+        if self.style_layers is not None:
+            style = self.style_layers
         self._extractor = FeatureExtractor(
             backbone,
-            self.layers,
+            list(
+                dict.fromkeys(
+                    [
+                        *(content if self.content_weight else ()),
+                        *(style if self.style_weight else ()),
+                    ]
+                )
+            ),
             weights=weights,
+            pooling=pooling,
             value_range=self.value_range,
             dtype=self._dtype_name,
         )
+        self.pooling = pooling
         self.channels = self._extractor.channels
+        self._content_weights = self._style_weights = {}
+        if self.content_weight:
+            self._content_weights = self._weigh(content, usual, self.distance)
+        if self.style_weight:
+            self._style_weights = self._weigh(style, usual, "gram")
         self._weights_are_lost = False
-        if self.layers is None:
-            self._content_weights, self._style_weights = (
-                balanced_weights(
-                    self.backbone,
-                    self._extractor.convention,
-                    kind,
-                    self.normalize_features,
-                    self._extractor.layers,
-                )
-                for kind in (self.distance, "gram")
-            )
-        else:
-            self._content_weights = self._style_weights = (
-                self.layers
-                if isinstance(self.layers, dict)
-                else dict.fromkeys(self.layers, 1.0)
-            )
+        self.style_image = style_image
+        self._style_target = {}
+        if style_image is not None:
+            self._style_target = self._observe_style(style_image)
 
-    def call(self, y_true, y_pred):
-        """Returns the distance of each pair of images, shaped `(batch,)`."""
+    @classmethod
+    def preset(cls, name, **overrides):
+        """Returns the loss of a publication.
+
+        Args:
+            name: String, one of the names in the table below.
+            **overrides: Arguments of `PerceptualLoss` that are to differ, such
+                as `value_range`, `style_image` or `weights`.
+
+        Returns:
+            A `PerceptualLoss`; its configuration does not mention the preset.
+
+        Raises:
+            ValueError: If there is no preset of this name.
+
+        Example:
+
+        >>> from keras_perceptual import PerceptualLoss
+        >>> loss = PerceptualLoss.preset("johnson2016_super_resolution")
+        >>> loss.layers
+        {'relu2_2': 1.0}
+        """
+        validation.check_choice(f"{cls.__name__}.preset", "name", name, PRESETS)
+        return cls(**{**PRESETS[name], **overrides})
+
+    def _weigh(self, taps, usual, kind):
+        """Returns the weight of each tap."""
+        if isinstance(taps, dict):
+            return taps
+        measured = kind != "gram" or self.gram_normalization == "chw"
+        if taps is not usual or not measured:
+            return dict.fromkeys(taps, 1.0)
+        return balanced_weights(
+            self.backbone,
+            self._extractor.convention,
+            kind,
+            self.normalize_features,
+            taps,
+            self.pooling,
+        )
+
+    def _observe(self, images, mask=None):
+        """Returns features to compare, and Gram matrices."""
         if self._weights_are_lost:
             raise RuntimeError(
                 "This PerceptualLoss was loaded with the architecture of its "
@@ -217,43 +277,110 @@ class PerceptualLoss(ImageLoss):
                 "a path from the start: `PerceptualLoss(backbone=..., "
                 "weights='backbone.weights.h5')`. Received: weights=None"
             )
-        # The target takes a pass of its own: it needs no gradient.
-        true_features = self._features(ops.stop_gradient(y_true))
-        pred_features = self._features(y_pred)
-        distance = FEATURE_DISTANCES[self.distance]
-        total = 0.0
-        for tap in self._extractor.layers:
-            x = ops.stop_gradient(true_features[tap])
-            y = pred_features[tap]
-            if self.content_weight:
-                weight = self.content_weight * self._content_weights[tap]
-                total = total + weight * distance(x, y)
-            if self.style_weight:
-                weight = self.style_weight * self._style_weights[tap]
-                total = total + weight * mean_squared_error(
-                    gram_matrix(x), gram_matrix(y)
-                )
-        return total
-
-    def _features(self, images):
         if self.data_format == "channels_first":
             images = ops.transpose(images, (0, 2, 3, 1))
-        features = self._extractor(images)
-        if self.normalize_features:
-            features = {k: unit_normalize(v) for k, v in features.items()}
-        return features
+        found = {}
+        for scale in range(self.scales):
+            if scale:
+                images = halve_images(images, "channels_last")
+            features = self._extractor(images)
+            if self.normalize_features:
+                features = {k: unit_normalize(v) for k, v in features.items()}
+            end = f"/scale{scale + 1}" if scale else ""
+            for tap in self._content_weights:
+                found[f"content/{tap}{end}"] = features[tap]
+            for tap in self._style_weights:
+                found[f"style/{tap}{end}"] = gram_matrix(
+                    features[tap], self.gram_normalization, mask
+                )
+        return found
+
+    def _observe_style(self, style_image):
+        """Returns the Gram matrices of an image of style, once for all."""
+        image = read_image(type(self).__name__, style_image, self.value_range)
+        if self.data_format == "channels_first":
+            image = image.transpose(2, 0, 1)
+        found = self._observe(ops.convert_to_tensor(image[None]))
+        return {
+            name: ops.convert_to_numpy(x)
+            for name, x in found.items()
+            if name.startswith("style/")
+        }
+
+    def _keep(self, images, mask=None):
+        kept = super()._keep(images, mask)
+        return {k: v for k, v in kept.items() if k not in self._style_target}
+
+    def _observe_target(self, y_true, mask, pred):
+        pred = {k: v for k, v in pred.items() if k not in self._style_target}
+        return {
+            **super()._observe_target(y_true, mask, pred),
+            **self._style_target,
+        }
+
+    def _compare(self, true, pred, mask):
+        return {
+            name: self._weight(name)
+            * (
+                feature_distance("mse", true[name], x)
+                if name.startswith("style/")
+                else feature_distance(self.distance, true[name], x, mask)
+            )
+            for name, x in pred.items()
+        }
+
+    def _maps(self, true, pred):
+        if not self._content_weights:
+            raise ValueError(
+                f"{type(self).__name__} has no map of its style term, which "
+                "compares statistics of whole images. Give `content_weight` "
+                "a value above 0. Received: content_weight=0"
+            )
+        distance = FEATURE_DISTANCES[self.distance]
+        return {
+            name: self._weight(name) * ops.mean(distance(true[name], x), -1)
+            for name, x in pred.items()
+            if name.startswith("content/")
+        }
+
+    def _weight(self, name):
+        """Returns the weight of a term."""
+        kind, tap = name.split("/")[:2]
+        if kind == "style":
+            return self.style_weight * self._style_weights[tap]
+        return self.content_weight * self._content_weights[tap]
+
+    def _encoding(self):
+        return [
+            *super()._encoding(),
+            list(self._content_weights),
+            [] if self._style_target else list(self._style_weights),
+            self.gram_normalization,
+            self.normalize_features,
+            self.scales,
+        ]
 
     def get_config(self):
         """Returns every argument of the constructor."""
         config = super().get_config()
+        style_image = self.style_image
+        if isinstance(style_image, os.PathLike):
+            style_image = str(style_image)
+        elif style_image is not None and not isinstance(style_image, str):
+            style_image = ops.convert_to_numpy(style_image).tolist()
         config.update(
             backbone=self._backbone_config,
             layers=self.layers,
             weights=self.weights,
+            pooling=self.pooling,
             distance=self.distance,
+            normalize_features=self.normalize_features,
             content_weight=self.content_weight,
             style_weight=self.style_weight,
-            normalize_features=self.normalize_features,
+            style_layers=self.style_layers,
+            style_image=style_image,
+            gram_normalization=self.gram_normalization,
+            scales=self.scales,
         )
         return config
 
@@ -271,7 +398,26 @@ class PerceptualLoss(ImageLoss):
         return loss
 
 
-def _check_layers(owner, layers):
+def _check_style(owner, loss, style_layers, style_image):
+    """Refuses weights and arguments of which nothing would come."""
+    if loss.content_weight == loss.style_weight == 0:
+        raise ValueError(
+            f"{owner} would always be zero. Give `content_weight` or "
+            "`style_weight` a value above 0. Received: "
+            f"content_weight={loss.content_weight}, "
+            f"style_weight={loss.style_weight}"
+        )
+    given = {"style_layers": style_layers, "style_image": style_image}
+    for argument, value in given.items():
+        if value is not None and not loss.style_weight:
+            raise ValueError(
+                f"{owner} has no use for `{argument}` without a style term. "
+                f"Give `style_weight` a value above 0, or leave `{argument}` "
+                f"out. Received: style_weight={loss.style_weight}"
+            )
+
+
+def _check_layers(owner, argument, layers):
     """Returns `None`, a list of names, or a dictionary of weights."""
     if layers is None:
         return None
@@ -279,21 +425,22 @@ def _check_layers(owner, layers):
         layers = [layers] if isinstance(layers, str) else list(layers)
     if not layers or not all(isinstance(name, str) for name in layers):
         raise ValueError(
-            f"{owner} needs the name of at least one layer. Leave `layers` "
-            "out for the usual ones, or give a list such as ['relu3_3'] or a "
-            f"dictionary such as {{'relu3_3': 1.0}}. Received: layers={layers}"
+            f"{owner} needs the name of at least one layer. Leave "
+            f"`{argument}` out for the usual ones, or give a list such as "
+            "['relu3_3'] or a dictionary such as {'relu3_3': 1.0}. "
+            f"Received: {argument}={layers}"
         )
     if not isinstance(layers, dict):
         return layers
     weights = {
         name: validation.check_number(
-            owner, f"layers[{name!r}]", weight, minimum=0
+            owner, f"{argument}[{name!r}]", weight, minimum=0
         )
         for name, weight in layers.items()
     }
     if not any(weights.values()):
         raise ValueError(
             f"{owner} would always be zero: no layer has a weight above 0. "
-            f"Received: layers={layers}"
+            f"Received: {argument}={layers}"
         )
-    return weights
+    return {name: weight for name, weight in weights.items() if weight}

@@ -1,20 +1,13 @@
-"""Distances between two sets of features, one number for each image."""
+"""Distances between two sets of features.
+
+A distance is a function that compares two tensors feature by feature; its mean
+is the distance of two images, and its mean over the channels a map of it.
+"""
 
 from keras import ops
 
+from keras_perceptual.ops.masks import mean_per_image
 from keras_perceptual.ops.penalties import absolute, charbonnier_penalty
-
-
-def mean_per_image(x):
-    """Averages over every axis but the first.
-
-    Args:
-        x: Tensor shaped `(batch, ...)`.
-
-    Returns:
-        Tensor shaped `(batch,)`.
-    """
-    return ops.mean(x, axis=tuple(range(1, len(x.shape))))
 
 
 def unit_normalize(features, epsilon=1e-10):
@@ -34,66 +27,43 @@ def unit_normalize(features, epsilon=1e-10):
     return features * ops.rsqrt(squared + epsilon)
 
 
-def mean_squared_error(x, y):
-    """Returns `mean((x - y) ** 2)` for each image.
-
-    Args:
-        x: Floating-point tensor shaped `(batch, ...)`.
-        y: Tensor shaped as `x`.
-
-    Returns:
-        Tensor shaped `(batch,)`.
-    """
-    return mean_per_image(ops.square(x - y))
-
-
-def mean_absolute_error(x, y):
-    """Returns `mean(abs(x - y))` for each image.
-
-    Args:
-        x: Floating-point tensor shaped `(batch, ...)`.
-        y: Tensor shaped as `x`.
-
-    Returns:
-        Tensor shaped `(batch,)`.
-    """
-    return mean_per_image(absolute(x - y))
-
-
-def charbonnier(x, y, epsilon=1e-3):
-    """Returns the mean Charbonnier penalty of `x - y` for each image.
-
-    Args:
-        x: Floating-point tensor shaped `(batch, ...)`.
-        y: Tensor shaped as `x`.
-        epsilon: Float, the difference below which the distance is quadratic.
-
-    Returns:
-        Tensor shaped `(batch,)`.
-    """
-    return mean_per_image(charbonnier_penalty(x - y, epsilon))
-
-
 def cosine_distance(x, y):
-    """Returns one minus the cosine between channel vectors, averaged.
+    """Returns what each channel adds to one minus the cosine.
 
-    Computed as half the squared distance of the vectors scaled to length one,
-    which is the same and is zero for two vectors of zeros.
+    The mean over the channels is one minus the cosine between the two channel
+    vectors at a position. It is computed as half the squared distance of the
+    vectors scaled to length one, which is the same and is zero for two vectors
+    of zeros.
 
     Args:
         x: Floating-point tensor shaped `(batch, ..., channels)`.
         y: Tensor shaped as `x`.
 
     Returns:
-        Tensor shaped `(batch,)`.
+        Tensor shaped as `x`.
     """
-    difference = unit_normalize(x) - unit_normalize(y)
-    return mean_per_image(ops.sum(ops.square(difference), axis=-1) / 2)
+    squared = ops.square(unit_normalize(x) - unit_normalize(y))
+    return squared * (x.shape[-1] / 2)
 
 
 FEATURE_DISTANCES = {
-    "mse": mean_squared_error,
-    "mae": mean_absolute_error,
-    "charbonnier": charbonnier,
+    "mse": lambda x, y: ops.square(x - y),
+    "mae": lambda x, y: absolute(x - y),
+    "charbonnier": lambda x, y: charbonnier_penalty(x - y),
     "cosine": cosine_distance,
 }
+
+
+def feature_distance(kind, x, y, mask=None):
+    """Returns the mean distance between the features of two images.
+
+    Args:
+        kind: String, a key of `FEATURE_DISTANCES`.
+        x: Floating-point tensor shaped `(batch, ..., channels)`.
+        y: Tensor shaped as `x`.
+        mask: Optional weights of the positions of an image, of any size.
+
+    Returns:
+        Tensor shaped `(batch,)`.
+    """
+    return mean_per_image(FEATURE_DISTANCES[kind](x, y), mask)

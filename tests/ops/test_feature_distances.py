@@ -6,7 +6,7 @@ from keras import ops
 from keras_perceptual.ops.feature_distances import (
     FEATURE_DISTANCES,
     cosine_distance,
-    mean_per_image,
+    feature_distance,
     unit_normalize,
 )
 
@@ -34,28 +34,27 @@ def features(rng):
 @pytest.mark.parametrize("kind", FEATURE_DISTANCES)
 def test_equals_the_formula(kind, features):
     x, y = features
-    value = FEATURE_DISTANCES[kind](*map(ops.convert_to_tensor, features))
+    value = feature_distance(kind, *map(ops.convert_to_tensor, features))
     expected = TWINS[kind](x.astype("float64"), y.astype("float64"))
     np.testing.assert_allclose(ops.convert_to_numpy(value), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", FEATURE_DISTANCES)
 def test_gradient(kind, features):
-    distance = FEATURE_DISTANCES[kind]
     checks.check_finite_differences(
-        lambda x, y: ops.sum(distance(x, y)), *features, step=1e-3
+        lambda x, y: ops.sum(feature_distance(kind, x, y)), *features, step=1e-3
     )
 
 
 @pytest.mark.parametrize("kind", FEATURE_DISTANCES)
 @pytest.mark.parametrize("fill", [0.0, 1.0])
 def test_equal_features_are_no_distance_apart(kind, fill):
-    distance = FEATURE_DISTANCES[kind]
     x = np.full((1, 2, 2, 3), fill, "float32")
     gradient, _ = checks.gradients(
-        lambda x, y: ops.sum(distance(x, y)), x, x.copy()
+        lambda x, y: ops.sum(feature_distance(kind, x, y)), x, x.copy()
     )
-    assert float(distance(*map(ops.convert_to_tensor, (x, x)))[0]) == 0.0
+    x = ops.convert_to_tensor(x)
+    assert float(feature_distance(kind, x, x)[0]) == 0.0
     np.testing.assert_array_equal(gradient, 0)
 
 
@@ -63,7 +62,9 @@ def test_cosine_of_opposite_and_orthogonal_vectors():
     x = ops.convert_to_tensor(np.array([[[[1.0, 0.0]]], [[[2.0, 0.0]]]]))
     y = ops.convert_to_tensor(np.array([[[[-3.0, 0.0]]], [[[0.0, 1.0]]]]))
     np.testing.assert_allclose(
-        ops.convert_to_numpy(cosine_distance(x, y)), [2.0, 1.0], rtol=1e-6
+        ops.convert_to_numpy(ops.mean(cosine_distance(x, y), -1)).ravel(),
+        [2.0, 1.0],
+        rtol=1e-6,
     )
 
 
@@ -77,9 +78,28 @@ def test_unit_normalize_keeps_zeros_and_their_gradient_finite():
     assert np.all(np.isfinite(gradient))
 
 
-def test_mean_per_image_takes_any_rank():
-    x = np.arange(12, dtype="float32").reshape(2, 6)
+@pytest.mark.parametrize("kind", FEATURE_DISTANCES)
+def test_the_mean_over_channels_is_a_map_of_the_distance(kind, features):
+    x, y = map(ops.convert_to_tensor, features)
+    found = ops.mean(FEATURE_DISTANCES[kind](x, y), axis=(1, 2, 3))
     np.testing.assert_allclose(
-        ops.convert_to_numpy(mean_per_image(ops.convert_to_tensor(x))),
-        [2.5, 8.5],
+        ops.convert_to_numpy(found),
+        ops.convert_to_numpy(feature_distance(kind, x, y)),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("kind", FEATURE_DISTANCES)
+def test_a_mask_leaves_out_positions(kind, features):
+    x, y = features
+    mask = np.zeros((2, 3, 4), "float32")
+    mask[:, 1:, :2] = 1
+    masked = feature_distance(
+        kind, *map(ops.convert_to_tensor, (x, y)), ops.convert_to_tensor(mask)
+    )
+    alone = feature_distance(
+        kind, *(ops.convert_to_tensor(a[:, 1:, :2]) for a in (x, y))
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(masked), ops.convert_to_numpy(alone), rtol=1e-5
     )
