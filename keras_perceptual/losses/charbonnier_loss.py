@@ -4,7 +4,8 @@ import keras
 
 from keras_perceptual import validation
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.ops.feature_distances import charbonnier
+from keras_perceptual.ops.masks import mean_per_image
+from keras_perceptual.ops.penalties import charbonnier_penalty
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -98,7 +99,8 @@ class CharbonnierLoss(ImageLoss):
     def call(self, y_true, y_pred):
         """Returns one value for each image."""
         width = self.value_range[1] - self.value_range[0]
-        return charbonnier(y_true / width, y_pred / width, self.epsilon)
+        difference = (y_pred - y_true) / width
+        return mean_per_image(charbonnier_penalty(difference, self.epsilon))
 
     def get_config(self):
         """Returns every argument of the constructor."""

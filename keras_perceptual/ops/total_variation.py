@@ -3,8 +3,8 @@
 from keras import ops
 
 from keras_perceptual import validation
-from keras_perceptual.ops.feature_distances import mean_per_image
 from keras_perceptual.ops.image_gradients import spatial_gradients
+from keras_perceptual.ops.masks import mean_per_image
 from keras_perceptual.ops.penalties import absolute
 
 VARIATIONS = ("l1", "l2", "isotropic")

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 import torture
-from photographs import distorted
+from distortions import distorted
 from reference import pixel_losses as reference
 
 from keras_perceptual.losses import CharbonnierLoss

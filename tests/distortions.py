@@ -1,4 +1,4 @@
-"""Photographs, and the same ones more and more distorted."""
+"""A photograph, and the same one more and more distorted."""
 
 import functools
 
