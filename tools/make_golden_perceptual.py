@@ -45,20 +45,17 @@ import pathlib
 import sys
 from unittest import mock
 
+import convert_weights
+import lpips
+import numpy as np
+import piq
+import torch
+from torchmetrics.functional.image.dists import DISTSNetwork
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
 TESTS = pathlib.Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
-
-from reference import official, photographs  # noqa: E402 isort: skip
-
-import convert_weights  # noqa: E402
-import lpips  # noqa: E402
-import numpy as np  # noqa: E402
-import piq  # noqa: E402
-import torch  # noqa: E402
-from torchmetrics.functional.image.dists import DISTSNetwork  # noqa: E402
-from torchmetrics.image.lpip import (  # noqa: E402
-    LearnedPerceptualImagePatchSimilarity,
-)
+from reference import official, photographs  # noqa: E402
 
 DESTINATION = TESTS / "reference/golden_perceptual.json"
 DISTS_WHEEL = "DISTS_pytorch-0.1-py3-none-any.whl"
