@@ -9,6 +9,7 @@ from keras_perceptual import features as features
 from keras_perceptual import gradients as gradients
 from keras_perceptual import layers as layers
 from keras_perceptual import losses as losses
+from keras_perceptual import metrics as metrics
 from keras_perceptual import ops as ops
 from keras_perceptual._version import __version__ as __version__
 from keras_perceptual.callbacks import (
@@ -24,3 +25,5 @@ from keras_perceptual.losses import CharbonnierLoss as CharbonnierLoss
 from keras_perceptual.losses import PerceptualLoss as PerceptualLoss
 from keras_perceptual.losses import SobelGradientLoss as SobelGradientLoss
 from keras_perceptual.losses import TotalVariationLoss as TotalVariationLoss
+from keras_perceptual.losses import WeightedSumLoss as WeightedSumLoss
+from keras_perceptual.metrics import LossTerms as LossTerms

@@ -17,13 +17,20 @@ def measure(instance):
     """Returns what an object computes, as a list of numbers."""
     if isinstance(instance, keras.callbacks.Callback):
         return []  # Has no result; its configuration is all there is.
+    measured = getattr(instance, "loss", instance)
     layout = {
-        "value_range": instance.value_range,
-        "data_format": getattr(instance, "data_format", "channels_last"),
+        "value_range": getattr(measured, "value_range", (0, 1)),
+        "data_format": getattr(measured, "data_format", "channels_last"),
     }
     if isinstance(instance, keras.layers.Layer):
         found = instance(images(2, **layout))
     else:
-        found = instance(images(0, **layout), images(1, **layout))
-    found = keras.ops.cast(found, "float32")
-    return keras.ops.convert_to_numpy(found).ravel().tolist()
+        found = measured(images(0, **layout), images(1, **layout))
+    if isinstance(instance, keras.metrics.Metric):
+        instance.update_state(images(0, **layout), images(1, **layout))
+        found = instance.result()
+    found = [
+        keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")).ravel()
+        for x in keras.tree.flatten(found)
+    ]
+    return np.concatenate(found).tolist()

@@ -21,15 +21,18 @@ PUBLIC_NAMES = [
     "GradientSanityCallback",
     "GradientSanityError",
     "LookupColorLayer",
+    "LossTerms",
     "PerceptualLoss",
     "SobelGradientLoss",
     "TotalVariationLoss",
+    "WeightedSumLoss",
     "callbacks",
     "check_gradients",
     "features",
     "gradients",
     "layers",
     "losses",
+    "metrics",
     "ops",
 ]
 # Bound by Python because public modules import them; no part of the API.
@@ -42,9 +45,11 @@ HOMES = {
     "GradientSanityCallback": "callbacks",
     "GradientSanityError": "gradients",
     "LookupColorLayer": "layers",
+    "LossTerms": "metrics",
     "PerceptualLoss": "losses",
     "SobelGradientLoss": "losses",
     "TotalVariationLoss": "losses",
+    "WeightedSumLoss": "losses",
     "check_gradients": "gradients",
 }
 

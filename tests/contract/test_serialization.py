@@ -84,6 +84,24 @@ CONFIGURATIONS = {
         },
         {"norm": "l2", "reduction": None},
     ],
+    "WeightedSumLoss": [
+        {
+            "terms": {
+                "pixels": (keras.losses.MeanAbsoluteError(), 0.5),
+                "edges": (kp.SobelGradientLoss("l2", scales=2), 0.05),
+            },
+            "name": "both",
+        },
+    ],
+    "LossTerms": [
+        {
+            "loss": kp.WeightedSumLoss(
+                {"edges": (kp.SobelGradientLoss("l2"), 0.05)}
+            ),
+            "name": "parts",
+            "dtype": "float64",
+        },
+    ],
     "LookupColorLayer": [
         {
             "size": 5,

@@ -1,0 +1,141 @@
+"""Several losses as one."""
+
+import weakref
+
+import keras
+from keras import ops
+
+from keras_perceptual import validation
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class WeightedSumLoss(keras.losses.Loss):
+    """Adds up several losses between the same images, each with a weight.
+
+    `loss = sum over terms of weight * term(y_true, y_pred)`, exactly what a
+    sum written by hand gives, as one object that `compile` takes and that is
+    saved with the model. Each term keeps its own reduction, and receives the
+    same `sample_weight`.
+
+    To see the value of each term in the progress bar and in the `History`,
+    pass `LossTerms(loss)` as a metric: it shows what the loss computed anyway.
+
+    Args:
+        terms: Dictionary from names to pairs of a `keras.losses.Loss` and its
+            weight, or to losses alone, of weight 1. Weights are at least 0; a
+            term of weight 0 is shown but has no effect.
+        name: String. Defaults to `"weighted_sum_loss"`.
+
+    Call arguments:
+        y_true: Targets, whatever all of the losses take.
+        y_pred: Predictions, whatever all of the losses take.
+        sample_weight: Optional weights, handed on to each loss.
+
+    Returns:
+        What the losses return: a scalar, unless they have `reduction=None`.
+
+    Raises:
+        ValueError: If there is no term, or a name, a loss or a weight is none.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> import keras_perceptual as kp
+    >>> loss = kp.WeightedSumLoss(
+    ...     {
+    ...         "pixels": keras.losses.MeanAbsoluteError(),
+    ...         "edges": (kp.SobelGradientLoss(), 0.05),
+    ...     }
+    ... )
+    >>> image = np.linspace(0, 1, 48).reshape(1, 4, 4, 3).astype("float32")
+    >>> float(loss(image, image))
+    0.0
+
+    In a model: `model.compile("adam", loss, metrics=[kp.LossTerms(loss)])`.
+
+    Reference:
+        `loss_weights` of `keras.Model.compile`, which weighs the losses of
+        several outputs in the same way.
+    """
+
+    def __init__(self, terms, *, name="weighted_sum_loss"):
+        super().__init__(name=name)
+        self.terms = _check_terms(type(self).__name__, terms)
+        self._watchers = weakref.WeakSet()
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """Computes the sum of the terms."""
+        values = {
+            name: loss(y_true, y_pred, sample_weight)
+            for name, (loss, _) in self.terms.items()
+        }
+        for watcher in self._watchers:
+            watcher.record(values, ops.shape(y_pred)[0])
+        return sum(
+            weight * values[name] for name, (_, weight) in self.terms.items()
+        )
+
+    def call(self, y_true, y_pred):
+        """Computes the sum of the terms, each reduced in its own way."""
+        return self(y_true, y_pred)
+
+    def watch(self, watcher):
+        """Hands the value of each term to `watcher.record` from now on.
+
+        Args:
+            watcher: Object with a method `record(values, batch_size)`, such as
+                a `LossTerms`. It is not kept alive.
+        """
+        self._watchers.add(watcher)
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        return {
+            "name": self.name,
+            "terms": {
+                name: [keras.saving.serialize_keras_object(loss), weight]
+                for name, (loss, weight) in self.terms.items()
+            },
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Revives the loss and its terms."""
+        terms = {
+            name: (keras.saving.deserialize_keras_object(loss), weight)
+            for name, (loss, weight) in config["terms"].items()
+        }
+        return cls(terms, name=config["name"])
+
+
+def _check_terms(owner, terms):
+    """Returns a dictionary from names to pairs of a loss and a weight."""
+    if not isinstance(terms, dict) or not terms:
+        raise ValueError(
+            f"{owner} needs a dictionary of at least one term, such as "
+            "{'pixels': keras.losses.MeanAbsoluteError(), 'edges': "
+            f"(SobelGradientLoss(), 0.05)}}. Received: terms={terms!r}"
+        )
+    found = {}
+    for name, term in terms.items():
+        loss, weight = term if isinstance(term, tuple | list) else (term, 1.0)
+        if not isinstance(name, str) or not name or name == "loss":
+            raise ValueError(
+                f"{owner} needs a name for each term, under which its value "
+                "is shown beside the `loss` itself. "
+                f"Received: a term named {name!r}"
+            )
+        if not isinstance(loss, keras.losses.Loss):
+            raise ValueError(
+                f"{owner} adds up instances of `keras.losses.Loss`, such as "
+                "`keras.losses.MeanAbsoluteError()`, which it can save. "
+                f"Received: terms[{name!r}]={loss!r}"
+            )
+        found[name] = (
+            loss,
+            validation.check_number(
+                owner, f"the weight of {name!r}", weight, minimum=0
+            ),
+        )
+    return found

@@ -1,0 +1,115 @@
+"""A metric that shows what a sum of losses is made of."""
+
+import keras
+from keras import ops
+
+from keras_perceptual import _backend
+from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
+
+tensors = _backend.load("tensors")
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class LossTerms(keras.metrics.Metric):
+    """Shows each term of a `WeightedSumLoss` while a model trains.
+
+    It computes nothing of its own: the loss hands over the values that it has
+    computed, and this averages them over an epoch, as Keras does with the
+    loss. The values are those before the weights.
+
+    Args:
+        loss: The `WeightedSumLoss` that the model is compiled with, the very
+            same object. After `load_model` it is the same object again.
+        name: String. Defaults to `"loss_terms"`; what is shown are the names
+            of the terms.
+        dtype: The type of the sums. Defaults to `keras.config.floatx()`.
+
+    Returns:
+        From `result()`, a dictionary from the names of the terms to their
+        means; NaN where the loss has not been computed.
+
+    Raises:
+        ValueError: If `loss` is not a `WeightedSumLoss`.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_perceptual as kp
+    >>> loss = kp.WeightedSumLoss(
+    ...     {
+    ...         "pixels": keras.losses.MeanSquaredError(),
+    ...         "edges": (kp.SobelGradientLoss(), 0.05),
+    ...     }
+    ... )
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same")]
+    ... )
+    >>> model.compile("adam", loss, metrics=[kp.LossTerms(loss)])
+    >>> images = keras.random.uniform((4, 8, 8, 3))
+    >>> history = model.fit(images, images, verbose=0)
+    >>> sorted(history.history)
+    ['edges', 'loss', 'pixels']
+
+    Reference:
+        Keras shows the losses of several outputs in this way,
+        https://keras.io/api/models/model_training_apis/.
+    """
+
+    def __init__(self, loss, *, name="loss_terms", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if not isinstance(loss, WeightedSumLoss):
+            raise ValueError(
+                f"{type(self).__name__} shows the terms of a "
+                "`WeightedSumLoss`. Give it the one that the model is compiled "
+                f"with. Received: loss={loss!r}"
+            )
+        self.loss = loss
+        self._totals = {
+            term: self.add_weight(name=term, initializer="zeros")
+            for term in loss.terms
+        }
+        self._count = self.add_weight(name="count", initializer="zeros")
+        loss.watch(self)
+
+    def record(self, values, batch_size):
+        """Takes over the values of the terms of one batch.
+
+        Args:
+            values: Dictionary from the names of the terms to their values.
+            batch_size: Integer, or integer scalar tensor.
+        """
+        values = {
+            name: ops.mean(ops.stop_gradient(value))
+            for name, value in values.items()
+        }
+        first = next(iter(values.values()))
+        if not tensors.can_assign(self._count.value, first):
+            return
+        count = ops.cast(batch_size, self._count.dtype)
+        for name, value in values.items():
+            # Each device of several computes its share of the loss.
+            value = value * tensors.num_devices()
+            value = ops.cast(value, self._count.dtype)
+            self._totals[name].assign_add(value * count)
+        self._count.assign_add(count)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Does nothing: the loss has handed over its values already."""
+
+    def result(self):
+        """Returns the mean of each term since the last reset."""
+        return {
+            name: total / self._count for name, total in self._totals.items()
+        }
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        config = super().get_config()
+        config["loss"] = keras.saving.serialize_keras_object(self.loss)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        """Revives the metric and the loss that it shows."""
+        loss = keras.saving.deserialize_keras_object(config["loss"])
+        return cls(**{**config, "loss": loss})
