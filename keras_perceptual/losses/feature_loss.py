@@ -198,26 +198,25 @@ class FeatureLoss(ImageLoss):
 
     def _decode(self, encoded, pred):
         """Returns what `encode` packed, which looks like that of `y_pred`."""
-        found, start = {}, HEADER
-        for name, x in pred.items():
-            shape = ops.shape(x)
-            count = math.prod(shape[1:])
-            found[name] = ops.reshape(
-                encoded[:, start : start + count], (-1, *shape[1:])
-            )
-            start = start + count
+        shapes = {name: ops.shape(x)[1:] for name, x in pred.items()}
+        size = HEADER + sum(math.prod(shape) for shape in shapes.values())
         given = encoded.shape[1]
-        if isinstance(start, int) and given not in (None, start):
+        if isinstance(size, int) and given not in (None, size):
             self._refuse_encoded(
                 f"y_true.shape={tuple(encoded.shape)}, where encoded targets "
-                f"have the shape (batch, {start})"
+                f"have the shape (batch, {size})"
             )
+        found, start = {}, HEADER
+        for name, shape in shapes.items():
+            end = start + math.prod(shape)
+            found[name] = ops.reshape(encoded[:, start:end], (-1, *shape))
+            start = end
         header = ops.convert_to_tensor(self._header(), dtype=encoded.dtype)
         known = ops.all(encoded[:, :HEADER] == header)
         host_calls.call_when(
             ops.logical_not(known),
             lambda values: self._refuse_encoded(f"y_true[0, :4]={values}"),
-            encoded[0, :HEADER],
+            ops.reshape(encoded[:1, :HEADER], (HEADER,)),
             self._encoded_state,
         )
         nan = ops.convert_to_tensor(float("nan"), dtype=encoded.dtype)

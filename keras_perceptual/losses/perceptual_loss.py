@@ -6,8 +6,10 @@ import keras
 from keras import ops
 
 from keras_perceptual import validation
+from keras_perceptual.features.backbones import BACKBONES
 from keras_perceptual.features.balance import balanced_weights
 from keras_perceptual.features.extractor import FeatureExtractor, usual_layers
+from keras_perceptual.features.taps import standardize_tap
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.losses.presets import PRESETS
 from keras_perceptual.losses.style_image import read_image
@@ -30,10 +32,10 @@ class PerceptualLoss(FeatureLoss):
     is closer than a smear in the right one:
 
     ```
-    loss = sum over taps of weight * (
-        content_weight * distance(features(y_true), features(y_pred))
-        + style_weight * mse(gram(features(y_true)), gram(features(y_pred)))
-    )
+    loss = content_weight * sum over layers of
+               weight * distance(features(y_true), features(y_pred))
+         + style_weight * sum over style_layers of
+               weight * mse(gram(features(y_true)), gram(features(y_pred)))
     ```
 
     with means over height, width and channels. Images are RGB in
@@ -48,24 +50,43 @@ class PerceptualLoss(FeatureLoss):
             weights. Of a model with named layers a frozen copy is taken; it
             receives the images as they are. Defaults to `"vgg16"`.
         layers: The taps: a list of names of layers, each of weight 1, or a
-            dictionary from names to weights. PyTorch's names (`"relu3_3"`) are
-            known for VGG and AlexNet. Taps of VGG and AlexNet are after the
-            activation. Defaults to the backbone's usual taps; those of the
+            dictionary from names to weights. Names are those of Keras, and for
+            VGG and AlexNet also PyTorch's: `"relu3_3"` is after the activation
+            and `"conv3_3"` before it. `":before_activation"` behind any name
+            means the same. Defaults to the backbone's usual taps; those of the
             packaged networks have constants that make them count alike, and
             that make 1 the loss of an average distortion (see Notes).
         weights: Where the network's weights come from: `"torchvision"`,
             `"imagenet"`, a path (`.npz` or `.h5`) or `"random"`; see
             `FeatureExtractor`. Defaults to the package's where there are any,
             else to `"imagenet"`, and to the own ones of a `keras.Model`.
+        pooling: `"max"`, `"average"` or `"l2"`, what pools where the network
+            takes a maximum; see `FeatureExtractor`. Defaults to `"max"`.
         distance: String, how features are compared: `"mse"`, `"mae"`,
             `"charbonnier"` (`sqrt(d ** 2 + 1e-6) - 1e-3`) or `"cosine"` (one
             minus the cosine between channel vectors). Defaults to `"mse"`.
-        content_weight: Float, the weight of the distance of the features.
-            Defaults to 1.
-        style_weight: Float, the weight of the distance of the Gram matrices
-            (divided by height, width and channels). Defaults to 0.
         normalize_features: Boolean, whether the channel vector at each
             position is scaled to length one, as in LPIPS. Defaults to `False`.
+        content_weight: Float, the weight of the distance of the features.
+            Defaults to 1.
+        style_weight: Float, the weight of the distance of the Gram matrices.
+            Defaults to 0.
+        style_layers: The taps of the style term, as `layers`. Defaults to
+            `layers`.
+        style_image: A picture that takes the place of `y_true` in the style
+            term, of any size: an array shaped `(height, width, 3)` with values
+            in `value_range`, or the path of a file that Pillow reads. Its Gram
+            matrices are computed once. A path is saved as it is, an array with
+            every pixel. Defaults to `None`: the style of `y_true`.
+        gram_normalization: What Gram matrices are divided by: `"chw"`,
+            channels, height and width (Johnson, BasicSR); `"hw"`, height and
+            width (TensorFlow's tutorial, FILM); `"none"` (piq). The style term
+            with `"hw"` is `channels ** 2` times that with `"chw"`, and with
+            `"none"` it is `(height * width) ** 2` times that, of the features.
+            Defaults to `"chw"`.
+        scales: Integer. At how many scales to compare: the images at each have
+            half the size of those at the last, by averaging two by two pixels,
+            and the terms of all are summed. Defaults to 1.
         value_range: Pair of numbers, the range of the pixels. Defaults to
             `(0, 1)`. The same picture gives the same loss in any range.
         check_range: What to do about images that are not in `value_range`:
@@ -81,9 +102,16 @@ class PerceptualLoss(FeatureLoss):
             in float32 at least. Defaults to `keras.config.floatx()`.
 
     Call arguments:
-        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_true: Images shaped `(batch, height, width, channels)`, of any type;
+            or what `encode` made of them; or a pair of either and a mask.
         y_pred: Floating-point images of the same shape.
-        sample_weight: Optional tensor shaped `(batch,)`.
+        sample_weight: Optional tensor shaped `(batch,)`; or a mask.
+
+    A mask is a weight of at least 0 for each pixel, shaped
+    `(batch, height, width)`. Where features see only pixels of weight 0 they
+    have no share in the loss, and the sums are divided by the area of the
+    mask: a constant error costs the same under any mask, and nothing under
+    one that is 0 everywhere.
 
     Returns:
         A scalar, or a tensor shaped `(batch,)` with `reduction=None`.
@@ -91,8 +119,10 @@ class PerceptualLoss(FeatureLoss):
     Raises:
         ValueError: If the backbone, a layer, a distance or the weights are
             unknown; if the two batches cannot be compared; if an image is too
-            small for a tap; if `y_pred` is of an integer type.
-        FileNotFoundError: If `weights` is the path of no file.
+            small for a tap; if `y_pred` is of an integer type; if a mask has
+            another size; if encoded targets come from another configuration.
+        FileNotFoundError: If `weights` or `style_image` is the path of no
+            file.
         RuntimeError: If constructed while a function is being traced; if it
             was loaded without the weights of its `keras.Model`.
 
@@ -108,7 +138,13 @@ class PerceptualLoss(FeatureLoss):
     >>> float(loss(photo, 0.5 * photo)) > float(loss(photo, 0.9 * photo)) > 0
     True
 
-    In a model: `model.compile("adam", loss=kp.PerceptualLoss())`.
+    In a model: `model.compile("adam", loss=kp.PerceptualLoss())`. Targets
+    that come again and again can be encoded once:
+
+    ```python
+    pairs = tf.data.Dataset.from_tensor_slices((blurred, sharp)).batch(8)
+    model.fit(pairs.map(lambda x, y: (x, loss.encode(y))).cache())
+    ```
 
     Notes:
         - Which network: `"vgg16"` to train with; `"alexnet"` to measure, or
@@ -116,8 +152,13 @@ class PerceptualLoss(FeatureLoss):
           less well with people.
         - The constants of the default taps are one over the mean distance at
           each tap over distorted public-domain photographs, divided by the
-          number of taps. With `"imagenet"` weights or another backbone there
-          are none, and the default is one tap of weight 1.
+          number of taps. With `"imagenet"` weights, another pooling or another
+          backbone there are none, and the default is one tap of weight 1; nor
+          for Gram matrices that are not divided by `"chw"`.
+        - From other packages: `piq.ContentLoss` sums over the channels where
+          this takes the mean, and is `channels` times as large;
+          `piq.StyleLoss` has `gram_normalization="none"`; BasicSR's
+          `PerceptualLoss` is `distance="mae"` with `"conv5_4"` and the like.
         - Saving: the network is not written into checkpoints. A `keras.Model`
           as backbone is saved by its architecture; give its `weights` as a
           path, else the loss that `load_model` revives refuses to compute
@@ -126,9 +167,9 @@ class PerceptualLoss(FeatureLoss):
 
     Reference:
         - Johnson et al. (2016), Perceptual losses for real-time style transfer
-          and super-resolution, https://arxiv.org/abs/1603.08155. They sum
-          over channels after dividing by all; this is a mean.
-        - Gatys et al. (2016), for the style term.
+          and super-resolution, https://arxiv.org/abs/1603.08155
+        - Gatys et al. (2016), Image style transfer using convolutional neural
+          networks, for the style term
     """
 
     def __init__(
@@ -196,7 +237,7 @@ class PerceptualLoss(FeatureLoss):
             usual = usual_layers(backbone, weights, pooling)
         content = style = self.layers or usual
         if self.style_layers is not None:
-            style = self.style_layers
+            style = _share_names(backbone, content, self.style_layers)
         self._extractor = FeatureExtractor(
             backbone,
             list(
@@ -229,10 +270,25 @@ class PerceptualLoss(FeatureLoss):
     def preset(cls, name, **overrides):
         """Returns the loss of a publication.
 
+        | name | publication |
+        | --- | --- |
+        | `"johnson2016_style"` | Johnson et al. 2016, VGG16, style 5 |
+        | `"johnson2016_super_resolution"` | the same, `relu2_2` |
+        | `"srgan_vgg54"` | Ledig et al. 2017, features divided by 12.75 |
+        | `"esrgan"` | Wang et al. 2018, before the activation |
+        | `"gatys2016"` | Gatys et al. 2016, at 512 x 512 pixels |
+        | `"pix2pixhd"` | Wang et al. 2018, five taps |
+        | `"film"` | Reda et al. 2022, the feature term |
+        | `"tensorflow_style_transfer"` | the tutorial of TensorFlow |
+
+        All but those of Johnson are made for VGG19, which `keras.applications`
+        downloads. The weights are those of each publication for its own means
+        and sums, as `keras_perceptual/losses/presets.py` works out.
+
         Args:
-            name: String, one of the names in the table below.
+            name: String, a name of this table.
             **overrides: Arguments of `PerceptualLoss` that are to differ, such
-                as `value_range`, `style_image` or `weights`.
+                as `value_range`, `style_image` or `backbone`.
 
         Returns:
             A `PerceptualLoss`; its configuration does not mention the preset.
@@ -415,6 +471,16 @@ def _check_style(owner, loss, style_layers, style_image):
                 f"Give `style_weight` a value above 0, or leave `{argument}` "
                 f"out. Received: style_weight={loss.style_weight}"
             )
+
+
+def _share_names(backbone, content, style):
+    """Returns the style taps, by the names that the content taps go by."""
+    aliases = getattr(BACKBONES.get(backbone), "aliases", {})
+    known = {standardize_tap(name, aliases): name for name in content}
+    names = [known.get(standardize_tap(n, aliases), n) for n in style]
+    if isinstance(style, dict):
+        return dict(zip(names, style.values(), strict=True))
+    return names
 
 
 def _check_layers(owner, argument, layers):

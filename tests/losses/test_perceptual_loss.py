@@ -23,6 +23,14 @@ CONFIGS = [
     {"distance": "cosine", "layers": "conv2"},
     {"style_weight": 0.3, "content_weight": 0.0},
     {"style_weight": 2.0, "normalize_features": True},
+    {"layers": ["conv4:before_activation"], "pooling": "average"},
+    {
+        "layers": ["relu1"],
+        "style_weight": 1e-6,
+        "style_layers": ["relu2"],
+        "gram_normalization": "none",
+    },
+    {"layers": ["relu2"], "scales": 2, "pooling": "l2"},
 ]
 
 

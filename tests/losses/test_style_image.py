@@ -1,0 +1,97 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_perceptual import PerceptualLoss
+from keras_perceptual.losses.style_image import read_image
+
+
+@pytest.fixture
+def picture():
+    y, x = np.mgrid[:40, :56]
+    return np.stack([y * 6, x * 4, (x + y) * 2], -1).astype("uint8")
+
+
+def test_arrays_are_taken_as_they_are(picture):
+    found = read_image("A loss", picture, (0, 255))
+    np.testing.assert_array_equal(found, picture.astype("float32"))
+
+
+def test_files_are_moved_into_the_range(picture, tmp_path):
+    path = tmp_path / "style.png"
+    keras.utils.save_img(path, picture, scale=False)
+    np.testing.assert_array_equal(
+        read_image("A loss", path, (0.0, 255.0)), picture
+    )
+    np.testing.assert_allclose(
+        read_image("A loss", str(path), (-1.0, 1.0)),
+        picture / 127.5 - 1,
+        atol=1e-6,
+    )
+
+
+def test_what_is_no_picture_is_refused(picture):
+    with pytest.raises(ValueError, match=r"shape \(1, 40, 56, 3\)"):
+        read_image("A loss", picture[None], (0, 255))
+    with pytest.raises(FileNotFoundError, match="Received: style_image="):
+        read_image("A loss", "nowhere.png", (0, 255))
+
+
+def style_only(**kwargs):
+    return PerceptualLoss(
+        "alexnet", content_weight=0.0, style_weight=1.0, **kwargs
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"scales": 2}])
+def test_takes_the_place_of_the_target_in_the_style(options, rng):
+    images = rng.uniform(size=(3, 2, 64, 64, 3)).astype("float32")
+    content, pred, (style, _) = images
+    loss = style_only(style_image=style, **options)
+    expected = style_only(**options)(np.stack([style, style]), pred)
+    assert float(loss(content, pred)) == pytest.approx(
+        float(expected), rel=1e-5
+    )
+
+
+def test_may_be_of_another_size_and_layout(rng):
+    style = rng.uniform(size=(80, 48, 3)).astype("float32")
+    pred = rng.uniform(size=(1, 64, 64, 3)).astype("float32")
+    last = style_only(style_image=style)
+    first = style_only(style_image=style, data_format="channels_first")
+    moved = np.moveaxis(pred, -1, 1)
+    assert float(first(moved, moved)) == pytest.approx(
+        float(last(pred, pred)), rel=1e-5
+    )
+    assert float(last(pred, pred)) > 0
+
+
+def test_is_not_encoded_again(rng):
+    images = rng.uniform(size=(3, 1, 64, 64, 3)).astype("float32")
+    content, pred, (style,) = images
+    both = PerceptualLoss("alexnet", style_weight=1.0, style_image=style)
+    plain = PerceptualLoss("alexnet")
+    assert both.encode(content).shape == plain.encode(content).shape
+    assert float(both(both.encode(content), pred)) == pytest.approx(
+        float(both(content, pred)), rel=1e-5
+    )
+
+
+def test_is_saved_with_the_loss(picture, tmp_path, rng):
+    pred = rng.uniform(0, 255, (1, 64, 64, 3)).astype("float32")
+    path = tmp_path / "style.png"
+    keras.utils.save_img(path, picture, scale=False)
+    for style_image in (picture, path):
+        loss = style_only(style_image=style_image, value_range=(0, 255))
+        again = keras.saving.deserialize_keras_object(
+            keras.saving.serialize_keras_object(loss)
+        )
+        assert float(again(pred, pred)) == float(loss(pred, pred)) > 0
+
+
+@pytest.mark.parametrize(
+    "argument", [{"style_layers": ["relu1"]}, {"style_image": "x.png"}]
+)
+def test_has_no_use_without_a_style_term(argument):
+    with pytest.raises(ValueError, match="Received: style_weight=0"):
+        PerceptualLoss("alexnet", **argument)
