@@ -166,42 +166,18 @@ make them count about alike.
 """
 
 
-@keras.saving.register_keras_serializable(package="super_resolution")
-class PhotographLoss(keras.losses.Loss):
+def photograph_loss():
     """Pixels for the colours, edges for outlines, features for textures."""
-
-    def __init__(
-        self,
-        edge_weight=0.05,
-        perceptual_weight=0.3,
-        reduction="sum_over_batch_size",
-        name="photograph_loss",
-        dtype=None,
-    ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.edge_weight = edge_weight
-        self.perceptual_weight = perceptual_weight
-        self.edges = keras_perceptual.SobelGradientLoss()
-        self.perception = keras_perceptual.PerceptualLoss(
-            "vgg16", {"relu1_2": 0.57, "relu2_2": 0.11, "relu3_3": 0.07}
-        )
-
-    def call(self, y_true, y_pred):
-        pixels = ops.mean(ops.abs(y_true - y_pred), axis=(1, 2, 3))
-        edges = self.edges.call(y_true, y_pred)
-        perception = self.perception.call(y_true, y_pred)
-        return (
-            pixels
-            + self.edge_weight * edges
-            + self.perceptual_weight * perception
-        )
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "edge_weight": self.edge_weight,
-            "perceptual_weight": self.perceptual_weight,
+    features = keras_perceptual.PerceptualLoss(
+        "vgg16", {"relu1_2": 0.57, "relu2_2": 0.11, "relu3_3": 0.07}
+    )
+    return keras_perceptual.WeightedSumLoss(
+        {
+            "pixels": keras.losses.MeanAbsoluteError(),
+            "edges": (keras_perceptual.SobelGradientLoss(), 0.05),
+            "features": (features, 0.3),
         }
+    )
 
 
 """
@@ -219,7 +195,10 @@ def train(network, loss, crops, learning_rate, batch_size=8):
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate, decay_steps=len(crops) // batch_size
     )
-    network.compile(optimizer=keras.optimizers.Adam(schedule), loss=loss)
+    terms = []
+    if isinstance(loss, keras_perceptual.WeightedSumLoss):
+        terms = [keras_perceptual.LossTerms(loss)]
+    network.compile(keras.optimizers.Adam(schedule), loss, metrics=terms)
     network.fit(
         shrink_and_fade(crops),
         crops,
@@ -361,7 +340,7 @@ def main():
     networks = {}
     for name, loss in {
         "pixel loss": "mean_absolute_error",
-        "perceptual loss": PhotographLoss(),
+        "perceptual loss": photograph_loss(),
     }.items():
         print(f"\n{name}, from there:")
         networks[name] = build_network()
