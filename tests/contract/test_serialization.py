@@ -248,6 +248,9 @@ def test_config_holds_what_was_given(case):
         if isinstance(value, (str, int, float, type(None))):
             if argument != "dtype":  # Keras writes a policy out.
                 assert config[argument] == value
+        elif argument == "terms":
+            weights = {name: weight for name, (_, weight) in value.items()}
+            assert {k: v[1] for k, v in config[argument].items()} == weights
         elif isinstance(value, (tuple, list, dict)):
             assert config[argument] == through_json(value)
         else:
