@@ -21,6 +21,8 @@ from keras_perceptual.gradients import (
 )
 from keras_perceptual.gradients import check_gradients as check_gradients
 from keras_perceptual.layers import LookupColorLayer as LookupColorLayer
+from keras_perceptual.losses import DISTS as DISTS
+from keras_perceptual.losses import LPIPS as LPIPS
 from keras_perceptual.losses import CharbonnierLoss as CharbonnierLoss
 from keras_perceptual.losses import PerceptualLoss as PerceptualLoss
 from keras_perceptual.losses import SobelGradientLoss as SobelGradientLoss

@@ -161,6 +161,32 @@ def resolve_source(owner, name, weights):
     return weights
 
 
+def check_torchvision_weights(owner, weights):
+    """Refuses weights of a network other than torchvision's.
+
+    Args:
+        owner: Name of the object that asks, for the message.
+        weights: What the user gave: `None`, a word or a path.
+
+    Returns:
+        `None` or a string.
+
+    Raises:
+        ValueError: If other weights are asked for.
+    """
+    weights = None if weights is None else str(weights)
+    if weights in (None, "torchvision", "random") or weights.endswith(".npz"):
+        return weights
+    raise ValueError(
+        f"{owner} was fitted to the features of torchvision's network, and "
+        "means nothing with other weights: those of keras.applications "
+        '("imagenet", or an .h5 file) make another network, with other '
+        "channels. Leave out `weights` for those in this package, or give the "
+        "path of an .npz file of torchvision's. "
+        f"Received: weights={weights!r}"
+    )
+
+
 def weights_convention(name, source):
     """Returns which convention the weights from a source follow.
 

@@ -17,9 +17,11 @@ import keras_perceptual
 # A change here is a change of the API and needs a line in CHANGELOG.md.
 PUBLIC_NAMES = [
     "CharbonnierLoss",
+    "DISTS",
     "GradientReport",
     "GradientSanityCallback",
     "GradientSanityError",
+    "LPIPS",
     "LookupColorLayer",
     "LossTerms",
     "PerceptualLoss",
@@ -41,6 +43,8 @@ INTERNAL_MODULES = ["validation"]
 # Where each public object lives, apart from the top level.
 HOMES = {
     "CharbonnierLoss": "losses",
+    "DISTS": "losses",
+    "LPIPS": "losses",
     "GradientReport": "gradients",
     "GradientSanityCallback": "callbacks",
     "GradientSanityError": "gradients",

