@@ -1,0 +1,203 @@
+"""A loss on the structural similarity of two images at several scales."""
+
+import keras
+
+from keras_perceptual import validation
+from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.ops.ssim import (
+    MS_SSIM_WEIGHTS,
+    check_image_size,
+    ms_ssim_distance,
+)
+from keras_perceptual.ops.value_range import rescale
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class MSSSIMLoss(ImageLoss):
+    """One minus the multi-scale structural similarity (MS-SSIM) of two images.
+
+    It compares contrast and structure as `SSIMLoss` does, at five sizes of
+    the images, each half of the last, and brightness at the smallest alone.
+    What is lost at a scale that eyes are less sensitive to counts less. It
+    agrees with people better than one scale does, and leaves the mean
+    brightness freer: add a loss on the pixels.
+
+    The similarity is a product of one term for each scale to the power of its
+    weight, and the numbers are one minus those of `tf.image.ssim_multiscale`
+    as long as all terms are above `epsilon`. A term that is negative, as of
+    an image and its negative, has no such power; elsewhere it becomes zero, at
+    the cost of the gradient, or NaN. Here terms below `epsilon` enter as
+    `epsilon`, and the loss grows by `weight * (epsilon - term)` for each. So
+    it goes on rising, to a little less than 2, and pulls at every image.
+
+    Images have any number of channels, in `value_range`, default `(0, 1)`.
+    With five scales and a window of 11 pixels they are at least 161 pixels
+    high and wide; smaller ones have fewer scales, such as
+    `weights=(0.2, 0.3, 0.5)` from 41 pixels on.
+
+    Args:
+        weights: Sequence of floats of at least 0, the exponent of each scale
+            from the finest on, and thereby how many scales there are.
+            Defaults to the five of the authors, (0.0448, 0.2856, 0.3001,
+            0.2363, 0.1333).
+        filter_size: Integer, height and width of the Gaussian window, in
+            pixels of each scale. Defaults to 11.
+        filter_sigma: Float above zero, standard deviation of the window, in
+            pixels. Defaults to 1.5.
+        k1: Float above zero, which steadies the ratio of the means where
+            images are dark. Defaults to 0.01.
+        k2: Float above zero, which steadies the ratio of the variances where
+            images are flat. Defaults to 0.03.
+        epsilon: Float above zero and below one, the least that a term is
+            raised to its power from. Defaults to 1e-3.
+        value_range: Pair of numbers, the lowest and the highest value that a
+            pixel can have. A picture gives the same loss in any range.
+            Defaults to `(0, 1)`.
+        check_range: What to do about images that are not in `value_range`:
+            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
+            moves stray values to the ends of the range. Defaults to `"warn"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        reduction: How the values of a batch become one, as in
+            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        name: Optional name of the loss.
+        dtype: The type that images are cast to. Defaults to
+            `keras.config.floatx()`. Statistics are in float32 at least,
+            whatever this is.
+
+    Call arguments:
+        y_true: Images shaped `(batch, height, width, channels)`, or
+            `(batch, channels, height, width)` with `"channels_first"`.
+            Integers are fine.
+        y_pred: Floating-point images of the same shape.
+
+    Returns:
+        The loss, of each image before the reduction: shape `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, if the two batches differ in
+            shape, if `y_pred` is of an integer type, or if the images are
+            smaller than the window at the coarsest scale.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_perceptual.losses import MSSSIMLoss
+    >>> ramp = np.linspace(0, 1, 1024, dtype="float32").reshape(1, 32, 32, 1)
+    >>> loss = MSSSIMLoss((0.5, 0.5))  # Large enough for two scales.
+    >>> float(loss(ramp, ramp))
+    0.0
+    >>> bool(loss(ramp, ramp + 0.1) < loss(ramp, ramp[:, :, ::-1]))
+    True
+
+    In a model, with the mix of Zhao et al.:
+
+    ```python
+    model.compile(
+        optimizer="adam",
+        loss=[MSSSIMLoss(), "mean_absolute_error"],
+        loss_weights=[0.84, 0.16],
+    )
+    ```
+
+    Reference:
+        - [Wang et al., 2003](https://doi.org/10.1109/ACSSC.2003.1292216),
+          "Multi-scale structural similarity for image quality assessment".
+        - [Zhao et al., 2015](https://arxiv.org/abs/1511.08861), for it as a
+          loss.
+    """
+
+    def __init__(
+        self,
+        weights=None,
+        *,
+        filter_size=11,
+        filter_sigma=1.5,
+        k1=0.01,
+        k2=0.03,
+        epsilon=1e-3,
+        value_range=(0, 1),
+        check_range="warn",
+        data_format=None,
+        reduction="sum_over_batch_size",
+        name="ms_ssim_loss",
+        dtype=None,
+    ):
+        super().__init__(
+            value_range=value_range,
+            check_range=check_range,
+            data_format=data_format,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+        owner = type(self).__name__
+        self.weights = _check_weights(owner, weights)
+        self.filter_size = validation.check_integer(
+            owner, "filter_size", filter_size, minimum=1
+        )
+        self.filter_sigma = validation.check_number(
+            owner, "filter_sigma", filter_sigma, above=0
+        )
+        self.k1 = validation.check_number(owner, "k1", k1, above=0)
+        self.k2 = validation.check_number(owner, "k2", k2, above=0)
+        self.epsilon = validation.check_number(
+            owner, "epsilon", epsilon, above=0
+        )
+        if self.epsilon >= 1:
+            raise ValueError(
+                f"{owner} needs `epsilon` to be below one, which is the "
+                "largest value of a term. Take one near the default of 1e-3. "
+                f"Received: epsilon={epsilon!r}"
+            )
+
+    def call(self, y_true, y_pred):
+        """Returns one value for each image."""
+        for images in (y_true, y_pred):
+            check_image_size(
+                type(self).__name__,
+                tuple(images.shape),
+                filter_size=self.filter_size,
+                data_format=self.data_format,
+                scales=len(self.weights),
+            )
+        return ms_ssim_distance(
+            rescale(y_true, self.value_range),
+            rescale(y_pred, self.value_range),
+            self.weights,
+            filter_size=self.filter_size,
+            filter_sigma=self.filter_sigma,
+            k1=self.k1,
+            k2=self.k2,
+            epsilon=self.epsilon,
+            data_format=self.data_format,
+        )
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        config = super().get_config()
+        config.update(
+            weights=list(self.weights),
+            filter_size=self.filter_size,
+            filter_sigma=self.filter_sigma,
+            k1=self.k1,
+            k2=self.k2,
+            epsilon=self.epsilon,
+        )
+        return config
+
+
+def _check_weights(owner, weights):
+    """Returns the weights of the scales, by default those of the authors."""
+    if weights is None:
+        return MS_SSIM_WEIGHTS
+    if not isinstance(weights, (list, tuple)) or not weights:
+        raise ValueError(
+            f"{owner} needs `weights` to be a list of numbers, one for each "
+            "scale from the finest on, or None for the five usual ones. "
+            f"Received: weights={weights!r}"
+        )
+    return tuple(
+        validation.check_number(owner, "weights", weight, minimum=0)
+        for weight in weights
+    )

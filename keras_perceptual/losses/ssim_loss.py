@@ -1,0 +1,151 @@
+"""A loss on the structural similarity of two images."""
+
+import keras
+
+from keras_perceptual import validation
+from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.ops.ssim import check_image_size, ssim_distance
+from keras_perceptual.ops.value_range import rescale
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class SSIMLoss(ImageLoss):
+    """One minus the structural similarity (SSIM) of two images.
+
+    In every window of 11 by 11 pixels it compares the means, the contrasts
+    and how pixels go together, rather than pixel with pixel: a change of
+    brightness or contrast costs little, a lost texture a lot. It is 0 for
+    equal images and 2 at most, for images that go against each other:
+
+    ```
+    1 - mean((2 * mx * my + c1) / (mx**2 + my**2 + c1)
+             * (2 * cov + c2) / (vx + vy + c2))
+    ```
+
+    with Gaussian-weighted means, variances and covariance, `c1 = k1**2` and
+    `c2 = k2**2`, over all windows within the image and all channels. The
+    numbers are one minus those of `tf.image.ssim`, but for its rounding of up
+    to 2e-5: here variances are taken about the mean of the image, and the
+    distance from the difference of the images, so that it keeps its digits
+    where they are almost equal.
+
+    Images have any number of channels, in `value_range`, default `(0, 1)`.
+    The authors take the similarity of gray images.
+
+    Args:
+        filter_size: Integer, height and width of the Gaussian window, in
+            pixels. Defaults to 11.
+        filter_sigma: Float above zero, standard deviation of the window, in
+            pixels. Defaults to 1.5.
+        k1: Float above zero, which steadies the ratio of the means where
+            images are dark. Defaults to 0.01.
+        k2: Float above zero, which steadies the ratio of the variances where
+            images are flat. Defaults to 0.03.
+        value_range: Pair of numbers, the lowest and the highest value that a
+            pixel can have. A picture gives the same loss in any range.
+            Defaults to `(0, 1)`.
+        check_range: What to do about images that are not in `value_range`:
+            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
+            moves stray values to the ends of the range. Defaults to `"warn"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        reduction: How the values of a batch become one, as in
+            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        name: Optional name of the loss.
+        dtype: The type that images are cast to. Defaults to
+            `keras.config.floatx()`. Statistics are in float32 at least,
+            whatever this is.
+
+    Call arguments:
+        y_true: Images shaped `(batch, height, width, channels)`, or
+            `(batch, channels, height, width)` with `"channels_first"`.
+            Integers are fine.
+        y_pred: Floating-point images of the same shape.
+
+    Returns:
+        The loss, of each image before the reduction: shape `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, if the two batches differ in
+            shape, if `y_pred` is of an integer type, or if the images are
+            smaller than the window.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_perceptual.losses import SSIMLoss
+    >>> ramp = np.linspace(0, 1, 256, dtype="float32").reshape(1, 16, 16, 1)
+    >>> loss = SSIMLoss()
+    >>> float(loss(ramp, ramp))
+    0.0
+    >>> bool(loss(ramp, ramp + 0.1) < loss(ramp, ramp[:, :, ::-1]))
+    True
+
+    Reference:
+        - [Wang et al., 2004](https://doi.org/10.1109/TIP.2003.819861), "Image
+          quality assessment: from error visibility to structural similarity".
+        - [Zhao et al., 2015](https://arxiv.org/abs/1511.08861), for it as a
+          loss. `kornia.losses.SSIMLoss` is half of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        filter_size=11,
+        filter_sigma=1.5,
+        k1=0.01,
+        k2=0.03,
+        value_range=(0, 1),
+        check_range="warn",
+        data_format=None,
+        reduction="sum_over_batch_size",
+        name="ssim_loss",
+        dtype=None,
+    ):
+        super().__init__(
+            value_range=value_range,
+            check_range=check_range,
+            data_format=data_format,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+        owner = type(self).__name__
+        self.filter_size = validation.check_integer(
+            owner, "filter_size", filter_size, minimum=1
+        )
+        self.filter_sigma = validation.check_number(
+            owner, "filter_sigma", filter_sigma, above=0
+        )
+        self.k1 = validation.check_number(owner, "k1", k1, above=0)
+        self.k2 = validation.check_number(owner, "k2", k2, above=0)
+
+    def call(self, y_true, y_pred):
+        """Returns one value for each image."""
+        for images in (y_true, y_pred):
+            check_image_size(
+                type(self).__name__,
+                tuple(images.shape),
+                filter_size=self.filter_size,
+                data_format=self.data_format,
+            )
+        return ssim_distance(
+            rescale(y_true, self.value_range),
+            rescale(y_pred, self.value_range),
+            filter_size=self.filter_size,
+            filter_sigma=self.filter_sigma,
+            k1=self.k1,
+            k2=self.k2,
+            data_format=self.data_format,
+        )
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        config = super().get_config()
+        config.update(
+            filter_size=self.filter_size,
+            filter_sigma=self.filter_sigma,
+            k1=self.k1,
+            k2=self.k2,
+        )
+        return config
