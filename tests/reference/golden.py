@@ -48,14 +48,14 @@ def pairs(photograph):
         photograph: A key of `photographs.PHOTOGRAPHS`.
     """
     keys = [f"{photograph}/{kind}" for kind in photographs.DISTORTIONS]
-    found = [_pair(key) for key in keys]
+    found = [pair(key) for key in keys]
     return keys, *(np.concatenate(x) for x in zip(*found, strict=True))
 
 
 def all_pairs():
     """Yields every key of `PAIRS` with its two batches of one image."""
     for key in PAIRS:
-        yield key, _pair(key)
+        yield key, pair(key)
 
 
 def numbers(keys, weights, name):
@@ -69,7 +69,7 @@ def numbers(keys, weights, name):
     return [PAIRS[key][weights][name] for key in keys]
 
 
-def _pair(key):
+def pair(key):
     """Returns the two photographs of a key, the same as they were then."""
     photograph, distortion = key.split("/")
     found = photographs.fingerprint(photograph, distortion)
