@@ -3,9 +3,11 @@ import os
 import pathlib
 
 import checks
+import distortions
 import keras
 import numpy as np
 import pytest
+import torture
 
 from keras_perceptual import PerceptualLoss
 from keras_perceptual.features.balance import MEAN_DISTANCES
@@ -431,3 +433,70 @@ def test_images_that_cannot_be_compared_are_refused(pair):
         loss(images[0], noisy[0])
     with pytest.raises(ValueError, match="too small for the layer 'conv3'"):
         loss(images[:, :20, :20], noisy[:, :20, :20])
+
+
+# Without a mask and with one, computed once on TensorFlow.
+ACROSS_BACKENDS = [
+    ({"layers": ["relu2_2"], "pooling": "average"}, [1.8469857, 1.7202247]),
+    ({"layers": ["conv3_3"], "distance": "mae"}, [4.0821857, 4.5001092]),
+    (
+        {"layers": ["relu1_2"], "scales": 3, "distance": "charbonnier"},
+        [1.4471924, 1.3989471],
+    ),
+    ({"content_weight": 0.0, "style_weight": 1.0}, [2.5256219, 5.2554655]),
+    (
+        {"layers": ["relu3_1"], "pooling": "l2", "distance": "cosine"},
+        [0.1822141, 0.2080432],
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("config", "expected"), ACROSS_BACKENDS)
+def test_the_same_on_every_backend(config, expected):
+    image = torture.picture(48, 40)
+    other = np.roll(image, 3, axis=2) * np.float32(0.9)
+    loss = PerceptualLoss("vgg16", **config)
+    mask = np.zeros(image.shape[:3], "float32")
+    mask[:, 8:30, 5:21] = 1
+    found = [float(loss(image, other)), float(loss(image, other, mask))]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "dtypes"),
+    [
+        ({"layers": ["relu1", "relu5"]}, ["float32", "float16"]),
+        # The slope of the style of huge values is beyond float16.
+        ({"distance": "cosine", "style_weight": 1.0}, ["float32", "bfloat16"]),
+        ({"distance": "charbonnier", "layers": ["relu1"]}, ["float32"]),
+    ],
+    ids=str,
+)
+def test_gradients_are_finite_at_the_worst_pairs(config, dtypes):
+    loss = alexnet(check_range="off", **config)
+    torture.check_finite(loss, 40, 40, dtypes=dtypes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_gradients_are_finite_in_half_precision(dtype):
+    loss = alexnet(style_weight=1.0, gram_normalization="none", dtype=dtype)
+    for name, y_true, y_pred in torture.pairs(40, 40):
+        if "huge" in name:
+            continue  # Beyond what half precision holds, as images are not.
+        (found,) = checks.gradients(lambda x, y=y_true: loss(y, x), y_pred)
+        assert np.all(np.isfinite(found)), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])
+@pytest.mark.parametrize("distortion", ["blur", "noise", "jpeg"])
+def test_grows_with_the_strength_of_a_distortion(backbone, distortion):
+    photo, worse = distortions.distorted(distortion, 96)
+    loss = PerceptualLoss(backbone)
+    values = [float(loss(photo, x)) for x in worse]
+    assert float(loss(photo, photo)) == 0
+    assert values == sorted(values)
+    assert values[0] > 0
