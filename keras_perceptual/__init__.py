@@ -24,8 +24,10 @@ from keras_perceptual.layers import LookupColorLayer as LookupColorLayer
 from keras_perceptual.losses import DISTS as DISTS
 from keras_perceptual.losses import LPIPS as LPIPS
 from keras_perceptual.losses import CharbonnierLoss as CharbonnierLoss
+from keras_perceptual.losses import MSSSIMLoss as MSSSIMLoss
 from keras_perceptual.losses import PerceptualLoss as PerceptualLoss
 from keras_perceptual.losses import SobelGradientLoss as SobelGradientLoss
+from keras_perceptual.losses import SSIMLoss as SSIMLoss
 from keras_perceptual.losses import TotalVariationLoss as TotalVariationLoss
 from keras_perceptual.losses import WeightedSumLoss as WeightedSumLoss
 from keras_perceptual.metrics import LossTerms as LossTerms

@@ -140,6 +140,38 @@ CONFIGURATIONS = {
             "dtype": "float64",
         },
     ],
+    "SSIMLoss": [
+        {
+            "filter_size": 5,
+            "filter_sigma": 0.8,
+            "k1": 0.02,
+            "k2": 0.05,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "structure",
+            "dtype": "bfloat16",
+        },
+        {"filter_size": 8, "reduction": None},
+    ],
+    "MSSSIMLoss": [
+        {
+            "weights": (0.4, 0.6),
+            "filter_size": 5,
+            "filter_sigma": 0.8,
+            "k1": 0.02,
+            "k2": 0.05,
+            "epsilon": 0.01,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "structures",
+            "dtype": "bfloat16",
+        },
+        {"weights": (0.3, 0.3, 0.4), "filter_size": 7, "reduction": None},
+    ],
     "LookupColorLayer": [
         {
             "size": 5,
