@@ -2,10 +2,11 @@
 
 The rival is written by hand for one network: two passes through VGG16 cut off
 behind the deepest tap, the target's stopped, and the gradient with respect to
-the image alone. Both run in graph mode on TensorFlow, in one process, round by
-round in turn, so that what else the machine does hits both. Printed are the
-convolutions that each needs, counted in the traced graphs, and the ratio of
-the times.
+the image alone. Ours runs with its check of the range of the images, without
+it, and on targets encoded before. All run in graph mode on TensorFlow, in one
+process, round by round in turn, so that what else the machine does hits all.
+Printed are the convolutions that each needs, counted in the traced graphs, and
+the ratios of the times.
 
     python benchmarks/perceptual_loss.py --rounds 30
 """
@@ -84,7 +85,7 @@ def seconds(step, *arguments):
 
 
 def main():
-    """Measures both in turn and prints the ratio."""
+    """Measures all in turn and prints the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--batch", type=int, default=4)
@@ -96,7 +97,9 @@ def main():
     images = [
         tf.constant(rng.uniform(size=shape).astype("float32")) for _ in range(2)
     ]
-    loss = kp.PerceptualLoss("vgg16", dict.fromkeys(TAPS, 1.0))
+    taps = dict.fromkeys(TAPS, 1.0)
+    loss = kp.PerceptualLoss("vgg16", taps)
+    unchecked = kp.PerceptualLoss("vgg16", taps, check_range="off")
     full = keras.applications.VGG16(include_top=False, weights=None)
     arrays = weights_loading.read_packaged("vgg16.npz")
     weights_loading.assign(full, arrays, "the package")
@@ -105,30 +108,40 @@ def main():
     )
     network.trainable = False
 
-    steps = {
-        "PerceptualLoss": graph_step(loss),
-        "by hand": graph_step(handwritten_loss(network)),
+    y_true, y_pred = images
+    cases = {
+        "by hand": (graph_step(handwritten_loss(network)), y_true, y_pred),
+        "PerceptualLoss": (graph_step(loss), y_true, y_pred),
+        "check_range='off'": (graph_step(unchecked), y_true, y_pred),
+        "encoded targets": (graph_step(loss), loss.encode(y_true), y_pred),
     }
     values = {}
-    for name, step in steps.items():
-        values[name] = float(step(*images)[0])
-        print(f"{name:>15}: {values[name]:.6f}", end="  ")
-        print(needed_convolutions(step, *images))
-        seconds(step, *images)
-    np.testing.assert_allclose(*values.values(), rtol=1e-4)
-
-    ratios = []
-    for index in range(options.rounds):
-        # The order changes, so that neither always follows the other.
-        order = list(steps) if index % 2 else list(reversed(steps))
-        spent = {name: seconds(steps[name], *images) for name in order}
-        ratios.append(spent["PerceptualLoss"] / spent["by hand"])
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    print(
-        f"time of PerceptualLoss / time by hand: {middle:.3f} "
-        f"(quartiles {low:.3f} to {high:.3f}, {options.rounds} rounds, "
-        f"{shape[0]} images of {shape[1]} x {shape[2]})"
+    for name, (step, *arguments) in cases.items():
+        values[name] = float(step(*arguments)[0])
+        print(f"{name:>17}: {values[name]:.6f}", end="  ")
+        print(needed_convolutions(step, *arguments))
+        seconds(step, *arguments)
+    np.testing.assert_allclose(
+        list(values.values()), values["by hand"], rtol=1e-4
     )
+
+    spent = {name: [] for name in cases}
+    for index in range(options.rounds):
+        # The order changes, so that none always follows the same other.
+        for name in np.roll(list(cases), index):
+            spent[name].append(seconds(*cases[name]))
+    print(
+        f"Times, {options.rounds} rounds, {shape[0]} images of "
+        f"{shape[1]} x {shape[2]}, median of the ratios and quartiles:"
+    )
+    for name, rival in (
+        ("PerceptualLoss", "by hand"),
+        ("encoded targets", "by hand"),
+        ("PerceptualLoss", "check_range='off'"),
+    ):
+        ratios = np.divide(spent[name], spent[rival])
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(f"  {name} / {rival}: {middle:.3f} ({low:.3f} to {high:.3f})")
 
 
 if __name__ == "__main__":
