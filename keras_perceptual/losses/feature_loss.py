@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 
-from keras import ops, tree
+from keras import ops
 
 from keras_perceptual import _backend, validation
 from keras_perceptual.losses.image_loss import ImageLoss
@@ -26,7 +26,10 @@ class FeatureLoss(ImageLoss):
     as well.
     """
 
-    _extractor = None
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # What a backend has to remember from one trace to the next.
+        self._encoded_state = {}
 
     def per_layer(self, y_true, y_pred):
         """Returns what each layer adds to the loss.
@@ -182,11 +185,6 @@ class FeatureLoss(ImageLoss):
             sample_weight,
         )
 
-    def _cast(self, x):
-        return tree.map_structure(
-            lambda x: ops.convert_to_tensor(x, self.dtype), x
-        )
-
     def _header(self):
         """Returns the configuration as four whole numbers below 1024.
 
@@ -221,11 +219,6 @@ class FeatureLoss(ImageLoss):
         )
         nan = ops.convert_to_tensor(float("nan"), dtype=encoded.dtype)
         return {name: ops.where(known, x, nan) for name, x in found.items()}
-
-    @property
-    def _encoded_state(self):
-        """What a backend has to remember from one trace to the next."""
-        return self.__dict__.setdefault("_encoded", {})
 
     def _refuse_encoded(self, received):
         raise ValueError(

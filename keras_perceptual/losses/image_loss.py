@@ -83,12 +83,7 @@ class ImageLoss(keras.losses.Loss):
             A tensor shaped `(batch,)`.
         """
         y_true, y_pred, _ = self._admit(y_true, y_pred)
-        return self.call(
-            *tree.map_structure(
-                lambda x: ops.convert_to_tensor(x, self.dtype),
-                (y_true, y_pred),
-            )
-        )
+        return self.call(self._cast(y_true), self._cast(y_pred))
 
     def _admit(
         self, y_true, y_pred, sample_weight=None, *, looks_at=tuple(TOLERANCES)
@@ -119,6 +114,12 @@ class ImageLoss(keras.losses.Loss):
         if "y_pred" in looks_at:
             y_pred = self._in_range("y_pred", y_pred)
         return y_true, y_pred, sample_weight
+
+    def _cast(self, x):
+        """Returns tensors of the type that the loss computes in."""
+        return tree.map_structure(
+            lambda x: ops.convert_to_tensor(x, self.dtype), x
+        )
 
     def _in_range(self, name, images):
         """Looks at the values of images, and moves stray ones if asked to."""
