@@ -4,6 +4,9 @@ from keras_perceptual.losses.charbonnier_loss import (
     CharbonnierLoss as CharbonnierLoss,
 )
 from keras_perceptual.losses.dists import DISTS as DISTS
+from keras_perceptual.losses.focal_frequency_loss import (
+    FocalFrequencyLoss as FocalFrequencyLoss,
+)
 from keras_perceptual.losses.lpips import LPIPS as LPIPS
 from keras_perceptual.losses.ms_ssim_loss import MSSSIMLoss as MSSSIMLoss
 from keras_perceptual.losses.perceptual_loss import (

@@ -18,6 +18,7 @@ import keras_perceptual
 PUBLIC_NAMES = [
     "CharbonnierLoss",
     "DISTS",
+    "FocalFrequencyLoss",
     "GradientReport",
     "GradientSanityCallback",
     "GradientSanityError",
@@ -46,6 +47,7 @@ INTERNAL_MODULES = ["validation"]
 HOMES = {
     "CharbonnierLoss": "losses",
     "DISTS": "losses",
+    "FocalFrequencyLoss": "losses",
     "GradientReport": "gradients",
     "GradientSanityCallback": "callbacks",
     "GradientSanityError": "gradients",

@@ -172,6 +172,20 @@ CONFIGURATIONS = {
         },
         {"weights": (0.3, 0.3, 0.4), "filter_size": 7, "reduction": None},
     ],
+    "FocalFrequencyLoss": [
+        {
+            "alpha": 0.5,
+            "log_matrix": True,
+            "patch_factor": 2,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "spectra",
+            "dtype": "bfloat16",
+        },
+        {"alpha": 2.0, "reduction": None},
+    ],
     "LookupColorLayer": [
         {
             "size": 5,
