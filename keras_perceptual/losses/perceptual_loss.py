@@ -3,7 +3,7 @@
 import os
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from keras_perceptual import validation
 from keras_perceptual.features.backbones import BACKBONES
@@ -369,10 +369,8 @@ class PerceptualLoss(FeatureLoss):
 
     def _observe_target(self, y_true, mask, pred):
         pred = {k: v for k, v in pred.items() if k not in self._style_target}
-        return {
-            **super()._observe_target(y_true, mask, pred),
-            **self._style_target,
-        }
+        style = tree.map_structure(ops.convert_to_tensor, self._style_target)
+        return {**super()._observe_target(y_true, mask, pred), **style}
 
     def _compare(self, true, pred, mask):
         return {

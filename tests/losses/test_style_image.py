@@ -77,6 +77,23 @@ def test_is_not_encoded_again(rng):
     )
 
 
+def test_fit_takes_encoded_targets_beside_it(rng):
+    images, content = rng.uniform(size=(2, 2, 48, 48, 3)).astype("float32")
+    style = rng.uniform(size=(40, 56, 3)).astype("float32")
+    loss = PerceptualLoss("alexnet", style_weight=1.0, style_image=style)
+
+    def history(targets):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [keras.Input((48, 48, 3)), keras.layers.Conv2D(3, 1)]
+        )
+        model.compile("adam", loss)
+        return model.fit(images, targets, epochs=2, verbose=0).history["loss"]
+
+    encoded = keras.ops.convert_to_numpy(loss.encode(content))
+    np.testing.assert_allclose(history(encoded), history(content), rtol=1e-4)
+
+
 def test_is_saved_with_the_loss(picture, tmp_path, rng):
     pred = rng.uniform(0, 255, (1, 64, 64, 3)).astype("float32")
     path = tmp_path / "style.png"
