@@ -8,8 +8,13 @@ from keras_perceptual import validation
 from keras_perceptual.features.backbones import check_torchvision_weights
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
-from keras_perceptual.losses.feature_loss import FeatureLoss
-from keras_perceptual.ops.dists import dists_distance, pair_moments
+from keras_perceptual.losses.lpips import TAPS
+from keras_perceptual.losses.windowed_loss import WindowedLoss
+from keras_perceptual.ops.dists import (
+    dists_distance,
+    merge_moments,
+    pair_moments,
+)
 from keras_perceptual.ops.masks import normalize_mask, resize_mask
 from keras_perceptual.ops.resizing import shrink_shorter_side
 from keras_perceptual.ops.value_range import rescale
@@ -24,10 +29,12 @@ CHANNELS = {
     "relu4_3": 512,
     "relu5_3": 512,
 }
+# How many pixels lie between the positions of a tap.
+STRIDES = {IMAGE: 1, **TAPS["vgg16"]}
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class DISTS(FeatureLoss):
+class DISTS(WindowedLoss):
     """Compares images by their texture and structure, not pixel by pixel.
 
     It compares, channel by channel, the mean of what VGG16 sees in the whole
@@ -175,14 +182,15 @@ class DISTS(FeatureLoss):
             f"Received: y_true.shape={tuple(y_true.shape)}"
         )
 
-    def _observe(self, images, mask=None):
-        if self.data_format == "channels_first":
-            images = ops.transpose(images, (0, 2, 3, 1))
-        images = rescale(images, self.value_range)
+    def _prepare(self, images):
+        images = rescale(super()._prepare(images), self.value_range)
         if images.shape[-1] == 1:
             images = ops.repeat(images, 3, axis=-1)
         if self.resize is not None:
             images = shrink_shorter_side(images, self.resize)
+        return images
+
+    def _features(self, images):
         return {IMAGE: images, **self._extractor(images)}
 
     def _compare(self, true, pred, mask):
@@ -196,6 +204,27 @@ class DISTS(FeatureLoss):
                 *pair_moments(true[name], y, weights), *self._parameters[name]
             )
         return found
+
+    def _start(self, zeros):
+        zeros = ops.reshape(zeros, (-1, 1, 1))
+        return {
+            name: (
+                zeros[0, 0, 0],
+                *(ops.tile(zeros, (1, 3, channels)) for _ in range(2)),
+            )
+            for name, channels in CHANNELS.items()
+        }
+
+    def _add_window(self, name, state, true, pred, own):
+        rows, columns = ops.shape(pred)[1:3]
+        own = ops.cast(own(rows, columns, STRIDES[name]), pred.dtype)
+        count = ops.sum(own)
+        moments = pair_moments(true, pred, own / count)
+        return merge_moments(state, (count, *moments))
+
+    def _finish(self, name, state):
+        _, *moments = state
+        return dists_distance(*moments, *self._parameters[name])
 
     def _encoding(self):
         return [*super()._encoding(), self.resize]

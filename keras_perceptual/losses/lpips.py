@@ -7,20 +7,33 @@ from keras_perceptual import validation
 from keras_perceptual.features.backbones import check_torchvision_weights
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
-from keras_perceptual.losses.feature_loss import FeatureLoss
+from keras_perceptual.losses.windowed_loss import WindowedLoss
 from keras_perceptual.ops.feature_distances import unit_normalize
 from keras_perceptual.ops.lpips import lpips_map
 from keras_perceptual.ops.masks import mean_per_image
 
-# Where each network is tapped; each tap has a head.
+# Where each network is tapped, and how many pixels lie between the positions
+# of a tap. Each tap has a head.
 TAPS = {
-    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
-    "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),
+    "alexnet": {
+        "relu1": 4,
+        "relu2": 8,
+        "relu3": 16,
+        "relu4": 16,
+        "relu5": 16,
+    },
+    "vgg16": {
+        "relu1_2": 1,
+        "relu2_2": 2,
+        "relu3_3": 4,
+        "relu4_3": 8,
+        "relu5_3": 16,
+    },
 }
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class LPIPS(FeatureLoss):
+class LPIPS(WindowedLoss):
     """Compares images by features that were weighted by what people said.
 
     The channel vectors that a frozen network computes at each position are
@@ -149,16 +162,14 @@ class LPIPS(FeatureLoss):
             }
         self._extractor = FeatureExtractor(
             self.backbone,
-            taps,
+            list(taps),
             weights=self.weights,
             value_range=self.value_range,
             dtype=self._dtype_name,
         )
         self.channels = self._extractor.channels
 
-    def _observe(self, images, mask=None):
-        if self.data_format == "channels_first":
-            images = ops.transpose(images, (0, 2, 3, 1))
+    def _features(self, images):
         features = self._extractor(images)
         return {tap: unit_normalize(x) for tap, x in features.items()}
 
@@ -173,6 +184,24 @@ class LPIPS(FeatureLoss):
             tap: mean_per_image(ops.expand_dims(x, -1), mask)
             for tap, x in self._maps(true, pred).items()
         }
+
+    def _start(self, zeros):
+        return {tap: (zeros, 0 * zeros[0]) for tap in self._heads}
+
+    def _add_window(self, name, state, true, pred, own):
+        total, count = state
+        rows, columns = ops.shape(pred)[1:3]
+        own = own(rows, columns, TAPS[self.backbone][name])
+        found = lpips_map(true, pred, self._heads[name])
+        own = ops.cast(own, found.dtype)
+        return (
+            total + ops.sum(own * found, axis=(1, 2)),
+            count + ops.sum(own),
+        )
+
+    def _finish(self, name, state):
+        total, count = state
+        return total / count
 
     def get_config(self):
         """Returns every argument of the constructor."""

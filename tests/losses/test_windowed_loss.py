@@ -1,0 +1,113 @@
+import keras
+import numpy as np
+import pytest
+import torture
+
+from keras_perceptual import DISTS, LPIPS
+from keras_perceptual.losses.dists import STRIDES
+from keras_perceptual.losses.lpips import TAPS
+
+# In 301 by 407 pixels, windows of 272 are of 253 by 263 pixels: four of them
+# downwards, ten along.
+SIZE = (301, 407)
+
+
+def numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def pair(height, width):
+    images = torture.picture(height, width)
+    noise = np.random.default_rng(1).normal(0, 0.1, images.shape)
+    return images, np.clip(images + noise, 0, 1).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments"),
+    [
+        (LPIPS, {}),
+        pytest.param(
+            LPIPS,
+            {"linear_heads": False, "value_range": (-1, 2)},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(LPIPS, {"backbone": "vgg16"}, marks=pytest.mark.slow),
+        pytest.param(DISTS, {}, marks=pytest.mark.slow),
+        pytest.param(
+            DISTS,
+            {"resize": 290, "value_range": (-1, 2)},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_windows_leave_the_values(loss, arguments):
+    loss = loss(**arguments)
+    images = pair(*SIZE)
+    np.testing.assert_allclose(
+        numpy(loss.per_image(*images, tile=272)),
+        numpy(loss.per_image(*images)),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("loss", [LPIPS, DISTS])
+def test_small_images_are_looked_at_at_once(loss):
+    loss = loss(weights="random", data_format="channels_first")
+    images = [np.moveaxis(x, -1, 1) for x in pair(40, 37)]
+    np.testing.assert_allclose(
+        numpy(loss.per_image(*images, tile=256)),
+        numpy(loss.per_image(*images)),
+        rtol=1e-5,
+    )
+
+
+def test_gray_images_and_whole_numbers():
+    true, pred = (np.round(255 * x[..., :1]) for x in pair(40, 37))
+    loss = DISTS(value_range=(0, 255))
+    np.testing.assert_allclose(
+        numpy(loss.per_image(true.astype("uint8"), pred, tile=256)),
+        numpy(loss.per_image(true, pred)),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+def test_sizes_that_are_not_known_while_tracing():
+    import tensorflow as tf
+
+    loss = LPIPS(check_range="off")
+    spec = tf.TensorSpec((None, None, None, 3))
+    traced = tf.function(
+        lambda true, pred: loss.per_image(true, pred, tile=256),
+        input_signature=[spec, spec],
+    )
+    for size in ((64, 80), (270, 40)):
+        images = pair(*size)
+        np.testing.assert_allclose(
+            traced(*images), numpy(loss.per_image(*images)), rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("loss", [LPIPS(), LPIPS("vgg16"), DISTS()])
+def test_the_distance_of_positions_is_that_of_the_network(loss):
+    strides = getattr(loss, "backbone", None)
+    strides = TAPS[strides] if strides else STRIDES
+    found = [
+        loss._features(keras.ops.zeros((1, side, 32, 3))) for side in (192, 64)
+    ]
+    for name, stride in strides.items():
+        grown = found[0][name].shape[1] - found[1][name].shape[1]
+        assert grown * stride == 128
+
+
+def test_what_windows_cannot_do_is_refused():
+    loss = LPIPS(weights="random")
+    images = pair(40, 40)
+    mask = np.ones((2, 40, 40), "float32")
+    with pytest.raises(ValueError, match=r"without a mask.*tile=256"):
+        loss.per_image((images[0], mask), images[1], tile=256)
+    with pytest.raises(ValueError, match=r"not encoded before.*tile=256"):
+        loss.per_image(loss.encode(images[0]), images[1], tile=256)
+    with pytest.raises(ValueError, match=r"at least 256. Received: tile=255"):
+        loss.per_image(*images, tile=255)
