@@ -31,4 +31,7 @@ from keras_perceptual.losses import SobelGradientLoss as SobelGradientLoss
 from keras_perceptual.losses import SSIMLoss as SSIMLoss
 from keras_perceptual.losses import TotalVariationLoss as TotalVariationLoss
 from keras_perceptual.losses import WeightedSumLoss as WeightedSumLoss
+from keras_perceptual.metrics import DISTSMetric as DISTSMetric
+from keras_perceptual.metrics import ImageLossMetric as ImageLossMetric
 from keras_perceptual.metrics import LossTerms as LossTerms
+from keras_perceptual.metrics import LPIPSMetric as LPIPSMetric

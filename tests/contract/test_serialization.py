@@ -131,6 +131,32 @@ CONFIGURATIONS = {
             "name": "both",
         },
     ],
+    "ImageLossMetric": [
+        {
+            "loss": kp.LPIPS(weights="random", value_range=(0, 255)),
+            "tile": 256,
+            "name": "mean",
+            "dtype": "float64",
+        },
+        {"loss": kp.SobelGradientLoss("l2")},
+    ],
+    "LPIPSMetric": [
+        {
+            "loss": kp.LPIPS(weights="random", value_range=(-1, 1)),
+            "tile": 512,
+            "name": "likeness",
+            "dtype": "float64",
+        },
+        {},
+    ],
+    "DISTSMetric": [
+        {
+            "loss": kp.DISTS(weights="random", resize=20),
+            "tile": 512,
+            "name": "texture",
+            "dtype": "float64",
+        },
+    ],
     "LossTerms": [
         {
             "loss": kp.WeightedSumLoss(

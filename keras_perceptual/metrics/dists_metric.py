@@ -1,0 +1,61 @@
+"""The deep image structure and texture similarity as a metric."""
+
+import keras
+
+from keras_perceptual.losses.dists import DISTS
+from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class DISTSMetric(ImageLossMetric):
+    """Averages DISTS over all images that it has seen.
+
+    Lower is better; see `DISTS`. Papers report what the authors' script says,
+    which shrinks larger images to a shorter side of 256 pixels:
+    `DISTSMetric(DISTS(resize=256))`.
+
+    Args:
+        loss: The `DISTS` that is averaged. Give it one to have images shrunk
+            or another range of pixels, or to share the network of the loss
+            that the model is compiled with. Defaults to `DISTS()`.
+        tile: Integer of at least 256, or `None`. The size of the windows
+            through which large images are looked at, one after the other, so
+            that memory does not grow with them (see `DISTS.per_image`).
+            Defaults to `None`: whole images at once.
+        name: String. Defaults to `"dists"`.
+        dtype: The type of the sums. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: Images shaped `(batch, height, width, channels)`.
+        y_pred: Images of the same shape, of any type.
+        sample_weight: Optional tensor shaped `(batch,)`, a weight for each
+            image, or a mask shaped `(batch, height, width)`.
+
+    Returns:
+        From `result()`, the mean; 0 before the first image.
+
+    Raises:
+        ValueError: If `loss` is not a `DISTS`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> photos = np.random.default_rng(0).uniform(size=(2, 32, 32, 3))
+    >>> metric = kp.DISTSMetric()
+    >>> metric.update_state(photos, photos)
+    >>> float(metric.result())
+    0.0
+
+    Reference:
+        Ding et al. (2020), https://arxiv.org/abs/2004.07728.
+    """
+
+    def __init__(self, loss=None, *, tile=None, name="dists", dtype=None):
+        loss = DISTS() if loss is None else loss
+        if not isinstance(loss, DISTS):
+            raise ValueError(
+                f"{type(self).__name__} averages `DISTS`. Give it one, or use "
+                f"`ImageLossMetric` for other losses. Received: loss={loss!r}"
+            )
+        super().__init__(loss, tile=tile, name=name, dtype=dtype)

@@ -1,0 +1,112 @@
+"""A loss between images as a metric."""
+
+import keras
+from keras import ops
+
+from keras_perceptual import validation
+from keras_perceptual.losses.feature_loss import FeatureLoss
+from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.losses.windowed_loss import WindowedLoss
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class ImageLossMetric(keras.metrics.Mean):
+    """Averages a loss between images over all images that it has seen.
+
+    The mean is over images, so that it does not depend on how they were cut
+    into batches: `sum(weight * loss) / sum(weight)`.
+
+    Args:
+        loss: A loss of this package between two batches of images. If it is
+            the one that the model is compiled with, its network is shared; it
+            still is after `load_model`. A metric adds no weights to a saved
+            model.
+        tile: Integer of at least 256, or `None`. The size of the windows
+            through which `LPIPS` or `DISTS` look at large images, so that
+            memory does not grow with them (see `per_image` there). Defaults to
+            `None`: whole images at once.
+        name: String. Defaults to the name of the loss.
+        dtype: The type of the sums. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: Images, as the loss takes them.
+        y_pred: Images of the same shape, of any type.
+        sample_weight: Optional tensor shaped `(batch,)`, a weight for each
+            image; or, if the loss takes one, a mask shaped
+            `(batch, height, width)`.
+
+    Returns:
+        From `result()`, the mean; 0 before the first image.
+
+    Raises:
+        ValueError: If `loss` is not a loss between images, or if it cannot
+            compare them in windows and `tile` is given.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> metric = kp.ImageLossMetric(kp.SobelGradientLoss())
+    >>> sharp = np.zeros((1, 8, 8, 1), "float32")
+    >>> sharp[:, :, 4:] = 1.0
+    >>> metric.update_state(sharp, sharp)
+    >>> metric.update_state(sharp, np.zeros_like(sharp))
+    >>> float(metric.result())
+    0.5
+    >>> metric.name
+    'sobel_gradient_loss'
+
+    In a model: `model.compile(loss="mse", metrics=[kp.LPIPSMetric()])`.
+
+    Reference:
+        The streaming mean of `keras.metrics.Mean`,
+        https://keras.io/api/metrics/reduction_metrics/.
+    """
+
+    def __init__(self, loss, *, tile=None, name=None, dtype=None):
+        owner = type(self).__name__
+        if not isinstance(loss, ImageLoss):
+            raise ValueError(
+                f"{owner} averages a loss of this package between two batches "
+                "of images. Give it one, such as `LPIPS()`; other losses of "
+                "Keras have metrics of their own. "
+                f"Received: loss={loss!r}"
+            )
+        if tile is not None and not isinstance(loss, WindowedLoss):
+            raise ValueError(
+                f"{owner} can look through windows with `LPIPS` and `DISTS` "
+                "alone. Leave out `tile`. "
+                f"Received: tile={tile}, loss={loss!r}"
+            )
+        super().__init__(name=name or loss.name, dtype=dtype)
+        self.loss = loss
+        self.tile = tile
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds the images of one batch."""
+        if sample_weight is not None:
+            shape, _ = validation.shape_and_dtype(sample_weight)
+            if len(shape) > 2 and isinstance(self.loss, FeatureLoss):
+                y_true, sample_weight = (y_true, sample_weight), None
+        validation.check_sample_weight(type(self).__name__, sample_weight)
+        # Nothing is learned from a metric: whole numbers will do.
+        y_pred = ops.stop_gradient(
+            ops.convert_to_tensor(y_pred, dtype=self.loss.dtype)
+        )
+        options = {} if self.tile is None else {"tile": self.tile}
+        values = self.loss.per_image(y_true, y_pred, **options)
+        super().update_state(values, sample_weight)
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        config = super().get_config()
+        config.update(
+            loss=keras.saving.serialize_keras_object(self.loss), tile=self.tile
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        """Revives the metric and its loss."""
+        loss = keras.saving.deserialize_keras_object(config["loss"])
+        return cls(**{**config, "loss": loss})

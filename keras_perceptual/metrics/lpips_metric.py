@@ -1,0 +1,60 @@
+"""The learned perceptual image patch similarity as a metric."""
+
+import keras
+
+from keras_perceptual.losses.lpips import LPIPS
+from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class LPIPSMetric(ImageLossMetric):
+    """Averages LPIPS over all images that it has seen.
+
+    Lower is better; see `LPIPS`. Papers report that of AlexNet, the default.
+
+    Args:
+        loss: The `LPIPS` that is averaged. Give it one to have another network
+            or range of pixels, or to share the network of the loss that the
+            model is compiled with. Defaults to `LPIPS()`.
+        tile: Integer of at least 256, or `None`. The size of the windows
+            through which large images are looked at, one after the other, so
+            that memory does not grow with them (see `LPIPS.per_image`).
+            Defaults to `None`: whole images at once.
+        name: String. Defaults to `"lpips"`.
+        dtype: The type of the sums. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: Images shaped `(batch, height, width, channels)`.
+        y_pred: Images of the same shape, of any type.
+        sample_weight: Optional tensor shaped `(batch,)`, a weight for each
+            image, or a mask shaped `(batch, height, width)`.
+
+    Returns:
+        From `result()`, the mean; 0 before the first image.
+
+    Raises:
+        ValueError: If `loss` is not an `LPIPS`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> rng = np.random.default_rng(0)
+    >>> photos = rng.integers(0, 256, (3, 64, 64, 3), dtype="uint8")
+    >>> metric = kp.LPIPSMetric(kp.LPIPS(value_range=(0, 255)))
+    >>> metric.update_state(photos, photos // 2)
+    >>> 0 < float(metric.result()) < 1
+    True
+
+    Reference:
+        Zhang et al. (2018), https://arxiv.org/abs/1801.03924.
+    """
+
+    def __init__(self, loss=None, *, tile=None, name="lpips", dtype=None):
+        loss = LPIPS() if loss is None else loss
+        if not isinstance(loss, LPIPS):
+            raise ValueError(
+                f"{type(self).__name__} averages `LPIPS`. Give it one, or use "
+                f"`ImageLossMetric` for other losses. Received: loss={loss!r}"
+            )
+        super().__init__(loss, tile=tile, name=name, dtype=dtype)

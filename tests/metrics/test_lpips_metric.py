@@ -1,0 +1,36 @@
+import keras
+import numpy as np
+import pytest
+import torture
+
+import keras_perceptual as kp
+
+
+def test_is_the_published_distance_by_default():
+    images = torture.picture(32, 32)
+    metric = kp.LPIPSMetric()
+    assert metric.name == "lpips"
+    assert metric.loss.backbone == "alexnet"
+    metric.update_state(images, 0.5 * images)
+    expected = kp.LPIPS()(images, 0.5 * images)
+    assert float(metric.result()) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_shares_the_loss_that_it_is_given():
+    loss = kp.LPIPS("vgg16", weights="random")
+    assert kp.LPIPSMetric(loss).loss is loss
+
+
+def test_windows():
+    images = torture.picture(270, 40)
+    metric = kp.LPIPSMetric(tile=256)
+    metric.update_state(images, 0.5 * images)
+    values = keras.ops.convert_to_numpy(
+        metric.loss.per_image(images, 0.5 * images)
+    )
+    assert float(metric.result()) == pytest.approx(np.mean(values), rel=1e-5)
+
+
+def test_another_loss_is_refused():
+    with pytest.raises(ValueError, match="`ImageLossMetric` for other losses"):
+        kp.LPIPSMetric(kp.SobelGradientLoss())
