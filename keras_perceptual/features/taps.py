@@ -54,6 +54,45 @@ def standardize_tap(name, aliases):
     return tap
 
 
+def check_layers(owner, argument, layers):
+    """Returns the taps of a loss, refusing those that make no loss.
+
+    Args:
+        owner: Name of the object that asks, for the message.
+        argument: Name of the argument, for the message.
+        layers: What the user passed: a name, a list of names, a dictionary
+            from names to weights, or `None`.
+
+    Returns:
+        `None`, a list of names, or a dictionary from names to floats above 0.
+    """
+    if layers is None:
+        return None
+    if not isinstance(layers, dict):
+        layers = [layers] if isinstance(layers, str) else list(layers)
+    if not layers or not all(isinstance(name, str) for name in layers):
+        raise ValueError(
+            f"{owner} needs the name of at least one layer. Leave "
+            f"`{argument}` out for the usual ones, or give a list such as "
+            "['relu3_3'] or a dictionary such as {'relu3_3': 1.0}. "
+            f"Received: {argument}={layers}"
+        )
+    if not isinstance(layers, dict):
+        return layers
+    weights = {
+        name: validation.check_number(
+            owner, f"{argument}[{name!r}]", weight, minimum=0
+        )
+        for name, weight in layers.items()
+    }
+    if not any(weights.values()):
+        raise ValueError(
+            f"{owner} would always be zero: no layer has a weight above 0. "
+            f"Received: {argument}={layers}"
+        )
+    return {name: weight for name, weight in weights.items() if weight}
+
+
 def check_taps(taps, network, aliases=None):
     """Refuses taps that stand for no tensor, or for one tensor twice.
 

@@ -9,7 +9,7 @@ from keras_perceptual import validation
 from keras_perceptual.features.backbones import BACKBONES
 from keras_perceptual.features.balance import balanced_weights
 from keras_perceptual.features.extractor import FeatureExtractor, usual_layers
-from keras_perceptual.features.taps import standardize_tap
+from keras_perceptual.features.taps import check_layers, standardize_tap
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.losses.presets import PRESETS
 from keras_perceptual.losses.style_image import read_image
@@ -203,7 +203,7 @@ class PerceptualLoss(FeatureLoss):
             dtype=dtype,
         )
         owner = type(self).__name__
-        self.layers = _check_layers(owner, "layers", layers)
+        self.layers = check_layers(owner, "layers", layers)
         self.distance = validation.check_choice(
             owner, "distance", distance, FEATURE_DISTANCES
         )
@@ -215,7 +215,7 @@ class PerceptualLoss(FeatureLoss):
             owner, "style_weight", style_weight, minimum=0
         )
         _check_style(owner, self, style_layers, style_image)
-        self.style_layers = _check_layers(owner, "style_layers", style_layers)
+        self.style_layers = check_layers(owner, "style_layers", style_layers)
         self.gram_normalization = validation.check_choice(
             owner, "gram_normalization", gram_normalization, GRAM_NORMALIZATIONS
         )
@@ -479,32 +479,3 @@ def _share_names(backbone, content, style):
     if isinstance(style, dict):
         return dict(zip(names, style.values(), strict=True))
     return names
-
-
-def _check_layers(owner, argument, layers):
-    """Returns `None`, a list of names, or a dictionary of weights."""
-    if layers is None:
-        return None
-    if not isinstance(layers, dict):
-        layers = [layers] if isinstance(layers, str) else list(layers)
-    if not layers or not all(isinstance(name, str) for name in layers):
-        raise ValueError(
-            f"{owner} needs the name of at least one layer. Leave "
-            f"`{argument}` out for the usual ones, or give a list such as "
-            "['relu3_3'] or a dictionary such as {'relu3_3': 1.0}. "
-            f"Received: {argument}={layers}"
-        )
-    if not isinstance(layers, dict):
-        return layers
-    weights = {
-        name: validation.check_number(
-            owner, f"{argument}[{name!r}]", weight, minimum=0
-        )
-        for name, weight in layers.items()
-    }
-    if not any(weights.values()):
-        raise ValueError(
-            f"{owner} would always be zero: no layer has a weight above 0. "
-            f"Received: {argument}={layers}"
-        )
-    return {name: weight for name, weight in weights.items() if weight}

@@ -2,6 +2,7 @@ import keras
 import pytest
 
 from keras_perceptual.features.taps import (
+    check_layers,
     check_taps,
     is_before_activation,
     layer_name,
@@ -86,3 +87,30 @@ def test_what_is_no_tap_is_refused(taps, text, network):
     with pytest.raises(ValueError, match=text) as error:
         check_taps(taps, network, ALIASES)
     assert str(error.value).endswith(f"Received: layers={list(taps)}")
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (None, None),
+        ("relu1", ["relu1"]),
+        (("relu1", "relu2"), ["relu1", "relu2"]),
+        ({"relu1": 2, "relu2": 0}, {"relu1": 2.0}),
+    ],
+)
+def test_layers_of_a_loss(layers, expected):
+    assert check_layers("Loss", "layers", layers) == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], r"^Loss needs the name of at least one.*Received: taps=\[\]$"),
+        ([3], r"at least one layer.*Received: taps=\[3\]$"),
+        ({"a": -1}, r"`taps\['a'\]`.*at least 0.*Received: taps"),
+        ({"a": 0}, r"always be zero.*Received: taps=\{'a': 0\}$"),
+    ],
+)
+def test_layers_that_make_no_loss(layers, message):
+    with pytest.raises(ValueError, match=message):
+        check_layers("Loss", "taps", layers)
