@@ -1,9 +1,13 @@
 """Set-up shared by all tests."""
 
+import importlib.util
 import os
 
-# Where PyTorch and TensorFlow share a process, PyTorch goes first.
-if os.environ.get("KERAS_BACKEND") == "torch":
+# Where PyTorch and TensorFlow share a process, PyTorch goes first, and with it
+# what is compiled against it: torchvision crashes in the other order.
+if importlib.util.find_spec("torchvision"):
+    import torchvision  # noqa: F401
+elif os.environ.get("KERAS_BACKEND") == "torch":
     import torch  # noqa: F401
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
