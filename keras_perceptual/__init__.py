@@ -24,6 +24,7 @@ from keras_perceptual.layers import LookupColorLayer as LookupColorLayer
 from keras_perceptual.losses import DISTS as DISTS
 from keras_perceptual.losses import LPIPS as LPIPS
 from keras_perceptual.losses import CharbonnierLoss as CharbonnierLoss
+from keras_perceptual.losses import ContextualLoss as ContextualLoss
 from keras_perceptual.losses import FocalFrequencyLoss as FocalFrequencyLoss
 from keras_perceptual.losses import MSSSIMLoss as MSSSIMLoss
 from keras_perceptual.losses import PerceptualLoss as PerceptualLoss

@@ -3,6 +3,9 @@
 from keras_perceptual.losses.charbonnier_loss import (
     CharbonnierLoss as CharbonnierLoss,
 )
+from keras_perceptual.losses.contextual_loss import (
+    ContextualLoss as ContextualLoss,
+)
 from keras_perceptual.losses.dists import DISTS as DISTS
 from keras_perceptual.losses.focal_frequency_loss import (
     FocalFrequencyLoss as FocalFrequencyLoss,

@@ -17,6 +17,7 @@ import keras_perceptual
 # A change here is a change of the API and needs a line in CHANGELOG.md.
 PUBLIC_NAMES = [
     "CharbonnierLoss",
+    "ContextualLoss",
     "DISTS",
     "DISTSMetric",
     "FocalFrequencyLoss",
@@ -49,6 +50,7 @@ INTERNAL_MODULES = ["validation"]
 # Where each public object lives, apart from the top level.
 HOMES = {
     "CharbonnierLoss": "losses",
+    "ContextualLoss": "losses",
     "DISTS": "losses",
     "DISTSMetric": "metrics",
     "FocalFrequencyLoss": "losses",

@@ -212,6 +212,22 @@ CONFIGURATIONS = {
         },
         {"alpha": 2.0, "reduction": None},
     ],
+    "ContextualLoss": [
+        {
+            "backbone": "alexnet",
+            "layers": {"relu1": 0.5, "relu2": 2.0},
+            "weights": "random",
+            "band_width": 0.25,
+            "max_features": 12,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "context",
+            "dtype": "bfloat16",
+        },
+        {"backbone": "alexnet", "layers": ["relu2"], "reduction": None},
+    ],
     "LookupColorLayer": [
         {
             "size": 5,

@@ -1,0 +1,224 @@
+"""A loss between images that are not aligned."""
+
+import keras
+from keras import ops
+
+from keras_perceptual import validation
+from keras_perceptual.features.backbones import BACKBONES
+from keras_perceptual.features.extractor import FeatureExtractor, usual_layers
+from keras_perceptual.features.taps import check_layers
+from keras_perceptual.losses.feature_loss import FeatureLoss
+from keras_perceptual.ops.contextual import contextual_distance, sample_features
+
+# What comes nearest to the taps of the authors, at a quarter and an eighth of
+# the size of the images.
+USUAL_LAYERS = {
+    "vgg16": ("relu3_3", "relu4_3"),
+    "vgg19": ("relu3_4", "relu4_4"),
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class ContextualLoss(FeatureLoss):
+    """Compares which features two images have, and not where.
+
+    For targets that are not aligned with the predictions, pixel by pixel:
+    photographs of two cameras, faces of two expressions, an example of a
+    style. Each feature that a frozen network sees in the prediction chooses
+    among those of the target, by how near they are in comparison with the
+    nearest one; each feature of the target keeps the best share that any
+    feature of the prediction gives it:
+
+    ```
+    loss = sum over taps of weight * -log(mean over j of max over i of share)
+    share[i, j] = softmax over j of -d[i, j] / (min over k of d[i, k]) / h
+    ```
+
+    where `d[i, j]` is one minus the cosine of feature `i` of the prediction
+    and feature `j` of the target, both less the mean feature of the target,
+    and `h` is the band width. Images are RGB in `value_range`, default
+    `(0, 1)`; gray images with one channel are accepted. The network never
+    learns, and no gradient flows to `y_true`.
+
+    Every feature is compared with every other: memory grows with the square
+    of their number. From a tap with more than `max_features` positions, an
+    even grid of about as many is taken, the same for all images of a size.
+
+    Args:
+        backbone: String, the network: `"vgg16"` and `"alexnet"` come with this
+            package; others, with `keras.applications`, see `FeatureExtractor`.
+            The authors use `"vgg19"`. Defaults to `"vgg16"`.
+        layers: The taps: a list of names of layers, each of weight 1, or a
+            dictionary from names to weights. Defaults to `"relu3_3"` and
+            `"relu4_3"` of VGG16, `"relu3_4"` and `"relu4_4"` of VGG19, and the
+            usual taps of others.
+        weights: Where the network's weights come from: `"torchvision"`,
+            `"imagenet"`, a path or `"random"`; see `FeatureExtractor`.
+            Defaults to the package's where there are any, else to
+            `"imagenet"`.
+        band_width: Float above zero. The smaller it is, the more a feature
+            chooses its nearest one alone. Defaults to 0.5.
+        max_features: Integer, the largest number of positions of a tap that
+            are compared. The distances of one image at a tap take
+            `4 * max_features**2` bytes, up to eight times that in training.
+            Defaults to 1024.
+        value_range: Pair of numbers, the range of the pixels. Defaults to
+            `(0, 1)`. The same picture gives the same loss in any range.
+        check_range: What to do about images that are not in `value_range`:
+            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
+            moves stray values to the ends of the range. Defaults to `"warn"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        reduction: As in `keras.losses.Loss`. Defaults to
+            `"sum_over_batch_size"`.
+        name: String. Defaults to `"contextual_loss"`.
+        dtype: The type the network computes in, such as `"float32"`,
+            `"float64"` or `"mixed_float16"`; what follows the taps is computed
+            in float32 at least. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type;
+            or what `encode` made of them.
+        y_pred: Floating-point images of the same shape.
+        sample_weight: Optional tensor shaped `(batch,)`.
+
+    Returns:
+        A scalar, or a tensor shaped `(batch,)` with `reduction=None`.
+
+    Raises:
+        ValueError: If the backbone, a layer or the weights are unknown; if the
+            two batches cannot be compared; if an image is too small for a
+            tap; if `y_pred` is of an integer type; if a mask is given.
+        FileNotFoundError: If `weights` is the path of no file.
+        RuntimeError: If constructed while a function is being traced.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> rng = np.random.default_rng(0)
+    >>> photo = rng.uniform(size=(1, 64, 64, 3)).astype("float32")
+    >>> moved = np.roll(photo, 8, axis=2)
+    >>> loss = kp.ContextualLoss("alexnet", ["relu2"])
+    >>> bool(loss(photo, moved) < 0.5 * loss(photo, 0 * photo))
+    True
+
+    Notes:
+        - It is about 0 for equal images that are nowhere flat, and at most
+          the logarithm of the number of positions. Where features of the
+          target are alike, as in a sky, none is chosen alone, and the loss of
+          equal images is above 0.
+        - It is not symmetric: the target's features have to be found in the
+          prediction, which may hold more.
+        - `spatial_map` and masks have no meaning where places have none.
+
+    Reference:
+        [Mechrez et al., 2018](https://arxiv.org/abs/1803.02077), "The
+        contextual loss for image transformation with non-aligned data". Their
+        code takes the mean feature over the batch, here it is that of each
+        image; and where there are many features it takes random ones.
+    """
+
+    def __init__(
+        self,
+        backbone="vgg16",
+        layers=None,
+        *,
+        weights=None,
+        band_width=0.5,
+        max_features=1024,
+        value_range=(0, 1),
+        check_range="warn",
+        data_format=None,
+        reduction="sum_over_batch_size",
+        name="contextual_loss",
+        dtype=None,
+    ):
+        super().__init__(
+            value_range=value_range,
+            check_range=check_range,
+            data_format=data_format,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+        owner = type(self).__name__
+        self.backbone = validation.check_choice(
+            owner, "backbone", backbone, BACKBONES
+        )
+        self.layers = check_layers(owner, "layers", layers)
+        self.weights = None if weights is None else str(weights)
+        self.band_width = validation.check_number(
+            owner, "band_width", band_width, above=0
+        )
+        self.max_features = validation.check_integer(
+            owner, "max_features", max_features, minimum=1
+        )
+        taps = (
+            self.layers
+            or USUAL_LAYERS.get(backbone)
+            or usual_layers(backbone, weights)
+        )
+        self._tap_weights = (
+            taps if isinstance(taps, dict) else dict.fromkeys(taps, 1.0)
+        )
+        self._extractor = FeatureExtractor(
+            self.backbone,
+            list(taps),
+            weights=self.weights,
+            value_range=self.value_range,
+            dtype=self._dtype_name,
+        )
+        self.channels = self._extractor.channels
+
+    def spatial_map(self, y_true, y_pred):
+        """Refuses: where a feature lies is of no account."""
+        raise ValueError(
+            f"{type(self).__name__} compares features wherever they are and "
+            "has no map of where images differ. Use `per_layer` for the share "
+            "of each layer, or the map of `PerceptualLoss`. "
+            f"Received: y_true.shape={tuple(y_true.shape)}"
+        )
+
+    def _admit(self, y_true, y_pred, sample_weight=None, *, encoding=False):
+        y_true, y_pred, sample_weight = super()._admit(
+            y_true, y_pred, sample_weight, encoding=encoding
+        )
+        if isinstance(y_true, tuple):
+            raise ValueError(
+                f"{type(self).__name__} compares features wherever they are, "
+                "so that a mask of places has no meaning. Crop the images "
+                "instead, or use `PerceptualLoss`. "
+                f"Received: mask.shape={tuple(y_true[1].shape)}"
+            )
+        return y_true, y_pred, sample_weight
+
+    def _observe(self, images, mask=None):
+        if self.data_format == "channels_first":
+            images = ops.transpose(images, (0, 2, 3, 1))
+        return {
+            tap: sample_features(x, self.max_features)
+            for tap, x in self._extractor(images).items()
+        }
+
+    def _compare(self, true, pred, mask):
+        return {
+            tap: weight
+            * contextual_distance(true[tap], pred[tap], self.band_width)
+            for tap, weight in self._tap_weights.items()
+        }
+
+    def _encoding(self):
+        return [*super()._encoding(), self.max_features]
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        config = super().get_config()
+        config.update(
+            backbone=self.backbone,
+            layers=self.layers,
+            weights=self.weights,
+            band_width=self.band_width,
+            max_features=self.max_features,
+        )
+        return config
