@@ -52,7 +52,7 @@ class ImageLossMetric(keras.metrics.Mean):
     >>> metric.update_state(sharp, sharp)
     >>> metric.update_state(sharp, np.zeros_like(sharp))
     >>> float(metric.result())
-    0.5
+    0.25
     >>> metric.name
     'sobel_gradient_loss'
 

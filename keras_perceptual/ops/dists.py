@@ -104,7 +104,7 @@ def dists_distance(means, variances, alpha, beta):
     >>> x = keras.ops.reshape(keras.ops.arange(8.0), (1, 2, 2, 2))
     >>> distance = dists_distance(*pair_moments(x, 1 - x), [0.5, 0], [0, 0.5])
     >>> round(float(distance[0]), 3)
-    1.692
+    1.962
 
     Reference:
         Ding et al. (2020), Image quality assessment: unifying structure and
