@@ -29,6 +29,18 @@ from keras_perceptual.features import weights_loading
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3")
 
 
+def frozen_network():
+    """Returns VGG16 with the weights of the package, cut off."""
+    full = keras.applications.VGG16(include_top=False, weights=None)
+    arrays = weights_loading.read_packaged("vgg16.npz")
+    weights_loading.assign(full, arrays, "the package")
+    network = keras.Model(
+        full.inputs[0], [full.get_layer(name).output for name in TAPS]
+    )
+    network.trainable = False
+    return network
+
+
 def handwritten_loss(network):
     """The loss as a person would write it for this case only."""
     mean = tf.constant([0.485, 0.456, 0.406])
@@ -100,17 +112,11 @@ def main():
     taps = dict.fromkeys(TAPS, 1.0)
     loss = kp.PerceptualLoss("vgg16", taps)
     unchecked = kp.PerceptualLoss("vgg16", taps, check_range="off")
-    full = keras.applications.VGG16(include_top=False, weights=None)
-    arrays = weights_loading.read_packaged("vgg16.npz")
-    weights_loading.assign(full, arrays, "the package")
-    network = keras.Model(
-        full.inputs[0], [full.get_layer(name).output for name in TAPS]
-    )
-    network.trainable = False
+    by_hand = handwritten_loss(frozen_network())
 
     y_true, y_pred = images
     cases = {
-        "by hand": (graph_step(handwritten_loss(network)), y_true, y_pred),
+        "by hand": (graph_step(by_hand), y_true, y_pred),
         "PerceptualLoss": (graph_step(loss), y_true, y_pred),
         "check_range='off'": (graph_step(unchecked), y_true, y_pred),
         "encoded targets": (graph_step(loss), loss.encode(y_true), y_pred),
