@@ -1,0 +1,241 @@
+"""Our perceptual losses against the PyTorch packages that people use.
+
+Both sides compare the same images with the same network and weights, and
+compute the loss and its gradient by the prediction: the packages with PyTorch,
+ours on the backend that KERAS_BACKEND names (in graph mode on TensorFlow,
+compiled on JAX). All run in one process, round by round in turn, so that what
+else the machine does hits everybody, and on the same processors with as many
+threads. Before anything is timed, values and gradients are compared. Printed
+are medians of the ratios within a round. On a machine that is busy with other
+things, `--threads 1 --clock processor` is the fairest: waiting for a processor
+does not count, nor does waiting for another thread.
+
+    pip install -e ".[parity]"
+    KERAS_BACKEND=tensorflow python benchmarks/perceptual_peers.py
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+import numpy as np
+
+TESTS = pathlib.Path(__file__).parents[1] / "tests"
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+TASKS = ("lpips alexnet", "lpips vgg16", "content", "style", "dists")
+
+
+def read_options():
+    """Returns the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--side", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--clock", default="wall", choices=CLOCKS)
+    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
+    return parser.parse_args()
+
+
+def share_processors(threads):
+    """Leaves every library in this process the same number of threads."""
+    if hasattr(os, "sched_setaffinity"):
+        chosen = sorted(os.sched_getaffinity(0))[:threads]
+        os.sched_setaffinity(0, chosen)
+    import torch
+
+    torch.set_num_threads(threads)
+    # What is compiled against PyTorch has to be imported before TensorFlow.
+    import lpips  # noqa: F401
+    import torchmetrics.image.lpip  # noqa: F401
+
+    if os.environ.setdefault("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def their_losses():
+    """Returns the losses of the packages, of (pred, true) in (0, 1)."""
+    import lpips
+    import piq
+    from torchmetrics.functional.image.dists import DISTSNetwork
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    sys.path.insert(0, str(TESTS))
+    from reference import official
+
+    from keras_perceptual.features import weights_loading
+
+    weights = {
+        name: weights_loading.read_packaged(f"{name}.npz")
+        for name in ("vgg16", "alexnet")
+    }
+    with official.offline(weights):
+        found = {
+            f"lpips {name}": {
+                "lpips": normalized(lpips.LPIPS(net=net, verbose=False)),
+                "torchmetrics": normalized(
+                    LearnedPerceptualImagePatchSimilarity(net).net
+                ),
+            }
+            for name, net in (("alexnet", "alex"), ("vgg16", "vgg"))
+        }
+        found["lpips vgg16"]["piq"] = piq.LPIPS()
+        found["content"] = {"piq": piq.ContentLoss()}
+        found["style"] = {"piq": piq.StyleLoss()}
+        similarity = DISTSNetwork()
+        found["dists"] = {
+            "piq": piq.DISTS(),
+            "torchmetrics": lambda x, y: similarity(x, y, require_grad=True),
+        }
+    return found
+
+
+def normalized(network):
+    """Returns a network for images in (0, 1)."""
+    return lambda x, y: network(x, y, normalize=True)
+
+
+def our_losses():
+    """Returns our losses, and by how much they differ from the others'."""
+    import keras_perceptual as kp
+
+    found = {f"lpips {x}": (kp.LPIPS(x), 1) for x in ("alexnet", "vgg16")}
+    content = kp.PerceptualLoss("vgg16", ["relu3_3"])
+    # The sum over channels, where ours is the mean.
+    found["content"] = (content, 256)
+    style = kp.PerceptualLoss(
+        "vgg16",
+        ["relu3_3"],
+        content_weight=0,
+        style_weight=1,
+        gram_normalization="none",
+    )
+    found["style"] = (style, 1)
+    found["dists"] = (kp.DISTS(), 1)
+    return found
+
+
+def torch_step(loss, y_true, y_pred):
+    """Returns a function that computes a loss and its gradient."""
+    import torch
+
+    def step():
+        x = y_pred.detach().requires_grad_()
+        value = loss(x, y_true).mean()
+        (gradient,) = torch.autograd.grad(value, x)
+        return value.detach(), gradient
+
+    return step
+
+
+def our_step(loss, y_true, y_pred):
+    """Returns the same for a loss of ours, on the backend in use."""
+    import keras
+
+    images = [keras.ops.convert_to_tensor(x) for x in (y_true, y_pred)]
+    backend = keras.backend.backend()
+    if backend == "torch":
+        # In the order of the packages, which the tests take from there.
+        return torch_step(lambda x, y: loss(y, x), *images)
+    if backend == "jax":
+        import jax
+
+        compiled = jax.jit(jax.value_and_grad(loss, argnums=1))
+        return lambda: compiled(*images)
+
+    import tensorflow as tf
+
+    @tf.function
+    def traced(y_true, y_pred):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred)
+        return value, tape.gradient(value, y_pred)
+
+    return lambda: traced(*images)
+
+
+def measured(step, clock):
+    """Returns the seconds that a step takes, its value and its gradient."""
+    start = clock()
+    value, gradient = step()
+    value, gradient = np.asarray(value), np.asarray(gradient)
+    return clock() - start, value, gradient
+
+
+def compare_results(steps, factor):
+    """Stops unless all steps compute the same."""
+    (_, value, gradient), *others = (
+        measured(step, time.perf_counter) for step in steps.values()
+    )
+    for name, (_, found, slope) in zip(list(steps)[1:], others, strict=True):
+        np.testing.assert_allclose(
+            found, factor * value, rtol=1e-4, err_msg=name
+        )
+        slope = slope.transpose(0, 2, 3, 1)
+        off = np.linalg.norm(slope - factor * gradient) / np.linalg.norm(slope)
+        # One activation on the other side of zero moves it by a thousandth.
+        if off > 2e-2:
+            raise SystemExit(f"{name}: the gradient differs by {off:.1e}")
+
+
+def compare_times(steps, rounds, clock):
+    """Returns the seconds of each step in each round."""
+    seconds = {name: [] for name in steps}
+    for index in range(rounds):
+        # The order changes, so that nobody always follows the same.
+        for name in list(steps) if index % 2 else list(reversed(steps)):
+            seconds[name].append(measured(steps[name], clock)[0])
+    return seconds
+
+
+def main():
+    """Measures all tasks and prints the ratios."""
+    options = read_options()
+    share_processors(options.threads)
+    import keras
+    import torch
+
+    rng = np.random.default_rng(0)
+    shape = (options.batch, options.side, options.side, 3)
+    pair = [rng.uniform(size=shape).astype("float32") for _ in range(2)]
+    tensors = [torch.tensor(x).permute(0, 3, 1, 2).contiguous() for x in pair]
+    theirs, ours = their_losses(), our_losses()
+    print(
+        f"{shape[0]} images of {shape[1]} x {shape[2]}, loss and gradient, "
+        f"{options.threads} threads, {options.rounds} rounds, "
+        f"{options.clock} time; ours on {keras.backend.backend()}"
+    )
+    for task in options.tasks:
+        loss, factor = ours[task]
+        steps = {"ours": our_step(loss, *pair)}
+        for name, function in theirs[task].items():
+            steps[name] = torch_step(function, *tensors)
+        compare_results(steps, factor)
+        seconds = compare_times(steps, options.rounds, CLOCKS[options.clock])
+        fastest = min(
+            theirs[task], key=lambda name: statistics.median(seconds[name])
+        )
+        for name, spent in seconds.items():
+            if name == "ours":
+                continue
+            ratios = [
+                a / b for a, b in zip(seconds["ours"], spent, strict=True)
+            ]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            print(
+                f"{task:>14}: ours / {name:12} {middle:.3f} "
+                f"(quartiles {low:.3f} to {high:.3f}; median "
+                f"{1e3 * statistics.median(spent):.0f} ms)"
+                + (" <- the fastest" if name == fastest else "")
+            )
+
+
+if __name__ == "__main__":
+    main()
