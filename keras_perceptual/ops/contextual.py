@@ -42,6 +42,7 @@ def contextual_distance(x, y, band_width=0.5, epsilon=1e-5):
     Reference:
         [Mechrez et al., 2018](https://arxiv.org/abs/1803.02077).
     """
+    x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
     # Features after an activation all point the same way: it is from their
     # mean that they differ. The official code takes that of the whole batch.
     centre = ops.mean(x, axis=(1, 2), keepdims=True)

@@ -115,8 +115,9 @@ def test_a_value_and_a_gradient_for_each_image(index, pair):
 
 
 def test_no_gradient_flows_to_the_target(pair):
-    (gradient,) = checks.gradients(lambda x: shared(0)(x, pair[1]), pair[0])
-    assert gradient is None or np.all(gradient == 0)
+    to_true, to_pred = checks.gradients(shared(0), *pair)
+    assert to_true is None or np.all(to_true == 0)
+    assert np.any(to_pred != 0)
 
 
 def test_any_range_and_layout(pair):
@@ -154,7 +155,7 @@ def test_grows_with_a_distortion(distortion):
 
 @pytest.mark.parametrize("index", INDICES)
 def test_finite_differences(index):
-    """On a network without kinks, of which small steps are not to mind."""
+    """On a network without kinks; the nearest feature changes soon enough."""
     images = torture.picture(12, 14)
     noise = np.random.default_rng(1).uniform(0, 1, images.shape)
     loss = shared(index)
@@ -173,7 +174,7 @@ def test_finite_differences(index):
     checks.check_finite_differences(
         lambda x: smooth.call(keras.ops.convert_to_tensor(images), x)[0],
         (0.5 * images + 0.5 * noise).astype("float32"),
-        step=2e-3,
+        step=5e-4,
     )
 
 
