@@ -128,7 +128,9 @@ def test_in_a_model(images):
 def test_weighted_metrics_take_the_weights_of_a_model(images):
     loss = kp.SobelGradientLoss()
     weights = np.linspace(0, 3, 7).astype("float32")
-    model = keras.Sequential([keras.Input((32, 36, 3))])
+    model = keras.Sequential(
+        [keras.Input((32, 36, 3)), keras.layers.Rescaling(1.0)]
+    )
     model.compile(
         loss=kp.CharbonnierLoss(), weighted_metrics=[kp.ImageLossMetric(loss)]
     )

@@ -7,7 +7,7 @@ from keras_perceptual.losses.lpips import TAPS
 from keras_perceptual.ops.windows import HALO, SMALLEST, STEP, fold_windows
 
 # Less than a window, one and a bit, not a multiple of anything, and several.
-SIDES = [40, 256, 257, 300, 511, 1003]
+SIDES = [40, 256, 257, 300, 511, 703]
 
 
 def numpy(x):
@@ -55,7 +55,7 @@ def test_every_position_belongs_to_one_window(side, size, stride):
 
 
 @pytest.mark.parametrize(
-    ("height", "width"), [(300, 40), (257, 515), (1003, 290)]
+    ("height", "width"), [(300, 40), (257, 315), (503, 290)]
 )
 def test_sums_over_windows_are_sums_over_the_image(height, width):
     x = image(height, width)

@@ -35,7 +35,7 @@ needs_archives = pytest.mark.skipif(
 # The larger ones take a while.
 PHOTOGRAPHS = [
     pytest.param(
-        name, marks=[pytest.mark.slow] if height * width > 20_000 else []
+        name, marks=[pytest.mark.slow] if height * width > 10_000 else []
     )
     for name, (_, _, _, height, width) in photographs.PHOTOGRAPHS.items()
 ]
