@@ -69,13 +69,13 @@ GOLDEN = [
 @pytest.mark.parametrize("index", INDICES)
 def test_equals_the_numpy_twin(index, pair):
     found = numpy(shared(index).per_image(*pair))
-    np.testing.assert_allclose(found, twin(index, *pair), rtol=1e-4)
+    np.testing.assert_allclose(found, twin(index, *pair), rtol=1e-5)
 
 
 @pytest.mark.parametrize("index", INDICES)
 def test_golden_values(index, pair):
     found = numpy(shared(index).per_image(*pair))
-    np.testing.assert_allclose(found, GOLDEN[index], rtol=1e-4)
+    np.testing.assert_allclose(found, GOLDEN[index], rtol=1e-5)
 
 
 @pytest.mark.parametrize("index", INDICES)
