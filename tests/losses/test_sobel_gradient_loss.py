@@ -225,6 +225,7 @@ def test_config_keeps_every_argument():
         "padding": "valid",
         "epsilon": 0.25,
         "value_range": [-1.0, 1.0],
+        "check_range": "raise",
         "data_format": "channels_first",
         "reduction": "sum",
         "name": "edges",
