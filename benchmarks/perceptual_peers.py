@@ -27,7 +27,21 @@ import numpy as np
 
 TESTS = pathlib.Path(__file__).parents[1] / "tests"
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
-TASKS = ("lpips alexnet", "lpips vgg16", "content", "style", "dists")
+# The packages that are compared in each task, by their names in `official`.
+TASKS = {
+    "lpips alexnet": {
+        "lpips": "lpips_alex",
+        "torchmetrics": "torchmetrics_lpips_alex",
+    },
+    "lpips vgg16": {
+        "lpips": "lpips_vgg",
+        "torchmetrics": "torchmetrics_lpips_vgg",
+        "piq": "piq_lpips",
+    },
+    "content": {"piq": "piq_content_mse"},
+    "style": {"piq": "piq_style"},
+    "dists": {"piq": "piq_dists", "torchmetrics": "torchmetrics_dists"},
+}
 
 
 def read_options():
@@ -38,7 +52,9 @@ def read_options():
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--clock", default="wall", choices=CLOCKS)
-    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
+    parser.add_argument(
+        "--tasks", nargs="+", default=list(TASKS), choices=TASKS
+    )
     return parser.parse_args()
 
 
@@ -63,44 +79,21 @@ def share_processors(threads):
 
 def their_losses():
     """Returns the losses of the packages, of (pred, true) in (0, 1)."""
-    import lpips
-    import piq
-    from torchmetrics.functional.image.dists import DISTSNetwork
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
     sys.path.insert(0, str(TESTS))
     from reference import official
 
     from keras_perceptual.features import weights_loading
 
-    weights = {
-        name: weights_loading.read_packaged(f"{name}.npz")
-        for name in ("vgg16", "alexnet")
+    losses = official.losses(
+        {
+            name: weights_loading.read_packaged(f"{name}.npz")
+            for name in ("vgg16", "alexnet")
+        }
+    )
+    return {
+        task: {name: losses[key] for name, key in keys.items()}
+        for task, keys in TASKS.items()
     }
-    with official.offline(weights):
-        found = {
-            f"lpips {name}": {
-                "lpips": normalized(lpips.LPIPS(net=net, verbose=False)),
-                "torchmetrics": normalized(
-                    LearnedPerceptualImagePatchSimilarity(net).net
-                ),
-            }
-            for name, net in (("alexnet", "alex"), ("vgg16", "vgg"))
-        }
-        found["lpips vgg16"]["piq"] = piq.LPIPS()
-        found["content"] = {"piq": piq.ContentLoss()}
-        found["style"] = {"piq": piq.StyleLoss()}
-        similarity = DISTSNetwork()
-        found["dists"] = {
-            "piq": piq.DISTS(),
-            "torchmetrics": lambda x, y: similarity(x, y, require_grad=True),
-        }
-    return found
-
-
-def normalized(network):
-    """Returns a network for images in (0, 1)."""
-    return lambda x, y: network(x, y, normalize=True)
 
 
 def our_losses():

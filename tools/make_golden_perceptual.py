@@ -48,10 +48,7 @@ from unittest import mock
 import convert_weights
 import lpips
 import numpy as np
-import piq
 import torch
-from torchmetrics.functional.image.dists import DISTSNetwork
-from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 TESTS = pathlib.Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
@@ -109,29 +106,18 @@ def dists_pytorch(folder):
 
 def build(weights, folder):
     """Returns the losses of two batches of images in (0, 1), by name."""
+    losses = official.losses(weights)
     with official.offline(weights):
-        losses = {
-            "piq_lpips": piq.LPIPS(),
-            "piq_dists": piq.DISTS(),
-            "torchmetrics_dists": DISTSNetwork(),
-            "dists_pytorch": dists_pytorch(folder),
-            "piq_content_mse": piq.ContentLoss(distance="mse"),
-            "piq_content_mae": piq.ContentLoss(distance="mae"),
-            "piq_content_unit": piq.ContentLoss(normalize_features=True),
-            "piq_style": piq.StyleLoss(),
-        }
-        relu3_3 = losses["piq_content_mse"].get_features
-        for kind, average, compare in (
-            ("basicsr_style_l1", "chw", torch.nn.functional.l1_loss),
-            ("basicsr_style_mse", "chw", torch.nn.functional.mse_loss),
-            ("tutorial_style_mse", "hw", torch.nn.functional.mse_loss),
-        ):
-            losses[kind] = style_loss(relu3_3, average, compare)
+        losses["dists_pytorch"] = dists_pytorch(folder)
         for net in ("alex", "vgg"):
-            losses[f"torchmetrics_lpips_{net}"] = (
-                LearnedPerceptualImagePatchSimilarity(net, normalize=True)
-            )
             losses |= lpips_losses(net)
+    relu3_3 = losses["piq_content_mse"].get_features
+    for kind, average, compare in (
+        ("basicsr_style_l1", "chw", torch.nn.functional.l1_loss),
+        ("basicsr_style_mse", "chw", torch.nn.functional.mse_loss),
+        ("tutorial_style_mse", "hw", torch.nn.functional.mse_loss),
+    ):
+        losses[kind] = style_loss(relu3_3, average, compare)
     return losses
 
 
@@ -149,7 +135,7 @@ def style_loss(features, average, compare):
 
 
 def lpips_losses(net):
-    """Returns the values that lpips computes on one network."""
+    """Returns what else lpips computes on one network."""
     options = {"net": net, "verbose": False}
     learned = lpips.LPIPS(**options)
     plain = lpips.LPIPS(**options, lpips=False)
@@ -164,7 +150,6 @@ def lpips_losses(net):
         return torch.stack([found.double().mean(), *pixels])
 
     return {
-        f"lpips_{net}": lambda x, y: learned(x, y, normalize=True),
         f"lpips_{net}_layers": layers,
         f"lpips_{net}_plain": lambda x, y: plain(x, y, normalize=True),
         f"lpips_{net}_map": map_samples,

@@ -7,6 +7,8 @@ they ask for, and are otherwise as their authors published them:
     with offline({"vgg16": arrays, "alexnet": arrays}):
         loss = lpips.LPIPS(net="vgg")
 
+and `losses` returns those of all packages at once.
+
 Arrays are named as in the weight files of this package: `<layer>/kernel`,
 shaped (height, width, inputs, outputs), and `<layer>/bias`. This module has to
 be imported before TensorFlow: in the other order the process crashes.
@@ -14,6 +16,7 @@ be imported before TensorFlow: in the other order the process crashes.
 
 import contextlib
 import copy
+import functools
 import inspect
 import pathlib
 import types
@@ -24,6 +27,7 @@ import numpy as np
 import piq
 import torch
 import torchmetrics.functional.image.dists
+import torchmetrics.image.lpip
 import torchvision
 
 PACKAGES = ("torch", "torchvision", "lpips", "piq", "torchmetrics")
@@ -102,3 +106,45 @@ def offline(weights):
             mock.patch.object(torch.hub, "load_state_dict_from_url", fetch)
         )
         yield
+
+
+def torchmetrics_lpips(net):
+    """Returns the module inside a metric, which can be trained with."""
+    metric = torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity(net)
+    return metric.net
+
+
+def losses(weights):
+    """Returns the packages' losses on given weights.
+
+    Args:
+        weights: The arrays of both networks, as for `offline`.
+
+    Returns:
+        A dictionary from the names that tools/make_golden_perceptual.py
+        documents to functions of two batches of images in (0, 1), channels
+        first, that can be differentiated.
+    """
+    with offline(weights):
+        found = {
+            "piq_lpips": piq.LPIPS(),
+            "piq_dists": piq.DISTS(),
+            "torchmetrics_dists": functools.partial(
+                torchmetrics.functional.image.dists.DISTSNetwork(),
+                require_grad=True,
+            ),
+            "piq_content_mse": piq.ContentLoss(distance="mse"),
+            "piq_content_mae": piq.ContentLoss(distance="mae"),
+            "piq_content_unit": piq.ContentLoss(normalize_features=True),
+            "piq_style": piq.StyleLoss(),
+        }
+        for net in ("alex", "vgg"):
+            modules = {
+                "lpips": lpips.LPIPS(net=net, verbose=False),
+                "torchmetrics_lpips": torchmetrics_lpips(net),
+            }
+            for name, module in modules.items():
+                found[f"{name}_{net}"] = functools.partial(
+                    module, normalize=True
+                )
+    return found
