@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_perceptual.ops.averages import mean_over_positions
+
 # Keep the two terms finite where a channel is zero, and where it is flat.
 MEAN_EPSILON = 1e-6
 VARIANCE_EPSILON = 1e-6
@@ -19,14 +21,9 @@ def channel_moments(x, weights=None):
     Returns:
         Two tensors shaped `(batch, channels)`.
     """
-    if weights is None:
-        mean = ops.mean(x, axis=(1, 2), keepdims=True)
-        variance = ops.mean(ops.square(x - mean), axis=(1, 2))
-    else:
-        weights = ops.expand_dims(weights, -1)
-        mean = ops.sum(x * weights, axis=(1, 2), keepdims=True)
-        variance = ops.sum(ops.square(x - mean) * weights, axis=(1, 2))
-    return ops.squeeze(mean, axis=(1, 2)), variance
+    mean = mean_over_positions(x, weights)
+    deviation = x - ops.expand_dims(mean, (1, 2))
+    return mean, mean_over_positions(ops.square(deviation), weights)
 
 
 def merge_moments(first, second):

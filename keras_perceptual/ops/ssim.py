@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual import validation
+from keras_perceptual.ops.averages import mean_over_positions
 from keras_perceptual.ops.image_gradients import spatial_axes
 
 # What each scale counts, from the finest on (Wang, Simoncelli and Bovik).
@@ -246,7 +247,7 @@ def _compare(x, y, window, k1, k2):
     )
     # One minus (1 - luminance) * (1 - structure).
     whole = luminance + structure - luminance * structure
-    return tuple(ops.mean(values, axis=(1, 2)) for values in (whole, structure))
+    return mean_over_positions(whole), mean_over_positions(structure)
 
 
 def _halve(images):
