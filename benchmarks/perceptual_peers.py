@@ -9,8 +9,9 @@ threads. Before anything is timed, values and gradients are compared. Printed
 are medians of the ratios within a round; "encoded" is ours where the features
 of the targets are known from an earlier epoch, which no package offers.
 
-On a machine that is busy with other things, `--threads 1 --clock processor` is
-the fairest: the threads of PyTorch wait for each other more than others do.
+PyTorch's threads wait for each other passively here (OMP_WAIT_POLICY), else it
+takes several times as long on a machine that is busy with other things. What
+neither favours is `--threads 1 --clock processor`.
 
     pip install -e ".[parity]"
     KERAS_BACKEND=tensorflow python benchmarks/perceptual_peers.py
@@ -24,6 +25,10 @@ import sys
 import time
 
 import numpy as np
+
+# Before PyTorch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 TESTS = pathlib.Path(__file__).parents[1] / "tests"
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
