@@ -113,6 +113,8 @@ class DISTS(WindowedLoss):
           means or deviations are opposed.
         - There is no `spatial_map`: what is compared are statistics of the
           whole image. `per_layer` tells the share of each tap.
+        - Large images: `per_image` with `tile=1024`, or a metric with it, looks
+          at them through windows, in memory that does not grow with them.
         - VGG16's weights are kept in 16 bits in this package, which moves a
           value by less than 1e-4 from that of the original ones.
 

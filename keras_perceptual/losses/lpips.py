@@ -114,6 +114,8 @@ class LPIPS(WindowedLoss):
         - Values of `"alexnet"` and `"vgg16"` cannot be compared with each
           other, nor can those of images of different sizes: the networks see
           a certain number of pixels at once.
+        - Large images: `per_image` with `tile=1024`, or a metric with it, looks
+          at them through windows, in memory that does not grow with them.
         - VGG16's weights are kept in 16 bits in this package, which moves a
           value by less than 5e-5 from that of the original ones.
 

@@ -25,9 +25,10 @@ class WindowedLoss(FeatureLoss):
                 are looked at through overlapping windows of at most so many
                 pixels a side, one after the other, so that memory does not
                 grow with the image. The values are the same; without a mask,
-                and no gradient. Larger windows overlap less: 1024 take about
-                1.6 times the time of none, 512 three times. Defaults to
-                `None`: the whole image at once.
+                and no gradient. Neighbours overlap by 224 pixels or more, so
+                that windows of 512 take up to three times the time of none,
+                and larger ones less. Defaults to `None`: the whole image at
+                once.
 
         Returns:
             A tensor shaped `(batch,)`.
