@@ -125,6 +125,27 @@ def test_in_a_model(images):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_windows_in_a_compiled_model(jit_compile):
+    if jit_compile and keras.backend.backend() == "torch":
+        pytest.skip("PyTorch compiles with a C++ compiler, if there is one")
+    true = torture.picture(280, 40)
+    pred = 0.5 * true
+    loss = small_lpips()
+    model = keras.Sequential(
+        [keras.Input((280, 40, 3)), keras.layers.Rescaling(1.0)]
+    )
+    model.compile(
+        loss=kp.CharbonnierLoss(),
+        metrics=[kp.ImageLossMetric(loss, tile=256)],
+        jit_compile=jit_compile,
+    )
+    found = model.evaluate(pred, true, verbose=0, return_dict=True)
+    values = numpy(loss.per_image(true, pred))
+    assert found["lpips"] == pytest.approx(values.mean(), rel=1e-5)
+
+
 def test_weighted_metrics_take_the_weights_of_a_model(images):
     loss = kp.SobelGradientLoss()
     weights = np.linspace(0, 3, 7).astype("float32")
