@@ -26,6 +26,7 @@ from keras_perceptual.features.taps import check_taps, standardize_tap
 
 OWNER = "FeatureExtractor"
 
+convolutions = _backend.load("convolutions")
 tensors = _backend.load("tensors")
 
 
@@ -158,6 +159,7 @@ class FeatureExtractor:
                 name=network.name,
             )
         self._network.trainable = False
+        convolutions.fuse_bias(self._network)
         self.identity = _identity(self._network)
         self._sizes_seen = set()
 

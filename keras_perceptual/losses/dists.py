@@ -15,7 +15,7 @@ from keras_perceptual.ops.dists import (
     merge_moments,
     pair_moments,
 )
-from keras_perceptual.ops.masks import normalize_mask, resize_mask
+from keras_perceptual.ops.masks import position_weights
 from keras_perceptual.ops.resizing import shrink_shorter_side
 from keras_perceptual.ops.value_range import rescale
 
@@ -198,10 +198,7 @@ class DISTS(WindowedLoss):
     def _compare(self, true, pred, mask):
         found = {}
         for name, y in pred.items():
-            weights = None
-            if mask is not None:
-                rows, columns = ops.shape(y)[1:3]
-                weights = normalize_mask(resize_mask(mask, rows, columns))
+            weights = position_weights(mask, y)
             found[name] = dists_distance(
                 *pair_moments(true[name], y, weights), *self._parameters[name]
             )

@@ -9,8 +9,8 @@ from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
 from keras_perceptual.losses.windowed_loss import WindowedLoss
 from keras_perceptual.ops.feature_distances import unit_normalize
-from keras_perceptual.ops.lpips import lpips_map
-from keras_perceptual.ops.masks import mean_per_image
+from keras_perceptual.ops.lpips import lpips_distance, lpips_map
+from keras_perceptual.ops.masks import position_weights
 
 # Where each network is tapped, and how many pixels lie between the positions
 # of a tap. Each tap has a head.
@@ -183,8 +183,10 @@ class LPIPS(WindowedLoss):
 
     def _compare(self, true, pred, mask):
         return {
-            tap: mean_per_image(ops.expand_dims(x, -1), mask)
-            for tap, x in self._maps(true, pred).items()
+            tap: lpips_distance(
+                true[tap], x, self._heads[tap], position_weights(mask, x)
+            )
+            for tap, x in pred.items()
         }
 
     def _start(self, zeros):

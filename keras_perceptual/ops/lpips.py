@@ -2,6 +2,29 @@
 
 from keras import ops
 
+from keras_perceptual.ops.averages import mean_over_positions
+
+
+def lpips_distance(x, y, head=None, weights=None):
+    """Returns the mean over all positions of what `lpips_map` returns.
+
+    Args:
+        x: As for `lpips_map`.
+        y: Tensor shaped as `x`.
+        head: As for `lpips_map`.
+        weights: Optional weights of the positions, shaped
+            `(batch, rows, columns)`, whose sum for each image is 1 or 0.
+
+    Returns:
+        Tensor shaped `(batch,)`.
+    """
+    # The head comes last: there are fewer channels than numbers in a map.
+    differences = mean_over_positions(ops.square(x - y), weights)
+    if head is not None:
+        head = ops.convert_to_tensor(head, dtype=differences.dtype)
+        differences = differences * head
+    return ops.sum(differences, axis=-1)
+
 
 def lpips_map(x, y, head=None):
     """Returns how much two images differ at each position, as LPIPS has it.

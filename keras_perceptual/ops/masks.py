@@ -36,6 +36,23 @@ def normalize_mask(mask):
     return mask / ops.where(area > 0, area, ops.ones_like(area))
 
 
+def position_weights(mask, features):
+    """Returns how much each position of feature maps counts in an average.
+
+    Args:
+        mask: Weights of at least 0, shaped `(batch, rows, columns)`, or `None`.
+        features: Tensor shaped `(batch, height, width, channels)`.
+
+    Returns:
+        Tensor shaped `(batch, height, width)`, whose sum for each image is 1,
+        or 0 where nothing is weighted; `None` for no mask.
+    """
+    if mask is None:
+        return None
+    height, width = ops.shape(features)[1:3]
+    return normalize_mask(resize_mask(mask, height, width))
+
+
 def resize_mask(mask, height, width):
     """Returns a mask of another size, each weight the mean of its area.
 

@@ -8,9 +8,11 @@ equal; one minus a similarity that has been rounded to one does not.
 import numpy as np
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual import _backend, validation
 from keras_perceptual.ops.averages import mean_over_positions
 from keras_perceptual.ops.image_gradients import spatial_axes
+
+convolutions = _backend.load("convolutions")
 
 # What each scale counts, from the finest on (Wang, Simoncelli and Bovik).
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -259,6 +261,13 @@ def _halve(images):
 
 def _filter(images, window):
     """Averages each channel with the window along both axes, within bounds."""
+    if convolutions.SLOW_DEPTHWISE:
+        for axis, equation in ((1, "oi,bi...->bo..."), (2, "oi,bhic->bhoc")):
+            matrix = band_matrix(window, images.shape[axis])
+            images = ops.einsum(
+                equation, ops.convert_to_tensor(matrix, images.dtype), images
+            )
+        return images
     window = ops.cast(window, images.dtype)
     channels = ops.shape(images)[-1]
     for height, width in ((-1, 1), (1, -1)):
@@ -268,3 +277,19 @@ def _filter(images, window):
             images, kernel, padding="valid", data_format="channels_last"
         )
     return images
+
+
+def band_matrix(window, size):
+    """Returns the matrix that applies a window at each place within bounds.
+
+    Args:
+        window: NumPy array shaped `(length,)`.
+        size: Integer, how many values it is applied to.
+
+    Returns:
+        NumPy array shaped `(size - length + 1, size)`.
+    """
+    places = np.arange(size - len(window) + 1)[:, None]
+    matrix = np.zeros((len(places), size))
+    matrix[places, places + np.arange(len(window))] = window
+    return matrix

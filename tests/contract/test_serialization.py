@@ -136,7 +136,7 @@ CONFIGURATIONS = {
             "loss": kp.LPIPS(weights="random", value_range=(0, 255)),
             "tile": 256,
             "name": "mean",
-            "dtype": "float64",
+            "dtype": "bfloat16",
         },
         {"loss": kp.SobelGradientLoss("l2")},
     ],
@@ -145,7 +145,7 @@ CONFIGURATIONS = {
             "loss": kp.LPIPS(weights="random", value_range=(-1, 1)),
             "tile": 512,
             "name": "likeness",
-            "dtype": "float64",
+            "dtype": "bfloat16",
         },
         {},
     ],
@@ -154,7 +154,7 @@ CONFIGURATIONS = {
             "loss": kp.DISTS(weights="random", resize=20),
             "tile": 512,
             "name": "texture",
-            "dtype": "float64",
+            "dtype": "bfloat16",
         },
     ],
     "LossTerms": [
@@ -163,7 +163,7 @@ CONFIGURATIONS = {
                 {"edges": (kp.SobelGradientLoss("l2"), 0.05)}
             ),
             "name": "parts",
-            "dtype": "float64",
+            "dtype": "bfloat16",
         },
     ],
     "SSIMLoss": [

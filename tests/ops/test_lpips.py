@@ -3,7 +3,7 @@ import numpy as np
 from checks import check_finite_differences
 
 from keras_perceptual.ops.feature_distances import unit_normalize
-from keras_perceptual.ops.lpips import lpips_map
+from keras_perceptual.ops.lpips import lpips_distance, lpips_map
 
 
 def numpy(x):
@@ -25,6 +25,26 @@ def test_weighs_the_squared_differences_of_the_channels(rng):
     np.testing.assert_allclose(
         numpy(lpips_map(x, y, head)), expected, rtol=1e-5
     )
+
+
+def test_distance_is_the_mean_of_the_map(rng):
+    x, y = features(rng)
+    head = rng.uniform(size=5).astype("float32")
+    weights = rng.uniform(size=(2, 3, 4)).astype("float32")
+    weights /= weights.sum((1, 2), keepdims=True)
+    for arguments in [(), (head,)]:
+        found = numpy(lpips_map(x, y, *arguments))
+        np.testing.assert_allclose(
+            numpy(lpips_distance(x, y, *arguments)),
+            found.mean((1, 2)),
+            rtol=1e-5,
+        )
+        head_or_none = arguments[0] if arguments else None
+        np.testing.assert_allclose(
+            numpy(lpips_distance(x, y, head_or_none, weights)),
+            (weights * found).sum((1, 2)),
+            rtol=1e-5,
+        )
 
 
 def test_without_a_head_it_is_two_minus_twice_the_cosine(rng):

@@ -6,6 +6,7 @@ from keras import ops
 from keras_perceptual.ops.masks import (
     mean_per_image,
     normalize_mask,
+    position_weights,
     resize_mask,
 )
 
@@ -20,6 +21,18 @@ def area_means(mask, height, width):
     fine = mask.repeat(height, 1).repeat(width, 2)
     fine = fine.reshape(len(mask), height, rows, width, columns)
     return fine.mean((2, 4))
+
+
+def test_position_weights_are_a_resized_mask_of_sum_one(rng):
+    mask = rng.uniform(size=(2, 6, 4)).astype("float32")
+    mask[1] = 0
+    weights = to_numpy(position_weights(mask, np.zeros((2, 3, 8, 5))))
+    expected = area_means(mask[:1], 3, 8)
+    np.testing.assert_allclose(
+        weights[:1], expected / expected.sum(), rtol=1e-5
+    )
+    assert not weights[1].any()
+    assert position_weights(None, np.zeros((2, 3, 8, 5))) is None
 
 
 def test_mean_per_image_takes_any_rank():

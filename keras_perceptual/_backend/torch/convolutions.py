@@ -1,0 +1,63 @@
+"""How convolutions are computed."""
+
+import types
+
+import keras
+import torch
+
+# Whether filtering each channel by itself is slower than a matrix product with
+# hundreds of times the arithmetic.
+SLOW_DEPTHWISE = False
+
+
+def fuse_bias(network):
+    """Has the convolutions of a network add their bias in the same pass.
+
+    Keras adds it in a pass of its own, which over the large maps of the first
+    layers takes about as long as the arithmetic. Kernels are laid out in memory
+    as PyTorch wants them, else it rearranges them in every call.
+
+    Args:
+        network: A model that nobody else uses.
+    """
+    for layer in network.layers:
+        if type(layer) is keras.layers.Conv2D and _is_simple(layer):
+            layer.call = types.MethodType(_convolve, layer)
+            kernel = layer.kernel.value
+            kernel.data = (
+                kernel.data.permute(3, 2, 0, 1)
+                .contiguous(memory_format=torch.channels_last)
+                .permute(2, 3, 1, 0)
+            )
+
+
+def _is_simple(layer):
+    """Whether the padding is the same at both ends, and the bias is there."""
+    return (
+        layer.use_bias
+        and layer.groups == 1
+        and (
+            layer.padding == "valid"
+            or (
+                set(layer.strides) == {1}
+                and all(size % 2 for size in layer.kernel_size)
+            )
+        )
+    )
+
+
+def _convolve(layer, inputs):
+    """Does what `Conv2D.call` does."""
+    same = layer.padding == "same"
+    sizes = zip(layer.kernel_size, layer.dilation_rate, strict=True)
+    last = layer.data_format == "channels_last"
+    outputs = torch.nn.functional.conv2d(
+        inputs.permute(0, 3, 1, 2) if last else inputs,
+        keras.ops.convert_to_tensor(layer.kernel).permute(3, 2, 0, 1),
+        keras.ops.convert_to_tensor(layer.bias),
+        stride=layer.strides,
+        padding=[(size - 1) // 2 * rate * same for size, rate in sizes],
+        dilation=layer.dilation_rate,
+    )
+    outputs = outputs.permute(0, 2, 3, 1) if last else outputs
+    return outputs if layer.activation is None else layer.activation(outputs)
