@@ -9,8 +9,10 @@ import contextlib
 import functools
 
 import jax
-import jax.extend
+import keras
 import numpy as np
+
+from keras_perceptual._backend.jax import dataflow, jaxprs
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("stateless_apply", "apply")
@@ -37,12 +39,33 @@ def fresh_train_step(model, recorder):
 
     model.__dict__["train_step"] = train_step
     try:
-        yield
+        with _note_reads(recorder.note_use):
+            yield
     finally:
         if former is None:
             del model.__dict__["train_step"]
         else:
             model.__dict__["train_step"] = former
+
+
+@contextlib.contextmanager
+def _note_reads(note):
+    """Calls `note` with every Keras variable that is read."""
+    former = vars(keras.Variable).get("value")
+    read = keras.Variable.value.fget
+
+    def value(variable):
+        note(variable)
+        return read(variable)
+
+    keras.Variable.value = property(value)
+    try:
+        yield
+    finally:
+        if former is None:
+            del keras.Variable.value
+        else:
+            keras.Variable.value = former
 
 
 def says_nothing_is_connected(error):
@@ -66,6 +89,7 @@ class GradientRecorder:
         self._totals = {}
         self._step = None
         self._gradients = None
+        self._used = {}
 
     def add(self, keys, rows, gradients):
         """Adds a row of statistics for each of the variables in `keys`."""
@@ -89,15 +113,28 @@ class GradientRecorder:
 
     def remember_step(self, step, state, data):
         """Keeps the step and the shapes that go into it."""
-        self._step = (
-            step,
-            *jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(
-                    np.shape(x), jax.dtypes.result_type(x)
-                ),
-                (state, data),
-            ),
-        )
+        self._step = (step, *dataflow.describe_data((state, data)))
+
+    def note_use(self, variable):
+        """Keeps a Keras variable that the step reads."""
+        self._used[id(variable)] = variable
+
+    def find_untracked(self, known):
+        """Returns what the step computes with and nobody trains.
+
+        Args:
+            known: The Keras variables of the model and its optimizers.
+        """
+        known = {id(variable) for variable in known}
+        return [
+            variable
+            for key, variable in self._used.items()
+            if key not in known and variable.trainable
+        ]
+
+    def trace_step(self, variables):
+        """Returns the `Dataflow` of the step that was last taken."""
+        return dataflow.trace_step(*self._step, variables)
 
     def find_disconnected(self, keys):
         """Returns those of `keys` whose zero gradient means no connection."""
@@ -121,7 +158,7 @@ class GradientRecorder:
             # A step that only runs eagerly cannot be traced: what is zero
             # then stays a zero.
             return set()
-        depends = _dependent_outputs(
+        depends = jaxprs.dependent_outputs(
             traced.jaxpr, [True] * len(traced.jaxpr.invars)
         )
         # A dictionary is flattened in the order of its sorted keys.
@@ -130,45 +167,3 @@ class GradientRecorder:
             for key, dependent in zip(sorted(shapes), depends, strict=True)
             if not dependent
         }
-
-
-def _dependent_outputs(jaxpr, dependent_inputs):
-    """Tells for each output of `jaxpr` whether it depends on those inputs."""
-    dependent = {
-        variable
-        for variable, flag in zip(jaxpr.invars, dependent_inputs, strict=True)
-        if flag
-    }
-
-    def flags(atoms):
-        return [
-            not isinstance(atom, jax.extend.core.Literal) and atom in dependent
-            for atom in atoms
-        ]
-
-    for equation in jaxpr.eqns:
-        inputs = flags(equation.invars)
-        if any(inputs):
-            outputs = _equation_outputs(equation, inputs)
-            dependent.update(
-                variable
-                for variable, flag in zip(
-                    equation.outvars, outputs, strict=True
-                )
-                if flag
-            )
-    return flags(jaxpr.outvars)
-
-
-def _equation_outputs(equation, inputs):
-    """Looks into functions called with all inputs, and assumes the rest."""
-    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-    inner = getattr(inner, "jaxpr", inner)
-    if (
-        equation.primitive.name not in ("scan", "while", "cond")
-        and hasattr(inner, "eqns")
-        and len(inner.invars) == len(inputs)
-        and len(inner.outvars) == len(equation.outvars)
-    ):
-        return _dependent_outputs(inner, inputs)
-    return [True] * len(equation.outvars)

@@ -1,0 +1,82 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_perceptual import _backend
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="is about JAX alone"
+)
+
+
+@pytest.fixture
+def jax():
+    import jax
+
+    return jax
+
+
+@pytest.fixture
+def jaxprs():
+    return _backend.load("jaxprs")
+
+
+def traced(jax, function, *shapes):
+    return jax.make_jaxpr(function)(*map(np.ones, shapes)).jaxpr
+
+
+@pytest.mark.parametrize("wrapper", ["jit", "checkpoint"])
+def test_outputs_that_depend_on_an_input(jax, jaxprs, wrapper):
+    def function(x, y):
+        return x + 1, x * y, y**2, 3.0
+
+    wrapped = getattr(jax, wrapper)(function)
+    jaxpr = traced(jax, wrapped, 2, 2)
+    assert jaxprs.dependent_outputs(jaxpr, [True, False]) == (
+        [True, True, False, False]
+    )
+    assert jaxprs.dependent_outputs(jaxpr, [False, True]) == (
+        [False, True, True, False]
+    )
+
+
+def test_loops_are_taken_as_a_whole(jax, jaxprs):
+    def function(x, y):
+        return jax.lax.scan(lambda c, v: (c, v + 1), x, y)
+
+    jaxpr = traced(jax, function, (), 2)
+    assert jaxprs.dependent_outputs(jaxpr, [True, False]) == [True, True]
+    assert jaxprs.called_jaxpr(jaxpr.eqns[-1]) == (None, ())
+
+
+def test_what_an_equation_calls(jax, jaxprs):
+    constant = jax.numpy.arange(3.0)
+    jaxpr = traced(jax, jax.jit(lambda x: x * constant + x), 3)
+    inner, constants = jaxprs.called_jaxpr(jaxpr.eqns[0])
+    assert [e.primitive.name for e in inner.eqns] == ["mul", "add"]
+    assert len(constants) == len(inner.constvars)
+    assert jaxprs.called_jaxpr(inner.eqns[0]) == (None, ())
+
+
+def test_an_equation_as_a_function(jax, jaxprs):
+    """Inputs that were one and the same can then be different."""
+    (equation,) = traced(jax, lambda x: x * x, 2).eqns
+    function = jaxprs.as_function(equation, 0)
+    np.testing.assert_array_equal(
+        function(np.float32([2, 3]), np.float32([5, 7])), [10, 21]
+    )
+
+
+def test_one_of_several_outputs(jax, jaxprs):
+    (equation,) = traced(jax, lambda x: jax.lax.top_k(x, 1)[1], 3).eqns
+    x = np.float32([2, 9, 3])
+    np.testing.assert_array_equal(jaxprs.as_function(equation, 0)(x), [9])
+    np.testing.assert_array_equal(jaxprs.as_function(equation, 1)(x), [1])
+
+
+def test_literals(jax, jaxprs):
+    (equation,) = traced(jax, lambda x: x + 1.0, 2).eqns
+    flags = [jaxprs.is_literal(atom) for atom in equation.invars]
+    assert flags == [False, True]
+    x, one = jaxprs.shapes_of(equation.invars)
+    assert (x.shape, one.shape, one.dtype) == ((2,), (), "float32")
