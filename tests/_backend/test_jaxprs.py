@@ -58,6 +58,20 @@ def test_what_an_equation_calls(jax, jaxprs):
     assert jaxprs.called_jaxpr(inner.eqns[0]) == (None, ())
 
 
+def test_equations_that_hold_others(jax, jaxprs):
+    def function(x):
+        (x,) = jax.lax.scan(lambda c, v: (c, v), 0.0, x)[1:]
+        x = jax.lax.cond(x.sum() > 0, jax.numpy.sin, jax.numpy.cos, x)
+        return jax.nn.relu(x)
+
+    holding = [
+        equation.primitive.name
+        for equation in traced(jax, function, 2).eqns
+        if jaxprs.holds_jaxpr(equation)
+    ]
+    assert holding == ["scan", "cond", "custom_jvp_call"]
+
+
 def test_an_equation_as_a_function(jax, jaxprs):
     """Inputs that were one and the same can then be different."""
     (equation,) = traced(jax, lambda x: x * x, 2).eqns

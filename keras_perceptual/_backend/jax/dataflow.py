@@ -5,7 +5,6 @@ import itertools
 import traceback
 
 import jax
-import jax.extend
 import numpy as np
 
 from keras_perceptual._backend.jax import jaxprs
@@ -128,7 +127,7 @@ class _Reader:
             source = equation.source_info
             where = (
                 (*scope, *str(source.name_stack).split("/")),
-                (*frames, *self._frames_of(source.traceback)),
+                (*frames, *self._frames_of(source.traceback, bool(frames))),
             )
             inner, inside = jaxprs.called_jaxpr(equation)
             if inner is None or _has_own_gradient(equation):
@@ -159,13 +158,20 @@ def _has_own_gradient(equation):
     return equation.primitive.name.startswith("custom_")
 
 
-def _frames(trace):
-    """Returns the frames within the step of a traceback of JAX."""
+def _frames(trace, called):
+    """Returns the frames of a traceback of JAX that lie within the step.
+
+    Args:
+        trace: The traceback, or `None`.
+        called: Whether it is that of an operation in a function that JAX has
+            traced by itself: who called that first is of no interest.
+    """
     if trace is None:
         return ()
+    ends = (__file__, "linear_util.py") if called else (__file__,)
     # The innermost comes first.
     inside = itertools.takewhile(
-        lambda frame: frame.file_name != __file__, trace.frames
+        lambda frame: not frame.file_name.endswith(ends), trace.frames
     )
     return tuple(
         traceback.FrameSummary(
@@ -190,7 +196,7 @@ class _Passes:
     def __call__(self, operation, place, output):
         equation = operation.native
         key = id(equation)
-        if not any(jax.extend.core.jaxprs_in_params(equation.params)):
+        if not jaxprs.holds_jaxpr(equation):
             key = (
                 equation.primitive,
                 *(a.aval.dtype for a in (*equation.invars, *equation.outvars)),

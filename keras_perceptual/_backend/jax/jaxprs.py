@@ -57,6 +57,15 @@ def called_jaxpr(equation):
     return None, ()
 
 
+def holds_jaxpr(equation):
+    """Whether what an equation does depends on computations it holds."""
+    return any(
+        hasattr(part, "eqns")
+        for value in equation.params.values()
+        for part in (value if isinstance(value, tuple) else (value,))
+    )
+
+
 def is_literal(atom):
     """Whether an input or an output is a number, and not a variable."""
     return isinstance(atom, jax.extend.core.Literal)
