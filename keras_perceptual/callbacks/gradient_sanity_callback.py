@@ -17,7 +17,10 @@ class GradientSanityCallback(keras.callbacks.Callback):
     `train_step`, in mixed precision or with several optimizers. It raises a
     `GradientSanityError` where a trainable variable has no gradient, where
     NaN or infinity is in it, or where nothing in the model receives any other
-    gradient than zero. After the checked batches it takes itself out, and the
+    gradient than zero; also where a layer computes with weights that the model
+    does not know of. The error names what is to blame, if that can be found
+    out: an operation without a gradient, a layer that is not called, an output
+    without a loss, with the layer and the line of code. After the checked batches it takes itself out, and the
     training goes on as it would without.
 
     Args:

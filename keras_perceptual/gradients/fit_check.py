@@ -2,12 +2,15 @@
 
 import warnings
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend
 from keras_perceptual.gradients import judging, message, reasons
+from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.error import GradientSanityError
+from keras_perceptual.gradients.explain import StepExplainer
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     find_owners,
@@ -15,6 +18,9 @@ from keras_perceptual.gradients.model_parts import (
 )
 from keras_perceptual.gradients.observer import GradientObserver
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
+
+# What a cause that was found for a variable says something about.
+EXPLAINED = ("missing", "nonfinite")
 
 
 class FitCheck:
@@ -47,10 +53,14 @@ class FitCheck:
         self._warned = set()
         self._values = {}
         self._disconnected = set()
+        self._causes = {}
+        self._untracked = None
+        self._refusal = None
+        self._stopped = False
         self._error = None
         self._plain = _new_train_function(model)
-        recorder = self._observer.recorder
-        with _backend.load("gradients").fresh_train_step(model, recorder):
+        self._explainer = StepExplainer(model, self._observer.recorder)
+        with self._fresh_train_step():
             self._observed = _new_train_function(model)
         model.train_function = self._plain
 
@@ -59,6 +69,11 @@ class FitCheck:
         # A model without any weights may create them in its first step.
         if self._model.weights and not self._model.trainable_variables:
             self._nothing_to_train()
+
+    def _fresh_train_step(self):
+        return _backend.load("gradients").fresh_train_step(
+            self._model, self._observer.recorder
+        )
 
     def arm(self):
         """Has the next step of the model watched."""
@@ -73,20 +88,19 @@ class FitCheck:
             # Left over from a `fit` that was interrupted before the step.
             return plain(*args, **kwargs)
         try:
-            with self._observer.watch():
+            with self._observer.watch(), self._fresh_train_step():
                 outputs = self._observed(*args, **kwargs)
         except Exception as error:
-            if self._error is None:
-                says_so = _backend.load("gradients").says_nothing_is_connected
-                if not self._observer.called and says_so(error):
-                    self._when_refused(
-                        reasons.CUT_LOSS, model.trainable_variables, error
-                    )
-            if self._error is not None:
-                self.close()
-                # What a trace makes of an error may not be the error itself.
-                raise self._error from self._error.__cause__
+            says_so = _backend.load("gradients").says_nothing_is_connected
+            if not self._observer.called and says_so(error):
+                self._refusal = (reasons.CUT_LOSS, model.trainable_variables)
+            else:
+                self._look_for_failure(error)
+            refusal = self._refusal and self._explain_refusal(*self._refusal)
             self.close()
+            if refusal:
+                # What a trace makes of an error may not be the error itself.
+                raise refusal from (None if self._stopped else error)
             raise
         except BaseException:
             self.close()
@@ -100,7 +114,7 @@ class FitCheck:
             self.active = False
             if self._model.train_function == self._watched_step:
                 self._model.train_function = self._plain
-            self._model = self._observer = None
+            self._model = self._observer = self._explainer = None
             self._plain = self._observed = None
             self._values.clear()
 
@@ -125,11 +139,11 @@ class FitCheck:
         # Steps that loss scaling skipped say nothing about zeros.
         self._batches += max(batches - new_overflows, 0)
         self._in_flight = 0
-        if first:
-            self._look_for_unmatched_patterns()
         self._look_for_disconnected(statistics)
         finished = last or self._batches >= self.policy.steps
         self.report = self._make_report(statistics, finished=finished)
+        if first:
+            self._look_for_unmatched_patterns()
         try:
             self._act(statistics, finished=finished)
         finally:
@@ -164,13 +178,17 @@ class FitCheck:
         if new:
             offenders = GradientReport(new, offenders.batches)
             warnings.warn(
-                message.describe(self.owner, offenders, len(self.report)),
+                message.describe(self.owner, offenders, self._total()),
                 stacklevel=2,
             )
 
+    def _total(self):
+        """Returns how many trainable variables there are."""
+        return len(self._model.trainable_variables)
+
     def _make_error(self, offenders):
         return GradientSanityError(
-            message.describe(self.owner, offenders, len(self.report)),
+            message.describe(self.owner, offenders, self._total()),
             self.report,
         )
 
@@ -186,15 +204,22 @@ class FitCheck:
         if self.policy.on_missing == "warn":
             warnings.warn(text, stacklevel=2)
 
-    def _when_refused(self, reason, variables, cause=None):
-        """Raises in place of an optimizer that is about to refuse."""
-        ours = {id(v) for v in self._model.trainable_variables}
+    def _when_refused(self, reason, variables):
+        """Stops a step in which an optimizer is about to refuse."""
+        self._refusal = (reason, variables)
+        if self.policy.on_missing == "raise" and self._our(variables):
+            self._stopped = True
+            raise _StopStep
+
+    def _explain_refusal(self, reason, variables):
+        """Reports a step that failed, and returns the error, if it is one."""
+        variables = self._our(variables)
+        self._look_for_causes(variables, reason)
         owners = find_owners(self._model)
         self.report = GradientReport(
             tuple(
                 self._make_record(v, "missing", reason, None, owners)
                 for v in variables
-                if id(v) in ours
             ),
             self._batches + 1,
         )
@@ -203,11 +228,45 @@ class FitCheck:
             self._error = self._make_error(
                 GradientReport(offenders, self.report.batches)
             )
-            self._error.__cause__ = cause
-            raise self._error
+        return self._error
+
+    def _look_for_failure(self, error):
+        """Finds out whether a step failed in a gradient of Python code."""
+        if self._refusal is not None:
+            return
+        causes = self._explainer.explain_failure(error)
+        if causes:
+            self._causes.update(causes)
+            self._refusal = (
+                reasons.FAILS,
+                [v for v in self._model.trainable_variables if id(v) in causes],
+            )
+
+    def _our(self, variables):
+        """Returns those of `variables` that the model trains."""
+        ours = {id(v) for v in self._model.trainable_variables}
+        return [v for v in variables if id(v) in ours]
+
+    def _look_for_causes(self, variables, reason):
+        """Finds out more about variables that miss a gradient.
+
+        A variable that no optimizer was given may get its turn later on, so
+        that what this step does with it is not the whole story.
+        """
+        wanted = [v for v in variables if id(v) not in self._causes]
+        if reason not in reasons.UNEXPLAINED or not wanted:
+            return
+        found = self._explainer.explain_missing(wanted)
+        for variable in wanted:
+            cause = found.get(id(variable), Cause(reason))
+            if reason == reasons.NOT_HANDED and (
+                cause.reason not in reasons.UNCERTAIN
+            ):
+                cause = Cause(reason)
+            self._causes[id(variable)] = cause
 
     def _look_for_unmatched_patterns(self):
-        paths = [v.path for v in self._model.trainable_variables]
+        paths = [record.path for record in self.report]
         patterns = self.policy.unmatched(paths)
         if patterns:
             warnings.warn(
@@ -230,11 +289,10 @@ class FitCheck:
         variables = model.trainable_variables
         strange = self._has_stranger(variables)
         owners = find_owners(model)
-        records = []
+        verdicts = []
         for variable in variables:
-            found = statistics.get(id(variable))
             status, reason = judging.judge_variable(
-                found,
+                statistics.get(id(variable)),
                 handed=id(variable) in observer.handed,
                 connected=id(variable) in observer.connected,
                 disconnected=id(variable) in self._disconnected,
@@ -242,13 +300,82 @@ class FitCheck:
             )
             if reason == reasons.NOT_HANDED:
                 status, reason = self._look_at_value(variable, reason)
-            records.append(
-                self._make_record(variable, status, reason, found, owners)
+            verdicts.append((variable, status, reason))
+        for reason in reasons.UNEXPLAINED:
+            self._look_for_causes(
+                [v for v, _, given in verdicts if given == reason], reason
             )
-        return GradientReport(tuple(records), max(self._batches, 1))
+        self._look_for_penalties([v for v, s, _ in verdicts if s == "ok"])
+        self._look_for_suspects(
+            [
+                v
+                for v in variables
+                if id(v) in statistics and statistics[id(v)].nonfinite
+            ]
+        )
+        if self._untracked is None:
+            self._untracked = self._find_untracked()
+        return GradientReport(
+            tuple(
+                self._make_record(
+                    variable,
+                    status,
+                    reason,
+                    statistics.get(id(variable)),
+                    owners,
+                )
+                for variable, status, reason in verdicts
+            )
+            + self._untracked,
+            max(self._batches, 1),
+        )
+
+    def _look_for_suspects(self, variables):
+        """Finds what may have made gradients that are not finite."""
+        if variables and not any(id(v) in self._causes for v in variables):
+            places = self._explainer.suspect_operations(variables)
+            self._causes |= {id(v): Cause("", places) for v in variables}
+
+    def _find_untracked(self):
+        """Returns records of variables that the model does not know of."""
+        records = []
+        for variable, place in self._explainer.find_untracked():
+            path = getattr(variable, "path", variable.name.split(":")[0])
+            shape = tuple(variable.shape)
+            # A number that no layer made may be changed by hand.
+            is_setting = not isinstance(variable, keras.Variable) and not shape
+            certain = place.layer and not is_setting
+            records.append(
+                GradientRecord(
+                    path=path,
+                    status=(
+                        "ignored" if self.policy.ignores(path) else "untracked"
+                    ),
+                    shape=shape,
+                    layer=place.layer,
+                    layer_class=place.layer_class,
+                    reason=(
+                        reasons.UNTRACKED if certain else reasons.UNTRAINED
+                    ),
+                    culprits=(place,),
+                )
+            )
+        return tuple(records)
+
+    def _look_for_penalties(self, variables):
+        """Finds variables that a penalty on weights alone reaches."""
+        self._causes |= self._explainer.find_penalized_only(
+            [v for v in variables if id(v) not in self._causes]
+        )
 
     def _make_record(self, variable, status, reason, found, owners):
         owner = owners.get(id(variable))
+        cause = self._causes.get(id(variable))
+        if cause is not None and (
+            reason in reasons.UNEXPLAINED
+            or (status == "ok" and cause.reason == reasons.PENALTY)
+        ):
+            status, reason = "missing", cause.reason
         ignored = status != "ok" and self.policy.ignores(variable.path)
         has_norm = found is not None and found.calls > (
             found.nonfinite + found.overflowed
@@ -261,6 +388,7 @@ class FitCheck:
             layer=getattr(owner, "name", ""),
             layer_class=type(owner).__name__ if owner is not None else "",
             reason=reason,
+            culprits=(cause.places if cause and status in EXPLAINED else ()),
         )
 
     def _has_stranger(self, variables):
@@ -296,6 +424,10 @@ class FitCheck:
         return bool(called) and any(
             not any(part is other for other in called) for part in held
         )
+
+
+class _StopStep(Exception):
+    """Leaves a step that is about to fail, wherever it is."""
 
 
 def _new_train_function(model):

@@ -9,10 +9,6 @@ from keras_perceptual.gradients.statistics import GradientStatistics
 
 POLICIES = ("raise", "warn", "ignore")
 
-# Ways of being missing that the first batch proves; the others may end with
-# the next batch, when a step trains its parts in turn.
-CERTAIN_AT_ONCE = (reasons.NONE, reasons.STRANGER, reasons.CUT_LOSS)
-
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
@@ -80,8 +76,11 @@ def due_records(report, *, finished, unexplained):
     """
     return {
         "missing": tuple(
-            r for r in report.missing if finished or r.reason in CERTAIN_AT_ONCE
+            r
+            for r in report.missing
+            if finished or r.reason not in reasons.UNCERTAIN
         ),
+        "untracked": report.untracked,
         "zero": report.zero if finished else (),
         "nonfinite": tuple(
             r for r in report.nonfinite if finished or r.path in unexplained
@@ -105,6 +104,7 @@ def decide(report, policy, *, finished, unexplained=()):
     due = due_records(report, finished=finished, unexplained=unexplained)
     actions = {
         "missing": policy.on_missing,
+        "untracked": policy.on_missing,
         "zero": policy.on_zero,
         "nonfinite": policy.on_nonfinite,
     }
@@ -114,9 +114,10 @@ def decide(report, policy, *, finished, unexplained=()):
     for status, records in due.items():
         for record in records:
             action = actions[status]
-            # Neither of these is certain: the optimizer may run later, and
+            # None of these is certain: the optimizer may run later, a loss
+            # may compare with a network that is not meant to be trained, and
             # the loss scale may still come down.
-            uncertain = record.reason == reasons.NOT_RUN or (
+            uncertain = record.reason in reasons.DOUBTFUL or (
                 status == "nonfinite" and record.path not in unexplained
             )
             if action == "raise" and not uncertain:

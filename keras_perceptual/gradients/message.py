@@ -3,9 +3,12 @@
 import itertools
 
 from keras_perceptual.gradients import reasons
+from keras_perceptual.gradients.mends import find_mend
 
 # How many variables a message names before it only counts.
 LONGEST_LIST = 12
+# How many places it shows in the code.
+MOST_PLACES = 3
 
 ADVICE = {
     reasons.NONE: (
@@ -16,6 +19,40 @@ ADVICE = {
         "not called, or no loss is computed from its output. Replace the "
         "operation by a differentiable one, use the layer, or freeze it with "
         "`layer.trainable = False`."
+    ),
+    reasons.CUT: (
+        "Every way from them to the loss leads through an operation without a "
+        "gradient."
+    ),
+    reasons.UNUSED: (
+        "The layer is built, but the training step does not call it. Call it, "
+        "or take it out of the model."
+    ),
+    reasons.NO_LOSS: (
+        "They are computed with, but no loss is computed from the result. "
+        "Give that output a loss, or freeze it with `layer.trainable = False`."
+    ),
+    reasons.IGNORES_MODEL: (
+        "The loss is a constant or depends on the data alone. Compute it from "
+        "`y_pred`, the second argument of a loss, with `keras.ops`."
+    ),
+    reasons.LEFT: (
+        "There a tensor becomes a Python number or a NumPy array, which have "
+        "no gradient. Stay with tensors and `keras.ops`: no `float`, `.numpy()`"
+        ", `np.asarray` or `predict` on the way to the loss."
+    ),
+    reasons.PENALTY: (
+        "The loss of the data does not reach them: a regularizer alone makes "
+        "them smaller and smaller."
+    ),
+    reasons.NOT_ASKED: (
+        "A custom `train_step` computes gradients for other variables only. "
+        "Differentiate with respect to `self.trainable_variables`, or freeze "
+        "what is not to be trained with `layer.trainable = False`."
+    ),
+    reasons.NOT_APPLIED: (
+        "No optimizer is called with them. Call `self.optimizer.apply("
+        "gradients, self.trainable_variables)` at the end of `train_step`."
     ),
     reasons.NOT_HANDED: (
         "No optimizer of the model was called with them. Usual causes: a "
@@ -33,6 +70,24 @@ ADVICE = {
         "The optimizer was built for other variables, those of another model "
         "or of this model before layers were added. Create a new optimizer "
         "and compile the model with it."
+    ),
+    reasons.UNTRACKED: (
+        "The step computes with them, but nothing will ever train them: Keras "
+        "does not find them. Make a plain variable by `self.add_weight` in a "
+        "layer, and keep layers as attributes of a model or layer, or in "
+        "lists, tuples and dictionaries there. If they are not to be trained, "
+        "set `trainable = False`."
+    ),
+    reasons.UNTRAINED: (
+        "If they are meant to stay as they are, say so with `trainable = "
+        "False`; else let the model know of them, as attributes of a layer."
+    ),
+    reasons.FAILS: (
+        "TensorFlow differentiates the code in `tf.py_function`. Where that "
+        "uses NumPy or `.numpy()`, the gradient is a single zero, whatever the "
+        "shape, and the step fails with a message about shapes. Write the "
+        "function with `keras.ops`; a table of colours is "
+        "`keras_perceptual.LookupColorLayer`."
     ),
     reasons.CUT_LOSS: (
         "The loss is not connected to any variable by operations that can be "
@@ -62,6 +117,8 @@ HEADINGS = {
     "exactly zero in each of the {batches} checked batch(es)",
     "nonfinite": "{count} of {total} trainable variables received a gradient "
     "with NaN or infinity",
+    "untracked": "{count} variables besides the {total} trainable ones are "
+    "computed with and not trained ({reason})",
 }
 
 
@@ -75,12 +132,10 @@ def describe(owner, offenders, total):
     """
     kinds = {}
     for record in offenders:
-        kinds.setdefault((record.status, record.reason), []).append(record)
-    parts = [
-        f"{owner}: a trainable variable is expected to receive a finite "
-        "gradient that is not zero, but:"
-    ]
-    for (status, reason), records in kinds.items():
+        key = (record.status, record.reason, record.culprits)
+        kinds.setdefault(key, []).append(record)
+    parts = [f"{owner}: {summarize(kinds, total)}"]
+    for (status, reason, culprits), records in kinds.items():
         heading = HEADINGS[status].format(
             count=len(records),
             total=total,
@@ -88,7 +143,12 @@ def describe(owner, offenders, total):
             batches=offenders.batches,
         )
         parts.append(f"{heading}:\n{list_by_layer(records)}")
-        parts.append(ADVICE[reason or status])
+        advice = [ADVICE[reason or status]]
+        if status == "nonfinite" and culprits:
+            advice.append("Operations on the way that can make such numbers:")
+        if culprits:
+            advice += describe_places(culprits, mend=reason == reasons.CUT)
+        parts.append("\n".join(advice))
     parts.append(opt_out(offenders))
     found = {}
     for record in offenders:
@@ -98,6 +158,51 @@ def describe(owner, offenders, total):
     )
     parts.append(f"Received: {received}")
     return "\n\n".join(parts)
+
+
+def summarize(kinds, total):
+    """Says in one sentence what is wrong, and where it begins.
+
+    Args:
+        kinds: The offending records, by what they have in common.
+        total: How many trainable variables there are.
+    """
+    counts = {True: 0, False: 0}
+    for (status, *_), records in kinds.items():
+        counts[status == "untracked"] += len(records)
+    found = f"{counts[False]} of {total} trainable variables cannot learn"
+    if counts[True]:
+        found += f", and {counts[True]} more are not trained at all"
+    text = (
+        f"{found}. A finite gradient that is not zero was expected for each "
+        "of them."
+    )
+    for _, reason, culprits in kinds:
+        if culprits:
+            reason = reason or "most likely made"
+            return f"{text}\n{reason[0].upper()}{reason[1:]}: {culprits[0]}" + (
+                f"\n    {culprits[0].code}" if culprits[0].code else ""
+            )
+    return text
+
+
+def describe_places(places, *, mend):
+    """Says for each place what happens there and, if asked, how to mend it.
+
+    Args:
+        places: A tuple of `Place`.
+        mend: Whether the operations have no gradient.
+    """
+    lines = []
+    for place in places[:MOST_PLACES]:
+        lines.append(f"  {place}")
+        if place.code:
+            lines.append(f"    in {place.within}: {place.code}")
+        if mend:
+            lines.append("    " + " ".join(find_mend(place.operation)))
+    if len(places) > MOST_PLACES:
+        lines.append(f"  and {len(places) - MOST_PLACES} more")
+    return lines
 
 
 def describe_all_frozen(owner, model_name):
@@ -138,7 +243,10 @@ def list_by_layer(records):
 def opt_out(offenders):
     """Says how to go on without the check, if that is what is wanted."""
     paths = [record.path for record in offenders]
-    arguments = sorted({f'on_{record.status}="warn"' for record in offenders})
+    kinds = {"untracked": "missing"}
+    arguments = sorted(
+        {f'on_{kinds.get(r.status, r.status)}="warn"' for r in offenders}
+    )
     return (
         "If this is intended, leave the variables out with "
         f"`ignore={shorten(paths)}`, or pass `{', '.join(arguments)}`. The "

@@ -48,7 +48,7 @@ def find_owners(model):
         weights = layer.weights
         for variable in weights:
             size, _ = owners.get(id(variable), (float("inf"), None))
-            if len(weights) < size:
+            if len(weights) <= size:
                 owners[id(variable)] = (len(weights), layer)
     return {key: layer for key, (_, layer) in owners.items()}
 

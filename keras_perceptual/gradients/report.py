@@ -1,9 +1,8 @@
 """What a gradient check found out, one record for each variable."""
 
 import dataclasses
-from typing import Any
 
-STATUSES = ("ok", "missing", "zero", "nonfinite", "ignored")
+STATUSES = ("ok", "missing", "zero", "nonfinite", "untracked", "ignored")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +13,9 @@ class GradientRecord:
         path: The path of the variable, as in `variable.path`.
         status: `"ok"`, `"missing"` (there is no gradient), `"zero"` (it was
             zero everywhere in every checked batch), `"nonfinite"` (it held
-            NaN or infinity) or `"ignored"` (the caller asked not to judge it).
+            NaN or infinity), `"untracked"` (the step computes with it, but
+            the model does not know of it and nothing trains it) or
+            `"ignored"` (the caller asked not to judge it).
         norm: The largest Euclidean norm among the gradients that were given,
             without the loss scale of mixed precision; `None` where none
             was, or none was finite.
@@ -22,7 +23,8 @@ class GradientRecord:
         layer: The name of the layer that the variable belongs to.
         layer_class: The name of the class of that layer.
         reason: For a missing gradient, in which way it is missing.
-        culprit: What is to blame, where it is known, else `None`.
+        culprits: Where it got lost, if that is known: a tuple of `Place`, the
+            most likely one first.
 
     Example:
 
@@ -39,7 +41,17 @@ class GradientRecord:
     layer: str = ""
     layer_class: str = ""
     reason: str = ""
-    culprit: Any = None
+    culprits: tuple = ()
+
+    @property
+    def culprit(self):
+        """The most likely `Place`, or `None` where none is known."""
+        return self.culprits[0] if self.culprits else None
+
+    @property
+    def source(self):
+        """Its file and line, such as `"train.py:41"`, or `""`."""
+        return self.culprit.source if self.culprits else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +60,8 @@ class GradientReport:
 
     Attributes:
         records: A tuple of `GradientRecord`, in the order of the model's
-            trainable variables.
+            trainable variables, and behind them one for each variable that
+            the model should train but does not know of.
         batches: How many batches were looked at.
 
     Example:
@@ -89,6 +102,11 @@ class GradientReport:
     def nonfinite(self):
         """The records of variables with NaN or infinity in the gradient."""
         return self.with_status("nonfinite")
+
+    @property
+    def untracked(self):
+        """The records of variables that the model does not know of."""
+        return self.with_status("untracked")
 
     @property
     def ignored(self):

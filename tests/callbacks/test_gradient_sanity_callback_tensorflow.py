@@ -124,7 +124,7 @@ def test_train_step_that_forgets_variables(tf):
     callback = GradientSanityCallback()
     with pytest.raises(
         GradientSanityError,
-        match=r"(?s)never given to an optimizer.*Received: "
+        match=r"(?s)asks for no gradient of it.*Received: "
         r"missing=\['net/hidden/kernel', 'net/hidden/bias'\]",
     ):
         fit(model, callback)
@@ -135,7 +135,7 @@ def test_train_step_that_never_applies(tf):
     model = custom_model(
         tf, lambda m: m.trainable_variables, lambda *arguments: None
     )
-    with pytest.raises(GradientSanityError, match="never given to an optimi"):
+    with pytest.raises(GradientSanityError, match="computed but never applied"):
         fit(model, GradientSanityCallback())
 
 

@@ -20,7 +20,7 @@ def test_offenders_are_listed_under_their_layers():
         1,
     )
     text = message.describe("Checker", report, 6)
-    assert text.startswith("Checker: a trainable variable is expected to")
+    assert text.startswith("Checker: 3 of 6 trainable variables cannot learn.")
     assert "3 of 6 trainable variables receive no gradient" in text
     assert (
         "  layer 'enc' (Dense)\n"

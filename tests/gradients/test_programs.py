@@ -19,15 +19,8 @@ COLLECTION = PROJECT.parent / "shared" / "gradient_cases" / "cases.py"
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow_only]
 
 PARTLY_ZERO = "warned about: zeros of a part of the model may be harmless"
-NO_SEARCH = "silent: variables the model does not track are not looked for"
 # What is broken and not raised about yet, and why.
 KNOWN_GAPS = {
-    "escape_py_function_zero": "the step fails before an optimizer is called",
-    "only_regularisation_flows": (
-        "silent: the gradients of the data are not told from the others"
-    ),
-    "untracked_plain_object": NO_SEARCH,
-    "untracked_tf_variable": NO_SEARCH,
     "zero_adamw_hides_dead_relu": PARTLY_ZERO,
     "zero_all_masked_rnn": PARTLY_ZERO,
     "zero_dead_relu_layer": PARTLY_ZERO,

@@ -5,9 +5,15 @@ are kept in variables that the step itself updates.
 """
 
 import contextlib
+import functools
+import gc
 
+import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_perceptual._backend.tensorflow import dataflow
+from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("apply",)
@@ -22,8 +28,28 @@ def stored_values(gradient):
 
 @contextlib.contextmanager
 def fresh_train_step(model, recorder):
-    """Makes sure that a train function built inside traces the step anew."""
-    yield
+    """Lets the recorder know of the step of a train function built inside."""
+    former = model.__dict__.get("train_step")
+    step = model.train_step
+
+    @functools.wraps(step)
+    def train_step(data):
+        recorder.remember_step(step, data)
+        return step(data)
+
+    def answer(original, tape, *args, **kwargs):
+        recorder.note_use(tape.watched_variables())
+        return original(tape, *args, **kwargs)
+
+    model.__dict__["train_step"] = train_step
+    try:
+        with intercept_gradient(answer):
+            yield
+    finally:
+        if former is None:
+            del model.__dict__["train_step"]
+        else:
+            model.__dict__["train_step"] = former
 
 
 def says_nothing_is_connected(error):
@@ -47,6 +73,8 @@ class GradientRecorder:
         self._width = width
         self._tables = []
         self._slots = {}
+        self._step = None
+        self._used = {}
         # Replicas cannot create variables in the middle of a step.
         with self._strategy.scope():
             self._make_room([id(v) for v in model.trainable_variables])
@@ -101,6 +129,38 @@ class GradientRecorder:
         return {
             key: values[index][row] for key, (index, row) in self._slots.items()
         }
+
+    def remember_step(self, step, data):
+        """Keeps the step and the shapes of what goes into it."""
+        self._step = (step, dataflow.describe_data(data))
+
+    def note_use(self, variables):
+        """Keeps the variables that gradients could be asked for."""
+        self._used.update((id(v), v) for v in variables)
+
+    def find_untracked(self, known):
+        """Returns what the step computes with and nobody trains.
+
+        Args:
+            known: The Keras variables of the model and its optimizers.
+        """
+        if self._strategy.num_replicas_in_sync > 1:
+            return []
+        known = {id(variable.value) for variable in known}
+        found = {k: v for k, v in self._used.items() if k not in known}
+        if not found:
+            return []
+        owners = {
+            id(variable._value): variable
+            for variable in gc.get_objects()
+            if isinstance(variable, keras.Variable)
+        }
+        found = [owners.get(key, variable) for key, variable in found.items()]
+        return [variable for variable in found if variable.trainable]
+
+    def trace_step(self, variables):
+        """Returns the `Dataflow` of the step that was last taken."""
+        return dataflow.trace_step(*self._step, variables)
 
     def find_disconnected(self, keys):
         """Returns those of `keys` whose zero gradient means no connection."""

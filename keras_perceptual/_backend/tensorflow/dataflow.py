@@ -1,0 +1,186 @@
+"""The operations of a training step, for TensorFlow."""
+
+import re
+
+import keras
+import tensorflow as tf
+
+from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
+from keras_perceptual.gradients.dataflow import (
+    Dataflow,
+    Derivative,
+    Operation,
+)
+
+# What such operations let through is not known from their kind and types.
+_SINGULAR = re.compile("IdentityN|Case|.*(Func|PartitionedCall|If|While)$")
+
+
+def describe_data(data):
+    """Returns what `trace_step` needs to know of the data of a step."""
+    return tf.nest.map_structure(
+        lambda x: x if x is None else tf.type_spec_from_value(x), data
+    )
+
+
+def trace_step(step, data, variables):
+    """Traces a training step into a graph, without running it.
+
+    The gradients that the step asks for are not computed: it is given zeros.
+
+    Args:
+        step: Function of the data that is a training step.
+        data: What `describe_data` returned.
+        variables: The variables to follow, of Keras or TensorFlow.
+
+    Returns:
+        The step as a `Dataflow`. The key of a variable is its `id`.
+    """
+    natives = {id(_native(v)): id(v) for v in variables}
+    handles = {id(_native(v).handle): id(v) for v in variables}
+    derivatives = []
+
+    def answer(original, tape, target, sources, *args, **kwargs):
+        leaves = [_native(source) for source in tf.nest.flatten(sources)]
+        if not all(isinstance(leaf, tf.Variable) for leaf in leaves):
+            return original(tape, target, sources, *args, **kwargs)
+        targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
+        derivatives.append(
+            Derivative(
+                tuple(t.name for t in targets if tf.is_symbolic_tensor(t)),
+                frozenset(
+                    natives[id(leaf)] for leaf in leaves if id(leaf) in natives
+                ),
+            )
+        )
+        return tf.nest.map_structure(
+            lambda s: tf.zeros(s.shape, s.dtype), sources
+        )
+
+    with intercept_gradient(answer):
+        concrete = tf.function(step, autograph=False).get_concrete_function(
+            data
+        )
+    graph, outside = concrete.graph, concrete.captured_inputs
+    inside = graph.inputs[len(graph.inputs) - len(outside) :]
+    return Dataflow(
+        operations=tuple(_operations(graph)),
+        holders={
+            inner.name: handles[id(outer)]
+            for outer, inner in zip(outside, inside, strict=True)
+            if id(outer) in handles
+        },
+        derivatives=tuple(derivatives),
+        passes=_Passes(graph),
+    )
+
+
+def _native(variable):
+    """Returns the variable of TensorFlow behind one of Keras."""
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def _operations(graph):
+    """Yields the operations of a graph, those that write to variables too.
+
+    What was written to a variable goes into what is read from it later on,
+    by a value that no gradient passes.
+    """
+    written = {}
+    for operation in graph.get_operations():
+        inputs = [tensor.name for tensor in operation.inputs]
+        outputs = [tensor.name for tensor in operation.outputs]
+        writes = operation.type.startswith("Assign")
+        inputs += [written[name] for name in inputs if name in written]
+        if writes:
+            outputs.append(f"{operation.name} in {inputs[0]}")
+            written[inputs[0]] = outputs[-1]
+        yield Operation(
+            kind=operation.type,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            scope=tuple(operation.name.split("/")[:-1]),
+            frames=_frames(operation),
+            native=operation,
+        )
+
+
+def _frames(operation):
+    """Returns the frames within the step that an operation was created in."""
+    frames = list(operation.traceback)
+    own = [i for i, f in enumerate(frames) if f.filename == __file__]
+    return tuple(frames[own[-1] + 1 :] if own else frames)
+
+
+class _Passes:
+    """Tells whether a gradient gets through an operation.
+
+    TensorFlow is asked for the gradient of every kind of operation once.
+    """
+
+    def __init__(self, graph):
+        self._graph = graph
+        self._known = {}
+
+    def __call__(self, operation, place, output):
+        native = operation.native
+        if place >= len(native.inputs) or output >= len(native.outputs):
+            return False
+        if native.inputs[place].dtype == tf.resource:
+            return native.outputs[output].dtype.is_floating
+        if not _has_gradient(native.inputs[place]):
+            return False
+        key = native.name
+        if not _SINGULAR.match(native.type):
+            tensors = [*native.inputs, native.outputs[output]]
+            key = (native.type, *(tensor.dtype for tensor in tensors))
+        if (key, output) not in self._known:
+            self._known[key, output] = self._ask(native, output)
+        return self._known[key, output][place]
+
+    def _ask(self, native, output):
+        if not _has_gradient(native.outputs[output]):
+            return [False] * len(native.inputs)
+        try:
+            with self._graph.as_default():
+                gradients = tf.gradients(
+                    native.outputs[output], list(native.inputs)
+                )
+        except LookupError:
+            return [False] * len(native.inputs)
+        return [gradient is not None for gradient in gradients]
+
+
+def _has_gradient(tensor):
+    """Whether a tensor is of a kind that gradients exist for."""
+    dtype = tensor.dtype
+    return dtype.is_floating or dtype.is_complex or dtype == tf.variant
+
+
+def public_functions():
+    """Returns where the names of public functions are looked up."""
+    return (
+        ("tf", tf),
+        ("tf.math", tf.math),
+        ("tf.nn", tf.nn),
+        ("tf.image", tf.image),
+        ("tf.linalg", tf.linalg),
+    )
+
+
+def says_it_left(error):
+    """Whether a step could not be traced as it leaves TensorFlow.
+
+    That is so where it makes a number of Python or an array of NumPy out of a
+    tensor.
+    """
+    return "SymbolicTensor" in str(error) or (
+        "symbolic `tf.Tensor`" in str(error)
+        or "symbolic tf.Tensor" in str(error)
+        or "numpy() is only available" in str(error)
+    )
+
+
+def says_gradient_failed(error):
+    """Whether a step failed while TensorFlow computed gradients."""
+    return isinstance(error, tf.errors.OpError) and "gradient" in str(error)

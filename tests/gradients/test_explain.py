@@ -1,0 +1,413 @@
+"""What the check says of models that are cut in various places."""
+
+import inspect
+import linecache
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_perceptual.callbacks import GradientSanityCallback
+from keras_perceptual.gradients import (
+    GradientSanityError,
+    causes,
+    reasons,
+)
+
+
+def data():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(8, 4)).astype("float32")
+    return x, x[:, :1] * 2
+
+
+def errors_of(model, x=None, y=None, **arguments):
+    """Fits a model under the callback and returns the error."""
+    features, targets = data()
+    with pytest.raises(GradientSanityError) as caught:
+        model.fit(
+            features if x is None else x,
+            targets if y is None else y,
+            verbose=0,
+            callbacks=[GradientSanityCallback(**arguments)],
+        )
+    return caught.value
+
+
+def two_layers(between=None, **head):
+    """A hidden layer, another layer if any, and a head."""
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(4, name="hidden"),
+            *([between] if between is not None else []),
+            layers.Dense(1, name="head", **head),
+        ],
+        name="net",
+    )
+
+
+def assert_marked(place, mark):
+    """Asserts that a place is the line of this file with a mark."""
+    assert re.search("test_explain.py$", place.file)
+    assert linecache.getline(__file__, place.line).rstrip().endswith(mark)
+    assert place.code.endswith(mark)
+
+
+class HardChoice(layers.Layer):
+    def call(self, x):
+        return ops.one_hot(ops.argmax(x, axis=-1), 4)  # the choice
+
+
+class Detached(layers.Layer):
+    def call(self, x):
+        return ops.stop_gradient(x)  # the stop
+
+
+class Forgetful(layers.Layer):
+    """Builds two layers and calls one."""
+
+    def build(self, shape):
+        self.used = layers.Dense(4, name="used")
+        self.used.build(shape)
+        self.forgotten = layers.Dense(4, name="forgotten")
+        self.forgotten.build(shape)
+
+    def call(self, x):
+        return self.used(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "function", "mark"),
+    [
+        (HardChoice, "keras.ops.argmax", "# the choice"),
+        (Detached, "keras.ops.stop_gradient", "# the stop"),
+    ],
+)
+def test_operation_in_a_layer(layer, function, mark):
+    model = two_layers(layer(name="middle"))
+    model.compile("sgd", "mse")
+    error = errors_of(model)
+    missing = error.report.missing
+    assert [r.path for r in missing] == ["net/hidden/kernel", "net/hidden/bias"]
+    for record in missing:
+        assert record.reason == reasons.CUT
+        place = record.culprit
+        assert (place.layer, place.layer_class) == ("middle", layer.__name__)
+        assert place.function == function
+        assert_marked(place, mark)
+        assert record.source == place.source
+    first, second, code, *_ = str(error).splitlines()
+    assert first.startswith("GradientSanityCallback: 2 of 4 trainable")
+    assert second.endswith(f"layer 'middle' ({layer.__name__}), {place.source}")
+    assert code.strip().endswith(mark)
+
+
+def test_operation_in_a_loss():
+    def rounded(y_true, y_pred):
+        return ops.round(ops.square(y_true - y_pred))  # the rounding
+
+    model = two_layers()
+    model.compile("sgd", rounded)
+    error = errors_of(model)
+    assert len(error.report.missing) == 4
+    assert {r.reason for r in error.report} == {reasons.CUT}
+    place = error.report.records[0].culprit
+    assert place.function == "keras.ops.round"
+    assert place.within == "rounded"
+    assert_marked(place, "# the rounding")
+    assert "straight-through" in str(error)
+
+
+def test_layer_that_is_never_called():
+    model = two_layers(Forgetful(name="forgetful"))
+    model.compile("sgd", "mse")
+    missing = errors_of(model).report.missing
+    assert [r.layer for r in missing] == ["forgotten", "forgotten"]
+    assert {r.reason for r in missing} == {reasons.UNUSED}
+
+
+def test_output_without_a_loss():
+    inputs = keras.Input((4,))
+    model = keras.Model(
+        inputs,
+        {
+            "main": layers.Dense(1, name="main")(inputs),
+            "probe": layers.Dense(1, name="probe")(inputs),
+        },
+    )
+    model.compile("sgd", loss={"main": "mse"})
+    x, y = data()
+    error = errors_of(model, x, {"main": y, "probe": y})
+    assert [r.layer for r in error.report.missing] == ["probe", "probe"]
+    assert {r.reason for r in error.report.missing} == {reasons.NO_LOSS}
+    assert "Give that output a loss" in str(error)
+
+
+def test_loss_that_ignores_the_model():
+    def only_targets(y_true, y_pred):
+        return ops.mean(ops.square(y_true), axis=-1)
+
+    model = two_layers()
+    model.compile("sgd", only_targets)
+    error = errors_of(model)
+    assert {r.reason for r in error.report.missing} == {reasons.IGNORES_MODEL}
+    assert "`y_pred`" in str(error)
+
+
+def test_penalty_hides_a_loss_without_gradient():
+    def rounded(y_true, y_pred):
+        return ops.round(y_true - y_pred)  # hidden
+
+    model = two_layers(kernel_regularizer="l2", use_bias=False)
+    model.layers[0].trainable = False
+    model.compile("sgd", rounded)
+    error = errors_of(model)
+    (record,) = error.report.missing
+    assert record.path == "net/head/kernel"
+    assert record.reason == reasons.PENALTY
+    assert_marked(record.culprit, "# hidden")
+
+
+def test_penalty_beside_a_loss_is_well():
+    model = two_layers(kernel_regularizer="l2")
+    model.compile("sgd", "mse")
+    callback = GradientSanityCallback()
+    model.fit(*data(), verbose=0, callbacks=[callback])
+    assert len(callback.report.ok) == 4
+
+
+def test_long_story_is_told_once():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            *(layers.Dense(4, name=f"dense_{i}") for i in range(5)),
+            Detached(name="middle"),
+            layers.Dense(1, name="head"),
+        ]
+    )
+    model.compile("sgd", "mse")
+    text = str(errors_of(model))
+    assert text.count("# the stop") == 2  # At the top, and where explained.
+
+
+def test_verdict_stands_where_the_explanation_fails(monkeypatch):
+    def fail(*args):
+        raise ArithmeticError("out of order")
+
+    monkeypatch.setattr(causes, "find_causes", fail)
+    model = two_layers(Detached(name="middle"))
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match=r"Received: ArithmeticError\('out"):
+        error = errors_of(model)
+    assert [r.layer for r in error.report.missing] == ["hidden", "hidden"]
+    assert {r.reason for r in error.report.missing} == {reasons.NONE}
+    assert "no path from the loss" in str(error)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_nothing_is_left_in_the_model():
+    model = two_layers(Detached(name="middle"))
+    model.compile("sgd", "mse")
+    before = set(vars(model)), set(vars(model.optimizer))
+    x, y = data()
+    model.fit(
+        x,
+        y,
+        verbose=0,
+        epochs=5,
+        callbacks=[GradientSanityCallback(on_missing="ignore")],
+    )
+    assert "train_step" not in vars(model)
+    assert "apply" not in vars(model.optimizer)
+    assert before[1] - set(vars(model.optimizer)) == set()
+    step = inspect.getattr_static(model, "train_step")
+    assert inspect.isfunction(step)
+
+
+@pytest.mark.tensorflow_only
+class TestTensorFlow:
+    def test_numpy_function(self):
+        import tensorflow as tf
+
+        class Table(layers.Layer):
+            def call(self, x):
+                y = tf.numpy_function(np.tanh, [x], tf.float32)  # the table
+                return tf.ensure_shape(y, x.shape)
+
+            def compute_output_shape(self, shape):
+                return shape
+
+        model = two_layers(Table(name="middle"))
+        model.compile("sgd", "mse", jit_compile=False)
+        error = errors_of(model)
+        place = error.report.missing[0].culprit
+        assert place.function == "tf.numpy_function"
+        assert place.layer == "middle"
+        assert_marked(place, "# the table")
+        assert "LookupColorLayer" in str(error)
+
+    def test_python_function_whose_gradient_fails(self):
+        import tensorflow as tf
+
+        def in_numpy(x):
+            return np.tanh(x.numpy())
+
+        class Table(layers.Layer):
+            def call(self, x):
+                y = tf.py_function(in_numpy, [x], tf.float32)  # here
+                return tf.ensure_shape(y, x.shape)
+
+            def compute_output_shape(self, shape):
+                return shape
+
+        model = two_layers(Table(name="middle"))
+        model.compile("sgd", "mse", jit_compile=False)
+        error = errors_of(model)
+        assert [r.layer for r in error.report.missing] == ["hidden", "hidden"]
+        assert error.report.missing[0].reason == reasons.FAILS
+        assert_marked(error.report.missing[0].culprit, "# here")
+        assert "2 of 4 trainable variables cannot learn" in str(error)
+
+    def test_computation_that_leaves_tensorflow(self):
+        import tensorflow as tf
+
+        def in_numpy(y_true, y_pred):
+            error = np.square(y_true - y_pred.numpy())  # numpy
+            return tf.constant(error)
+
+        model = two_layers()
+        model.compile("sgd", in_numpy, run_eagerly=True)
+        error = errors_of(model)
+        assert {r.reason for r in error.report} == {reasons.LEFT}
+        assert_marked(error.report.records[0].culprit, "# numpy")
+
+    def test_value_read_back_from_a_variable(self):
+        class Canvas(layers.Layer):
+            def build(self, shape):
+                self.canvas = self.add_weight(shape=(8, 4), trainable=False)
+
+            def call(self, x):
+                self.canvas.assign(x)  # written
+                return ops.convert_to_tensor(self.canvas)
+
+            def compute_output_shape(self, shape):
+                return shape
+
+        model = two_layers(Canvas(name="middle"))
+        model.compile("sgd", "mse", jit_compile=False)
+        error = errors_of(model)
+        assert error.report.missing[0].culprit.operation == "AssignVariableOp"
+        assert_marked(error.report.missing[0].culprit, "# written")
+
+    def test_custom_gradient_that_returns_nothing(self):
+        import tensorflow as tf
+
+        @tf.custom_gradient
+        def closed(x):
+            return tf.identity(x), lambda upstream: None
+
+        class Closed(layers.Layer):
+            def call(self, x):
+                return closed(x)  # closed
+
+        model = two_layers(Closed(name="middle"))
+        model.compile("sgd", "mse")
+        place = errors_of(model).report.missing[0].culprit
+        assert place.layer == "middle"
+        assert_marked(place, "# closed")
+
+    def test_gradients_that_are_not_applied(self):
+        import tensorflow as tf
+
+        class Idle(keras.Sequential):
+            def train_step(self, batch):
+                x, y = batch
+                with tf.GradientTape() as tape:
+                    loss = self.compute_loss(x=x, y=y, y_pred=self(x))
+                tape.gradient(loss, self.trainable_variables)
+                return {"loss": loss}
+
+        model = Idle([keras.Input((4,)), layers.Dense(1, name="head")])
+        model.compile("sgd", "mse")
+        error = errors_of(model)
+        assert {r.reason for r in error.report} == {reasons.NOT_APPLIED}
+
+    def test_variable_that_the_model_does_not_know(self):
+        import tensorflow as tf
+
+        class Gain(layers.Layer):
+            def __init__(self, **arguments):
+                super().__init__(**arguments)
+                self.gain = tf.Variable(tf.ones(4), name="gain")
+
+            def call(self, x):
+                return x * self.gain  # gained
+
+        model = two_layers(Gain(name="middle"))
+        model.compile("sgd", "mse")
+        error = errors_of(model)
+        (record,) = error.report.untracked
+        assert (record.path, record.shape) == ("gain", (4,))
+        assert record.layer == "middle"
+        assert_marked(record.culprit, "# gained")
+        assert str(error).endswith("Received: untracked=['gain']")
+        assert "and 1 more are not trained at all" in str(error)
+        model.fit(
+            *data(),
+            verbose=0,
+            callbacks=[GradientSanityCallback(ignore="gain")],
+        )
+
+    def test_variables_that_are_not_meant_to_be_trained(self, recwarn):
+        import tensorflow as tf
+
+        class Fixed(layers.Layer):
+            def __init__(self, **arguments):
+                super().__init__(**arguments)
+                self.fixed = tf.Variable(tf.ones(4), trainable=False)
+                self.hidden_away = {layers.Dense: [layers.Dense(4)]}
+                self.hidden_away[layers.Dense][0].trainable = False
+
+            def call(self, x):
+                return x * self.fixed
+
+        judge = keras.Sequential([keras.Input((1,)), layers.Dense(2)])
+        judge.trainable = False
+        model = two_layers(Fixed(name="middle"))
+        model.compile(
+            "sgd", lambda y, p: ops.mean(ops.square(judge(y) - judge(p)), -1)
+        )
+        callback = GradientSanityCallback()
+        model.fit(*data(), verbose=0, callbacks=[callback])
+        assert not callback.report.untracked
+        assert not [w for w in recwarn if "GradientSanity" in str(w.message)]
+
+    def test_network_in_a_loss_is_only_warned_about(self):
+        judge = keras.Sequential(
+            [keras.Input((1,)), layers.Dense(2, name="judging")]
+        )
+        model = two_layers()
+        model.compile(
+            "sgd", lambda y, p: ops.mean(ops.square(judge(y) - judge(p)), -1)
+        )
+        callback = GradientSanityCallback()
+        with pytest.warns(UserWarning, match="trained by nobody"):
+            model.fit(*data(), verbose=0, callbacks=[callback])
+        assert {r.path.split("/")[-2] for r in callback.report.untracked} == {
+            "judging"
+        }
+
+    def test_suspects_of_numbers_that_are_not_finite(self):
+        def distance(y_true, y_pred):
+            return ops.sqrt(ops.mean(ops.square(y_pred), axis=-1))  # the root
+
+        model = two_layers(kernel_initializer="zeros")
+        model.compile("sgd", distance)
+        error = errors_of(model)
+        place = error.report.nonfinite[0].culprit
+        assert place.function == "keras.ops.sqrt"
+        assert_marked(place, "# the root")
+        assert "that can make such numbers" in str(error)
