@@ -20,8 +20,8 @@ class GradientSanityCallback(keras.callbacks.Callback):
     gradient than zero; also where a layer computes with weights that the model
     does not know of. The error names what is to blame, if that can be found
     out: an operation without a gradient, a layer that is not called, an output
-    without a loss, with the layer and the line of code. After the checked batches it takes itself out, and the
-    training goes on as it would without.
+    without a loss, with the layer and the line of code. After the checked
+    batches it takes itself out, and the training goes on as it would without.
 
     Args:
         steps: Integer. How many batches a zero may last before it is judged;

@@ -60,10 +60,19 @@ def find_causes(flow, variables, layers, functions=()):
         A dictionary with the `Cause` of each variable. One that is connected
         to the loss can only lack an optimizer.
     """
-    return {
-        variable: _find_cause(flow, variable, layers, functions)
-        for variable in variables
-    }
+    used = {value for o in flow.operations for value in o.inputs}
+    ways, causes = {}, {}
+    for variable in variables:
+        targets = frozenset(flow.targets_for(variable))
+        if targets not in ways:
+            ways[targets] = _Ways(flow, targets, layers, functions)
+        if not any(variable in d.variables for d in flow.derivatives):
+            causes[variable] = Cause(reasons.NOT_ASKED)
+        elif used.isdisjoint(flow.values_of(variable)):
+            causes[variable] = Cause(reasons.UNUSED)
+        else:
+            causes[variable] = ways[targets].find_cause(variable)
+    return causes
 
 
 def find_uses(flow, variables, layers, functions=()):
@@ -163,38 +172,51 @@ def without_penalties(flow):
     )
 
 
-def _find_cause(flow, variable, layers, functions):
-    targets = flow.targets_for(variable)
-    values = flow.values_of(variable)
-    asked = any(variable in d.variables for d in flow.derivatives)
-    if not asked:
-        return Cause(reasons.NOT_ASKED)
-    if not dataflow.users_of(flow.operations, values):
-        return Cause(reasons.UNUSED)
-    needed = dataflow.needed_for(flow, targets)
-    holders = set(flow.holders)
-    if not dataflow.users_of(needed, holders):
-        return Cause(
-            reasons.IGNORES_MODEL, _last_place(needed, layers, functions)
+class _Ways:
+    """The ways that lead to what was differentiated."""
+
+    def __init__(self, flow, targets, layers, functions):
+        self._flow = flow
+        self._layers, self._functions = layers, functions
+        self._needed = dataflow.needed_for(flow, targets)
+        self._used = {value for o in self._needed for value in o.inputs}
+        self._reached, self._ends = dataflow.find_ends(
+            flow, self._needed, targets
         )
-    if not dataflow.users_of(needed, values):
-        return Cause(
-            reasons.NO_LOSS,
-            _last_place(
-                _computed_from(flow.operations, values), layers, functions
-            ),
-        )
-    connected, _ = dataflow.follow(flow, needed, values)
-    if connected & targets:
-        return Cause(reasons.NOT_APPLIED)
-    ends = _likely_first(dataflow.find_cuts(needed, connected, targets))
-    places = {}
-    for operation in ends:
-        place = locate(operation, layers, functions)
-        # One function of the user's code may be several operations.
-        called = place.function or place.operation
-        places.setdefault((called, place.source, place.layer), place)
-    return Cause(reasons.CUT, tuple(places.values()))
+        self._causes = {}
+
+    def find_cause(self, variable):
+        """Returns the `Cause` of a variable that is used."""
+        values = self._flow.values_of(variable)
+        if self._used.isdisjoint(self._flow.holders):
+            return Cause(reasons.IGNORES_MODEL, self._last_place(self._needed))
+        if self._used.isdisjoint(values):
+            computed = _computed_from(self._flow.operations, values)
+            return Cause(reasons.NO_LOSS, self._last_place(computed))
+        if not self._reached.isdisjoint(values):
+            return Cause(reasons.NOT_APPLIED)
+        ends = dict.fromkeys(o for v in values for o in self._ends[v])
+        key = tuple(sorted(ends, key=self._needed.index))
+        if key not in self._causes:
+            self._causes[key] = Cause(reasons.CUT, self._places(key))
+        return self._causes[key]
+
+    def _places(self, ends):
+        places = {}
+        for operation in _likely_first(ends):
+            place = locate(operation, self._layers, self._functions)
+            # One function of the user's code may be several operations.
+            called = place.function or place.operation
+            places.setdefault((called, place.source, place.layer), place)
+        return tuple(places.values())
+
+    def _last_place(self, operations):
+        """Returns where the last operation in a layer or a user's line is."""
+        for operation in reversed(operations):
+            place = locate(operation, self._layers, self._functions)
+            if place.layer or place.file:
+                return (place,)
+        return ()
 
 
 def _is_risky(operation, makers):
@@ -221,12 +243,3 @@ def _computed_from(operations, values):
             reached.update(operation.outputs)
             found.append(operation)
     return found
-
-
-def _last_place(operations, layers, functions):
-    """Returns where the last operation in a layer or a user's line is."""
-    for operation in reversed(operations):
-        place = locate(operation, layers, functions)
-        if place.layer or place.file:
-            return (place,)
-    return ()

@@ -152,16 +152,39 @@ def find_cuts(operations, connected, targets):
     return cuts[::-1]
 
 
-def count_steps_back(operations, values):
-    """Returns how many operations lie between each one and `values`."""
-    steps = collections.defaultdict(lambda: float("inf"))
-    distance = dict.fromkeys(values, 0)
+def find_ends(flow, operations, targets):
+    """Finds out what gradients of `targets` reach, and what stops the others.
+
+    Args:
+        flow: The `Dataflow`.
+        operations: The operations that `targets` are computed by, in order.
+        targets: Keys of values.
+
+    Returns:
+        The keys of the values that a gradient reaches, and for the keys of
+        the others the operations that it does not come through, as keys of a
+        dictionary.
+    """
+    reached = set(targets)
+    beyond = {}
     for operation in reversed(operations):
-        near = [distance[v] for v in operation.outputs if v in distance]
-        if near:
-            steps[operation] = min(near)
-            for value in operation.inputs:
-                distance[value] = min(
-                    distance.get(value, float("inf")), min(near) + 1
-                )
-    return steps
+        for place, value in enumerate(operation.inputs):
+            passed = [
+                output
+                for index, output in enumerate(operation.outputs)
+                if flow.passes(operation, place, index)
+            ]
+            beyond[operation, place] = passed
+            if not reached.isdisjoint(passed):
+                reached.add(value)
+    ends = collections.defaultdict(dict)
+    for operation in reversed(operations):
+        for place, value in enumerate(operation.inputs):
+            if value in reached:
+                continue
+            passed = beyond[operation, place]
+            if not passed:
+                ends[value][operation] = None
+            for output in passed:
+                ends[value].update(ends[output])
+    return reached, ends

@@ -2,6 +2,7 @@ from keras_perceptual.gradients.dataflow import (
     Dataflow,
     Derivative,
     Operation,
+    find_ends,
     follow,
     needed_for,
     users_of,
@@ -36,6 +37,17 @@ def test_follows_values_to_where_the_way_ends():
     connected, ends = follow(step, step.operations, {"w"})
     assert connected == {"w", "a", "b", "loss"}
     assert ends == [ROUND]
+
+
+def test_finds_what_stops_a_gradient():
+    step = flow(READ, SQUARE, ROUND, ADD)
+    reached, ends = find_ends(step, needed_for(step, {"loss"}), {"loss"})
+    assert reached == {"w", "a", "b", "data", "loss"}
+    assert not ends
+    step = flow(READ, ROUND, METRIC)
+    reached, ends = find_ends(step, [READ, ROUND, METRIC], {"metric"})
+    assert reached == {"metric", "c"}
+    assert ends == {"a": {ROUND: None}, "w": {ROUND: None}}
 
 
 def test_one_open_output_keeps_the_way_open():
