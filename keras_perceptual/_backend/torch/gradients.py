@@ -1,9 +1,16 @@
 """Bringing the numbers of gradients out of a training step, for PyTorch."""
 
 import contextlib
+import functools
+import gc
 
+import keras
 import numpy as np
 import torch
+
+from keras_perceptual._backend.torch import dataflow
+from keras_perceptual.gradients import reasons
+from keras_perceptual.gradients.explain import StepExplainer
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("apply",)
@@ -18,8 +25,41 @@ def stored_values(gradient):
 
 @contextlib.contextmanager
 def fresh_train_step(model, recorder):
-    """Makes sure that a train function built inside traces the step anew."""
-    yield
+    """Lets the recorder know of the step of a train function built inside."""
+    former = model.__dict__.get("train_step")
+    step = model.train_step
+
+    @functools.wraps(step)
+    def train_step(data):
+        recorder.remember_step(step, data)
+        return step(data)
+
+    model.__dict__["train_step"] = train_step
+    try:
+        with _heed_backward(recorder.note_use):
+            yield
+    finally:
+        if former is None:
+            del model.__dict__["train_step"]
+        else:
+            model.__dict__["train_step"] = former
+
+
+@contextlib.contextmanager
+def _heed_backward(heed):
+    """Has `heed` called with what gradients are computed of."""
+    original = torch.autograd.backward
+
+    @functools.wraps(original)
+    def backward(tensors, *args, **kwargs):
+        heed(tensors)
+        return original(tensors, *args, **kwargs)
+
+    torch.autograd.backward = backward
+    try:
+        yield
+    finally:
+        torch.autograd.backward = original
 
 
 def says_nothing_is_connected(error):
@@ -44,6 +84,9 @@ class GradientRecorder:
         self._width = width
         self._waiting = []
         self._totals = {}
+        self._model = model
+        self._step = None
+        self._used = {}
 
     @torch.compiler.disable
     def add(self, keys, rows, gradients):
@@ -64,6 +107,45 @@ class GradientRecorder:
         self._waiting.clear()
         return {key: row.copy() for key, row in self._totals.items()}
 
+    @torch.compiler.disable
+    def remember_step(self, step, data):
+        """Keeps the step and what goes into it."""
+        self._step = (step, dataflow.describe_data(data))
+
+    @torch.compiler.disable
+    def note_use(self, targets):
+        """Keeps which tensors `targets` have a gradient for."""
+        self._used |= dataflow.find_leaves(targets)
+
+    def find_untracked(self, known):
+        """Returns what the step computes with and nobody trains.
+
+        Args:
+            known: The Keras variables of the model and its optimizers.
+        """
+        strangers = self._used.keys() - {id(v.value) for v in known}
+        if not strangers:
+            return []
+        return [
+            variable
+            for variable in gc.get_objects()
+            if issubclass(type(variable), keras.Variable)
+            and variable.trainable
+            and id(variable._value) in strangers
+        ]
+
+    def trace_step(self, variables):
+        """Returns the `Dataflow` of the step that was last taken."""
+        return dataflow.trace_step(
+            *self._step, variables, self._model.trainable_variables
+        )
+
     def find_disconnected(self, keys):
-        """Returns those of `keys` whose zero gradient means no connection."""
-        return set()
+        """Returns those of `keys` whose zero gradient means no connection.
+
+        PyTorch has zeros behind rounding and the like, which is none.
+        """
+        causes = StepExplainer(self._model, self).explain_missing(
+            [v for v in self._model.trainable_variables if id(v) in keys]
+        )
+        return {k for k, cause in causes.items() if cause.reason == reasons.CUT}
