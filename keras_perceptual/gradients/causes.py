@@ -7,7 +7,8 @@ from keras_perceptual.gradients.places import Place, locate
 
 # They look at the shape of a value, not at its numbers.
 SHAPE_READERS = frozenset(
-    ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
+    "Shape ShapeN Size Rank ZerosLike OnesLike "
+    "zeros_like ones_like empty_like full_like".split()
 )
 # They are seldom what was meant to carry a gradient.
 COMPARISONS = frozenset(
@@ -180,9 +181,8 @@ class _Ways:
         self._layers, self._functions = layers, functions
         self._needed = dataflow.needed_for(flow, targets)
         self._used = {value for o in self._needed for value in o.inputs}
-        self._reached, self._ends = dataflow.find_ends(
-            flow, self._needed, targets
-        )
+        self._targets = targets
+        self._places = {}
         self._causes = {}
 
     def find_cause(self, variable):
@@ -193,18 +193,25 @@ class _Ways:
         if self._used.isdisjoint(values):
             computed = _computed_from(self._flow.operations, values)
             return Cause(reasons.NO_LOSS, self._last_place(computed))
-        if not self._reached.isdisjoint(values):
+        connected, _ = dataflow.follow(self._flow, self._needed, values)
+        if not connected.isdisjoint(self._targets):
             return Cause(reasons.NOT_APPLIED)
-        ends = dict.fromkeys(o for v in values for o in self._ends[v])
-        key = tuple(sorted(ends, key=self._needed.index))
+        key = tuple(dataflow.find_cuts(self._needed, connected, self._targets))
         if key not in self._causes:
-            self._causes[key] = Cause(reasons.CUT, self._places(key))
+            self._causes[key] = Cause(reasons.CUT, self._places_of(key))
         return self._causes[key]
 
-    def _places(self, ends):
+    def _locate(self, operation):
+        if operation not in self._places:
+            self._places[operation] = locate(
+                operation, self._layers, self._functions
+            )
+        return self._places[operation]
+
+    def _places_of(self, ends):
         places = {}
         for operation in _likely_first(ends):
-            place = locate(operation, self._layers, self._functions)
+            place = self._locate(operation)
             # One function of the user's code may be several operations.
             called = place.function or place.operation
             places.setdefault((called, place.source, place.layer), place)
@@ -213,7 +220,7 @@ class _Ways:
     def _last_place(self, operations):
         """Returns where the last operation in a layer or a user's line is."""
         for operation in reversed(operations):
-            place = locate(operation, self._layers, self._functions)
+            place = self._locate(operation)
             if place.layer or place.file:
                 return (place,)
         return ()
@@ -223,6 +230,8 @@ def _is_risky(operation, makers):
     """Whether nothing keeps an operation from what makes it not finite."""
     place = RISKY.get(operation.kind)
     if place is None or place >= len(operation.inputs):
+        return False
+    if operation.inputs[place] is None:  # A constant.
         return False
     maker = makers.get(operation.inputs[place])
     return maker is None or maker.kind not in GUARDS

@@ -4,7 +4,6 @@ Every backend describes its computations by these classes; what is found out
 with them does not depend on the backend.
 """
 
-import collections
 import dataclasses
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -150,41 +149,3 @@ def find_cuts(operations, connected, targets):
             cuts.append(operation)
         wanted.update(set(operation.inputs) - connected)
     return cuts[::-1]
-
-
-def find_ends(flow, operations, targets):
-    """Finds out what gradients of `targets` reach, and what stops the others.
-
-    Args:
-        flow: The `Dataflow`.
-        operations: The operations that `targets` are computed by, in order.
-        targets: Keys of values.
-
-    Returns:
-        The keys of the values that a gradient reaches, and for the keys of
-        the others the operations that it does not come through, as keys of a
-        dictionary.
-    """
-    reached = set(targets)
-    beyond = {}
-    for operation in reversed(operations):
-        for place, value in enumerate(operation.inputs):
-            passed = [
-                output
-                for index, output in enumerate(operation.outputs)
-                if flow.passes(operation, place, index)
-            ]
-            beyond[operation, place] = passed
-            if not reached.isdisjoint(passed):
-                reached.add(value)
-    ends = collections.defaultdict(dict)
-    for operation in reversed(operations):
-        for place, value in enumerate(operation.inputs):
-            if value in reached:
-                continue
-            passed = beyond[operation, place]
-            if not passed:
-                ends[value][operation] = None
-            for output in passed:
-                ends[value].update(ends[output])
-    return reached, ends

@@ -40,7 +40,7 @@ MENDS = (
         "`keras.ops.relu` of it, or multiply by what is compared.",
     ),
     (
-        "py_?func|callback|numpy",
+        "py_?func|callback|numpy|__(array|float|int|bool)__|^item$|tolist",
         "What Python or NumPy compute in it is hidden from the backend.",
         "Write it with `keras.ops`; a table of colours is "
         "`keras_perceptual.LookupColorLayer`.",

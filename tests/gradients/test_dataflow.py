@@ -2,7 +2,7 @@ from keras_perceptual.gradients.dataflow import (
     Dataflow,
     Derivative,
     Operation,
-    find_ends,
+    find_cuts,
     follow,
     needed_for,
     users_of,
@@ -39,15 +39,15 @@ def test_follows_values_to_where_the_way_ends():
     assert ends == [ROUND]
 
 
-def test_finds_what_stops_a_gradient():
-    step = flow(READ, SQUARE, ROUND, ADD)
-    reached, ends = find_ends(step, needed_for(step, {"loss"}), {"loss"})
-    assert reached == {"w", "a", "b", "data", "loss"}
-    assert not ends
-    step = flow(READ, ROUND, METRIC)
-    reached, ends = find_ends(step, [READ, ROUND, METRIC], {"metric"})
-    assert reached == {"metric", "c"}
-    assert ends == {"a": {ROUND: None}, "w": {ROUND: None}}
+def test_what_is_bypassed_does_not_cut():
+    # As in a softmax: the largest number is taken off, without a gradient.
+    largest = Operation("Round", ("a",), ("m",))
+    take_off = Operation("Sub", ("a", "m"), ("b",))
+    choose = Operation("Round", ("b",), ("loss",))
+    operations = [READ, largest, take_off, choose]
+    connected, ends = follow(flow(*operations), operations, {"w"})
+    assert ends == [largest, choose]
+    assert find_cuts(operations, connected, {"loss"}) == [choose]
 
 
 def test_one_open_output_keeps_the_way_open():

@@ -121,6 +121,21 @@ def test_operation_in_a_loss():
     assert "straight-through" in str(error)
 
 
+def test_softmax_is_not_to_blame():
+    def wrong(y_true, y_pred):
+        hit = ops.equal(ops.argmax(y_pred, -1), ops.argmax(y_true, -1))
+        return 1 - ops.cast(hit, "float32")
+
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(3, activation="softmax")]
+    )
+    model.compile("sgd", wrong)
+    x, _ = data()
+    error = errors_of(model, x, np.eye(3)[np.arange(8) % 3])
+    for record in error.report.missing:
+        assert [p.function for p in record.culprits] == ["keras.ops.argmax"]
+
+
 def test_layer_that_is_never_called():
     model = two_layers(Forgetful(name="forgetful"))
     model.compile("sgd", "mse")

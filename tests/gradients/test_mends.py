@@ -10,7 +10,10 @@ from keras_perceptual.gradients.mends import MENDS, UNKNOWN, find_mend
         (["Round", "Floor", "rint", "Sign"], "staircase"),
         (["Cast", "convert_element_type"], "y_pred"),
         (["Greater", "LessEqual", "gt", "eq"], "sigmoid"),
-        (["PyFunc", "EagerPyFunc", "pure_callback"], "LookupColorLayer"),
+        (
+            ["PyFunc", "EagerPyFunc", "pure_callback", "__float__", "item"],
+            "LookupColorLayer",
+        ),
         (["StopGradient", "stop_gradient", "detach"], "trainable = False"),
         (["AssignVariableOp"], "variable"),
         (["HistogramFixedWidth", "Bucketize", "searchsorted"], "bins"),

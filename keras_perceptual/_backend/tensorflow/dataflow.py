@@ -4,6 +4,7 @@ import re
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.ops import get_gradient_function
 
 from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
 from keras_perceptual.gradients.dataflow import (
@@ -12,6 +13,8 @@ from keras_perceptual.gradients.dataflow import (
     Operation,
 )
 
+# Their gradient is that of the functions they call.
+_CALLS = re.compile("Case|.*(PartitionedCall|If|While)$")
 # What such operations let through is not known from their kind and types.
 _SINGULAR = re.compile("IdentityN|Case|.*(Func|PartitionedCall|If|While)$")
 
@@ -121,33 +124,57 @@ class _Passes:
     def __init__(self, graph):
         self._graph = graph
         self._known = {}
+        self._answers = {}
 
     def __call__(self, operation, place, output):
+        # Every variable is followed through the same operations.
+        question = operation, place, output
+        if question not in self._answers:
+            self._answers[question] = self._look(*question)
+        return self._answers[question]
+
+    def _look(self, operation, place, output):
         native = operation.native
         if place >= len(native.inputs) or output >= len(native.outputs):
             return False
         if native.inputs[place].dtype == tf.resource:
             return native.outputs[output].dtype.is_floating
-        if not _has_gradient(native.inputs[place]):
+        if not (
+            _has_gradient(native.inputs[place])
+            and _has_gradient(native.outputs[output])
+        ):
             return False
         key = native.name
         if not _SINGULAR.match(native.type):
-            tensors = [*native.inputs, native.outputs[output]]
+            tensors = [*native.inputs, *native.outputs]
             key = (native.type, *(tensor.dtype for tensor in tensors))
-        if (key, output) not in self._known:
-            self._known[key, output] = self._ask(native, output)
-        return self._known[key, output][place]
-
-    def _ask(self, native, output):
-        if not _has_gradient(native.outputs[output]):
-            return [False] * len(native.inputs)
-        try:
+        if key not in self._known:
             with self._graph.as_default():
+                self._known[key] = self._ask(native)
+        return self._known[key][place]
+
+    def _ask(self, native):
+        """Returns for each input whether a gradient comes through to it."""
+        try:
+            if _CALLS.match(native.type):
                 gradients = tf.gradients(
-                    native.outputs[output], list(native.inputs)
+                    [o for o in native.outputs if _has_gradient(o)],
+                    list(native.inputs),
+                )
+            else:
+                # What `tf.gradients` does, without looking at all the graph.
+                function = get_gradient_function(native)
+                gradients = function and function(
+                    native,
+                    *(
+                        tf.zeros_like(o) if _has_gradient(o) else None
+                        for o in native.outputs
+                    ),
                 )
         except LookupError:
-            return [False] * len(native.inputs)
+            gradients = None
+        if not isinstance(gradients, list | tuple):
+            gradients = [gradients] * len(native.inputs)
         return [gradient is not None for gradient in gradients]
 
 

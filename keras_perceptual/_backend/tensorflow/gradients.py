@@ -153,7 +153,8 @@ class GradientRecorder:
         owners = {
             id(variable._value): variable
             for variable in gc.get_objects()
-            if isinstance(variable, keras.Variable)
+            # Not `isinstance`: some objects answer for others, and warn.
+            if issubclass(type(variable), keras.Variable)
         }
         found = [owners.get(key, variable) for key, variable in found.items()]
         return [variable for variable in found if variable.trainable]
