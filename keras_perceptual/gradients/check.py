@@ -2,14 +2,20 @@
 
 import contextlib
 
+import keras
 from keras import ops
 
 from keras_perceptual.gradients import judging
 from keras_perceptual.gradients.fit_check import FitCheck
+from keras_perceptual.gradients.function_check import check_function
 
 
 def check_gradients(model, x, y=None, sample_weight=None):
     """Reports the gradient of every trainable variable for one batch.
+
+    `check_gradients(model, x, y)` looks at a compiled model, and
+    `check_gradients(function, variables)` at the loss that a function without
+    arguments returns, for a training loop written by hand.
 
     The training step of the compiled model runs once, without the update. The
     weights, the state of the optimizer and the metrics stay as they are; a
@@ -17,8 +23,9 @@ def check_gradients(model, x, y=None, sample_weight=None):
     warned about: the report says what was found.
 
     Args:
-        model: A compiled model.
-        x: The inputs of one batch, as for `model.train_on_batch`.
+        model: A compiled model, or a function that returns a scalar.
+        x: The inputs of one batch, as for `model.train_on_batch`; for a
+            function, the `keras.Variable`s that its loss is to train.
         y: The targets, if the loss needs any.
         sample_weight: One weight for each sample, if any.
 
@@ -27,7 +34,8 @@ def check_gradients(model, x, y=None, sample_weight=None):
         mean anything: below a kernel that starts at zero it is the rule.
 
     Raises:
-        ValueError: If the model is not compiled.
+        ValueError: If the model is not compiled, or is neither a model nor a
+            function with variables.
 
     Example:
 
@@ -46,7 +54,27 @@ def check_gradients(model, x, y=None, sample_weight=None):
     >>> report = check_gradients(model, np.ones((8, 4)), np.ones((8, 1)))
     >>> [record.path for record in report.zero]
     ['net/hidden/kernel', 'net/hidden/bias']
+
+    Without `compile` and `fit`:
+
+    >>> from keras import ops
+    >>> scale, shift = keras.Variable(2.0), keras.Variable(1.0)
+    >>> def loss():
+    ...     return ops.square(scale * 3.0) + ops.round(shift)
+    >>> report = check_gradients(loss, [scale, shift])
+    >>> [record.status for record in report]
+    ['ok', 'missing']
+    >>> report.missing[0].culprit.function
+    'keras.ops.round'
     """
+    if not isinstance(model, keras.Model):
+        if not callable(model) or y is not None or sample_weight is not None:
+            raise ValueError(
+                "check_gradients needs a compiled `keras.Model` and a batch, "
+                "or a function without arguments and a list of variables. "
+                f"Received: model={model!r}, y={y!r}"
+            )
+        return check_function(model, x)
     if not model.compiled:
         raise ValueError(
             "check_gradients runs the training step of a model, which needs "

@@ -28,7 +28,7 @@ MENDS = (
         "Weigh the bins by a smooth function of the distance to them.",
     ),
     (
-        "cast|convert_?element|bitcast|saturate|^to$|_to_copy|int|byte|long",
+        "cast|convert_?element|bitcast|saturate|^to$|_to_copy|^(int|byte|long)$",
         "It makes integers or booleans, which have no gradient.",
         "Keep floating-point numbers up to the loss. Where labels were to be "
         "cast, see whether `y_true` and `y_pred` are in this order.",

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from keras_perceptual.gradients import plots, tables
+
 STATUSES = ("ok", "missing", "zero", "nonfinite", "untracked", "ignored")
 
 
@@ -130,31 +132,57 @@ class GradientReport:
         raise KeyError(path)
 
     def __str__(self):
-        counts = ", ".join(
-            f"{len(self.with_status(status))} {status}"
-            for status in STATUSES
-            if self.with_status(status)
-        )
-        batches = f"{self.batches} batch{'' if self.batches == 1 else 'es'}"
-        title = f"Gradients after {batches}: {counts or 'no variables'}"
-        rows = [("variable", "shape", "layer", "status", "norm", "")]
-        rows += [
-            (
-                record.path,
-                str(record.shape),
-                f"{record.layer} ({record.layer_class})",
-                record.status,
-                "-" if record.norm is None else f"{record.norm:.3g}",
-                str(record.culprit or record.reason),
-            )
-            for record in self.records
+        return tables.as_text(self)
+
+    def _repr_html_(self):
+        return tables.as_html(self)
+
+    def to_dict(self):
+        """Returns the report as dictionaries, lists, texts and numbers."""
+        return {
+            "batches": self.batches,
+            "records": [
+                {
+                    **dataclasses.asdict(record),
+                    "shape": list(record.shape),
+                    "culprits": [
+                        dataclasses.asdict(place) for place in record.culprits
+                    ],
+                    "source": record.source,
+                }
+                for record in self.records
+            ],
+        }
+
+    def to_dataframe(self):
+        """Returns a `pandas.DataFrame` with a row for each variable.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "`to_dataframe` needs pandas. Install it, for example by `pip "
+                f"install pandas`, or use `to_dict`. Received: {error}"
+            ) from error
+        table = pandas.DataFrame(self.to_dict()["records"])
+        table["culprits"] = [
+            "; ".join(map(str, record.culprits)) for record in self
         ]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width)
-                for cell, width in zip(row, widths, strict=True)
-            ).rstrip()
-            for row in rows
-        ]
-        return "\n".join([title, *lines])
+        return table
+
+    def plot(self, axes=None):
+        """Draws the norms of the gradients, in the order of the variables.
+
+        Args:
+            axes: Matplotlib axes to draw on. Defaults to a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return plots.plot_report(self, axes)

@@ -1,6 +1,10 @@
+import json
+import sys
+
 import pytest
 
 from keras_perceptual.gradients import GradientRecord, GradientReport
+from keras_perceptual.gradients.places import Place
 from keras_perceptual.gradients.report import STATUSES
 
 RECORDS = tuple(
@@ -43,3 +47,32 @@ def test_printed_report_of_nothing():
     assert str(GradientReport()).startswith(
         "Gradients after 0 batches: no variables\n"
     )
+
+
+def test_report_as_plain_data():
+    place = Place("ArgMax", "keras.ops.argmax", "pick", "Pick", "net.py", 7)
+    record = GradientRecord(
+        "a/kernel", "missing", None, (4, 8), "a", "Dense", "cut", (place,)
+    )
+    found = json.loads(json.dumps(GradientReport((record,), 1).to_dict()))
+    assert found["batches"] == 1
+    (row,) = found["records"]
+    assert row["path"] == "a/kernel"
+    assert row["shape"] == [4, 8]
+    assert row["source"] == "net.py:7"
+    assert row["culprits"][0]["function"] == "keras.ops.argmax"
+
+
+def test_report_as_a_data_frame():
+    pandas = pytest.importorskip("pandas")
+    table = REPORT.to_dataframe()
+    assert isinstance(table, pandas.DataFrame)
+    assert list(table["status"]) == list(STATUSES)
+
+
+@pytest.mark.parametrize("method", ["to_dataframe", "plot"])
+def test_what_is_missing_is_named(method, monkeypatch):
+    name = {"to_dataframe": "pandas", "plot": "matplotlib"}[method]
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=f"needs {name}.*Received: "):
+        getattr(REPORT, method)()

@@ -23,6 +23,36 @@ def stored_values(gradient):
     return gradient
 
 
+def compute_gradients(function, variables, values=None):
+    """Returns the gradients of what `function` returns.
+
+    Args:
+        function: Function without arguments that computes with `variables`.
+        variables: Keras variables.
+        values: What the variables stand for. Defaults to their values.
+    """
+
+    def loss(values):
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return function()
+
+    if values is None:
+        values = [variable.value for variable in variables]
+    return jax.grad(loss)(values)
+
+
+def trace_function(function, variables):
+    """Returns the `Dataflow` of `compute_gradients`."""
+    state = dataflow.describe_data(([v.value for v in variables],))
+    return dataflow.trace_step(
+        lambda state, data: compute_gradients(function, variables, state[0]),
+        state,
+        (),
+        variables,
+    )
+
+
 @contextlib.contextmanager
 def fresh_train_step(model, recorder):
     """Makes sure that a train function built inside traces the step anew.

@@ -26,6 +26,20 @@ def stored_values(gradient):
     return gradient
 
 
+def compute_gradients(function, variables):
+    """Returns the gradients of what `function` returns, `None` for none."""
+    with tf.GradientTape() as tape:
+        loss = function()
+    return tape.gradient(loss, [variable.value for variable in variables])
+
+
+def trace_function(function, variables):
+    """Returns the `Dataflow` of `compute_gradients`."""
+    return dataflow.trace_step(
+        lambda data: compute_gradients(function, variables), (), variables
+    )
+
+
 @contextlib.contextmanager
 def fresh_train_step(model, recorder):
     """Lets the recorder know of the step of a train function built inside."""

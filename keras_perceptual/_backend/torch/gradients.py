@@ -23,6 +23,30 @@ def stored_values(gradient):
     return gradient
 
 
+def compute_gradients(function, variables):
+    """Returns the gradients of what `function` returns, `None` for none."""
+    loss = function()
+    if not loss.requires_grad:
+        return [None] * len(variables)
+    return list(
+        torch.autograd.grad(
+            loss, [variable.value for variable in variables], allow_unused=True
+        )
+    )
+
+
+def trace_function(function, variables):
+    """Returns the `Dataflow` of `compute_gradients`."""
+
+    def step(data):
+        loss = function()
+        torch.autograd.grad(
+            loss, [variable.value for variable in variables], allow_unused=True
+        )
+
+    return dataflow.trace_step(step, None, variables, variables)
+
+
 @contextlib.contextmanager
 def fresh_train_step(model, recorder):
     """Lets the recorder know of the step of a train function built inside."""

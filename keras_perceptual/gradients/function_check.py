@@ -1,0 +1,102 @@
+"""The gradient check of a loss that is not part of a model."""
+
+import traceback
+import warnings
+
+import keras
+from keras import ops
+
+from keras_perceptual import _backend
+from keras_perceptual.gradients import causes, judging, reasons
+from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.places import locate_frames
+from keras_perceptual.gradients.report import GradientRecord, GradientReport
+from keras_perceptual.gradients.statistics import (
+    GradientStatistics,
+    statistics_row,
+)
+
+
+def check_function(function, variables):
+    """Reports the gradient of a loss with respect to variables.
+
+    Args:
+        function: Function without arguments that returns the loss, a scalar.
+        variables: A list of `keras.Variable`.
+
+    Returns:
+        A `GradientReport`.
+    """
+    variables = list(variables)
+    for variable in variables:
+        if not isinstance(variable, keras.Variable):
+            raise ValueError(
+                "check_gradients needs a list of `keras.Variable` beside a "
+                "function, for example `model.trainable_variables`. "
+                f"Received: {variable!r}"
+            )
+    gradients = _backend.load("gradients").compute_gradients(
+        function, variables
+    )
+    found = [None if g is None else _statistics(g) for g in gradients]
+    doubtful = [
+        v
+        for v, statistics in zip(variables, found, strict=True)
+        if statistics is None or not statistics.nonzero
+    ]
+    explained = _explain(function, variables, doubtful)
+    return GradientReport(
+        tuple(
+            _make_record(v, statistics, explained.get(id(v)))
+            for v, statistics in zip(variables, found, strict=True)
+        ),
+        batches=1,
+    )
+
+
+def _statistics(gradient):
+    row = statistics_row(gradient)
+    return GradientStatistics.from_row(ops.convert_to_numpy(row))
+
+
+def _make_record(variable, statistics, cause):
+    # The step is known to ask for the gradient: this says that it is there.
+    lost = cause is not None and cause.reason != reasons.NOT_APPLIED
+    status, reason = judging.judge_variable(
+        statistics, handed=True, connected=False, disconnected=lost
+    )
+    missing = status == "missing"
+    return GradientRecord(
+        path=variable.path,
+        status=status,
+        norm=(
+            statistics.norm
+            if statistics is not None and not missing and not lost
+            else None
+        ),
+        shape=tuple(variable.shape),
+        reason=cause.reason if missing and lost else reason,
+        culprits=cause.places if missing and lost else (),
+    )
+
+
+def _explain(function, variables, doubtful):
+    """Returns the `Cause` of missing gradients by the `id` of variables."""
+    if not doubtful:
+        return {}
+    keys = [id(variable) for variable in doubtful]
+    dataflow = _backend.load("dataflow")
+    try:
+        flow = _backend.load("gradients").trace_function(function, variables)
+        return causes.find_causes(flow, keys, {}, dataflow.public_functions())
+    except Exception as error:
+        if dataflow.says_it_left(error):
+            frames = traceback.extract_tb(error.__traceback__)
+            place = locate_frames("", frames)
+            return dict.fromkeys(keys, Cause(reasons.LEFT, (place,)))
+        warnings.warn(
+            "The gradient check could not find out where a gradient is lost. "
+            f"Received: {error!r}",
+            stacklevel=2,
+        )
+        return {}

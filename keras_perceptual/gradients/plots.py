@@ -1,0 +1,52 @@
+"""A picture of the gradients of a model."""
+
+from keras_perceptual.gradients.tables import COLORS, title
+
+WELL = "#1565c0"
+
+
+def plot_report(report, axes=None):
+    """Draws the norm of the gradient of each variable, in their order.
+
+    Args:
+        report: A `GradientReport`.
+        axes: Matplotlib axes to draw on. Defaults to a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError(
+            "A plot of gradients needs matplotlib. Install it, for example by "
+            "`pip install matplotlib`, or print the report. "
+            f"Received: {error}"
+        ) from error
+    if axes is None:
+        height = 1 + 0.25 * max(len(report), 1)
+        _, axes = pyplot.subplots(figsize=(8, height), layout="constrained")
+    places = range(len(report))
+    axes.barh(
+        places,
+        [record.norm or 0.0 for record in report],
+        color=[COLORS.get(record.status, WELL) for record in report],
+    )
+    axes.set_yticks(
+        places,
+        [
+            record.path
+            if record.status == "ok"
+            else f"{record.path} ({record.status})"
+            for record in report
+        ],
+    )
+    axes.invert_yaxis()
+    if any(record.norm for record in report):
+        axes.set_xscale("log")
+    axes.set_xlabel("norm of the gradient")
+    axes.set_title(title(report))
+    return axes

@@ -1,0 +1,81 @@
+"""A gradient report as text and as HTML."""
+
+import html
+import shutil
+import sys
+
+HEADER = ("variable", "shape", "layer", "status", "norm", "")
+# How a notebook shows each status that is not well.
+COLORS = {
+    "missing": "#c62828",
+    "nonfinite": "#c62828",
+    "untracked": "#c62828",
+    "zero": "#b26a00",
+    "ignored": "#757575",
+}
+
+
+def title(report):
+    """Returns one line that says how many variables have each status."""
+    counts = {}
+    for record in report:
+        counts[record.status] = counts.get(record.status, 0) + 1
+    found = ", ".join(f"{n} {status}" for status, n in counts.items())
+    batches = f"{report.batches} batch{'' if report.batches == 1 else 'es'}"
+    return f"Gradients after {batches}: {found or 'no variables'}"
+
+
+def rows(report):
+    """Returns the cells of each record, as texts."""
+    return [
+        (
+            record.path,
+            str(record.shape),
+            f"{record.layer} ({record.layer_class})" if record.layer else "",
+            record.status,
+            "-" if record.norm is None else f"{record.norm:.3g}",
+            str(record.culprit or record.reason),
+        )
+        for record in report
+    ]
+
+
+def as_text(report, width=None):
+    """Returns a table.
+
+    Args:
+        report: A `GradientReport`.
+        width: Integer, how long lines may be: what does not fit of the last
+            column goes to lines of its own. Defaults to the width of the
+            terminal, and to no limit where there is none.
+    """
+    if width is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+    cells = [HEADER, *rows(report)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [title(report)]
+    for row in cells:
+        *columns, note = row
+        line = "  ".join(
+            cell.ljust(size)
+            for cell, size in zip(columns, widths, strict=False)
+        )
+        whole = f"{line}  {note}".rstrip()
+        if width is None or len(whole) <= width:
+            lines.append(whole)
+        else:
+            lines += [line.rstrip(), f"    {note}"]
+    return "\n".join(lines)
+
+
+def as_html(report):
+    """Returns a table for a notebook."""
+    lines = [f"<p>{html.escape(title(report))}</p>", "<table>"]
+    heads = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEADER)
+    lines.append(f"<tr>{heads}</tr>")
+    for record, row in zip(report, rows(report), strict=True):
+        color = COLORS.get(record.status)
+        style = f' style="color: {color}"' if color else ""
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+        lines.append(f"<tr{style}>{cells}</tr>")
+    return "\n".join([*lines, "</table>"])

@@ -1,0 +1,90 @@
+import linecache
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_perceptual.gradients import check_gradients, reasons
+
+X = np.linspace(-1, 1, 8, dtype="float32").reshape(2, 4)
+
+
+def variables(*names):
+    return [keras.Variable(np.ones((4, 2), "float32"), name=n) for n in names]
+
+
+def test_every_way_a_gradient_is_lost():
+    used, cut, idle = variables("used", "cut", "idle")
+
+    def loss():
+        whole = ops.mean(ops.square(ops.matmul(X, used)))
+        return whole + ops.mean(ops.round(ops.matmul(X, cut)))  # rounded
+
+    report = check_gradients(loss, [used, cut, idle])
+    assert [r.status for r in report] == ["ok", "missing", "missing"]
+    assert report["used"].norm > 0
+    assert report["cut"].reason == reasons.CUT
+    place = report["cut"].culprit
+    assert place.function == "keras.ops.round"
+    assert linecache.getline(__file__, place.line).endswith("# rounded\n")
+    assert report["idle"].reason == reasons.UNUSED
+    assert "keras.ops.round" in str(report)
+
+
+def test_norms_are_those_of_the_gradients():
+    (weight,) = variables("weight")
+    report = check_gradients(lambda: ops.sum(weight * 3.0), [weight])
+    assert report["weight"].norm == pytest.approx(3 * 8**0.5, rel=1e-6)
+    assert report.batches == 1
+
+
+def test_zeros_and_numbers_that_are_not_finite():
+    dead, broken = variables("dead", "broken")
+
+    def loss():
+        zero = ops.relu(ops.sum(dead) - 100)
+        return zero + ops.sum(ops.sqrt(broken - 1))
+
+    report = check_gradients(loss, [dead, broken])
+    assert report["dead"].status == "zero"
+    assert report["dead"].norm == 0
+    assert report["broken"].status == "nonfinite"
+
+
+def test_loss_without_any_variable():
+    (weight,) = variables("weight")
+    report = check_gradients(
+        lambda: ops.sum(ops.convert_to_tensor(X)), [weight]
+    )
+    (record,) = report
+    assert record.status == "missing"
+    assert record.reason in (reasons.UNUSED, reasons.IGNORES_MODEL)
+
+
+def test_layers_and_models():
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3, name="hidden")], name="net"
+    )
+    before = [ops.convert_to_numpy(w) for w in model.weights]
+    report = check_gradients(
+        lambda: ops.mean(ops.square(model(X))), model.trainable_variables
+    )
+    # A Sequential puts its name before those of its layers.
+    assert [r.path.split("/")[-1] for r in report.ok] == ["kernel", "bias"]
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(weight), value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("model", []), (3, []), (lambda: 0.0, [], X)],
+)
+def test_neither_model_nor_function(arguments):
+    with pytest.raises(ValueError, match=r"or a function.*Received: model="):
+        check_gradients(*arguments)
+
+
+def test_what_is_no_variable():
+    with pytest.raises(ValueError, match=r"`keras.Variable` b.*Received: 3.0"):
+        check_gradients(lambda: 0.0, [3.0])

@@ -1,0 +1,35 @@
+import pytest
+
+from keras_perceptual.gradients import GradientRecord, GradientReport
+
+pyplot = pytest.importorskip("matplotlib.pyplot")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    pyplot.switch_backend("agg")
+    yield
+    pyplot.close("all")
+
+
+def test_a_bar_for_each_variable():
+    report = GradientReport(
+        (
+            GradientRecord("a/kernel", "ok", 0.25),
+            GradientRecord("a/bias", "zero", 0.0),
+            GradientRecord("b/kernel", "missing"),
+        ),
+        batches=1,
+    )
+    axes = report.plot()
+    assert [bar.get_width() for bar in axes.patches] == [0.25, 0.0, 0.0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["a/kernel", "a/bias (zero)", "b/kernel (missing)"]
+    assert axes.get_xscale() == "log"
+    axes.figure.canvas.draw()
+
+
+def test_own_axes_and_nothing_to_draw():
+    _, axes = pyplot.subplots()
+    assert GradientReport().plot(axes) is axes
+    assert axes.get_xscale() == "linear"
