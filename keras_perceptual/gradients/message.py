@@ -7,6 +7,8 @@ from keras_perceptual.gradients.mends import find_mend
 
 # How many variables a message names before it only counts.
 LONGEST_LIST = 12
+# Where an operation without a gradient is to blame.
+MENDABLE = (reasons.CUT, reasons.PENALTY)
 # How many places it shows in the code.
 MOST_PLACES = 3
 
@@ -147,7 +149,7 @@ def describe(owner, offenders, total):
         if status == "nonfinite" and culprits:
             advice.append("Operations on the way that can make such numbers:")
         if culprits:
-            advice += describe_places(culprits, mend=reason == reasons.CUT)
+            advice += describe_places(culprits, mend=reason in MENDABLE)
         parts.append("\n".join(advice))
     parts.append(opt_out(offenders))
     found = {}
