@@ -146,7 +146,9 @@ class GradientRecorder:
 
     def remember_step(self, step, data):
         """Keeps the step and the shapes of what goes into it."""
-        self._step = (step, dataflow.describe_data(data))
+        # Data of an unknown kind cannot be traced with, only trained on.
+        with contextlib.suppress(TypeError, ValueError):
+            self._step = (step, dataflow.describe_data(data))
 
     def note_use(self, variables):
         """Keeps the variables that gradients could be asked for."""
