@@ -9,6 +9,7 @@ import keras
 
 from keras_perceptual import _backend
 from keras_perceptual.gradients import causes, reasons
+from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
@@ -18,7 +19,7 @@ from keras_perceptual.gradients.model_parts import (
 from keras_perceptual.gradients.places import locate_frames
 
 
-def _unless_it_fails(answer):
+def unless_it_fails(answer):
     """Has a method answer that nothing was found where it fails.
 
     The verdict on a model must not depend on whether it can be explained.
@@ -42,6 +43,19 @@ def _unless_it_fails(answer):
     return decorate
 
 
+def explain_leaving(error, keys):
+    """Returns the `Cause` of a step that leaves the backend, if it does.
+
+    Args:
+        error: What was raised when the step was traced.
+        keys: Keys of the variables to explain.
+    """
+    if not _backend.load("dataflow").says_it_left(error):
+        return {}
+    place = locate_frames("", traceback.extract_tb(error.__traceback__))
+    return dict.fromkeys(keys, Cause(reasons.LEFT, (place,)))
+
+
 class StepExplainer:
     """Explains gradients by the operations of a training step.
 
@@ -60,7 +74,7 @@ class StepExplainer:
         self._error = None
         self._layers = {}
 
-    @_unless_it_fails(dict)
+    @unless_it_fails(dict)
     def explain_missing(self, variables):
         """Returns the `Cause` of missing gradients by the `id` of variables."""
         flow = self._trace()
@@ -69,14 +83,9 @@ class StepExplainer:
             return causes.find_causes(
                 flow, keys, self._layers, self._backend.public_functions()
             )
-        if self._error is not None and self._backend.says_it_left(self._error):
-            place = locate_frames(
-                "", traceback.extract_tb(self._error.__traceback__)
-            )
-            return dict.fromkeys(keys, Cause(reasons.LEFT, (place,)))
-        return {}
+        return explain_leaving(self._error, keys)
 
-    @_unless_it_fails(dict)
+    @unless_it_fails(dict)
     def explain_failure(self, error):
         """Returns the `Cause` by variable of an error in the gradients."""
         if not self._backend.says_gradient_failed(error):
@@ -91,7 +100,7 @@ class StepExplainer:
             self._backend.public_functions(),
         )
 
-    @_unless_it_fails(tuple)
+    @unless_it_fails(tuple)
     def suspect_operations(self, variables):
         """Returns where NaN in the gradients of variables may come from."""
         flow = self._trace()
@@ -104,7 +113,7 @@ class StepExplainer:
             self._backend.public_functions(),
         )
 
-    @_unless_it_fails(dict)
+    @unless_it_fails(dict)
     def find_penalized_only(self, variables):
         """Returns the `Cause` of variables that nothing but a penalty reaches.
 
@@ -128,7 +137,7 @@ class StepExplainer:
             if cause.reason not in reasons.UNCERTAIN
         }
 
-    @_unless_it_fails(list)
+    @unless_it_fails(list)
     def find_untracked(self):
         """Returns variables that are computed with but not the model's.
 
@@ -173,14 +182,8 @@ def _idle_optimizers(model):
     """Has the optimizers of a model do nothing."""
     with contextlib.ExitStack() as stack:
         for optimizer in find_optimizers(model):
-            attributes = optimizer.__dict__
             for name in _backend.load("gradients").APPLY_METHODS:
-                stack.callback(
-                    attributes.pop, name, None
-                ) if name not in attributes else stack.callback(
-                    attributes.__setitem__, name, attributes[name]
-                )
-                attributes[name] = _IDLE[name]
+                stack.enter_context(replaced(optimizer, name, _IDLE[name]))
         yield
 
 

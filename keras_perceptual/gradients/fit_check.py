@@ -54,6 +54,7 @@ class FitCheck:
         self._values = {}
         self._disconnected = set()
         self._causes = {}
+        self._weighed = set()
         self._untracked = None
         self._refusal = None
         self._stopped = False
@@ -364,9 +365,11 @@ class FitCheck:
 
     def _look_for_penalties(self, variables):
         """Finds variables that a penalty on weights alone reaches."""
-        self._causes |= self._explainer.find_penalized_only(
-            [v for v in variables if id(v) not in self._causes]
-        )
+        known = self._weighed | self._causes.keys()
+        new = [v for v in variables if id(v) not in known]
+        if new:
+            self._weighed |= {id(v) for v in new}
+            self._causes |= self._explainer.find_penalized_only(new)
 
     def _make_record(self, variable, status, reason, found, owners):
         owner = owners.get(id(variable))
@@ -377,13 +380,10 @@ class FitCheck:
         ):
             status, reason = "missing", cause.reason
         ignored = status != "ok" and self.policy.ignores(variable.path)
-        has_norm = found is not None and found.calls > (
-            found.nonfinite + found.overflowed
-        )
         return GradientRecord(
             path=variable.path,
             status="ignored" if ignored else status,
-            norm=found.norm if has_norm else None,
+            norm=None if found is None else found.finite_norm,
             shape=tuple(variable.shape),
             layer=getattr(owner, "name", ""),
             layer_class=type(owner).__name__ if owner is not None else "",

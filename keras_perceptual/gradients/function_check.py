@@ -1,15 +1,11 @@
 """The gradient check of a loss that is not part of a model."""
 
-import traceback
-import warnings
-
 import keras
 from keras import ops
 
 from keras_perceptual import _backend
 from keras_perceptual.gradients import causes, judging, reasons
-from keras_perceptual.gradients.causes import Cause
-from keras_perceptual.gradients.places import locate_frames
+from keras_perceptual.gradients.explain import explain_leaving, unless_it_fails
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.statistics import (
     GradientStatistics,
@@ -69,34 +65,24 @@ def _make_record(variable, statistics, cause):
     return GradientRecord(
         path=variable.path,
         status=status,
-        norm=(
-            statistics.norm
-            if statistics is not None and not missing and not lost
-            else None
-        ),
+        norm=None if missing else statistics.finite_norm,
         shape=tuple(variable.shape),
         reason=cause.reason if missing and lost else reason,
         culprits=cause.places if missing and lost else (),
     )
 
 
+@unless_it_fails(dict)
 def _explain(function, variables, doubtful):
     """Returns the `Cause` of missing gradients by the `id` of variables."""
     if not doubtful:
         return {}
     keys = [id(variable) for variable in doubtful]
-    dataflow = _backend.load("dataflow")
     try:
         flow = _backend.load("gradients").trace_function(function, variables)
-        return causes.find_causes(flow, keys, {}, dataflow.public_functions())
     except Exception as error:
-        if dataflow.says_it_left(error):
-            frames = traceback.extract_tb(error.__traceback__)
-            place = locate_frames("", frames)
-            return dict.fromkeys(keys, Cause(reasons.LEFT, (place,)))
-        warnings.warn(
-            "The gradient check could not find out where a gradient is lost. "
-            f"Received: {error!r}",
-            stacklevel=2,
-        )
-        return {}
+        if found := explain_leaving(error, keys):
+            return found
+        raise
+    functions = _backend.load("dataflow").public_functions()
+    return causes.find_causes(flow, keys, {}, functions)

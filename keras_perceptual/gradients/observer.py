@@ -8,6 +8,7 @@ import keras
 
 from keras_perceptual import _backend
 from keras_perceptual.gradients import reasons, statistics
+from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     variables_of,
@@ -46,20 +47,12 @@ class GradientObserver:
     @contextlib.contextmanager
     def watch(self):
         """Puts wrappers around the optimizers and takes them off again."""
-        formers = []
-        try:
+        with contextlib.ExitStack() as stack:
             for optimizer in find_optimizers(self.model):
                 for name in _backend.load("gradients").APPLY_METHODS:
-                    attributes = optimizer.__dict__
-                    formers.append((attributes, name, attributes.get(name)))
-                    attributes[name] = self._wrap(optimizer, name)
+                    wrapper = self._wrap(optimizer, name)
+                    stack.enter_context(replaced(optimizer, name, wrapper))
             yield
-        finally:
-            for attributes, name, former in reversed(formers):
-                if former is None:
-                    attributes.pop(name, None)
-                else:
-                    attributes[name] = former
 
     def read(self):
         """Returns the statistics of each variable so far, by its `id`."""

@@ -31,6 +31,12 @@ class GradientStatistics:
     overflowed: int = 0
     norm: float = 0.0
 
+    @property
+    def finite_norm(self):
+        """The norm, or `None` where no gradient was finite."""
+        finite = self.calls > self.nonfinite + self.overflowed
+        return self.norm if finite else None
+
     @classmethod
     def from_row(cls, row):
         """Reads the numbers that `statistics_row` wrote."""

@@ -50,6 +50,7 @@ def test_zeros_and_numbers_that_are_not_finite():
     assert report["dead"].status == "zero"
     assert report["dead"].norm == 0
     assert report["broken"].status == "nonfinite"
+    assert report["broken"].norm is None
 
 
 def test_loss_without_any_variable():

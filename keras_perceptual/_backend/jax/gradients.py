@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_perceptual._backend.jax import dataflow, jaxprs
+from keras_perceptual.gradients.attributes import replaced
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("stateless_apply", "apply")
@@ -60,22 +61,17 @@ def fresh_train_step(model, recorder):
     JAX keeps traces by function, and the bound method of a model is the same
     function every time.
     """
-    former = model.__dict__.get("train_step")
     step = model.train_step
 
     def train_step(state, data):
         recorder.remember_step(step, state, data)
         return step(state, data)
 
-    model.__dict__["train_step"] = train_step
-    try:
-        with _note_reads(recorder.note_use):
-            yield
-    finally:
-        if former is None:
-            del model.__dict__["train_step"]
-        else:
-            model.__dict__["train_step"] = former
+    with (
+        replaced(model, "train_step", train_step),
+        _note_reads(recorder.note_use),
+    ):
+        yield
 
 
 @contextlib.contextmanager

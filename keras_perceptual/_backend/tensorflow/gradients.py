@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_perceptual._backend.tensorflow import dataflow
 from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
+from keras_perceptual.gradients.attributes import replaced
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("apply",)
@@ -43,7 +44,6 @@ def trace_function(function, variables):
 @contextlib.contextmanager
 def fresh_train_step(model, recorder):
     """Lets the recorder know of the step of a train function built inside."""
-    former = model.__dict__.get("train_step")
     step = model.train_step
 
     @functools.wraps(step)
@@ -55,15 +55,8 @@ def fresh_train_step(model, recorder):
         recorder.note_use(tape.watched_variables())
         return original(tape, *args, **kwargs)
 
-    model.__dict__["train_step"] = train_step
-    try:
-        with intercept_gradient(answer):
-            yield
-    finally:
-        if former is None:
-            del model.__dict__["train_step"]
-        else:
-            model.__dict__["train_step"] = former
+    with replaced(model, "train_step", train_step), intercept_gradient(answer):
+        yield
 
 
 def says_nothing_is_connected(error):

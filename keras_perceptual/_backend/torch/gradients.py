@@ -10,6 +10,7 @@ import torch
 
 from keras_perceptual._backend.torch import dataflow
 from keras_perceptual.gradients import reasons
+from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.explain import StepExplainer
 
 # The methods through which an optimizer receives gradients.
@@ -50,7 +51,6 @@ def trace_function(function, variables):
 @contextlib.contextmanager
 def fresh_train_step(model, recorder):
     """Lets the recorder know of the step of a train function built inside."""
-    former = model.__dict__.get("train_step")
     step = model.train_step
 
     @functools.wraps(step)
@@ -58,15 +58,11 @@ def fresh_train_step(model, recorder):
         recorder.remember_step(step, data)
         return step(data)
 
-    model.__dict__["train_step"] = train_step
-    try:
-        with _heed_backward(recorder.note_use):
-            yield
-    finally:
-        if former is None:
-            del model.__dict__["train_step"]
-        else:
-            model.__dict__["train_step"] = former
+    with (
+        replaced(model, "train_step", train_step),
+        _heed_backward(recorder.note_use),
+    ):
+        yield
 
 
 @contextlib.contextmanager
