@@ -37,6 +37,46 @@ def gradients(function, *inputs):
     return [None if g is None else keras.ops.convert_to_numpy(g) for g in found]
 
 
+def compiled_gradient(function):
+    """Returns a function that gives the value and the gradient of another.
+
+    It is compiled as a training step is: traced once for each shape, where
+    the backend does that.
+
+    Args:
+        function: A scalar function of two arrays. The gradient is that by the
+            second.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function
+        def step(constant, x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = function(constant, x)
+            return value, tape.gradient(value, x)
+
+    elif backend == "jax":
+        import jax
+
+        step = jax.jit(jax.value_and_grad(function, argnums=1))
+    else:
+        import torch
+
+        def step(constant, x):
+            x = x.clone().requires_grad_()
+            value = function(constant, x)
+            return value.detach(), *torch.autograd.grad(value, [x])
+
+    def convert(*arrays):
+        results = step(*[keras.ops.convert_to_tensor(x) for x in arrays])
+        return [keras.ops.convert_to_numpy(x) for x in results]
+
+    return convert
+
+
 def check_finite_differences(
     function, *inputs, step=1e-2, tolerance=2e-2, directions=8, seed=0
 ):

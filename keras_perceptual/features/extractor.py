@@ -159,7 +159,7 @@ class FeatureExtractor:
                 name=network.name,
             )
         self._network.trainable = False
-        convolutions.fuse_bias(self._network)
+        convolutions.save_passes(self._network)
         self.identity = _identity(self._network)
         self._sizes_seen = set()
 

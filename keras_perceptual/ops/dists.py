@@ -21,9 +21,14 @@ def channel_moments(x, weights=None):
     Returns:
         Two tensors shaped `(batch, channels)`.
     """
-    mean = mean_over_positions(x, weights)
-    deviation = x - ops.expand_dims(mean, (1, 2))
+    mean, deviation = _centered(x, weights)
     return mean, mean_over_positions(ops.square(deviation), weights)
+
+
+def _centered(x, weights):
+    """Returns the mean of each channel, and what is left without it."""
+    mean = mean_over_positions(x, weights)
+    return mean, x - ops.expand_dims(mean, (1, 2))
 
 
 def merge_moments(first, second):
@@ -64,8 +69,11 @@ def pair_moments(x, y, weights=None):
         The means and the variances of `x`, `y` and `x - y`: two tensors shaped
         `(batch, 3, channels)`.
     """
-    moments = [channel_moments(z, weights) for z in (x, y, x - y)]
-    means, variances = zip(*moments, strict=True)
+    (mean_x, x), (mean_y, y) = _centered(x, weights), _centered(y, weights)
+    means = [mean_x, mean_y, mean_x - mean_y]
+    variances = [
+        mean_over_positions(ops.square(z), weights) for z in (x, y, x - y)
+    ]
     return ops.stack(means, axis=1), ops.stack(variances, axis=1)
 
 

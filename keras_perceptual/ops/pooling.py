@@ -1,15 +1,11 @@
 """Pooling that keras.ops does not have."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend
 
-convolutions = _backend.load("convolutions")
-
-# The window along one axis.
-WINDOW = (0.25, 0.5, 0.25)
+blurs = _backend.load("blurs")
 
 # Added under the square root, as in DISTS.
 EPSILON = 1e-12
@@ -53,25 +49,5 @@ def l2_pool(x, strides=2, data_format="channels_last"):
     dtype = keras.backend.standardize_dtype(x.dtype)
     half = dtype in ("float16", "bfloat16")
     energy = ops.square(ops.cast(x, "float32") if half else x)
-    border = [[0, 0], [1, 1], [1, 1]]
-    border.insert(3 if data_format == "channels_last" else 1, [0, 0])
-    energy = _blur(ops.pad(energy, border), strides, data_format)
+    energy = blurs.hann_blur(energy, strides, data_format)
     return ops.cast(ops.sqrt(energy + EPSILON), dtype)
-
-
-def _blur(x, strides, data_format):
-    """Averages each channel with the window, within bounds."""
-    if convolutions.SLOW_DEPTHWISE or data_format == "channels_first":
-        # The window is the mean of two, taken twice.
-        for step in (1, strides):
-            x = ops.average_pool(
-                x, 2, step, padding="valid", data_format=data_format
-            )
-        return x
-    kernel = np.outer(WINDOW, WINDOW)[:, :, None, None]
-    kernel = ops.convert_to_tensor(
-        np.tile(kernel, (1, 1, x.shape[-1], 1)), dtype=x.dtype
-    )
-    return ops.depthwise_conv(
-        x, kernel, strides, padding="valid", data_format=data_format
-    )

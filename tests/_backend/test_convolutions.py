@@ -21,7 +21,9 @@ convolutions = _backend.load("convolutions")
     ],
     ids=str,
 )
-def test_fused_bias_changes_no_number(arguments, data_format):
+def test_a_bias_added_in_the_same_pass_changes_no_number(
+    arguments, data_format
+):
     if data_format == "channels_first" and (
         keras.backend.backend() == "tensorflow"
     ):
@@ -41,8 +43,28 @@ def test_fused_bias_changes_no_number(arguments, data_format):
     x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
     expected = keras.ops.convert_to_numpy(network(x))
     weights = network.get_weights()
-    convolutions.fuse_bias(network)
+    convolutions.save_passes(network)
     found = keras.ops.convert_to_numpy(network(x))
     np.testing.assert_allclose(found, expected, atol=1e-5)
     for before, after in zip(weights, network.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_pooling_changes_no_number(padding, data_format):
+    if data_format == "channels_first" and (
+        keras.backend.backend() == "tensorflow"
+    ):
+        pytest.skip("TensorFlow has no such pooling on the CPU")
+    shape = (9, 8, 3) if data_format == "channels_last" else (3, 9, 8)
+    pooling = keras.layers.MaxPooling2D(
+        (3, 2), (2, 1), padding, data_format=data_format
+    )
+    network = keras.Sequential([keras.Input(shape), pooling])
+    x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    expected = keras.ops.convert_to_numpy(network(x))
+    convolutions.save_passes(network)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(network(x)), expected
+    )

@@ -32,11 +32,20 @@ needs_archives = pytest.mark.skipif(
 )
 
 
-# The larger ones take a while.
+
+
+def _marks(pixels):
+    """The larger ones take a while, and need not be seen on every backend."""
+    marks = []
+    if pixels > 10_000:
+        marks.append(pytest.mark.slow)
+    if pixels > 20_000:
+        marks.append(pytest.mark.tensorflow_only)
+    return marks
+
+
 PHOTOGRAPHS = [
-    pytest.param(
-        name, marks=[pytest.mark.slow] if height * width > 10_000 else []
-    )
+    pytest.param(name, marks=_marks(height * width))
     for name, (_, _, _, height, width) in photographs.PHOTOGRAPHS.items()
 ]
 

@@ -1,12 +1,12 @@
-"""How convolutions are computed."""
+"""How the layers of a network are computed."""
 
 # Whether filtering each channel by itself is slower than a matrix product with
 # hundreds of times the arithmetic.
 SLOW_DEPTHWISE = False
 
 
-def fuse_bias(network):
-    """Has the convolutions of a network add their bias in the same pass.
+def save_passes(network):
+    """Has a network's layers pass over its large maps as often as needed.
 
     The compiler sees to that here.
     """

@@ -1,4 +1,4 @@
-"""How convolutions are computed."""
+"""How the layers of a network are computed."""
 
 import types
 
@@ -10,17 +10,23 @@ import torch
 SLOW_DEPTHWISE = False
 
 
-def fuse_bias(network):
-    """Has the convolutions of a network add their bias in the same pass.
+def save_passes(network):
+    """Has a network's layers pass over its large maps as often as needed.
 
-    Keras adds it in a pass of its own, which over the large maps of the first
-    layers takes about as long as the arithmetic. Kernels are laid out in memory
-    as PyTorch wants them, else it rearranges them in every call.
+    Keras adds the bias of a convolution in a pass of its own, which over the
+    large maps of the first layers takes about as long as the arithmetic, and
+    copies what it pools into another order, which all later layers then have
+    to work with. Kernels are laid out in memory as PyTorch wants them, else it
+    rearranges them in every call.
 
     Args:
         network: A model that nobody else uses.
     """
     for layer in network.layers:
+        if type(layer) is keras.layers.MaxPooling2D and (
+            layer.padding == "valid"
+        ):
+            layer.call = types.MethodType(_pool, layer)
         if type(layer) is keras.layers.Conv2D and _is_simple(layer):
             layer.call = types.MethodType(_convolve, layer)
             kernel = layer.kernel.value
@@ -61,3 +67,14 @@ def _convolve(layer, inputs):
     )
     outputs = outputs.permute(0, 2, 3, 1) if last else outputs
     return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def _pool(layer, inputs):
+    """Does what `MaxPooling2D.call` does."""
+    last = layer.data_format == "channels_last"
+    outputs = torch.nn.functional.max_pool2d(
+        inputs.permute(0, 3, 1, 2) if last else inputs,
+        layer.pool_size,
+        layer.strides,
+    )
+    return outputs.permute(0, 2, 3, 1) if last else outputs
