@@ -79,6 +79,29 @@ def dead_relu_model(**compile_arguments):
     return model
 
 
+@keras.saving.register_keras_serializable("tests")
+class Closed(layers.Layer):
+    """A gate that large inputs would open."""
+
+    def call(self, x):
+        return x * ops.cast(ops.max(x) > 1e9, x.dtype)
+
+
+def closed_gate_model(**compile_arguments):
+    """A model with zeros that another batch could end."""
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, name="hidden"),
+            Closed(),
+            layers.Dense(1, name="out"),
+        ],
+        name="gated",
+    )
+    model.compile(optimizer="sgd", loss="mse", **compile_arguments)
+    return model
+
+
 def clipped_model(**compile_arguments):
     """A model whose output is clipped where it starts: zeros everywhere."""
     model = healthy_model(

@@ -114,6 +114,11 @@ class StepExplainer:
         )
 
     @unless_it_fails(dict)
+    def explain_zeros(self, variables):
+        """Returns the `Cause` of zeros that stay by the `id` of variables."""
+        return self._recorder.explain_zeros(variables, self._find_layers())
+
+    @unless_it_fails(dict)
     def find_penalized_only(self, variables):
         """Returns the `Cause` of variables that nothing but a penalty reaches.
 
@@ -158,14 +163,17 @@ class StepExplainer:
         )
         return [(v, places[id(v)]) for v in strangers if id(v) in places]
 
+    def _find_layers(self):
+        return {
+            part.name: part
+            for part in walk_parts(self._model)
+            if isinstance(part, keras.Layer)
+        }
+
     def _trace(self, strangers=()):
         """Returns the dataflow of the step, or `None` if it cannot be had."""
         if strangers or (self._flow is None and self._error is None):
-            self._layers = {
-                part.name: part
-                for part in walk_parts(self._model)
-                if isinstance(part, keras.Layer)
-            }
+            self._layers = self._find_layers()
             try:
                 with _idle_optimizers(self._model), warnings.catch_warnings():
                     warnings.simplefilter("ignore")

@@ -56,6 +56,7 @@ class FitCheck:
         self._causes = {}
         self._weighed = set()
         self._untracked = None
+        self._diagnosing = False
         self._refusal = None
         self._stopped = False
         self._error = None
@@ -145,11 +146,31 @@ class FitCheck:
         self.report = self._make_report(statistics, finished=finished)
         if first:
             self._look_for_unmatched_patterns()
+        if not finished:
+            self._look_into_zeros(statistics)
         try:
             self._act(statistics, finished=finished)
         finally:
             if finished or self._error is not None:
                 self.close()
+
+    def _look_into_zeros(self, statistics):
+        """Has the next steps read where gradients become zero."""
+        model = self._model
+        zeros = [
+            v
+            for v in model.trainable_variables
+            if id(v) in statistics
+            and statistics[id(v)].calls
+            and not statistics[id(v)].nonzero
+        ]
+        if self._diagnosing or not zeros:
+            return
+        self._diagnosing = self._observer.recorder.diagnose(zeros)
+        if self._diagnosing:
+            with self._fresh_train_step():
+                self._observed = _new_train_function(model)
+            model.train_function = self._plain
 
     def _act(self, statistics, *, finished):
         unexplained = {
@@ -314,6 +335,10 @@ class FitCheck:
                 if id(v) in statistics and statistics[id(v)].nonfinite
             ]
         )
+        if self._diagnosing:
+            self._causes |= self._explainer.explain_zeros(
+                [v for v, status, _ in verdicts if status == "zero"]
+            )
         if self._untracked is None:
             self._untracked = self._find_untracked()
         return GradientReport(
@@ -379,6 +404,8 @@ class FitCheck:
             or (status == "ok" and cause.reason == reasons.PENALTY)
         ):
             status, reason = "missing", cause.reason
+        elif status == "zero" and cause and cause.reason in reasons.PERMANENT:
+            reason = cause.reason
         ignored = status != "ok" and self.policy.ignores(variable.path)
         return GradientRecord(
             path=variable.path,
@@ -388,7 +415,11 @@ class FitCheck:
             layer=getattr(owner, "name", ""),
             layer_class=type(owner).__name__ if owner is not None else "",
             reason=reason,
-            culprits=(cause.places if cause and status in EXPLAINED else ()),
+            culprits=(
+                cause.places
+                if cause and (status in EXPLAINED or reason == cause.reason)
+                else ()
+            ),
         )
 
     def _has_stranger(self, variables):

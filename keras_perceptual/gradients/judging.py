@@ -60,9 +60,13 @@ def judge_variable(
 def zeros_are_fatal(report):
     """Whether zeros mean that nothing can learn, rather than a coincidence.
 
-    They do where no variable at all was given a gradient other than zero.
+    They do where no variable at all was given a gradient other than zero, and
+    where some are known to be there for good.
     """
-    return bool(report.zero) and not any(record.norm for record in report)
+    return bool(report.zero) and (
+        not any(record.norm for record in report)
+        or any(record.reason in reasons.PERMANENT for record in report.zero)
+    )
 
 
 def due_records(report, *, finished, unexplained):

@@ -97,6 +97,23 @@ ADVICE = {
         "computes with NumPy or Python numbers, compares, counts or calls "
         "argmax. Compute the loss from `y_pred` with `keras.ops`."
     ),
+    reasons.SATURATED: (
+        "All that goes in lies where the operation has no slope: below zero "
+        "for a ReLU, beyond the bounds for a clip or a hard sigmoid, and "
+        "everywhere for a softmax over a single unit. Look at the biases and "
+        "the scale of what goes in, use an activation with a slope on both "
+        "sides, or `sigmoid` for a single unit."
+    ),
+    reasons.STUCK: (
+        "The other factor is zero, and what it is computed from gets no "
+        "gradient either: both stay as they are. If something above is named "
+        "as the cause of that, mend it first. Of two factors that both start "
+        "at zero, start one with random numbers."
+    ),
+    reasons.NO_STEP: (
+        "Usual cause: all steps of a sequence are masked, for example since "
+        "class 0 is taken for padding by `mask_zero=True`."
+    ),
     "zero": (
         "Usual causes: a dead ReLU or a saturated or clipped activation, a "
         "softmax over a single unit, a weight or mask of nothing but zeros, "

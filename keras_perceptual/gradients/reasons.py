@@ -35,6 +35,15 @@ UNTRACKED = "not among the variables of the model"
 # network that a loss compares with.
 UNTRAINED = "used by the training step, trained by nobody"
 
+# What comes out is the same whatever goes in, as far as the batches go.
+SATURATED = "it ends where an operation is level"
+# Both factors of a product are zero and depend on weights that get no gradient.
+STUCK = "it ends at a product whose other factor is zero and stays so"
+# A loop whose result does not depend on what goes in.
+NO_STEP = "it ends at a loop that no step of counts"
+# Zeros that no batch can change.
+PERMANENT = (SATURATED, STUCK, NO_STEP)
+
 # Those that are only warned about.
 DOUBTFUL = (NOT_RUN, UNTRAINED)
 # Those that later batches may still prove wrong: a step can train its parts

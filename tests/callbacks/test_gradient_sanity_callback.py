@@ -9,6 +9,7 @@ from gradient_models import (
     PATHS,
     Unbuilt,
     clipped_model,
+    closed_gate_model,
     constant_loss,
     cut_model,
     dead_relu_model,
@@ -19,7 +20,7 @@ from gradient_models import (
 from keras import layers, ops
 
 from keras_perceptual.callbacks import GradientSanityCallback
-from keras_perceptual.gradients import GradientSanityError
+from keras_perceptual.gradients import GradientSanityError, reasons
 
 IS_TORCH = keras.backend.backend() == "torch"
 
@@ -121,14 +122,26 @@ class TestVerdicts:
         callback = GradientSanityCallback()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fit(dead_relu_model(), callback, epochs=2)
+            fit(closed_gate_model(), callback, epochs=2)
         (message,) = our_warnings(caught)
         assert "exactly zero" in message
         assert message.endswith(
-            "Received: zero=['dead/hidden/kernel', 'dead/hidden/bias', "
-            "'dead/out/kernel']"
+            "Received: zero=['gated/hidden/kernel', 'gated/hidden/bias', "
+            "'gated/out/kernel']"
         )
         assert len(callback.report.zero) == 3
+
+    @pytest.mark.tensorflow_only
+    def test_zeros_of_a_part_that_stay_raise(self):
+        with pytest.raises(GradientSanityError) as caught:
+            fit(dead_relu_model(), GradientSanityCallback())
+        report = caught.value.report
+        assert [r.path for r in report.zero] == [
+            "dead/hidden/kernel",
+            "dead/hidden/bias",
+            "dead/out/kernel",
+        ]
+        assert report.zero[0].reason == reasons.SATURATED
 
     def test_zeros_of_everything_raise(self):
         callback = GradientSanityCallback()
@@ -141,7 +154,7 @@ class TestVerdicts:
     def test_zeros_are_judged_after_the_given_number_of_batches(self):
         callback = GradientSanityCallback(steps=2, on_zero="raise")
         with pytest.raises(GradientSanityError, match="2 checked batch"):
-            fit(dead_relu_model(), callback)
+            fit(closed_gate_model(), callback)
         assert callback.report.batches == 2
 
     def test_batches_of_several_epochs_count_together(self):
@@ -152,7 +165,7 @@ class TestVerdicts:
     def test_zeros_of_a_short_fit_are_judged_at_its_end(self):
         callback = GradientSanityCallback(steps=100, on_zero="raise")
         with pytest.raises(GradientSanityError, match="4 checked batch"):
-            fit(dead_relu_model(), callback)
+            fit(closed_gate_model(), callback)
 
     def test_zeros_at_the_start_only_are_fine(self):
         model = keras.Sequential(

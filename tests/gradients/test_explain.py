@@ -426,3 +426,70 @@ class TestTensorFlow:
         assert place.function == "keras.ops.sqrt"
         assert_marked(place, "# the root")
         assert "that can make such numbers" in str(error)
+
+    @pytest.mark.parametrize("jit_compile", [False, True])
+    def test_layer_that_is_dead_for_good(self, jit_compile):
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                layers.Dense(
+                    4,
+                    activation="relu",
+                    bias_initializer=keras.initializers.Constant(-50),
+                    name="dead",
+                ),
+                layers.Dense(1, name="head"),
+            ]
+        )
+        model.compile("sgd", "mse", jit_compile=jit_compile)
+        x, y = data()
+        with pytest.raises(GradientSanityError) as caught:
+            model.fit(
+                x,
+                y,
+                batch_size=4,
+                verbose=0,
+                callbacks=[GradientSanityCallback()],
+            )
+        zero = caught.value.report.zero
+        assert [r.layer for r in zero] == ["dead", "dead", "head"]
+        assert zero[0].reason == reasons.SATURATED
+        assert zero[0].culprit.operation == "Relu"
+        assert zero[0].culprit.layer == "dead"
+        assert zero[2].reason == reasons.STUCK
+        assert "Look at the biases" in str(caught.value)
+
+    def test_mask_that_is_closed_for_now_is_only_warned_about(self):
+        class Masked(layers.Layer):
+            def call(self, x):
+                return x * ops.cast(ops.sum(x) > 1e9, x.dtype)
+
+        model = two_layers(Masked(name="middle"))
+        model.compile("sgd", "mse")
+        callback = GradientSanityCallback()
+        with pytest.warns(UserWarning, match="exactly zero"):
+            model.fit(*data(), batch_size=2, verbose=0, callbacks=[callback])
+        assert {r.reason for r in callback.report.zero} == {""}
+
+    def test_loss_that_has_enough_is_only_warned_about(self):
+        x, y = data()
+        inputs = keras.Input((4,))
+        outputs = {
+            name: layers.Dense(1, name=name)(inputs) for name in ("a", "b")
+        }
+        model = keras.Model(inputs, outputs)
+
+        def hinge(y_true, y_pred):
+            return ops.mean(ops.relu(0 * y_true - 100 + y_pred), axis=-1)
+
+        model.compile("sgd", {"a": hinge, "b": "mse"})
+        callback = GradientSanityCallback()
+        with pytest.warns(UserWarning, match="exactly zero"):
+            model.fit(
+                x,
+                {"a": y, "b": y},
+                batch_size=2,
+                verbose=0,
+                callbacks=[callback],
+            )
+        assert {r.reason for r in callback.report.zero} == {""}

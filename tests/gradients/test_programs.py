@@ -18,15 +18,9 @@ COLLECTION = PROJECT.parent / "shared" / "gradient_cases" / "cases.py"
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow_only]
 
-PARTLY_ZERO = "warned about: zeros of a part of the model may be harmless"
 # What is broken and not raised about yet, and why.
 KNOWN_GAPS = {
-    "zero_adamw_hides_dead_relu": PARTLY_ZERO,
-    "zero_all_masked_rnn": PARTLY_ZERO,
-    "zero_dead_relu_layer": PARTLY_ZERO,
-    "zero_hard_sigmoid_saturated": PARTLY_ZERO,
-    "zero_lora_both_zero": PARTLY_ZERO,
-    "zero_norm_single_feature": PARTLY_ZERO,
+    "zero_norm_single_feature": "warned about: the gradients cancel out",
     "zero_softmax_sum_loss": "silent: rounding noise is not told from numbers",
 }
 

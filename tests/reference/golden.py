@@ -32,8 +32,6 @@ needs_archives = pytest.mark.skipif(
 )
 
 
-
-
 def _marks(pixels):
     """The larger ones take a while, and need not be seen on every backend."""
     marks = []

@@ -162,6 +162,10 @@ class GradientRecorder:
         """Returns the `Dataflow` of the step that was last taken."""
         return dataflow.trace_step(*self._step, variables)
 
+    def diagnose(self, variables):
+        """Has the step read where gradients become zero, if that can be."""
+        return False
+
     def find_disconnected(self, keys):
         """Returns those of `keys` whose zero gradient means no connection."""
         if self._step is None or self._gradients is not None:

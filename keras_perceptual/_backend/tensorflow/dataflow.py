@@ -1,5 +1,6 @@
 """The operations of a training step, for TensorFlow."""
 
+import os
 import re
 
 import keras
@@ -13,6 +14,7 @@ from keras_perceptual.gradients.dataflow import (
     Operation,
 )
 
+_HERE = os.path.dirname(__file__)
 # Their gradient is that of the functions they call.
 _CALLS = re.compile("Case|.*(PartitionedCall|If|While)$")
 # What such operations let through is not known from their kind and types.
@@ -39,23 +41,15 @@ def trace_step(step, data, variables):
     Returns:
         The step as a `Dataflow`. The key of a variable is its `id`.
     """
-    natives = {id(_native(v)): id(v) for v in variables}
-    handles = {id(_native(v).handle): id(v) for v in variables}
     derivatives = []
 
     def answer(original, tape, target, sources, *args, **kwargs):
-        leaves = [_native(source) for source in tf.nest.flatten(sources)]
-        if not all(isinstance(leaf, tf.Variable) for leaf in leaves):
+        if not all(
+            isinstance(_native(source), tf.Variable)
+            for source in tf.nest.flatten(sources)
+        ):
             return original(tape, target, sources, *args, **kwargs)
-        targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
-        derivatives.append(
-            Derivative(
-                tuple(t.name for t in targets if tf.is_symbolic_tensor(t)),
-                frozenset(
-                    natives[id(leaf)] for leaf in leaves if id(leaf) in natives
-                ),
-            )
-        )
+        derivatives.append(describe_derivative(target, sources, variables))
         return tf.nest.map_structure(
             lambda s: tf.zeros(s.shape, s.dtype), sources
         )
@@ -64,13 +58,28 @@ def trace_step(step, data, variables):
         concrete = tf.function(step, autograph=False).get_concrete_function(
             data
         )
-    graph, outside = concrete.graph, concrete.captured_inputs
-    inside = graph.inputs[len(graph.inputs) - len(outside) :]
+    return describe_graph(concrete.graph, variables, derivatives)
+
+
+def describe_derivative(target, sources, variables):
+    """Returns the `Derivative` of a call of `GradientTape.gradient`."""
+    natives = {id(_native(v)): id(v) for v in variables}
+    leaves = [_native(source) for source in tf.nest.flatten(sources)]
+    targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
+    return Derivative(
+        tuple(t.name for t in targets if tf.is_symbolic_tensor(t)),
+        frozenset(natives[id(leaf)] for leaf in leaves if id(leaf) in natives),
+    )
+
+
+def describe_graph(graph, variables, derivatives):
+    """Returns the `Dataflow` of the graph of a function."""
+    handles = {id(_native(v).handle): id(v) for v in variables}
     return Dataflow(
         operations=tuple(_operations(graph)),
         holders={
             inner.name: handles[id(outer)]
-            for outer, inner in zip(outside, inside, strict=True)
+            for outer, inner in graph.captures
             if id(outer) in handles
         },
         derivatives=tuple(derivatives),
@@ -111,7 +120,7 @@ def _operations(graph):
 def _frames(operation):
     """Returns the frames within the step that an operation was created in."""
     frames = list(operation.traceback)
-    own = [i for i, f in enumerate(frames) if f.filename == __file__]
+    own = [i for i, f in enumerate(frames) if f.filename.startswith(_HERE)]
     return tuple(frames[own[-1] + 1 :] if own else frames)
 
 
@@ -158,7 +167,7 @@ class _Passes:
         try:
             if _CALLS.match(native.type):
                 gradients = tf.gradients(
-                    [o for o in native.outputs if _has_gradient(o)],
+                    [o for o in native.outputs if o.dtype.is_floating],
                     list(native.inputs),
                 )
             else:

@@ -12,9 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_perceptual._backend.tensorflow import dataflow
+from keras_perceptual._backend.tensorflow import dataflow, probes
 from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
+from keras_perceptual.gradients import zeros
 from keras_perceptual.gradients.attributes import replaced
+
+# How many numbers can be read where gradients become zero.
+MOST_NUMBERS = 2**14
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("apply",)
@@ -51,9 +55,12 @@ def fresh_train_step(model, recorder):
         recorder.remember_step(step, data)
         return step(data)
 
-    def answer(original, tape, *args, **kwargs):
+    def answer(original, tape, target, sources, *args, **kwargs):
         recorder.note_use(tape.watched_variables())
-        return original(tape, *args, **kwargs)
+        # Whatever happens there must not end a training that is well.
+        with contextlib.suppress(Exception):
+            recorder.probe(target, sources)
+        return original(tape, target, sources, *args, **kwargs)
 
     with replaced(model, "train_step", train_step), intercept_gradient(answer):
         yield
@@ -82,6 +89,9 @@ class GradientRecorder:
         self._slots = {}
         self._step = None
         self._used = {}
+        self._suspects = []
+        self._numbers = None
+        self._probes = []
         # Replicas cannot create variables in the middle of a step.
         with self._strategy.scope():
             self._make_room([id(v) for v in model.trainable_variables])
@@ -171,6 +181,59 @@ class GradientRecorder:
     def trace_step(self, variables):
         """Returns the `Dataflow` of the step that was last taken."""
         return dataflow.trace_step(*self._step, variables)
+
+    def diagnose(self, variables):
+        """Has the next trace of the step read where gradients become zero.
+
+        Returns:
+            Whether it can.
+        """
+        if self._strategy.num_replicas_in_sync == 1:
+            self._suspects = list(variables)
+            # None can be created in the middle of a step.
+            self._numbers = tf.Variable(tf.zeros(MOST_NUMBERS), trainable=False)
+        return bool(self._suspects)
+
+    def probe(self, target, sources):
+        """Adds what `diagnose` asked for to a step that is being traced."""
+        if not self._suspects or tf.executing_eagerly():
+            return
+        flow = dataflow.describe_graph(
+            tf.compat.v1.get_default_graph(),
+            self._suspects,
+            [dataflow.describe_derivative(target, sources, self._suspects)],
+        )
+        operations = zeros.choose_operations(
+            flow, [id(variable) for variable in self._suspects]
+        )
+        if not operations:
+            return
+        numbers, counts = probes.read_operations(
+            operations, [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
+        )
+        start = sum(size for *_, size in self._probes)
+        end = start + numbers.shape[0]
+        if end > MOST_NUMBERS:
+            return
+        space = [[start, MOST_NUMBERS - end]]
+        whole = tf.convert_to_tensor(self._numbers)
+        self._numbers.assign(tf.maximum(whole, tf.pad(numbers, space)))
+        self._probes.append((flow, operations, counts, end - start))
+
+    def explain_zeros(self, variables, layers):
+        """Returns the `Cause` of zeros that stay by the `id` of variables."""
+        found, start = {}, 0
+        for flow, operations, counts, size in self._probes:
+            numbers = self._numbers.numpy()[start : start + size]
+            found |= zeros.find_causes(
+                flow,
+                [id(variable) for variable in variables],
+                probes.to_readings(operations, numbers, counts),
+                layers,
+                dataflow.public_functions(),
+            )
+            start += size
+        return found
 
     def find_disconnected(self, keys):
         """Returns those of `keys` whose zero gradient means no connection."""

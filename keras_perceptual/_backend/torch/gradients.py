@@ -160,6 +160,10 @@ class GradientRecorder:
             *self._step, variables, self._model.trainable_variables
         )
 
+    def diagnose(self, variables):
+        """Has the step read where gradients become zero, if that can be."""
+        return False
+
     def find_disconnected(self, keys):
         """Returns those of `keys` whose zero gradient means no connection.
 

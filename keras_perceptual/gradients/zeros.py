@@ -1,0 +1,154 @@
+"""Where in a step a gradient becomes zero, and whether that is for good.
+
+A gradient of zeros is ordinary: a gate that is closed for this batch, a kernel
+that starts at zero, a bias that cancels out. It is a defect where no batch can
+change it.
+"""
+
+import dataclasses
+
+from keras_perceptual.gradients import dataflow, reasons
+from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.places import locate
+
+# They are level over a part of their range: where all that goes in lies there,
+# no gradient comes back.
+LEVEL = frozenset(
+    "Relu Relu6 Selu Elu Softplus Sigmoid Tanh Sign ClipByValue "
+    "Softmax LogSoftmax".split()
+)
+# Level on one side of their other input.
+BOUNDS = frozenset(("Minimum", "Maximum"))
+# Where one factor is zero, nothing comes back to the other.
+PRODUCTS = frozenset(
+    "Mul MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3 Conv2D "
+    "DepthwiseConv2dNative".split()
+)
+LOOPS = frozenset(("While", "StatelessWhile"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What was read at an operation while the step ran.
+
+    Attributes:
+        above: The largest size in the gradient of what comes out.
+        below: For each input, the largest size in its gradient.
+        sizes: For each input, the largest size in it.
+    """
+
+    above: float
+    below: tuple
+    sizes: tuple
+
+
+def choose_operations(flow, variables):
+    """Returns the operations to be read for variables with a zero gradient.
+
+    Args:
+        flow: The `Dataflow` of the step.
+        variables: Keys of the variables.
+    """
+    needed, connected = _ways(flow, variables)
+    return [
+        operation
+        for operation in dataflow.users_of(needed, connected)
+        if operation.kind in LEVEL | BOUNDS | PRODUCTS | LOOPS
+    ]
+
+
+def find_causes(flow, variables, readings, layers, functions=()):
+    """Finds out which zeros no batch can change.
+
+    Args:
+        flow: The `Dataflow` of the step.
+        variables: Keys of the variables whose gradient is zero.
+        readings: The `Reading` of each chosen operation.
+        layers: The layers of the model by name.
+        functions: As for `places.locate`.
+
+    Returns:
+        A dictionary with the `Cause` of each variable that has one.
+    """
+    reached = {v: _ways(flow, [v])[1] for v in variables}
+    _, trained = _ways(flow, list(flow.holders.values()))
+    places = {o: locate(o, layers, functions) for o in readings}
+    ends = {
+        variable: [
+            # A loss may have enough, as a hinge loss of far apart classes.
+            dataclasses.replace(end, reason="")
+            if end.reason == reasons.SATURATED and not places[operation].layer
+            else end
+            for operation, reading in readings.items()
+            if (end := _look(operation, reading, variable, reached, trained))
+        ]
+        for variable in variables
+    }
+    ends = {variable: found for variable, found in ends.items() if found}
+    # One end that the next batch may open is enough. A factor that another one
+    # waits for must itself be there for good.
+    while loose := [
+        variable
+        for variable, found in ends.items()
+        if not all(end.reason and end.partners <= ends.keys() for end in found)
+    ]:
+        for variable in loose:
+            del ends[variable]
+    # What needs no other variable tells most.
+    first = {
+        variable: min(found, key=lambda end: len(end.partners))
+        for variable, found in ends.items()
+    }
+    return {
+        variable: Cause(end.reason, (places[end.operation],))
+        for variable, end in first.items()
+    }
+
+
+def _ways(flow, variables):
+    """Returns what the loss needs, and the values that variables reach."""
+    targets = {t for v in variables for t in flow.targets_for(v)}
+    values = {value for v in variables for value in flow.values_of(v)}
+    needed = dataflow.needed_for(flow, targets)
+    return needed, dataflow.follow(flow, needed, values)[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class _End:
+    """An operation that lets nothing of a gradient through to a variable.
+
+    Attributes:
+        operation: The operation.
+        reason: Why it stays so, or `""` where another batch may differ.
+        partners: The variables whose zeros must stay as well.
+    """
+
+    operation: dataflow.Operation
+    reason: str
+    partners: frozenset = frozenset()
+
+
+def _look(operation, reading, variable, reached, trained):
+    """Returns the `_End` of a variable's gradient at an operation, if it is."""
+    own = reached[variable]
+    places = [p for p, v in enumerate(operation.inputs) if v in own]
+    # What comes out of a loop as a list has no gradient that can be read.
+    arrives = reading.above or (operation.kind in LOOPS and any(reading.below))
+    if not places or not arrives or any(reading.below[p] for p in places):
+        return None
+    if operation.kind in LEVEL:
+        return _End(operation, reasons.SATURATED)
+    if operation.kind in LOOPS:
+        return _End(operation, reasons.NO_STEP)
+    others = [p for p in range(len(operation.inputs)) if p not in places]
+    if operation.kind in BOUNDS:
+        # The larger one of two learned values is a choice.
+        learned = any(operation.inputs[p] in trained for p in others)
+        return _End(operation, "" if learned else reasons.SATURATED)
+    partners = frozenset(
+        other
+        for other, values in reached.items()
+        for p in others
+        if not reading.sizes[p] and operation.inputs[p] in values
+    )
+    return _End(operation, reasons.STUCK if partners else "", partners)

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from keras_perceptual.gradients.dataflow import Operation
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+def test_reads_gradients_and_sizes():
+    import tensorflow as tf
+
+    from keras_perceptual._backend.tensorflow import probes
+
+    found = []
+
+    @tf.function
+    def step(x):
+        y = tf.nn.relu(x * 2.0)
+        loss = tf.reduce_sum(y * 3.0)
+        operations = [
+            Operation(o.type, ("in",) * len(o.inputs), ("out",), native=o)
+            for o in tf.compat.v1.get_default_graph().get_operations()
+            if o.type in ("Relu", "Mul")
+        ]
+        numbers, counts = probes.read_operations(operations, [loss])
+        found.append((operations, counts))
+        return numbers
+
+    numbers = step(tf.constant([-1.0, -5.0])).numpy()
+    readings = probes.to_readings(*found[0][:1], numbers, found[0][1])
+    first, relu, last = readings.values()
+    assert relu.above == 3.0
+    assert relu.below == (0.0,)
+    assert relu.sizes == (10.0,)
+    assert first.below == (0.0, 0.0)
+    assert first.sizes == (5.0, 2.0)
+    np.testing.assert_allclose(last.above, 1.0)
+    assert last.below == (3.0, 0.0)
