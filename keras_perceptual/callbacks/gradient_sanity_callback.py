@@ -1,9 +1,12 @@
 """The callback that checks whether every weight receives a gradient."""
 
+import functools
+import os
+
 import keras
 
 from keras_perceptual import validation
-from keras_perceptual.gradients import judging
+from keras_perceptual.gradients import judging, summaries
 from keras_perceptual.gradients.fit_check import FitCheck
 
 
@@ -33,13 +36,17 @@ class GradientSanityCallback(keras.callbacks.Callback):
         on_zero: `"auto"`, `"raise"`, `"warn"` or `"ignore"`. What to do about
             gradients that are zero everywhere in all checked batches.
             `"auto"` raises where no variable of the model received any other,
-            and warns otherwise. Defaults to `"auto"`.
+            and, on TensorFlow, where no batch can end them, as with a layer
+            that is dead; it warns otherwise. Defaults to `"auto"`.
         on_nonfinite: `"raise"`, `"warn"` or `"ignore"`. What to do about NaN
             and infinity. An overflow that dynamic loss scaling answers by
             lowering the scale does not count. Defaults to `"raise"`.
         ignore: A pattern or a list of patterns, as in
             `fnmatch`, of the paths of variables that are not to be judged,
             for example `"*/key/bias"`. Defaults to none.
+        log_dir: A path, the folder in which the report is written for
+            TensorBoard when the check ends, whatever it found: norms, ratios
+            and the table. Defaults to nowhere.
 
     Attributes:
         report: The `GradientReport` of the last `fit`, or `None` before the
@@ -101,6 +108,7 @@ class GradientSanityCallback(keras.callbacks.Callback):
         on_zero="auto",
         on_nonfinite="raise",
         ignore=(),
+        log_dir=None,
     ):
         super().__init__()
         owner = type(self).__name__
@@ -116,6 +124,7 @@ class GradientSanityCallback(keras.callbacks.Callback):
             owner, "on_nonfinite", on_nonfinite, policies
         )
         self.ignore = _check_patterns(owner, ignore)
+        self.log_dir = _check_folder(owner, log_dir)
         self._check = None
 
     @property
@@ -135,6 +144,10 @@ class GradientSanityCallback(keras.callbacks.Callback):
                 on_zero=self.on_zero,
                 on_nonfinite=self.on_nonfinite,
                 ignore=self.ignore,
+            ),
+            when_done=self.log_dir
+            and functools.partial(
+                summaries.write_summaries, folder=self.log_dir
             ),
         )
         self._check.start()
@@ -172,6 +185,7 @@ class GradientSanityCallback(keras.callbacks.Callback):
             "on_zero": self.on_zero,
             "on_nonfinite": self.on_nonfinite,
             "ignore": list(self.ignore),
+            "log_dir": self.log_dir,
         }
 
     @classmethod
@@ -194,3 +208,15 @@ def _check_patterns(owner, ignore):
             f"Received: ignore={ignore!r}"
         )
     return tuple(ignore)
+
+
+def _check_folder(owner, log_dir):
+    """Returns the path of a folder as a string, or `None`."""
+    if log_dir is None:
+        return None
+    if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
+        raise ValueError(
+            f"{owner} needs `log_dir` to be the path of a folder, or `None` to "
+            f"write nothing. Received: log_dir={log_dir!r}"
+        )
+    return os.fspath(log_dir)

@@ -159,7 +159,7 @@ class FeatureExtractor:
                 name=network.name,
             )
         self._network.trainable = False
-        convolutions.save_passes(self._network)
+        self._run = convolutions.save_passes(self._network)
         self.identity = _identity(self._network)
         self._sizes_seen = set()
 
@@ -187,7 +187,7 @@ class FeatureExtractor:
             images = ops.repeat(images, 3, axis=-1)
         if self._preprocess is not None:
             images = self._preprocess(images, self.value_range)
-        features = self._network(ops.cast(images, dtype), training=False)
+        features = self._run(ops.cast(images, dtype))
         if len(self.layers) == 1:
             features = [features]
         return {

@@ -18,6 +18,7 @@ from keras_perceptual.gradients.model_parts import (
 )
 from keras_perceptual.gradients.observer import GradientObserver
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
+from keras_perceptual.gradients.statistics import ratio_of_norms, weight_norm
 
 # What a cause that was found for a variable says something about.
 EXPLAINED = ("missing", "nonfinite")
@@ -35,13 +36,15 @@ class FitCheck:
         model: The model being fitted.
         policy: The `judging.Policy`.
         update: Whether the watched steps train the model.
+        when_done: Function of the report, called once when the check ends.
     """
 
-    def __init__(self, owner, model, policy, *, update=True):
+    def __init__(self, owner, model, policy, *, update=True, when_done=None):
         self.owner = owner
         self.policy = policy
         self.report = None
         self.active = True
+        self._when_done = when_done
         self._model = model
         self._history = getattr(model, "history", None)
         self._observer = GradientObserver(
@@ -55,6 +58,7 @@ class FitCheck:
         self._disconnected = set()
         self._causes = {}
         self._weighed = set()
+        self._weight_norms = {}
         self._untracked = None
         self._diagnosing = False
         self._refusal = None
@@ -119,6 +123,8 @@ class FitCheck:
             self._model = self._observer = self._explainer = None
             self._plain = self._observed = None
             self._values.clear()
+            if self._when_done is not None and self.report is not None:
+                self._when_done(self.report)
 
     def collect(self, *, last=False):
         """Judges what was seen since the last time.
@@ -407,10 +413,12 @@ class FitCheck:
         elif status == "zero" and cause and cause.reason in reasons.PERMANENT:
             reason = cause.reason
         ignored = status != "ok" and self.policy.ignores(variable.path)
+        norm = None if found is None else found.finite_norm
         return GradientRecord(
             path=variable.path,
             status="ignored" if ignored else status,
-            norm=None if found is None else found.finite_norm,
+            norm=norm,
+            ratio=self._relate(norm, variable),
             shape=tuple(variable.shape),
             layer=getattr(owner, "name", ""),
             layer_class=type(owner).__name__ if owner is not None else "",
@@ -421,6 +429,12 @@ class FitCheck:
                 else ()
             ),
         )
+
+    def _relate(self, norm, variable):
+        """Returns the norm of a gradient as a share of that of the weights."""
+        if id(variable) not in self._weight_norms:
+            self._weight_norms[id(variable)] = weight_norm(variable)
+        return ratio_of_norms(norm, self._weight_norms[id(variable)])
 
     def _has_stranger(self, variables):
         """Whether an optimizer trains in place of these variables others."""

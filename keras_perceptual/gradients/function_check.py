@@ -9,7 +9,9 @@ from keras_perceptual.gradients.explain import explain_leaving, unless_it_fails
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.statistics import (
     GradientStatistics,
+    ratio_of_norms,
     statistics_row,
+    weight_norm,
 )
 
 
@@ -62,10 +64,12 @@ def _make_record(variable, statistics, cause):
         statistics, handed=True, connected=False, disconnected=lost
     )
     missing = status == "missing"
+    norm = None if missing else statistics.finite_norm
     return GradientRecord(
         path=variable.path,
         status=status,
-        norm=None if missing else statistics.finite_norm,
+        norm=norm,
+        ratio=ratio_of_norms(norm, weight_norm(variable)),
         shape=tuple(variable.shape),
         reason=cause.reason if missing and lost else reason,
         culprits=cause.places if missing and lost else (),

@@ -24,9 +24,12 @@ class GradientRecord:
         shape: The shape of the variable.
         layer: The name of the layer that the variable belongs to.
         layer_class: The name of the class of that layer.
-        reason: For a missing gradient, in which way it is missing.
+        reason: For a missing gradient, in which way it is missing; for one of
+            zeros, why they stay, if that is known.
         culprits: Where it got lost, if that is known: a tuple of `Place`, the
             most likely one first.
+        ratio: `norm` divided by the norm of the weights as they were when
+            first looked at; `None` where there is none, or no weight.
 
     Example:
 
@@ -44,6 +47,7 @@ class GradientRecord:
     layer_class: str = ""
     reason: str = ""
     culprits: tuple = ()
+    ratio: float | None = None
 
     @property
     def culprit(self):

@@ -79,3 +79,14 @@ def statistics_row(gradient, loss_scale=None, is_dynamic=False):
             norm * finite,
         ]
     )
+
+
+def weight_norm(variable):
+    """Returns the Euclidean norm of the values of a variable."""
+    values = ops.cast(ops.ravel(variable.value), "float32")
+    return float(ops.norm(values))
+
+
+def ratio_of_norms(norm, weights):
+    """Returns the share of one norm in another, `None` where there is none."""
+    return norm / weights if weights and norm is not None else None

@@ -1,10 +1,11 @@
 """A gradient report as text and as HTML."""
 
 import html
+import os
 import shutil
 import sys
 
-HEADER = ("variable", "shape", "layer", "status", "norm", "")
+HEADER = ("variable", "shape", "layer", "status", "norm", "ratio", "")
 # How a notebook shows each status that is not well.
 COLORS = {
     "missing": "#c62828",
@@ -12,6 +13,14 @@ COLORS = {
     "untracked": "#c62828",
     "zero": "#b26a00",
     "ignored": "#757575",
+}
+# How a terminal does: red, yellow and grey.
+TERMINAL_COLORS = {
+    "missing": "31",
+    "nonfinite": "31",
+    "untracked": "31",
+    "zero": "33",
+    "ignored": "90",
 }
 
 
@@ -33,14 +42,17 @@ def rows(report):
             str(record.shape),
             f"{record.layer} ({record.layer_class})" if record.layer else "",
             record.status,
-            "-" if record.norm is None else f"{record.norm:.3g}",
+            *(
+                "-" if number is None else f"{number:.3g}"
+                for number in (record.norm, record.ratio)
+            ),
             str(record.culprit or record.reason),
         )
         for record in report
     ]
 
 
-def as_text(report, width=None):
+def as_text(report, width=None, color=None):
     """Returns a table.
 
     Args:
@@ -48,24 +60,38 @@ def as_text(report, width=None):
         width: Integer, how long lines may be: what does not fit of the last
             column goes to lines of its own. Defaults to the width of the
             terminal, and to no limit where there is none.
+        color: Whether the status of what is not well is written in color.
+            Defaults to whether there is a terminal, unless the environment
+            variable `NO_COLOR` is set (see https://no-color.org).
     """
     if width is None and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
+    if color is None:
+        color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     cells = [HEADER, *rows(report)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [title(report)]
     for row in cells:
-        *columns, note = row
-        line = "  ".join(
-            cell.ljust(size)
-            for cell, size in zip(columns, widths, strict=False)
-        )
-        whole = f"{line}  {note}".rstrip()
-        if width is None or len(whole) <= width:
-            lines.append(whole)
+        padded = [
+            cell.ljust(size) for cell, size in zip(row, widths, strict=True)
+        ]
+        line, note = "  ".join(padded[:-1]), row[-1]
+        fits = width is None or len(f"{line}  {note}".rstrip()) <= width
+        if color:
+            place = HEADER.index("status")
+            padded[place] = _colored(padded[place], row[place])
+            line = "  ".join(padded[:-1])
+        if fits:
+            lines.append(f"{line}  {note}".rstrip())
         else:
             lines += [line.rstrip(), f"    {note}"]
     return "\n".join(lines)
+
+
+def _colored(text, status):
+    """Returns a text as a terminal shows it in the color of a status."""
+    code = TERMINAL_COLORS.get(status)
+    return f"\033[{code}m{text}\033[0m" if code else text
 
 
 def as_html(report):

@@ -28,6 +28,9 @@ def mean_over_positions(x, weights=None):
     [[3.0, 4.0]]
     """
     if weights is None:
-        return ops.mean(ops.mean(x, axis=2), axis=1)
+        # The gradient of a sum is one number for all, that of a mean is
+        # written out for each position on PyTorch.
+        columns = ops.cast(ops.shape(x)[2], x.dtype)
+        return ops.mean(ops.sum(x, axis=2), axis=1) / columns
     weighted = x * ops.expand_dims(weights, -1)
     return ops.sum(ops.sum(weighted, axis=2), axis=1)

@@ -28,7 +28,8 @@ def channel_moments(x, weights=None):
 def _centered(x, weights):
     """Returns the mean of each channel, and what is left without it."""
     mean = mean_over_positions(x, weights)
-    return mean, x - ops.expand_dims(mean, (1, 2))
+    # Not `x - mean`: the gradient would change its sign at every position.
+    return mean, x + ops.expand_dims(-mean, (1, 2))
 
 
 def merge_moments(first, second):
@@ -66,13 +67,13 @@ def pair_moments(x, y, weights=None):
         weights: As for `channel_moments`.
 
     Returns:
-        The means and the variances of `x`, `y` and `x - y`: two tensors shaped
+        The means and the variances of `x`, `y` and `y - x`: two tensors shaped
         `(batch, 3, channels)`.
     """
     (mean_x, x), (mean_y, y) = _centered(x, weights), _centered(y, weights)
-    means = [mean_x, mean_y, mean_x - mean_y]
+    means = [mean_x, mean_y, mean_y - mean_x]
     variances = [
-        mean_over_positions(ops.square(z), weights) for z in (x, y, x - y)
+        mean_over_positions(ops.square(z), weights) for z in (x, y, y - x)
     ]
     return ops.stack(means, axis=1), ops.stack(variances, axis=1)
 
@@ -94,7 +95,7 @@ def dists_distance(means, variances, alpha, beta):
     cancels.
 
     Args:
-        means: The means of `x`, `y` and `x - y`, as from `pair_moments`.
+        means: The means of `x`, `y` and `y - x`, as from `pair_moments`.
         variances: Their variances.
         alpha: Weights of at least 0 of the means, shaped `(channels,)`.
         beta: The same of the deviations.

@@ -19,7 +19,7 @@ def lpips_distance(x, y, head=None, weights=None):
         Tensor shaped `(batch,)`.
     """
     # The head comes last: there are fewer channels than numbers in a map.
-    differences = mean_over_positions(ops.square(x - y), weights)
+    differences = mean_over_positions(ops.square(y - x), weights)
     if head is not None:
         head = ops.convert_to_tensor(head, dtype=differences.dtype)
         differences = differences * head

@@ -1,3 +1,4 @@
+import contextlib
 import pickle
 import warnings
 
@@ -79,7 +80,11 @@ class TestVerdicts:
             for old, new in zip(before, model.get_weights(), strict=True)
         ]
         norms = [record.norm for record in callback.report]
+        ratios = [record.ratio for record in callback.report]
         np.testing.assert_allclose(norms, steps, rtol=1e-4)
+        weights = [np.linalg.norm(new) for new in model.get_weights()]
+        expected = np.divide(norms, weights)
+        np.testing.assert_allclose(ratios, expected, rtol=1e-4)
 
     def test_missing_gradients_of_a_part(self):
         callback = GradientSanityCallback()
@@ -142,6 +147,19 @@ class TestVerdicts:
             "dead/out/kernel",
         ]
         assert report.zero[0].reason == reasons.SATURATED
+
+    @pytest.mark.parametrize("make_model", [healthy_model, cut_model])
+    def test_report_for_tensorboard(self, make_model, tmp_path):
+        """Also where the check ends in an error."""
+        folder = tmp_path / "logs"
+        callback = GradientSanityCallback(log_dir=folder, on_missing="warn")
+        with (
+            contextlib.suppress(GradientSanityError),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            fit(make_model(), callback)
+        assert len(list(folder.iterdir())) == 1
 
     def test_zeros_of_everything_raise(self):
         callback = GradientSanityCallback()
@@ -287,6 +305,8 @@ class TestPolicies:
             ({"ignore": 3}, "patterns.*Received: ignore=3"),
             ({"ignore": ["a", 3]}, r"Received: ignore=\['a', 3\]"),
             ({"ignore": [""]}, r"Received: ignore=\[''\]"),
+            ({"log_dir": 3}, "path of a folder.*Received: log_dir=3"),
+            ({"log_dir": ""}, "path of a folder.*Received: log_dir=''"),
         ],
     )
     def test_arguments_are_checked(self, arguments, match):
@@ -301,6 +321,7 @@ class TestPolicies:
                 on_zero="ignore",
                 on_nonfinite="warn",
                 ignore=["a/*", "b"],
+                log_dir="logs",
             )
         )
         assert revived.ignore == ("a/*", "b")

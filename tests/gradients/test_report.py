@@ -37,9 +37,9 @@ def test_printed_report_is_a_table():
     )
     assert str(GradientReport(records, 1)).splitlines() == [
         "Gradients after 1 batch: 1 ok, 1 missing",
-        "variable  shape   layer       status   norm",
-        "a/kernel  (4, 8)  a (Dense)   ok       0.25",
-        "b/kernel  (8,)    b (Conv2D)  missing  -     no path",
+        "variable  shape   layer       status   norm  ratio",
+        "a/kernel  (4, 8)  a (Dense)   ok       0.25  -",
+        "b/kernel  (8,)    b (Conv2D)  missing  -     -      no path",
     ]
 
 

@@ -2,7 +2,7 @@ from keras_perceptual.gradients import GradientRecord, GradientReport, tables
 
 REPORT = GradientReport(
     (
-        GradientRecord("a/kernel", "ok", 0.25, (4, 8), "a", "Dense"),
+        GradientRecord("a/kernel", "ok", 0.25, (4, 8), "a", ratio=0.125),
         GradientRecord(
             "b/kernel", "missing", None, (8,), "b", "<Own>", "no path at all"
         ),
@@ -13,11 +13,11 @@ REPORT = GradientReport(
 
 def test_narrow_table_breaks_before_the_note():
     wide = tables.as_text(REPORT).splitlines()
-    assert wide[-1].endswith("missing  -     no path at all")
+    assert wide[-1].endswith("missing  -     -      no path at all")
     narrow = tables.as_text(REPORT, width=50).splitlines()
     assert narrow[:3] == wide[:3]
     assert narrow[3:] == [
-        "b/kernel  (8,)    b (<Own>)  missing  -",
+        "b/kernel  (8,)    b (<Own>)  missing  -     -",
         "    no path at all",
     ]
     assert max(map(len, narrow)) <= 50
@@ -36,3 +36,21 @@ def test_html_is_escaped_and_coloured():
     assert "<Own>" not in text
     assert text.count("<tr") == 3
     assert text.count(tables.COLORS["missing"]) == 1
+
+
+def test_terminals_show_colors():
+    plain = tables.as_text(REPORT, width=50, color=False)
+    colored = tables.as_text(REPORT, width=50, color=True)
+    assert "\033" not in plain
+    assert colored.count("\033[31mmissing\033[0m") == 1
+    without = colored.replace("\033[31m", "").replace("\033[0m", "")
+    assert without == plain
+
+
+def test_files_and_those_who_ask_for_none_have_no_colors(monkeypatch):
+    assert "\033" not in str(REPORT)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\033" in str(REPORT)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\033" not in str(REPORT)

@@ -44,10 +44,7 @@ def trace_step(step, data, variables):
     derivatives = []
 
     def answer(original, tape, target, sources, *args, **kwargs):
-        if not all(
-            isinstance(_native(source), tf.Variable)
-            for source in tf.nest.flatten(sources)
-        ):
+        if not are_variables(sources):
             return original(tape, target, sources, *args, **kwargs)
         derivatives.append(describe_derivative(target, sources, variables))
         return tf.nest.map_structure(
@@ -61,6 +58,14 @@ def trace_step(step, data, variables):
     return describe_graph(concrete.graph, variables, derivatives)
 
 
+def are_variables(sources):
+    """Whether all of what is differentiated by are variables."""
+    return all(
+        isinstance(_native(source), tf.Variable)
+        for source in tf.nest.flatten(sources)
+    )
+
+
 def describe_derivative(target, sources, variables):
     """Returns the `Derivative` of a call of `GradientTape.gradient`."""
     natives = {id(_native(v)): id(v) for v in variables}
@@ -72,11 +77,18 @@ def describe_derivative(target, sources, variables):
     )
 
 
-def describe_graph(graph, variables, derivatives):
-    """Returns the `Dataflow` of the graph of a function."""
+def describe_graph(graph, variables, derivatives, end=None):
+    """Returns the `Dataflow` of the first operations of a graph.
+
+    Args:
+        graph: The graph of a function.
+        variables: The variables to follow.
+        derivatives: The `Derivative` of each gradient that is asked for.
+        end: How many operations to look at. Defaults to all.
+    """
     handles = {id(_native(v).handle): id(v) for v in variables}
     return Dataflow(
-        operations=tuple(_operations(graph)),
+        operations=tuple(_operations(graph.get_operations()[:end])),
         holders={
             inner.name: handles[id(outer)]
             for outer, inner in graph.captures
@@ -92,14 +104,14 @@ def _native(variable):
     return variable.value if isinstance(variable, keras.Variable) else variable
 
 
-def _operations(graph):
-    """Yields the operations of a graph, those that write to variables too.
+def _operations(natives):
+    """Yields operations of a graph, those that write to variables too.
 
     What was written to a variable goes into what is read from it later on,
     by a value that no gradient passes.
     """
     written = {}
-    for operation in graph.get_operations():
+    for operation in natives:
         inputs = [tensor.name for tensor in operation.inputs]
         outputs = [tensor.name for tensor in operation.outputs]
         writes = operation.type.startswith("Assign")

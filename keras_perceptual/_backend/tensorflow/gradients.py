@@ -57,6 +57,7 @@ def fresh_train_step(model, recorder):
 
     def answer(original, tape, target, sources, *args, **kwargs):
         recorder.note_use(tape.watched_variables())
+        recorder.remember_gradient(target, sources)
         # Whatever happens there must not end a training that is well.
         with contextlib.suppress(Exception):
             recorder.probe(target, sources)
@@ -82,12 +83,14 @@ class GradientRecorder:
     """
 
     def __init__(self, model, *, sums, width):
+        self._model = model
         self._strategy = model.distribute_strategy
         self._sums = sums
         self._width = width
         self._tables = []
         self._slots = {}
         self._step = None
+        self._traced = []
         self._used = {}
         self._suspects = []
         self._numbers = None
@@ -149,9 +152,17 @@ class GradientRecorder:
 
     def remember_step(self, step, data):
         """Keeps the step and the shapes of what goes into it."""
+        self._traced = []
         # Data of an unknown kind cannot be traced with, only trained on.
         with contextlib.suppress(TypeError, ValueError):
             self._step = (step, dataflow.describe_data(data))
+
+    def remember_gradient(self, target, sources):
+        """Keeps the graph in which a gradient by variables is asked for."""
+        if dataflow.are_variables(sources):
+            graph = tf.compat.v1.get_default_graph()
+            operations = len(graph.get_operations())
+            self._traced.append((graph, operations, target, sources))
 
     def note_use(self, variables):
         """Keeps the variables that gradients could be asked for."""
@@ -180,6 +191,20 @@ class GradientRecorder:
 
     def trace_step(self, variables):
         """Returns the `Dataflow` of the step that was last taken."""
+        if (
+            len(self._traced) == 1
+            and not self._model.run_eagerly
+            and self._model.steps_per_execution == 1
+            and self._strategy.num_replicas_in_sync == 1
+        ):
+            # What comes before its only gradient is all there is to know.
+            ((graph, operations, target, sources),) = self._traced
+            return dataflow.describe_graph(
+                graph,
+                variables,
+                [dataflow.describe_derivative(target, sources, variables)],
+                operations,
+            )
         return dataflow.trace_step(*self._step, variables)
 
     def diagnose(self, variables):
