@@ -62,17 +62,18 @@ def find_causes(flow, variables, layers, functions=()):
         to the loss can only lack an optimizer.
     """
     used = {value for o in flow.operations for value in o.inputs}
-    ways, causes = {}, {}
+    causes, together = {}, {}
     for variable in variables:
-        targets = frozenset(flow.targets_for(variable))
-        if targets not in ways:
-            ways[targets] = _Ways(flow, targets, layers, functions)
         if not any(variable in d.variables for d in flow.derivatives):
             causes[variable] = Cause(reasons.NOT_ASKED)
         elif used.isdisjoint(flow.values_of(variable)):
             causes[variable] = Cause(reasons.UNUSED)
         else:
-            causes[variable] = ways[targets].find_cause(variable)
+            targets = frozenset(flow.targets_for(variable))
+            together.setdefault(targets, []).append(variable)
+    for targets, group in together.items():
+        ways = _Ways(flow, targets, group, layers, functions)
+        causes |= {variable: ways.find_cause(variable) for variable in group}
     return causes
 
 
@@ -95,7 +96,7 @@ def find_uses(flow, variables, layers, functions=()):
     places = {}
     for variable in set(variables) - asked:
         values = flow.values_of(variable)
-        connected, _ = dataflow.follow(flow, needed, values)
+        connected = dataflow.follow(flow, needed, values)
         if connected & targets:
             use = dataflow.users_of(needed, values)[0]
             places[variable] = dataclasses.replace(
@@ -120,7 +121,7 @@ def find_failing_gradients(flow, variables, layers, functions=()):
     causes = {}
     for variable in variables:
         needed = dataflow.needed_for(flow, flow.targets_for(variable))
-        connected, _ = dataflow.follow(flow, needed, flow.values_of(variable))
+        connected = dataflow.follow(flow, needed, flow.values_of(variable))
         guilty = [
             operation
             for operation in dataflow.users_of(needed, connected)
@@ -150,7 +151,7 @@ def find_suspects(flow, variables, layers, functions=()):
     targets = {t for v in variables for t in flow.targets_for(v)}
     values = {value for v in variables for value in flow.values_of(v)}
     needed = dataflow.needed_for(flow, targets)
-    connected, _ = dataflow.follow(flow, needed, values)
+    connected = dataflow.follow(flow, needed, values)
     between = dataflow.users_of(needed, connected)
     makers = {v: o for o in needed for v in o.outputs}
     places = [
@@ -174,13 +175,18 @@ def without_penalties(flow):
 
 
 class _Ways:
-    """The ways that lead to what was differentiated."""
+    """The ways from some variables to what was differentiated."""
 
-    def __init__(self, flow, targets, layers, functions):
+    def __init__(self, flow, targets, variables, layers, functions):
         self._flow = flow
         self._layers, self._functions = layers, functions
         self._needed = dataflow.needed_for(flow, targets)
         self._used = {value for o in self._needed for value in o.inputs}
+        self._makers = dataflow.makers_of(self._needed)
+        self._connected = dataflow.follow_all(
+            flow, self._needed, [flow.values_of(v) for v in variables]
+        )
+        self._bits = {v: 1 << place for place, v in enumerate(variables)}
         self._targets = targets
         self._places = {}
         self._causes = {}
@@ -193,10 +199,16 @@ class _Ways:
         if self._used.isdisjoint(values):
             computed = _computed_from(self._flow.operations, values)
             return Cause(reasons.NO_LOSS, self._last_place(computed))
-        connected, _ = dataflow.follow(self._flow, self._needed, values)
-        if not connected.isdisjoint(self._targets):
+        bit = self._bits[variable]
+
+        def is_connected(value):
+            return self._connected.get(value, 0) & bit
+
+        if any(is_connected(target) for target in self._targets):
             return Cause(reasons.NOT_APPLIED)
-        key = tuple(dataflow.find_cuts(self._needed, connected, self._targets))
+        key = tuple(
+            dataflow.find_cuts(self._makers, is_connected, self._targets)
+        )
         if key not in self._causes:
             self._causes[key] = Cause(reasons.CUT, self._places_of(key))
         return self._causes[key]

@@ -5,7 +5,7 @@ with them does not depend on the backend.
 """
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 
@@ -27,7 +27,7 @@ class Operation:
     inputs: tuple[Hashable, ...]
     outputs: tuple[Hashable, ...]
     scope: tuple[str, ...] = ()
-    frames: tuple = ()
+    frames: Sequence = ()
     native: Any = None
 
 
@@ -102,50 +102,74 @@ def follow(flow, operations, values):
         values: Keys of the values to begin with.
 
     Returns:
-        The keys of all values that are connected to the first ones, and the
-        operations at which the way ends: they take such a value and pass no
-        gradient back to it.
+        The keys of all values that are connected to the first ones.
     """
-    connected, ends = set(values), []
+    return set(follow_all(flow, operations, [values]))
+
+
+def follow_all(flow, operations, beginnings):
+    """Follows several sets of values at once.
+
+    Args:
+        flow: The `Dataflow`.
+        operations: The operations to go through, in their order.
+        beginnings: A list of sets of keys of values.
+
+    Returns:
+        A dictionary from the keys of all values that are connected to any of
+        the first ones to an integer, whose bits say to which.
+    """
+    found = {}
+    for index, values in enumerate(beginnings):
+        for value in values:
+            found[value] = found.get(value, 0) | 1 << index
     for operation in operations:
         places = [
-            place
+            (place, found[value])
             for place, value in enumerate(operation.inputs)
-            if value in connected
+            if value in found
         ]
-        if not places:
-            continue
-        beyond = {
-            operation.outputs[output]
-            for output in range(len(operation.outputs))
-            if any(flow.passes(operation, place, output) for place in places)
-        }
-        connected |= beyond
-        if not beyond:
-            ends.append(operation)
-    return connected, ends
+        for output, value in enumerate(operation.outputs if places else ()):
+            for place, bits in places:
+                if flow.passes(operation, place, output):
+                    found[value] = found.get(value, 0) | bits
+    return found
 
 
-def find_cuts(operations, connected, targets):
+def makers_of(operations):
+    """Returns which of `operations` make a value, and their places in them."""
+    makers = {}
+    for place, operation in enumerate(operations):
+        for value in operation.outputs:
+            makers.setdefault(value, []).append((place, operation))
+    return makers
+
+
+def find_cuts(makers, is_connected, targets):
     """Returns the operations that keep gradients from getting any further.
 
     An operation that only takes part in a way around itself, as the one that
     holds the largest number in a softmax fast, is none of them.
 
     Args:
-        operations: The operations to go through, in their order.
-        connected: Keys of the values that gradients come back from.
+        makers: What `makers_of` returns of the operations to go through.
+        is_connected: Function of the key of a value that says whether
+            gradients come back from it.
         targets: Keys of the values to reach, none of which is connected.
 
     Returns:
         Those that make a value on the way to a target, which is not connected,
-        out of one that is.
+        out of one that is, in their order.
     """
-    wanted, cuts = set(targets), []
-    for operation in reversed(operations):
-        if wanted.isdisjoint(operation.outputs):
-            continue
-        if not connected.isdisjoint(operation.inputs):
-            cuts.append(operation)
-        wanted.update(set(operation.inputs) - connected)
-    return cuts[::-1]
+    wanted, seen, cuts = list(targets), set(), {}
+    while wanted:
+        value = wanted.pop()
+        for place, operation in makers.get(value, ()):
+            if place in seen:
+                continue
+            seen.add(place)
+            ahead = [v for v in operation.inputs if not is_connected(v)]
+            if len(ahead) < len(operation.inputs):
+                cuts[place] = operation
+            wanted += ahead
+    return [cuts[place] for place in sorted(cuts)]

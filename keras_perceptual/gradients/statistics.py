@@ -84,7 +84,7 @@ def statistics_row(gradient, loss_scale=None, is_dynamic=False):
 def weight_norm(variable):
     """Returns the Euclidean norm of the values of a variable."""
     values = ops.cast(ops.ravel(variable.value), "float32")
-    return float(ops.norm(values))
+    return float(ops.convert_to_numpy(ops.norm(values)))
 
 
 def ratio_of_norms(norm, weights):

@@ -110,7 +110,7 @@ def _ways(flow, variables):
     targets = {t for v in variables for t in flow.targets_for(v)}
     values = {value for v in variables for value in flow.values_of(v)}
     needed = dataflow.needed_for(flow, targets)
-    return needed, dataflow.follow(flow, needed, values)[0]
+    return needed, dataflow.follow(flow, needed, values)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,8 @@ from keras_perceptual.gradients.dataflow import (
     Operation,
     find_cuts,
     follow,
+    follow_all,
+    makers_of,
     needed_for,
     users_of,
 )
@@ -34,9 +36,15 @@ def test_only_what_the_loss_needs():
 
 def test_follows_values_to_where_the_way_ends():
     step = flow(READ, SQUARE, ROUND, ADD, METRIC)
-    connected, ends = follow(step, step.operations, {"w"})
+    connected = follow(step, step.operations, {"w"})
     assert connected == {"w", "a", "b", "loss"}
-    assert ends == [ROUND]
+
+
+def test_several_at_once_are_told_apart():
+    multiply = Operation("Mul", ("b", "v"), ("loss",))
+    step = flow(READ, SQUARE, multiply)
+    found = follow_all(step, step.operations, [{"w"}, {"v"}, {"data"}])
+    assert found == {"w": 1, "a": 1, "b": 1, "v": 2, "loss": 3, "data": 4}
 
 
 def test_what_is_bypassed_does_not_cut():
@@ -45,9 +53,10 @@ def test_what_is_bypassed_does_not_cut():
     take_off = Operation("Sub", ("a", "m"), ("b",))
     choose = Operation("Round", ("b",), ("loss",))
     operations = [READ, largest, take_off, choose]
-    connected, ends = follow(flow(*operations), operations, {"w"})
-    assert ends == [largest, choose]
-    assert find_cuts(operations, connected, {"loss"}) == [choose]
+    connected = follow(flow(*operations), operations, {"w"})
+    assert connected == {"w", "a", "b"}
+    cuts = find_cuts(makers_of(operations), connected.__contains__, {"loss"})
+    assert cuts == [choose]
 
 
 def test_one_open_output_keeps_the_way_open():
@@ -55,7 +64,7 @@ def test_one_open_output_keeps_the_way_open():
     step = Dataflow(
         (split,), {"w": 1}, (), lambda operation, place, output: output == 1
     )
-    assert follow(step, step.operations, {"w"}) == ({"w", "b"}, [])
+    assert follow(step, step.operations, {"w"}) == {"w", "b"}
 
 
 def test_variables_and_their_targets():

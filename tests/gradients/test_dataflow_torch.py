@@ -610,5 +610,5 @@ class TestRecording:
 
 def connected_to_target(flow, variable):
     values = flow.values_of(id(variable))
-    connected, _ = follow(flow, flow.operations, values)
+    connected = follow(flow, flow.operations, values)
     return bool(connected & flow.targets_for(id(variable)))

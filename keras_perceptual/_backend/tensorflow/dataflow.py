@@ -1,5 +1,7 @@
 """The operations of a training step, for TensorFlow."""
 
+import collections.abc
+import functools
 import os
 import re
 
@@ -124,16 +126,31 @@ def _operations(natives):
             inputs=tuple(inputs),
             outputs=tuple(outputs),
             scope=tuple(operation.name.split("/")[:-1]),
-            frames=_frames(operation),
+            frames=_Frames(operation),
             native=operation,
         )
 
 
-def _frames(operation):
-    """Returns the frames within the step that an operation was created in."""
-    frames = list(operation.traceback)
-    own = [i for i, f in enumerate(frames) if f.filename.startswith(_HERE)]
-    return tuple(frames[own[-1] + 1 :] if own else frames)
+class _Frames(collections.abc.Sequence):
+    """The frames within the step that an operation was created in.
+
+    To bring them from TensorFlow takes a while, and few are looked at.
+    """
+
+    def __init__(self, operation):
+        self._operation = operation
+
+    @functools.cached_property
+    def _frames(self):
+        frames = list(self._operation.traceback)
+        own = [i for i, f in enumerate(frames) if f.filename.startswith(_HERE)]
+        return frames[own[-1] + 1 :] if own else frames
+
+    def __getitem__(self, index):
+        return self._frames[index]
+
+    def __len__(self):
+        return len(self._frames)
 
 
 class _Passes:

@@ -1,7 +1,7 @@
 import pytest
 
+from keras_perceptual._backend.tensorflow.summaries import write_summaries
 from keras_perceptual.gradients import GradientRecord, GradientReport
-from keras_perceptual.gradients.summaries import write_summaries
 
 REPORT = GradientReport(
     (

@@ -20,7 +20,7 @@ def write_summaries(report, folder):
     """
     # The writer of the callback that Keras has, too. What is around it,
     # `tf.summary.scalar`, needs TensorBoard to be installed.
-    import tensorflow as tf  # noqa: TID251
+    import tensorflow as tf
 
     def metadata(plugin, kind):
         data = tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin)
