@@ -10,7 +10,7 @@ from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.statistics import (
     GradientStatistics,
     ratio_of_norms,
-    statistics_row,
+    statistics_rows,
     weight_norm,
 )
 
@@ -36,7 +36,7 @@ def check_function(function, variables):
     gradients = _backend.load("gradients").compute_gradients(
         function, variables
     )
-    found = [None if g is None else _statistics(g) for g in gradients]
+    found = _statistics(gradients)
     doubtful = [
         v
         for v, statistics in zip(variables, found, strict=True)
@@ -52,9 +52,16 @@ def check_function(function, variables):
     )
 
 
-def _statistics(gradient):
-    row = statistics_row(gradient)
-    return GradientStatistics.from_row(ops.convert_to_numpy(row))
+def _statistics(gradients):
+    """Returns the `GradientStatistics`, and `None` for what is missing."""
+    present = [g for g in gradients if g is not None]
+    if not present:
+        return [None] * len(gradients)
+    rows = iter(ops.convert_to_numpy(statistics_rows(present)))
+    return [
+        None if g is None else GradientStatistics.from_row(next(rows))
+        for g in gradients
+    ]
 
 
 def _make_record(variable, statistics, cause):

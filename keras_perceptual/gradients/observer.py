@@ -155,13 +155,9 @@ class GradientObserver:
         if pairs:
             keys = [id(v) for _, v in pairs]
             self.connected.update(keys)
-            rows = keras.ops.stack(
-                [
-                    statistics.statistics_row(g, scale, is_dynamic)
-                    for g, _ in pairs
-                ]
-            )
-            self.recorder.add(keys, rows, [g for g, _ in pairs])
+            present = [g for g, _ in pairs]
+            rows = statistics.statistics_rows(present, scale, is_dynamic)
+            self.recorder.add(keys, rows, present)
         return pairs
 
     def _refused(self, reason, variables):

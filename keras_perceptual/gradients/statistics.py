@@ -44,24 +44,27 @@ class GradientStatistics:
         return cls(*(int(count) for count in counts), norm)
 
 
-def statistics_row(gradient, loss_scale=None, is_dynamic=False):
-    """Returns the statistics of one gradient as a tensor of `WIDTH` numbers.
+def statistics_rows(gradients, loss_scale=None, is_dynamic=False):
+    """Returns the statistics of gradients as rows of `WIDTH` numbers.
+
+    A step is built faster the fewer operations each gradient needs by itself.
 
     Args:
-        gradient: The gradient as the optimizer receives it.
+        gradients: The gradients as an optimizer receives them.
         loss_scale: The factor by which the loss was scaled, if any.
         is_dynamic: Whether the optimizer lowers the scale upon overflow.
+
+    Returns:
+        Tensor shaped `(gradients, WIDTH)`.
     """
-    values = _backend.load("gradients").stored_values(gradient)
-    sizes = ops.abs(values)
-    nonzero = ops.cast(ops.any(ops.not_equal(sizes, 0)), "float32")
-    sizes = ops.cast(sizes, "float32")
-    finite = ops.cast(ops.all(ops.isfinite(sizes)), "float32")
-    sizes = ops.where(ops.isfinite(sizes), sizes, 0.0)
-    # The squares of small numbers vanish in float32; their ratios do not.
-    largest = ops.max(sizes, initial=0.0)
-    ratios = sizes / ops.where(largest > 0, largest, 1.0)
-    norm = largest * ops.sqrt(ops.sum(ops.square(ratios)))
+    pairs = [_largest_and_squares(gradient) for gradient in gradients]
+    largest, squares = (ops.stack(x) for x in zip(*pairs, strict=True))
+    finite = ops.cast(ops.isfinite(largest + squares), "float32")
+    # What is no number is not zero either.
+    nonzero = ops.maximum(
+        ops.cast(ops.not_equal(largest, 0), "float32"), 1.0 - finite
+    )
+    norm = largest * ops.sqrt(squares)
     explained = 0.0
     if loss_scale is not None:
         loss_scale = ops.cast(loss_scale, "float32")
@@ -76,9 +79,22 @@ def statistics_row(gradient, loss_scale=None, is_dynamic=False):
             nonzero,
             broken * (1.0 - explained),
             broken * explained,
-            norm * finite,
-        ]
+            ops.where(finite > 0, norm, 0.0),
+        ],
+        axis=1,
     )
+
+
+def _largest_and_squares(gradient):
+    """Returns the largest size, and the sum of the squares of its shares.
+
+    The squares of small numbers vanish in float32; those of their shares in
+    the largest one do not. NaN and infinity make the sum NaN.
+    """
+    sizes = ops.abs(_backend.load("gradients").stored_values(gradient))
+    sizes = ops.cast(sizes, "float32")
+    largest = ops.max(sizes, initial=0.0)
+    return largest, ops.sum(ops.square(ops.divide_no_nan(sizes, largest)))
 
 
 def weight_norm(variable):

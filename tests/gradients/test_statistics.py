@@ -4,14 +4,16 @@ import pytest
 
 from keras_perceptual.gradients.statistics import (
     GradientStatistics,
-    statistics_row,
+    statistics_rows,
 )
 
 
 def statistics_of(values, dtype="float32", **arguments):
     tensor = keras.ops.convert_to_tensor(np.asarray(values), dtype=dtype)
-    row = keras.ops.convert_to_numpy(statistics_row(tensor, **arguments))
-    return GradientStatistics.from_row(row)
+    # The others show that rows do not mix.
+    others = [keras.ops.convert_to_tensor([[2.0, np.nan]])] * 2
+    rows = statistics_rows([others[0], tensor, others[1]], **arguments)
+    return GradientStatistics.from_row(keras.ops.convert_to_numpy(rows)[1])
 
 
 def test_ordinary_gradient():
