@@ -20,6 +20,8 @@ from keras_perceptual.gradients.observer import GradientObserver
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.statistics import ratio_of_norms, weight_norm
 
+# A gradient that is smaller beside the weights is looked into.
+FAINT = 1e-6
 # What a cause that was found for a variable says something about.
 EXPLAINED = ("missing", "nonfinite")
 
@@ -163,13 +165,7 @@ class FitCheck:
     def _look_into_zeros(self, statistics):
         """Has the next steps read where gradients become zero."""
         model = self._model
-        zeros = [
-            v
-            for v in model.trainable_variables
-            if id(v) in statistics
-            and statistics[id(v)].calls
-            and not statistics[id(v)].nonzero
-        ]
+        zeros = self._find_zeros(statistics)
         if self._diagnosing or not zeros:
             return
         self._diagnosing = self._observer.recorder.diagnose(zeros)
@@ -177,6 +173,16 @@ class FitCheck:
             with self._fresh_train_step():
                 self._observed = _new_train_function(model)
             model.train_function = self._plain
+
+    def _find_zeros(self, statistics):
+        """Returns variables whose gradients are zero, or next to it."""
+        return [
+            v
+            for v in self._model.trainable_variables
+            if (found := statistics.get(id(v))) is not None
+            and found.finite_norm is not None
+            and found.norm <= FAINT * max(self._weight_norm(v), 1.0)
+        ]
 
     def _act(self, statistics, *, finished):
         unexplained = {
@@ -343,7 +349,7 @@ class FitCheck:
         )
         if self._diagnosing:
             self._causes |= self._explainer.explain_zeros(
-                [v for v, status, _ in verdicts if status == "zero"]
+                self._find_zeros(statistics)
             )
         if self._untracked is None:
             self._untracked = self._find_untracked()
@@ -410,8 +416,8 @@ class FitCheck:
             or (status == "ok" and cause.reason == reasons.PENALTY)
         ):
             status, reason = "missing", cause.reason
-        elif status == "zero" and cause and cause.reason in reasons.PERMANENT:
-            reason = cause.reason
+        elif cause is not None and cause.reason in reasons.PERMANENT:
+            status, reason = "zero", cause.reason
         ignored = status != "ok" and self.policy.ignores(variable.path)
         norm = None if found is None else found.finite_norm
         return GradientRecord(
@@ -432,9 +438,13 @@ class FitCheck:
 
     def _relate(self, norm, variable):
         """Returns the norm of a gradient as a share of that of the weights."""
+        return ratio_of_norms(norm, self._weight_norm(variable))
+
+    def _weight_norm(self, variable):
+        """Returns the norm of the weights when they were first looked at."""
         if id(variable) not in self._weight_norms:
             self._weight_norms[id(variable)] = weight_norm(variable)
-        return ratio_of_norms(norm, self._weight_norms[id(variable)])
+        return self._weight_norms[id(variable)]
 
     def _has_stranger(self, variables):
         """Whether an optimizer trains in place of these variables others."""

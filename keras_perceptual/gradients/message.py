@@ -114,6 +114,13 @@ ADVICE = {
         "Usual cause: all steps of a sequence are masked, for example since "
         "class 0 is taken for padding by `mask_zero=True`."
     ),
+    reasons.CANCELS: (
+        "The result is the same whatever goes in: the sum of a softmax, for "
+        "example, or what a normalisation over a single value leaves. What "
+        "little there is of the gradient are rounding errors. Normalise over "
+        "an axis with several values, or compute the loss from something that "
+        "can vary."
+    ),
     "zero": (
         "Usual causes: a dead ReLU or a saturated or clipped activation, a "
         "softmax over a single unit, a weight or mask of nothing but zeros, "
@@ -134,6 +141,8 @@ HEADINGS = {
     "({reason})",
     "zero": "{count} of {total} trainable variables received a gradient of "
     "exactly zero in each of the {batches} checked batch(es)",
+    reasons.CANCELS: "{count} of {total} trainable variables received a "
+    "gradient of nothing but zeros and rounding errors",
     "nonfinite": "{count} of {total} trainable variables received a gradient "
     "with NaN or infinity",
     "untracked": "{count} variables besides the {total} trainable ones are "
@@ -155,7 +164,7 @@ def describe(owner, offenders, total):
         kinds.setdefault(key, []).append(record)
     parts = [f"{owner}: {summarize(kinds, total)}"]
     for (status, reason, culprits), records in kinds.items():
-        heading = HEADINGS[status].format(
+        heading = HEADINGS.get(reason, HEADINGS[status]).format(
             count=len(records),
             total=total,
             reason=reason,

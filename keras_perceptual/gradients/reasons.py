@@ -41,8 +41,10 @@ SATURATED = "it ends where an operation is level"
 STUCK = "it ends at a product whose other factor is zero and stays so"
 # A loop whose result does not depend on what goes in.
 NO_STEP = "it ends at a loop that no step of counts"
+# What comes out is the same whatever goes in, up to rounding.
+CANCELS = "it cancels out at an operation"
 # Zeros that no batch can change.
-PERMANENT = (SATURATED, STUCK, NO_STEP)
+PERMANENT = (SATURATED, STUCK, NO_STEP, CANCELS)
 
 # Those that are only warned about.
 DOUBTFUL = (NOT_RUN, UNTRAINED)

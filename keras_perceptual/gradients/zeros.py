@@ -25,6 +25,11 @@ PRODUCTS = frozenset(
     "DepthwiseConv2dNative".split()
 )
 LOOPS = frozenset(("While", "StatelessWhile"))
+# What comes back to one of their inputs is known, so that it can be told when
+# the other ways from there cancel it out.
+ELEMENTWISE = frozenset(("Mul", "AddV2", "Sub"))
+# How much rounding leaves of what cancels out.
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +40,14 @@ class Reading:
         above: The largest size in the gradient of what comes out.
         below: For each input, the largest size in its gradient.
         sizes: For each input, the largest size in it.
+        through: For each input, the largest size in what the operation
+            contributes to its gradient; 0 where that is not known.
     """
 
     above: float
     below: tuple
     sizes: tuple
+    through: tuple = (0.0, 0.0)
 
 
 def choose_operations(flow, variables):
@@ -53,7 +61,7 @@ def choose_operations(flow, variables):
     return [
         operation
         for operation in dataflow.users_of(needed, connected)
-        if operation.kind in LEVEL | BOUNDS | PRODUCTS | LOOPS
+        if operation.kind in LEVEL | BOUNDS | PRODUCTS | LOOPS | ELEMENTWISE
     ]
 
 
@@ -134,7 +142,13 @@ def _look(operation, reading, variable, reached, trained):
     places = [p for p, v in enumerate(operation.inputs) if v in own]
     # What comes out of a loop as a list has no gradient that can be read.
     arrives = reading.above or (operation.kind in LOOPS and any(reading.below))
-    if not places or not arrives or any(reading.below[p] for p in places):
+    if not places or not arrives:
+        return None
+    if all(_cancels(operation, reading, place) for place in places):
+        return _End(operation, reasons.CANCELS)
+    if operation.kind in ("AddV2", "Sub") or any(
+        reading.below[place] for place in places
+    ):
         return None
     if operation.kind in LEVEL:
         return _End(operation, reasons.SATURATED)
@@ -152,3 +166,11 @@ def _look(operation, reading, variable, reached, trained):
         if not reading.sizes[p] and operation.inputs[p] in values
     )
     return _End(operation, reasons.STUCK if partners else "", partners)
+
+
+def _cancels(operation, reading, place):
+    """Whether hardly anything stays of what comes back to an input."""
+    below, through = reading.below[place], reading.through[place]
+    if operation.kind == "Softmax":
+        return 0 < below <= ROUNDING * reading.above
+    return operation.kind in ELEMENTWISE and 0 < through >= below / ROUNDING

@@ -36,3 +36,6 @@ def test_reads_gradients_and_sizes():
     assert first.sizes == (5.0, 2.0)
     np.testing.assert_allclose(last.above, 1.0)
     assert last.below == (3.0, 0.0)
+    # What comes back to an input of the same shape.
+    assert last.through == (3.0, 0.0)
+    assert relu.through == (0.0,)

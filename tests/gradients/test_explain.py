@@ -17,9 +17,9 @@ from keras_perceptual.gradients import (
 )
 
 
-def data():
+def data(samples=8):
     generator = np.random.default_rng(0)
-    x = generator.normal(size=(8, 4)).astype("float32")
+    x = generator.normal(size=(samples, 4)).astype("float32")
     return x, x[:, :1] * 2
 
 
@@ -493,3 +493,45 @@ class TestTensorFlow:
                 callbacks=[callback],
             )
         assert {r.reason for r in callback.report.zero} == {""}
+
+    def test_sum_of_a_softmax(self):
+        model = two_layers(layers.ReLU(name="middle"))
+        model.add(layers.Dense(3, activation="softmax", name="soft"))
+        model.compile("sgd", lambda y, p: ops.square(1 - ops.sum(p, axis=-1)))
+        # Of few images each sum may happen to be rounded to 1.
+        x, y = data(96)
+        with pytest.raises(GradientSanityError) as caught:
+            model.fit(
+                x,
+                y,
+                batch_size=32,
+                verbose=0,
+                callbacks=[GradientSanityCallback()],
+            )
+        assert "nothing but zeros and rounding errors" in str(caught.value)
+        assert caught.value.report.zero[0].culprit.operation == "Softmax"
+
+    def test_normalisation_of_one_value(self):
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                layers.Dense(1, name="one"),
+                layers.LayerNormalization(name="norm"),
+                layers.Dense(1, name="head"),
+            ]
+        )
+        model.compile("sgd", "mse")
+        x, y = data()
+        with pytest.raises(GradientSanityError) as caught:
+            model.fit(
+                x,
+                y,
+                batch_size=4,
+                verbose=0,
+                callbacks=[GradientSanityCallback()],
+            )
+        record = next(
+            r for r in caught.value.report if r.path.endswith("one/kernel")
+        )
+        assert record.reason == reasons.CANCELS
+        assert record.culprit.layer == "norm"

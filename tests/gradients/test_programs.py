@@ -18,12 +18,6 @@ COLLECTION = PROJECT.parent / "shared" / "gradient_cases" / "cases.py"
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow_only]
 
-# What is broken and not raised about yet, and why.
-KNOWN_GAPS = {
-    "zero_norm_single_feature": "warned about: the gradients cancel out",
-    "zero_softmax_sum_loss": "silent: rounding noise is not told from numbers",
-}
-
 
 def load_programs():
     if not COLLECTION.is_file():
@@ -61,10 +55,6 @@ def test_verdict(name):
     if expected["verdict"] == "healthy":
         assert error is None
         return
-    if name in KNOWN_GAPS:
-        # Take the name off the list when this fails.
-        assert not isinstance(error, GradientSanityError)
-        return
     assert isinstance(error, GradientSanityError)
     assert error.report is report
     if expected["none"]:
@@ -72,8 +62,3 @@ def test_verdict(name):
         assert sorted(missing) == sorted(expected["none"])
         for path in expected["none"]:
             assert path in str(error)
-
-
-@needs_programs
-def test_gaps_are_programs():
-    assert set(KNOWN_GAPS) <= set(PROGRAMS)

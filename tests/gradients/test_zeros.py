@@ -31,11 +31,12 @@ def operation(kind, *inputs, output="loss", scope=("layer",)):
     return Operation(kind, inputs, (output,), scope=scope)
 
 
-def reason(kind, inputs, below, sizes, zeros=(1,), above=1.0, **kwargs):
-    step = operation(kind, *inputs, **kwargs)
-    found = find_causes(
-        flow(step), list(zeros), {step: Reading(above, below, sizes)}, LAYERS
-    )
+def reason(
+    kind, inputs, below, sizes, zeros=(1,), above=1.0, through=(0.0, 0.0), **kw
+):
+    step = operation(kind, *inputs, **kw)
+    reading = Reading(above, below, sizes, through)
+    found = find_causes(flow(step), list(zeros), {step: reading}, LAYERS)
     return found[1].reason if 1 in found else None
 
 
@@ -103,4 +104,24 @@ def test_only_what_lies_on_the_way_is_read():
     other = operation("Relu", "data", output="b")
     add = operation("AddV2", "a", "b", output="loss")
     metric = operation("Relu", "a", output="metric")
-    assert choose_operations(flow(relu, other, add, metric), [1]) == [relu]
+    assert choose_operations(flow(relu, other, add, metric), [1]) == [relu, add]
+
+
+def test_what_the_other_ways_cancel_out():
+    inputs, sizes = ("v", "data"), (1.0, 1.0)
+    for kind in ("Mul", "AddV2", "Sub"):
+        for below, through, expected in (
+            (0.0, 1.0, reasons.CANCELS),
+            (1e-8, 1.0, reasons.CANCELS),
+            (1e-3, 1.0, None),
+            (0.0, 0.0, None),
+        ):
+            found = reason(
+                kind, inputs, (below, 1.0), sizes, through=(through, 0.0)
+            )
+            assert found == expected
+
+
+def test_sum_of_a_softmax():
+    assert reason("Softmax", "v", (1e-8,), (5.0,)) == reasons.CANCELS
+    assert reason("Softmax", "v", (1e-3,), (5.0,)) is None

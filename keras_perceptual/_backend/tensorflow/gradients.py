@@ -18,7 +18,7 @@ from keras_perceptual.gradients import zeros
 from keras_perceptual.gradients.attributes import replaced
 
 # How many numbers can be read where gradients become zero.
-MOST_NUMBERS = 2**14
+MOST_NUMBERS = 2**16
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("apply",)

@@ -4,7 +4,7 @@ import itertools
 
 import tensorflow as tf
 
-from keras_perceptual.gradients.zeros import LOOPS, Reading
+from keras_perceptual.gradients.zeros import ELEMENTWISE, LOOPS, Reading
 
 
 def read_operations(operations, targets):
@@ -44,6 +44,11 @@ def read_operations(operations, targets):
         # What goes into a loop is not looked at.
         plain = operation.kind not in LOOPS
         numbers += [_size(t if plain else None) for t in below]
+        gradient = gradients.get(above[0].ref())
+        numbers += [
+            _size(_contribution(operation.kind, gradient, below, place))
+            for place in range(len(below))
+        ]
     return tf.stack(numbers), [len(below) for below in inputs]
 
 
@@ -54,10 +59,18 @@ def to_readings(operations, numbers, counts):
     for operation, count in zip(operations, counts, strict=True):
         readings[operation] = Reading(
             next(numbers),
-            tuple(next(numbers) for _ in range(count)),
-            tuple(next(numbers) for _ in range(count)),
+            *(tuple(next(numbers) for _ in range(count)) for _ in range(3)),
         )
     return readings
+
+
+def _contribution(kind, gradient, inputs, place):
+    """Returns what an operation adds to the gradient of an input, if known."""
+    if kind not in ELEMENTWISE or not isinstance(gradient, tf.Tensor):
+        return None
+    if inputs[place].shape.as_list() != gradient.shape.as_list():
+        return None
+    return gradient * inputs[1 - place] if kind == "Mul" else gradient
 
 
 def _size(tensor):
