@@ -18,7 +18,7 @@ class GradientSanityError(ValueError):
     ... except ValueError as error:
     ...     print(error.report)
     Gradients after 0 batches: no variables
-    variable  shape  layer  status  norm
+    variable  shape  layer  status  norm  ratio
     """
 
     def __init__(self, message, report=None):
