@@ -11,23 +11,26 @@ from keras_perceptual.gradients import dataflow, reasons
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.places import locate
 
+# The names that TensorFlow and PyTorch have for operations, see `_kind`.
 # They are level over a part of their range: where all that goes in lies there,
 # no gradient comes back.
 LEVEL = frozenset(
-    "Relu Relu6 Selu Elu Softplus Sigmoid Tanh Sign ClipByValue "
-    "Softmax LogSoftmax".split()
+    "relu relu6 selu elu softplus sigmoid tanh sign clipbyvalue clamp clip "
+    "hardtanh hardsigmoid softmax logsoftmax log_softmax".split()
 )
 # Level on one side of their other input.
-BOUNDS = frozenset(("Minimum", "Maximum"))
+BOUNDS = frozenset(("minimum", "maximum"))
 # Where one factor is zero, nothing comes back to the other.
-PRODUCTS = frozenset(
-    "Mul MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3 Conv2D "
-    "DepthwiseConv2dNative".split()
+MULTIPLICATIONS = frozenset("mul multiply rmul".split())
+PRODUCTS = MULTIPLICATIONS | frozenset(
+    "matmul batchmatmul batchmatmulv2 batchmatmulv3 mm bmm addmm linear einsum "
+    "conv1d conv2d conv3d depthwiseconv2dnative".split()
 )
-LOOPS = frozenset(("While", "StatelessWhile"))
+LOOPS = frozenset(("while", "statelesswhile"))
+ADDITIONS = frozenset("addv2 add radd sub subtract rsub".split())
 # What comes back to one of their inputs is known, so that it can be told when
 # the other ways from there cancel it out.
-ELEMENTWISE = frozenset(("Mul", "AddV2", "Sub"))
+ELEMENTWISE = MULTIPLICATIONS | ADDITIONS
 # How much rounding leaves of what cancels out.
 ROUNDING = 1e-6
 
@@ -50,6 +53,31 @@ class Reading:
     through: tuple = (0.0, 0.0)
 
 
+def _kind(operation):
+    """Returns what an operation is, of `__mul__`, `mul_` and `Mul` the same."""
+    return operation.kind.strip("_").lower()
+
+
+def is_looked_at(operation):
+    """Whether a gradient may end at an operation, by what it is."""
+    return _kind(operation) in LEVEL | BOUNDS | PRODUCTS | LOOPS | ELEMENTWISE
+
+
+def is_elementwise(operation):
+    """Whether it adds up or multiplies numbers at the same places."""
+    return _kind(operation) in ELEMENTWISE
+
+
+def is_product(operation):
+    """Whether it multiplies numbers at the same places."""
+    return _kind(operation) in MULTIPLICATIONS
+
+
+def is_loop(operation):
+    """Whether it runs other operations again and again."""
+    return _kind(operation) in LOOPS
+
+
 def choose_operations(flow, variables):
     """Returns the operations to be read for variables with a zero gradient.
 
@@ -61,7 +89,7 @@ def choose_operations(flow, variables):
     return [
         operation
         for operation in dataflow.users_of(needed, connected)
-        if operation.kind in LEVEL | BOUNDS | PRODUCTS | LOOPS | ELEMENTWISE
+        if is_looked_at(operation)
     ]
 
 
@@ -141,21 +169,20 @@ def _look(operation, reading, variable, reached, trained):
     own = reached[variable]
     places = [p for p, v in enumerate(operation.inputs) if v in own]
     # What comes out of a loop as a list has no gradient that can be read.
-    arrives = reading.above or (operation.kind in LOOPS and any(reading.below))
+    arrives = reading.above or (is_loop(operation) and any(reading.below))
     if not places or not arrives:
         return None
     if all(_cancels(operation, reading, place) for place in places):
         return _End(operation, reasons.CANCELS)
-    if operation.kind in ("AddV2", "Sub") or any(
-        reading.below[place] for place in places
-    ):
+    kind = _kind(operation)
+    if kind in ADDITIONS or any(reading.below[place] for place in places):
         return None
-    if operation.kind in LEVEL:
+    if kind in LEVEL:
         return _End(operation, reasons.SATURATED)
-    if operation.kind in LOOPS:
+    if kind in LOOPS:
         return _End(operation, reasons.NO_STEP)
     others = [p for p in range(len(operation.inputs)) if p not in places]
-    if operation.kind in BOUNDS:
+    if kind in BOUNDS:
         # The larger one of two learned values is a choice.
         learned = any(operation.inputs[p] in trained for p in others)
         return _End(operation, "" if learned else reasons.SATURATED)
@@ -171,6 +198,6 @@ def _look(operation, reading, variable, reached, trained):
 def _cancels(operation, reading, place):
     """Whether hardly anything stays of what comes back to an input."""
     below, through = reading.below[place], reading.through[place]
-    if operation.kind == "Softmax":
+    if _kind(operation) == "softmax":
         return 0 < below <= ROUNDING * reading.above
-    return operation.kind in ELEMENTWISE and 0 < through >= below / ROUNDING
+    return is_elementwise(operation) and 0 < through >= below / ROUNDING

@@ -1,11 +1,11 @@
+import keras
 import numpy as np
 import pytest
 
 from keras_perceptual.gradients.dataflow import Operation
 
-pytestmark = pytest.mark.tensorflow_only
 
-
+@pytest.mark.tensorflow_only
 def test_reads_gradients_and_sizes():
     import tensorflow as tf
 
@@ -39,3 +39,30 @@ def test_reads_gradients_and_sizes():
     # What comes back to an input of the same shape.
     assert last.through == (3.0, 0.0)
     assert relu.through == (0.0,)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="needs PyTorch")
+def test_reads_a_step_that_is_taken_once_more():
+    import torch
+
+    from keras_perceptual._backend.torch import probes
+
+    weight = keras.Variable([-1.0, -5.0])
+    calls = []
+
+    def step(data):
+        calls.append(weight.value.grad)
+        y = torch.relu(weight.value * data)
+        torch.sum(y * torch.tensor([3.0, 1.0])).backward()
+
+    data = torch.tensor([2.0, 2.0])
+    flow, readings = probes.read_step(
+        step, data, [weight], [weight], [id(weight)]
+    )
+    assert flow.holders and len(calls) == 1
+    assert weight.value.grad is None
+    first, relu, last = readings.values()
+    assert (relu.above, relu.below, relu.sizes) == (3.0, (0.0,), (10.0,))
+    assert first.below == (0.0, 0.0)
+    assert sorted(first.sizes) == [2.0, 5.0]
+    assert last.below[0] == last.through[0] == 3.0

@@ -4,7 +4,7 @@ import itertools
 
 import tensorflow as tf
 
-from keras_perceptual.gradients.zeros import ELEMENTWISE, LOOPS, Reading
+from keras_perceptual.gradients import zeros
 
 
 def read_operations(operations, targets):
@@ -42,11 +42,11 @@ def read_operations(operations, targets):
             *[_size(gradients.get(t.ref())) for t in below],
         ]
         # What goes into a loop is not looked at.
-        plain = operation.kind not in LOOPS
+        plain = not zeros.is_loop(operation)
         numbers += [_size(t if plain else None) for t in below]
         gradient = gradients.get(above[0].ref())
         numbers += [
-            _size(_contribution(operation.kind, gradient, below, place))
+            _size(_contribution(operation, gradient, below, place))
             for place in range(len(below))
         ]
     return tf.stack(numbers), [len(below) for below in inputs]
@@ -57,20 +57,24 @@ def to_readings(operations, numbers, counts):
     readings = {}
     numbers = iter(float(number) for number in numbers)
     for operation, count in zip(operations, counts, strict=True):
-        readings[operation] = Reading(
+        readings[operation] = zeros.Reading(
             next(numbers),
             *(tuple(next(numbers) for _ in range(count)) for _ in range(3)),
         )
     return readings
 
 
-def _contribution(kind, gradient, inputs, place):
+def _contribution(operation, gradient, inputs, place):
     """Returns what an operation adds to the gradient of an input, if known."""
-    if kind not in ELEMENTWISE or not isinstance(gradient, tf.Tensor):
+    if not zeros.is_elementwise(operation) or not isinstance(
+        gradient, tf.Tensor
+    ):
         return None
     if inputs[place].shape.as_list() != gradient.shape.as_list():
         return None
-    return gradient * inputs[1 - place] if kind == "Mul" else gradient
+    if zeros.is_product(operation):
+        return gradient * inputs[1 - place]
+    return gradient
 
 
 def _size(tensor):

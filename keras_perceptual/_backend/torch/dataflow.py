@@ -59,7 +59,11 @@ def trace_step(step, data, variables, trained):
     Returns:
         The step as a `Dataflow`. The key of a variable is its `id`.
     """
-    recording = _Recording(variables, trained, data)
+    return take_step(step, data, Recording(variables, trained, data))
+
+
+def take_step(step, data, recording):
+    """Takes a training step and returns what was recorded, a `Dataflow`."""
     with (
         _same_random_numbers(),
         recording.put_back(),
@@ -71,7 +75,7 @@ def trace_step(step, data, variables, trained):
         operations=tuple(recording.operations),
         holders=recording.holders,
         derivatives=tuple(recording.derivatives),
-        passes=_passes,
+        passes=passes,
     )
 
 
@@ -110,12 +114,12 @@ def find_leaves(targets):
     return leaves
 
 
-def _passes(operation, place, output):
+def passes(operation, place, output):
     """Whether a gradient gets from an output to the input at `place`."""
     return place in operation.native[output]
 
 
-class _Recording(TorchFunctionMode):
+class Recording(TorchFunctionMode):
     """Records the calls of PyTorch while it is active.
 
     A tensor has a key for each value it had: writing to it, or to another one
@@ -131,6 +135,7 @@ class _Recording(TorchFunctionMode):
             output, the set of the places of inputs that a gradient gets to.
         holders: As in `Dataflow`.
         derivatives: As in `Dataflow`.
+        edges: Where autograd knows of recorded values, with the keys of these.
     """
 
     def __init__(self, variables, trained, data):
@@ -146,8 +151,7 @@ class _Recording(TorchFunctionMode):
         # All tensors, by their memory. None is let go of before the end, so
         # that no `id` and no memory is used for another one.
         self._sharing = {}
-        # Where autograd knows of recorded values, with the keys of these.
-        self._edges = {}
+        self.edges = {}
         self._originals = []
         self._written = set()
         # Keys of what depends on a variable in any way.
@@ -236,7 +240,7 @@ class _Recording(TorchFunctionMode):
             # It may use values besides its arguments, as closures do.
             others = set().union(*ways).difference(edges)
             edges += others
-            keys += [self._edges[edge] for edge in others]
+            keys += [self.edges[edge] for edge in others]
             if self._reached.isdisjoint(keys) and _has_number((args, kwargs)):
                 keys += self._left
             places = [
@@ -244,7 +248,11 @@ class _Recording(TorchFunctionMode):
                 for way in ways
             ]
             self._add(kind, keys, [self._renew(o) for o in outputs], places)
+            self.keep_arguments(tensors)
         return result
+
+    def keep_arguments(self, tensors):
+        """Called with what went into the operation that was added last."""
 
     def _find_changed(self, tensors, states):
         """Returns by `id` the tensors that no longer are in former states."""
@@ -288,8 +296,8 @@ class _Recording(TorchFunctionMode):
         if id(tensor) not in self._keys:
             self._originals.append(_Original(tensor))
             made_of = [
-                self._edges[edge]
-                for edge in _walk_back(_edge(tensor), self._edges)
+                self.edges[edge]
+                for edge in _walk_back(_edge(tensor), self.edges)
             ]
             key = self._renew(tensor)
             # It was made where no call is seen, as by `torch.vmap` or by
@@ -309,7 +317,7 @@ class _Recording(TorchFunctionMode):
         self._sharing.setdefault(_memory(tensor), {})[id(tensor)] = tensor
         edge = _edge(tensor)
         if edge is not None:
-            self._edges[edge] = key
+            self.edges[edge] = key
         if id(tensor) in self._parameters:
             self.holders[key] = self._variables[id(tensor)]
             self._reached.add(key)
@@ -318,7 +326,7 @@ class _Recording(TorchFunctionMode):
     def _find_ways(self, output):
         """Returns where a gradient of a new tensor gets to first."""
         edge = _edge(output)
-        found = _walk_back(edge, self._edges)
+        found = _walk_back(edge, self.edges)
         if edge is not None and isinstance(edge[0], BackwardCFunction):
             found = _ask(output, found)
         return found
@@ -347,6 +355,9 @@ class _Recording(TorchFunctionMode):
             return tuple(torch.zeros_like(source) for source in sources)
         return self._record("grad", function, args, kwargs)
 
+    def see_derivative(self, targets):
+        """Called with what is differentiated, once it was taken note of."""
+
     def _differentiate(self, targets, followed):
         keys = [self._key(target) for target in _tensors(targets)]
         if self._left and self._reached.isdisjoint(keys):
@@ -356,6 +367,11 @@ class _Recording(TorchFunctionMode):
                 tuple(keys), frozenset(self._variables[key] for key in followed)
             )
         )
+        self._paused = True
+        try:
+            self.see_derivative(list(_tensors(targets)))
+        finally:
+            self._paused = False
 
 
 class _Original:
@@ -397,7 +413,7 @@ def _look_around():
     """Returns the names of the layers and the frames around a call."""
     layers, frames = [], []
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code is not trace_step.__code__:
+    while frame is not None and frame.f_code is not take_step.__code__:
         code = frame.f_code
         if code.co_filename != __file__:
             frames.append(

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import torch
 
-from keras_perceptual._backend.torch import dataflow
-from keras_perceptual.gradients import reasons
+from keras_perceptual._backend.torch import dataflow, probes
+from keras_perceptual.gradients import reasons, zeros
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.explain import StepExplainer
 
@@ -161,8 +161,17 @@ class GradientRecorder:
         )
 
     def diagnose(self, variables):
-        """Has the step read where gradients become zero, if that can be."""
-        return False
+        """Whether it can be read where gradients become zero."""
+        return True
+
+    def explain_zeros(self, variables, layers):
+        """Returns the `Cause` of zeros that stay by the `id` of variables."""
+        keys = [id(variable) for variable in variables]
+        trained = self._model.trainable_variables
+        flow, readings = probes.read_step(*self._step, trained, trained, keys)
+        return zeros.find_causes(
+            flow, keys, readings, layers, dataflow.public_functions()
+        )
 
     def find_disconnected(self, keys):
         """Returns those of `keys` whose zero gradient means no connection.
