@@ -203,18 +203,26 @@ class FitCheck:
 
     def _warn(self, offenders):
         """Warns about what was not warned about before."""
-        new = tuple(
+        new = [
             record
             for record in offenders
             if (record.path, record.status) not in self._warned
-        )
+        ]
         self._warned.update((r.path, r.status) for r in new)
-        if new:
-            offenders = GradientReport(new, offenders.batches)
-            warnings.warn(
-                message.describe(self.owner, offenders, self._total()),
-                stacklevel=2,
-            )
+        passing = [
+            record
+            for record in new
+            if record.status == "zero" and self.policy.on_zero == "auto"
+        ]
+        for records, describe in (
+            ([r for r in new if r not in passing], message.describe),
+            (passing, message.describe_passing_zeros),
+        ):
+            if records:
+                report = GradientReport(tuple(records), offenders.batches)
+                warnings.warn(
+                    describe(self.owner, report, self._total()), stacklevel=2
+                )
 
     def _total(self):
         """Returns how many trainable variables there are."""

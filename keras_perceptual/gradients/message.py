@@ -177,15 +177,37 @@ def describe(owner, offenders, total):
         if culprits:
             advice += describe_places(culprits, mend=reason in MENDABLE)
         parts.append("\n".join(advice))
-    parts.append(opt_out(offenders))
+    parts += [opt_out(offenders), received(offenders)]
+    return "\n\n".join(parts)
+
+
+def describe_passing_zeros(owner, offenders, total):
+    """Mentions zeros that may well be there on purpose, in one line.
+
+    Args:
+        owner: The name of the object that checked.
+        offenders: A `GradientReport` with nothing but the zeros.
+        total: How many trainable variables there are.
+    """
+    heading = HEADINGS["zero"].format(
+        count=len(offenders), total=total, batches=offenders.batches
+    )
+    return (
+        f"{owner}: {heading}. That is ordinary for a gate that is closed or a "
+        "branch that starts at zero; if it is not meant to be, look at what "
+        'these layers receive, or pass `on_zero="raise"` for the whole story; '
+        "if it is, leave them out with `ignore`. " + received(offenders)
+    )
+
+
+def received(offenders):
+    """Returns the end of a message, the offenders by status."""
     found = {}
     for record in offenders:
         found.setdefault(record.status, []).append(record.path)
-    received = ", ".join(
+    return "Received: " + ", ".join(
         f"{status}={shorten(paths)}" for status, paths in found.items()
     )
-    parts.append(f"Received: {received}")
-    return "\n\n".join(parts)
 
 
 def summarize(kinds, total):

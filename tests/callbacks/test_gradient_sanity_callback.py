@@ -131,6 +131,7 @@ class TestVerdicts:
             fit(closed_gate_model(), callback, epochs=2)
         (message,) = our_warnings(caught)
         assert "exactly zero" in message
+        assert "\n" not in message
         assert message.endswith(
             "Received: zero=['gated/hidden/kernel', 'gated/hidden/bias', "
             "'gated/out/kernel']"
