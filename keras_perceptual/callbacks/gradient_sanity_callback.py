@@ -37,8 +37,8 @@ class GradientSanityCallback(keras.callbacks.Callback):
         on_zero: `"auto"`, `"raise"`, `"warn"` or `"ignore"`. What to do about
             gradients that are zero everywhere in all checked batches.
             `"auto"` raises where no variable of the model received any other,
-            and, on TensorFlow and PyTorch, where no batch can end them, as
-            with a layer that is dead; it warns otherwise. Defaults to `"auto"`.
+            and where no batch can end them, as with a layer that is dead; it
+            warns otherwise. Defaults to `"auto"`.
         on_nonfinite: `"raise"`, `"warn"` or `"ignore"`. What to do about NaN
             and infinity. An overflow that dynamic loss scaling answers by
             lowering the scale does not count. Defaults to `"raise"`.

@@ -11,26 +11,28 @@ from keras_perceptual.gradients import dataflow, reasons
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.places import locate
 
-# The names that TensorFlow and PyTorch have for operations, see `_kind`.
+# The names that the backends have for operations, see `_kind`.
 # They are level over a part of their range: where all that goes in lies there,
 # no gradient comes back.
 LEVEL = frozenset(
     "relu relu6 selu elu softplus sigmoid tanh sign clipbyvalue clamp clip "
-    "hardtanh hardsigmoid softmax logsoftmax log_softmax".split()
+    "hardtanh hardsigmoid logistic softmax logsoftmax log_softmax".split()
 )
 # Level on one side of their other input.
-BOUNDS = frozenset(("minimum", "maximum"))
+BOUNDS = frozenset(("minimum", "maximum", "min", "max"))
 # Where one factor is zero, nothing comes back to the other.
 MULTIPLICATIONS = frozenset("mul multiply rmul".split())
 PRODUCTS = MULTIPLICATIONS | frozenset(
     "matmul batchmatmul batchmatmulv2 batchmatmulv3 mm bmm addmm linear einsum "
-    "conv1d conv2d conv3d depthwiseconv2dnative".split()
+    "conv1d conv2d conv3d depthwiseconv2dnative "
+    "dot_general conv_general_dilated".split()
 )
-LOOPS = frozenset(("while", "statelesswhile"))
+LOOPS = frozenset(("while", "statelesswhile", "scan"))
 ADDITIONS = frozenset("addv2 add radd sub subtract rsub".split())
+DIVISIONS = frozenset("realdiv div truediv divide".split())
 # What comes back to one of their inputs is known, so that it can be told when
 # the other ways from there cancel it out.
-ELEMENTWISE = MULTIPLICATIONS | ADDITIONS
+ELEMENTWISE = MULTIPLICATIONS | ADDITIONS | DIVISIONS
 # How much rounding leaves of what cancels out.
 ROUNDING = 1e-6
 
@@ -53,6 +55,25 @@ class Reading:
     through: tuple = (0.0, 0.0)
 
 
+def unpack_readings(operations, numbers):
+    """Returns the `Reading` of each operation from a row of numbers.
+
+    Args:
+        operations: The operations in the order of the numbers.
+        numbers: For each operation `above`, then `below`, `sizes` and
+            `through` of each input.
+    """
+    numbers = iter(float(number) for number in numbers)
+    readings = {}
+    for operation in operations:
+        count = len(operation.inputs)
+        readings[operation] = Reading(
+            next(numbers),
+            *(tuple(next(numbers) for _ in range(count)) for _ in range(3)),
+        )
+    return readings
+
+
 def _kind(operation):
     """Returns what an operation is, of `__mul__`, `mul_` and `Mul` the same."""
     return operation.kind.strip("_").lower()
@@ -63,14 +84,21 @@ def is_looked_at(operation):
     return _kind(operation) in LEVEL | BOUNDS | PRODUCTS | LOOPS | ELEMENTWISE
 
 
-def is_elementwise(operation):
-    """Whether it adds up or multiplies numbers at the same places."""
-    return _kind(operation) in ELEMENTWISE
+def contribution(operation, gradient, arguments, place):
+    """Returns what an operation adds to the gradient of an input, if known.
 
-
-def is_product(operation):
-    """Whether it multiplies numbers at the same places."""
-    return _kind(operation) in MULTIPLICATIONS
+    Args:
+        operation: The `Operation`.
+        gradient: The gradient of what comes out.
+        arguments: What goes in, tensors.
+        place: Which of them is asked about; of the shape of `gradient`.
+    """
+    kind = _kind(operation)
+    if kind in MULTIPLICATIONS:
+        return gradient * arguments[1 - place]
+    if kind in DIVISIONS and place == 0:
+        return gradient / arguments[1]
+    return gradient if kind in ADDITIONS else None
 
 
 def is_loop(operation):
@@ -172,10 +200,12 @@ def _look(operation, reading, variable, reached, trained):
     arrives = reading.above or (is_loop(operation) and any(reading.below))
     if not places or not arrives:
         return None
-    if all(_cancels(operation, reading, place) for place in places):
+    if any(_cancels(operation, reading, place) for place in places):
         return _End(operation, reasons.CANCELS)
     kind = _kind(operation)
-    if kind in ADDITIONS or any(reading.below[place] for place in places):
+    if kind in ADDITIONS | DIVISIONS or any(
+        reading.below[place] for place in places
+    ):
         return None
     if kind in LEVEL:
         return _End(operation, reasons.SATURATED)
@@ -200,4 +230,4 @@ def _cancels(operation, reading, place):
     below, through = reading.below[place], reading.through[place]
     if _kind(operation) == "softmax":
         return 0 < below <= ROUNDING * reading.above
-    return is_elementwise(operation) and 0 < through >= below / ROUNDING
+    return _kind(operation) in ELEMENTWISE and 0 < through >= below / ROUNDING

@@ -8,6 +8,7 @@ import pytest
 from checks import check_config
 from gradient_models import (
     PATHS,
+    Closed,
     Unbuilt,
     clipped_model,
     closed_gate_model,
@@ -24,7 +25,6 @@ from keras_perceptual.callbacks import GradientSanityCallback
 from keras_perceptual.gradients import GradientSanityError, reasons
 
 IS_TORCH = keras.backend.backend() == "torch"
-IS_JAX = keras.backend.backend() == "jax"
 
 
 def fit(model, callback=None, *, data=None, callbacks=(), **arguments):
@@ -138,7 +138,6 @@ class TestVerdicts:
         )
         assert len(callback.report.zero) == 3
 
-    @pytest.mark.skipif(IS_JAX, reason="zeros are not looked into there")
     def test_zeros_of_a_part_that_stay_raise(self):
         with pytest.raises(GradientSanityError) as caught:
             fit(dead_relu_model(), GradientSanityCallback())
@@ -648,3 +647,50 @@ class TestMixedPrecision:
             fit(model, callback, data=regression_data(64), epochs=4)
         scale = float(ops.convert_to_numpy(model.optimizer.dynamic_scale))
         assert scale < 1
+
+
+MODES = {
+    "plain": {},
+    "eager": {"run_eagerly": True},
+    "compiled": {"jit_compile": True},
+    "several steps": {"steps_per_execution": 2},
+    "accumulation": {"optimizer": {"gradient_accumulation_steps": 2}},
+    "clipping": {"optimizer": {"clipnorm": 0.1}},
+    "decay": {"optimizer": {"weight_decay": 0.1}},
+    "averages": {"optimizer": {"use_ema": True, "ema_overwrite_frequency": 2}},
+    "loss scale": {"policy": "mixed_float16"},
+}
+
+
+@pytest.mark.parametrize(
+    "mode, gated",
+    [*((mode, False) for mode in MODES), ("plain", True), ("compiled", True)],
+)
+def test_weights_are_equal_to_the_last_bit(mode, gated):
+    """Also with random numbers, and where zeros are looked into."""
+    if IS_TORCH and mode in ("compiled", "several steps"):
+        pytest.skip("PyTorch has no such mode, or takes long to get there")
+    settings = dict(MODES[mode])
+    policy = settings.pop("policy", "float32")
+    options = settings.pop("optimizer", {})
+    results = []
+    for callbacks in ([], [GradientSanityCallback(on_zero="ignore")]):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                layers.Dense(8, activation="relu", dtype=policy),
+                layers.Dropout(0.5),
+                *([Closed()] if gated else []),
+                layers.Dense(1, dtype=policy),
+            ]
+        )
+        optimizer = keras.optimizers.Adam(0.1, **options)
+        if policy == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        model.compile(optimizer, "mse", **settings)
+        x, y = regression_data()
+        model.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
+        results.append(model.get_weights())
+    for without, with_ in zip(*results, strict=True):
+        np.testing.assert_array_equal(with_, without)

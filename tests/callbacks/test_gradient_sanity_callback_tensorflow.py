@@ -5,7 +5,6 @@ import sys
 import textwrap
 
 import keras
-import numpy as np
 import pytest
 from gradient_models import (
     cut_model,
@@ -238,18 +237,6 @@ def test_batches_of_different_sizes(tf):
     callback = GradientSanityCallback(steps=5)
     fit(healthy_model(), callback, data=regression_data(20), epochs=3)
     assert len(callback.report.ok) == 4
-
-
-def test_weights_are_equal_to_the_last_bit():
-    results = []
-    for callbacks in ([], [GradientSanityCallback()]):
-        keras.utils.set_random_seed(0)
-        model = healthy_model()
-        x, y = regression_data()
-        model.fit(x, y, epochs=3, verbose=0, callbacks=callbacks)
-        results.append(model.get_weights())
-    for without, with_ in zip(*results, strict=True):
-        np.testing.assert_array_equal(with_, without)
 
 
 @pytest.mark.slow

@@ -428,13 +428,19 @@ class TestTensorFlow:
         assert "that can make such numbers" in str(error)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "jax", reason="zeros are not looked into there"
-)
 class TestZeros:
     @pytest.mark.parametrize(
         "jit_compile",
-        [False, pytest.param(True, marks=pytest.mark.tensorflow_only)],
+        [
+            False,
+            pytest.param(
+                True,
+                marks=pytest.mark.skipif(
+                    keras.backend.backend() == "torch",
+                    reason="takes long there and is no part of the check",
+                ),
+            ),
+        ],
     )
     def test_layer_that_is_dead_for_good(self, jit_compile):
         model = keras.Sequential(
@@ -517,10 +523,12 @@ class TestZeros:
                 callbacks=[GradientSanityCallback()],
             )
         assert "nothing but zeros and rounding errors" in str(caught.value)
-        culprit = caught.value.report.zero[0].culprit
-        assert culprit.operation.lower() == "softmax"
+        assert caught.value.report.zero[0].culprit.layer == "soft"
 
-    @pytest.mark.tensorflow_only
+    @pytest.mark.skipif(
+        keras.backend.backend() == "torch",
+        reason="its rounding errors are those of one large operation",
+    )
     def test_normalisation_of_one_value(self):
         model = keras.Sequential(
             [

@@ -50,7 +50,7 @@ def trace_step(step, state, data, variables):
 
     with mark_gradients():
         closed = jax.make_jaxpr(traced)(state, data)
-    reader = _Reader()
+    reader = Reader()
     values = [reader.new_value() for _ in closed.jaxpr.invars]
     in_state = len(jax.tree.leaves(state[0]))
     holders = dict(zip(values, map(id, variables[:in_state]), strict=False))
@@ -74,11 +74,11 @@ def trace_step(step, state, data, variables):
             )
             for target, *sources in reader.marks
         ),
-        passes=_Passes(),
+        passes=Passes(),
     )
 
 
-class _Reader:
+class Reader:
     """Collects the operations of a traced computation.
 
     What is called once is taken apart, but for functions with a gradient of
@@ -113,12 +113,14 @@ class _Reader:
             constant.
         """
         values = dict(zip(jaxpr.invars, inputs, strict=True))
-        held = [self.constants.get(id(constant)) for constant in constants]
+        held = [self.look_up_constant(constant) for constant in constants]
         values.update(zip(jaxpr.constvars, held, strict=True))
 
         def look_up(atoms):
             return [
-                None if jaxprs.is_literal(atom) else values.get(atom)
+                self.look_up_constant(atom.val)
+                if jaxprs.is_literal(atom)
+                else values.get(atom)
                 for atom in atoms
             ]
 
@@ -137,6 +139,10 @@ class _Reader:
                 given = self.read(inner, inside, taken, *where)
             values.update(zip(equation.outvars, given, strict=True))
         return look_up(jaxpr.outvars)
+
+    def look_up_constant(self, constant):
+        """Returns the key of a constant, `None` where it is not followed."""
+        return self.constants.get(id(constant))
 
     def _add(self, equation, inputs, outputs, scope, frames):
         if equation.primitive is differentiate:
@@ -184,7 +190,7 @@ def _frames(trace, called):
     )
 
 
-class _Passes:
+class Passes:
     """Tells whether a gradient gets through an operation.
 
     JAX is asked for the gradient of every kind of operation once.

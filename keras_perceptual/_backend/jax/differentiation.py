@@ -58,3 +58,56 @@ def mark_gradients():
         yield
     finally:
         jax.grad, jax.value_and_grad = originals
+
+
+@contextlib.contextmanager
+def heed_gradients(heed):
+    """Has `heed` called wherever gradients are asked for.
+
+    What is asked for inside of a function that is itself differentiated is a
+    part of that function.
+
+    Args:
+        heed: Function of a function of leaves that returns a scalar, and of
+            the leaves that it is differentiated by.
+    """
+    originals = jax.grad, jax.value_and_grad
+    busy = False
+
+    def heeding(original, fun, argnums=0, has_aux=False, **options):
+        differentiated = original(fun, argnums, has_aux, **options)
+
+        @functools.wraps(fun)
+        def run(*args, **kwargs):
+            nonlocal busy
+            if busy:
+                return differentiated(*args, **kwargs)
+            busy = True
+            try:
+                result = differentiated(*args, **kwargs)
+                chosen = [argnums] if isinstance(argnums, int) else argnums
+                leaves, structure = jax.tree.flatten([args[i] for i in chosen])
+
+                def target(*leaves):
+                    replaced = structure.unflatten(leaves)
+                    given = {
+                        **dict(enumerate(args)),
+                        **dict(zip(chosen, replaced, strict=True)),
+                    }
+                    value = fun(*(given[i] for i in range(len(args))), **kwargs)
+                    return value[0] if has_aux else value
+
+                heed(target, leaves)
+            finally:
+                busy = False
+            return result
+
+        return run
+
+    jax.grad, jax.value_and_grad = (
+        functools.partial(heeding, original) for original in originals
+    )
+    try:
+        yield
+    finally:
+        jax.grad, jax.value_and_grad = originals

@@ -12,7 +12,9 @@ import jax
 import keras
 import numpy as np
 
-from keras_perceptual._backend.jax import dataflow, jaxprs
+from keras_perceptual._backend.jax import dataflow, jaxprs, probes
+from keras_perceptual._backend.jax.differentiation import heed_gradients
+from keras_perceptual.gradients import zeros
 from keras_perceptual.gradients.attributes import replaced
 
 # The methods through which an optimizer receives gradients.
@@ -70,6 +72,7 @@ def fresh_train_step(model, recorder):
     with (
         replaced(model, "train_step", train_step),
         _note_reads(recorder.note_use),
+        recorder.heed_gradients(),
     ):
         yield
 
@@ -116,6 +119,9 @@ class GradientRecorder:
         self._step = None
         self._gradients = None
         self._used = {}
+        self._model = model
+        self._suspects = []
+        self._probes = []
 
     def add(self, keys, rows, gradients):
         """Adds a row of statistics for each of the variables in `keys`."""
@@ -163,8 +169,49 @@ class GradientRecorder:
         return dataflow.trace_step(*self._step, variables)
 
     def diagnose(self, variables):
-        """Has the step read where gradients become zero, if that can be."""
-        return False
+        """Has the next trace of the step read where gradients become zero.
+
+        Returns:
+            Whether it can.
+        """
+        self._suspects = [id(variable) for variable in variables]
+        return True
+
+    def heed_gradients(self):
+        """Has steps that are traced inside read what `diagnose` asked for."""
+        if not self._suspects:
+            return contextlib.nullcontext()
+        return heed_gradients(self._probe)
+
+    def _probe(self, target, leaves):
+        variables = self._model.trainable_variables
+        if len(leaves) != len(variables):
+            return
+        # Whatever happens there must not end a training that is well.
+        with contextlib.suppress(Exception):
+            flow, operations, numbers = probes.read_gradients(
+                target, leaves, [id(v) for v in variables], self._suspects
+            )
+            if numbers is not None:
+                total = np.zeros(numbers.shape, "float32")
+                self._probes.append((flow, operations, total))
+                jax.debug.callback(
+                    lambda found: np.maximum(total, found, out=total), numbers
+                )
+
+    def explain_zeros(self, variables, layers):
+        """Returns the `Cause` of zeros that stay by the `id` of variables."""
+        jax.effects_barrier()
+        found = {}
+        for flow, operations, numbers in self._probes:
+            found |= zeros.find_causes(
+                flow,
+                [id(variable) for variable in variables],
+                zeros.unpack_readings(operations, numbers),
+                layers,
+                dataflow.public_functions(),
+            )
+        return found
 
     def find_disconnected(self, keys):
         """Returns those of `keys` whose zero gradient means no connection."""

@@ -233,7 +233,7 @@ class GradientRecorder:
         )
         if not operations:
             return
-        numbers, counts = probes.read_operations(
+        numbers = probes.read_operations(
             operations, [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
         )
         start = sum(size for *_, size in self._probes)
@@ -243,17 +243,17 @@ class GradientRecorder:
         space = [[start, MOST_NUMBERS - end]]
         whole = tf.convert_to_tensor(self._numbers)
         self._numbers.assign(tf.maximum(whole, tf.pad(numbers, space)))
-        self._probes.append((flow, operations, counts, end - start))
+        self._probes.append((flow, operations, end - start))
 
     def explain_zeros(self, variables, layers):
         """Returns the `Cause` of zeros that stay by the `id` of variables."""
         found, start = {}, 0
-        for flow, operations, counts, size in self._probes:
+        for flow, operations, size in self._probes:
             numbers = self._numbers.numpy()[start : start + size]
             found |= zeros.find_causes(
                 flow,
                 [id(variable) for variable in variables],
-                probes.to_readings(operations, numbers, counts),
+                zeros.unpack_readings(operations, numbers),
                 layers,
                 dataflow.public_functions(),
             )

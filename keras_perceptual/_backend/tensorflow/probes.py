@@ -15,66 +15,51 @@ def read_operations(operations, targets):
         targets: The tensors that are differentiated.
 
     Returns:
-        A tensor shaped `(numbers,)`, and how many inputs each operation has,
-        for `to_readings`.
+        A tensor shaped `(numbers,)`, for `zeros.unpack_readings`.
     """
     # A loop takes more inputs once its gradient has been built.
-    inputs = [list(operation.native.inputs) for operation in operations]
+    inputs = [_inputs(operation) for operation in operations]
     outputs = [list(operation.native.outputs) for operation in operations]
     tensors = [
         tensor
         for tensor in itertools.chain(*inputs, *outputs)
-        if tensor.dtype.is_floating
+        if tensor is not None and tensor.dtype.is_floating
     ]
     gradients = dict(
-        zip(
-            [tensor.ref() for tensor in tensors],
-            tf.gradients(targets, tensors),
-            strict=True,
-        )
+        zip(map(id, tensors), tf.gradients(targets, tensors), strict=True)
     )
     numbers = []
     for operation, below, above in zip(
         operations, inputs, outputs, strict=True
     ):
-        numbers += [
-            tf.reduce_max([_size(gradients.get(t.ref())) for t in above]),
-            *[_size(gradients.get(t.ref())) for t in below],
-        ]
         # What goes into a loop is not looked at.
-        plain = not zeros.is_loop(operation)
-        numbers += [_size(t if plain else None) for t in below]
-        gradient = gradients.get(above[0].ref())
+        sizes = [None] * len(below) if zeros.is_loop(operation) else below
+        gradient = gradients.get(id(above[0]))
         numbers += [
-            _size(_contribution(operation, gradient, below, place))
-            for place in range(len(below))
+            tf.reduce_max([_size(gradients.get(id(t))) for t in above]),
+            *(_size(gradients.get(id(t))) for t in below),
+            *map(_size, sizes),
+            *(
+                _size(_contribution(operation, gradient, below, place))
+                for place in range(len(below))
+            ),
         ]
-    return tf.stack(numbers), [len(below) for below in inputs]
+    return tf.stack(numbers)
 
 
-def to_readings(operations, numbers, counts):
-    """Returns the `Reading` of each operation."""
-    readings = {}
-    numbers = iter(float(number) for number in numbers)
-    for operation, count in zip(operations, counts, strict=True):
-        readings[operation] = zeros.Reading(
-            next(numbers),
-            *(tuple(next(numbers) for _ in range(count)) for _ in range(3)),
-        )
-    return readings
+def _inputs(operation):
+    """Returns what goes in, and `None` for what was written to a variable."""
+    inputs = list(operation.native.inputs)
+    return inputs + [None] * (len(operation.inputs) - len(inputs))
 
 
 def _contribution(operation, gradient, inputs, place):
     """Returns what an operation adds to the gradient of an input, if known."""
-    if not zeros.is_elementwise(operation) or not isinstance(
-        gradient, tf.Tensor
-    ):
+    if not isinstance(gradient, tf.Tensor) or inputs[place] is None:
         return None
     if inputs[place].shape.as_list() != gradient.shape.as_list():
         return None
-    if zeros.is_product(operation):
-        return gradient * inputs[1 - place]
-    return gradient
+    return zeros.contribution(operation, gradient, inputs, place)
 
 
 def _size(tensor):

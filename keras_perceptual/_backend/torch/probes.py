@@ -102,9 +102,7 @@ def _contribution(operation, gradient, arguments, place):
         return None
     if arguments[place].shape != gradient.shape:
         return None
-    if zeros.is_product(operation):
-        return gradient * arguments[1 - place]
-    return gradient if zeros.is_elementwise(operation) else None
+    return zeros.contribution(operation, gradient, arguments, place)
 
 
 def _size(tensor):
