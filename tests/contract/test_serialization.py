@@ -249,6 +249,7 @@ CONFIGURATIONS = {
             "on_missing": "warn",
             "on_zero": "raise",
             "on_nonfinite": "ignore",
+            "log_dir": "logs",
             "ignore": ("*/bias", "head/*"),
         },
         {"ignore": "*/key/bias"},
