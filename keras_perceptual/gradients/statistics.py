@@ -93,7 +93,10 @@ def _largest_and_squares(gradient):
     """
     sizes = ops.abs(_backend.load("gradients").stored_values(gradient))
     sizes = ops.cast(sizes, "float32")
-    largest = ops.max(sizes, initial=0.0)
+    if all(sizes.shape):
+        largest = ops.max(sizes)
+    else:  # There may be none.
+        largest = ops.max(sizes, initial=0.0)
     return largest, ops.sum(ops.square(ops.divide_no_nan(sizes, largest)))
 
 
