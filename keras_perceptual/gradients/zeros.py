@@ -116,7 +116,7 @@ def choose_operations(flow, variables):
     needed, connected = _ways(flow, variables)
     return [
         operation
-        for operation in dataflow.users_of(needed, connected)
+        for operation in dataflow.users_of(needed, connected.keys())
         if is_looked_at(operation)
     ]
 
@@ -134,7 +134,12 @@ def find_causes(flow, variables, readings, layers, functions=()):
     Returns:
         A dictionary with the `Cause` of each variable that has one.
     """
-    reached = {v: _ways(flow, [v])[1] for v in variables}
+    variables = list(variables)
+    _, connected = _ways(flow, variables)
+    reached = {
+        variable: {k for k, bits in connected.items() if bits >> place & 1}
+        for place, variable in enumerate(variables)
+    }
     _, trained = _ways(flow, list(flow.holders.values()))
     places = {o: locate(o, layers, functions) for o in readings}
     ends = {
@@ -170,11 +175,11 @@ def find_causes(flow, variables, readings, layers, functions=()):
 
 
 def _ways(flow, variables):
-    """Returns what the loss needs, and the values that variables reach."""
+    """Returns what the loss needs, and what `follow_all` finds of variables."""
     targets = {t for v in variables for t in flow.targets_for(v)}
-    values = {value for v in variables for value in flow.values_of(v)}
     needed = dataflow.needed_for(flow, targets)
-    return needed, dataflow.follow(flow, needed, values)
+    beginnings = [flow.values_of(v) for v in variables]
+    return needed, dataflow.follow_all(flow, needed, beginnings)
 
 
 @dataclasses.dataclass(frozen=True)

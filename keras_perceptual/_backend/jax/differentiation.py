@@ -1,7 +1,9 @@
 """Listening to the functions of JAX that differentiate."""
 
 import contextlib
+import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.extend
@@ -13,6 +15,27 @@ differentiate.multiple_results = True
 differentiate.def_abstract_eval(lambda target, *variables: list(variables))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Differentiation:
+    """What `jax.grad` or `jax.value_and_grad` was asked for.
+
+    Attributes:
+        function: The function to differentiate.
+        argnums: As for `jax.grad`, always a tuple.
+        is_single: Whether `argnums` was a number.
+        has_aux: As for `jax.grad`.
+        with_value: Whether the value is asked for as well.
+        answer: What JAX returns for that.
+    """
+
+    function: Callable
+    argnums: tuple
+    is_single: bool
+    has_aux: bool
+    with_value: bool
+    answer: Callable
+
+
 @contextlib.contextmanager
 def mark_gradients():
     """Has `jax.grad` and `jax.value_and_grad` leave a mark, no more.
@@ -20,44 +43,23 @@ def mark_gradients():
     What is asked for inside of a function that is itself differentiated is a
     part of that function and is computed.
     """
-    originals = jax.grad, jax.value_and_grad
-    busy = False
 
-    def marking(original, fun, argnums=0, has_aux=False, **options):
-        differentiated = original(fun, argnums, has_aux, **options)
+    def mark(asked, args, kwargs):
+        value = asked.function(*args, **kwargs)
+        target, rest = value if asked.has_aux else (value, None)
+        variables = tuple(args[index] for index in asked.argnums)
+        leaves, structure = jax.tree.flatten(
+            variables[0] if asked.is_single else variables
+        )
+        gradients = structure.unflatten(
+            differentiate.bind(*map(jax.numpy.asarray, [target, *leaves]))
+        )
+        if asked.with_value:
+            return value, gradients
+        return (gradients, rest) if asked.has_aux else gradients
 
-        @functools.wraps(fun)
-        def run(*args, **kwargs):
-            nonlocal busy
-            if busy:
-                return differentiated(*args, **kwargs)
-            busy = True
-            try:
-                value = fun(*args, **kwargs)
-            finally:
-                busy = False
-            target, rest = value if has_aux else (value, None)
-            if isinstance(argnums, int):
-                variables = args[argnums]
-            else:
-                variables = tuple(args[index] for index in argnums)
-            leaves, structure = jax.tree.flatten(variables)
-            gradients = structure.unflatten(
-                differentiate.bind(*map(jax.numpy.asarray, [target, *leaves]))
-            )
-            if original is originals[1]:
-                return value, gradients
-            return (gradients, rest) if has_aux else gradients
-
-        return run
-
-    jax.grad, jax.value_and_grad = (
-        functools.partial(marking, original) for original in originals
-    )
-    try:
+    with _intercept(mark):
         yield
-    finally:
-        jax.grad, jax.value_and_grad = originals
 
 
 @contextlib.contextmanager
@@ -71,41 +73,65 @@ def heed_gradients(heed):
         heed: Function of a function of leaves that returns a scalar, and of
             the leaves that it is differentiated by.
     """
+
+    def answer(asked, args, kwargs):
+        leaves, structure = jax.tree.flatten([args[i] for i in asked.argnums])
+
+        def target(*leaves):
+            given = list(args)
+            for place, part in zip(
+                asked.argnums, structure.unflatten(leaves), strict=True
+            ):
+                given[place] = part
+            value = asked.function(*given, **kwargs)
+            return value[0] if asked.has_aux else value
+
+        result = asked.answer(*args, **kwargs)
+        heed(target, leaves)
+        return result
+
+    with _intercept(answer):
+        yield
+
+
+@contextlib.contextmanager
+def _intercept(answer):
+    """Has `answer` take the calls of what `jax.grad` and its like return.
+
+    Args:
+        answer: Function of the `_Differentiation` and of the arguments, as a
+            tuple and as a dictionary. What is differentiated while it runs is
+            left to JAX.
+    """
     originals = jax.grad, jax.value_and_grad
     busy = False
 
-    def heeding(original, fun, argnums=0, has_aux=False, **options):
-        differentiated = original(fun, argnums, has_aux, **options)
+    def intercepting(original, fun, argnums=0, has_aux=False, **options):
+        is_single = isinstance(argnums, int)
+        asked = _Differentiation(
+            function=fun,
+            argnums=(argnums,) if is_single else tuple(argnums),
+            is_single=is_single,
+            has_aux=has_aux,
+            with_value=original is originals[1],
+            answer=original(fun, argnums, has_aux, **options),
+        )
 
         @functools.wraps(fun)
         def run(*args, **kwargs):
             nonlocal busy
             if busy:
-                return differentiated(*args, **kwargs)
+                return asked.answer(*args, **kwargs)
             busy = True
             try:
-                result = differentiated(*args, **kwargs)
-                chosen = [argnums] if isinstance(argnums, int) else argnums
-                leaves, structure = jax.tree.flatten([args[i] for i in chosen])
-
-                def target(*leaves):
-                    replaced = structure.unflatten(leaves)
-                    given = {
-                        **dict(enumerate(args)),
-                        **dict(zip(chosen, replaced, strict=True)),
-                    }
-                    value = fun(*(given[i] for i in range(len(args))), **kwargs)
-                    return value[0] if has_aux else value
-
-                heed(target, leaves)
+                return answer(asked, args, kwargs)
             finally:
                 busy = False
-            return result
 
         return run
 
     jax.grad, jax.value_and_grad = (
-        functools.partial(heeding, original) for original in originals
+        functools.partial(intercepting, original) for original in originals
     )
     try:
         yield
