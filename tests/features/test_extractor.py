@@ -92,6 +92,7 @@ def test_two_networks_do_not_disturb_each_other(rng):
     np.testing.assert_array_equal(numpy(first(photo)["relu2_1"]), before)
 
 
+@pytest.mark.tensorflow_only  # Building the networks takes long.
 @pytest.mark.parametrize(
     ("backbone", "side"),
     [
@@ -351,6 +352,7 @@ def test_other_pooling_computes_in_half_precision(rng):
         ({"layers": "conv3_4"}, "Did you mean .*'conv3_3'"),
     ],
 )
+@pytest.mark.tensorflow_only  # Building the networks takes long.
 def test_variants_that_are_not_are_refused(arguments, text):
     with pytest.raises(ValueError, match=text):
         FeatureExtractor(**{"weights": "random", **arguments})

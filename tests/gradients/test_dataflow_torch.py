@@ -450,7 +450,7 @@ def test_untracked_variables():
     callback = GradientSanityCallback(on_missing="warn")
     with pytest.warns(UserWarning, match="hidden_away"):
         fit(model, callback)
-    (kernel, bias) = callback.report.untracked
+    bias, kernel = callback.report.untracked
     assert (kernel.shape, bias.shape) == ((8, 8), (8,))
     code = "model = model_with(lambda layer, x: holder.dense(x) * layer.scale)"
     for record in (kernel, bias):

@@ -146,13 +146,15 @@ class GradientRecorder:
         strangers = self._used.keys() - {id(v.value) for v in known}
         if not strangers:
             return []
-        return [
+        found = [
             variable
             for variable in gc.get_objects()
             if issubclass(type(variable), keras.Variable)
             and variable.trainable
             and id(variable._value) in strangers
         ]
+        # Where they lie in memory is no order.
+        return sorted(found, key=lambda variable: variable.path)
 
     def trace_step(self, variables):
         """Returns the `Dataflow` of the step that was last taken."""
