@@ -91,14 +91,20 @@ def compare_first_steps(rounds):
             [first_step(make, []), first_step(make, [GradientSanityCallback()])]
             for _ in range(rounds)
         ]
-        ratios = [checked / plain for plain, checked in seconds]
-        plain, checked = map(statistics.median, zip(*seconds, strict=True))
         print(
             f"first step, {name} ({len(make().layers)} layers): "
-            f"{statistics.median(ratios):.3f} of the time without "
-            f"({min(ratios):.3f} to {max(ratios):.3f}; {checked:.1f} and "
-            f"{plain:.1f} s)"
+            f"{in_words(seconds, 's')}"
         )
+
+
+def in_words(pairs, unit):
+    """Describes pairs of what is measured without the callback and with it."""
+    ratios = [checked / plain for plain, checked in pairs]
+    plain, checked = map(statistics.median, zip(*pairs, strict=True))
+    return (
+        f"{statistics.median(ratios):.3f} of that without ({min(ratios):.3f} "
+        f"to {max(ratios):.3f}; {checked:.1f} and {plain:.1f} {unit})"
+    )
 
 
 def time_explanation(rounds):
@@ -153,13 +159,7 @@ def work(worker):
 def compare_memory(rounds):
     """Prints how much more memory the checked steps hold."""
     pairs = [(peak("plain"), peak("check")) for _ in range(rounds)]
-    ratios = [checked / plain for plain, checked in pairs]
-    plain, checked = map(statistics.median, zip(*pairs, strict=True))
-    print(
-        f"memory, MobileNetV2, batch of 32: {statistics.median(ratios):.3f} "
-        f"({min(ratios):.3f} to {max(ratios):.3f}; {checked:.0f} and "
-        f"{plain:.0f} MB)"
-    )
+    print(f"memory, MobileNetV2, batch of 32: {in_words(pairs, 'MB')}")
 
 
 def main():

@@ -8,7 +8,7 @@ import warnings
 import keras
 
 from keras_perceptual import _backend
-from keras_perceptual.gradients import causes, reasons
+from keras_perceptual.gradients import causes, reasons, zeros
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.model_parts import (
@@ -116,7 +116,16 @@ class StepExplainer:
     @unless_it_fails(dict)
     def explain_zeros(self, variables):
         """Returns the `Cause` of zeros that stay by the `id` of variables."""
-        return self._recorder.explain_zeros(variables, self._find_layers())
+        found, layers = {}, self._find_layers()
+        for flow, readings in self._recorder.read_zeros(variables):
+            found |= zeros.find_causes(
+                flow,
+                [id(variable) for variable in variables],
+                readings,
+                layers,
+                self._backend.public_functions(),
+            )
+        return found
 
     @unless_it_fails(dict)
     def find_penalized_only(self, variables):

@@ -68,15 +68,19 @@ class FitCheck:
         self._error = None
         self._plain = _new_train_function(model)
         self._explainer = StepExplainer(model, self._observer.recorder)
-        with self._fresh_train_step():
-            self._observed = _new_train_function(model)
-        model.train_function = self._plain
+        self._watch_anew()
 
     def start(self):
         """Judges what can be judged before the first batch."""
         # A model without any weights may create them in its first step.
         if self._model.weights and not self._model.trainable_variables:
             self._nothing_to_train()
+
+    def _watch_anew(self):
+        """Has the watched steps traced once more."""
+        with self._fresh_train_step():
+            self._observed = _new_train_function(self._model)
+        self._model.train_function = self._plain
 
     def _fresh_train_step(self):
         return _backend.load("gradients").fresh_train_step(
@@ -164,15 +168,12 @@ class FitCheck:
 
     def _look_into_zeros(self, statistics):
         """Has the next steps read where gradients become zero."""
-        model = self._model
         zeros = self._find_zeros(statistics)
         if self._diagnosing or not zeros:
             return
         self._diagnosing = self._observer.recorder.diagnose(zeros)
         if self._diagnosing:
-            with self._fresh_train_step():
-                self._observed = _new_train_function(model)
-            model.train_function = self._plain
+            self._watch_anew()
 
     def _find_zeros(self, statistics):
         """Returns variables whose gradients are zero, or next to it."""
@@ -446,6 +447,8 @@ class FitCheck:
 
     def _relate(self, norm, variable):
         """Returns the norm of a gradient as a share of that of the weights."""
+        if norm is None:
+            return None
         return ratio_of_norms(norm, self._weight_norm(variable))
 
     def _weight_norm(self, variable):

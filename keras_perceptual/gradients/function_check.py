@@ -76,7 +76,11 @@ def _make_record(variable, statistics, cause):
         path=variable.path,
         status=status,
         norm=norm,
-        ratio=ratio_of_norms(norm, weight_norm(variable)),
+        ratio=(
+            None
+            if norm is None
+            else ratio_of_norms(norm, weight_norm(variable))
+        ),
         shape=tuple(variable.shape),
         reason=cause.reason if missing and lost else reason,
         culprits=cause.places if missing and lost else (),

@@ -107,5 +107,5 @@ def weight_norm(variable):
 
 
 def ratio_of_norms(norm, weights):
-    """Returns the share of one norm in another, `None` where there is none."""
-    return norm / weights if weights and norm is not None else None
+    """Returns the share of one norm in another, `None` of no weight."""
+    return norm / weights if weights else None

@@ -33,6 +33,7 @@ DIVISIONS = frozenset("realdiv div truediv divide".split())
 # What comes back to one of their inputs is known, so that it can be told when
 # the other ways from there cancel it out.
 ELEMENTWISE = MULTIPLICATIONS | ADDITIONS | DIVISIONS
+LOOKED_AT = LEVEL | BOUNDS | PRODUCTS | LOOPS | ELEMENTWISE
 # How much rounding leaves of what cancels out.
 ROUNDING = 1e-6
 
@@ -81,7 +82,7 @@ def _kind(operation):
 
 def is_looked_at(operation):
     """Whether a gradient may end at an operation, by what it is."""
-    return _kind(operation) in LEVEL | BOUNDS | PRODUCTS | LOOPS | ELEMENTWISE
+    return _kind(operation) in LOOKED_AT
 
 
 def contribution(operation, gradient, arguments, place):

@@ -336,6 +336,7 @@ def test_other_pooling_computes_in_half_precision(rng):
     assert 0 < np.abs(found[0] - found[1]).max() < 0.02 * found[0].std()
 
 
+@pytest.mark.tensorflow_only  # Building the networks takes long.
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -352,7 +353,6 @@ def test_other_pooling_computes_in_half_precision(rng):
         ({"layers": "conv3_4"}, "Did you mean .*'conv3_3'"),
     ],
 )
-@pytest.mark.tensorflow_only  # Building the networks takes long.
 def test_variants_that_are_not_are_refused(arguments, text):
     with pytest.raises(ValueError, match=text):
         FeatureExtractor(**{"weights": "random", **arguments})

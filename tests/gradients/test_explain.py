@@ -7,6 +7,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from gradient_models import closed_gate_model, dead_relu_model
 from keras import layers, ops
 
 from keras_perceptual.callbacks import GradientSanityCallback
@@ -23,13 +24,14 @@ def data(samples=8):
     return x, x[:, :1] * 2
 
 
-def errors_of(model, x=None, y=None, **arguments):
+def errors_of(model, x=None, y=None, *, batch_size=None, **arguments):
     """Fits a model under the callback and returns the error."""
     features, targets = data()
     with pytest.raises(GradientSanityError) as caught:
         model.fit(
             features if x is None else x,
             targets if y is None else y,
+            batch_size=batch_size,
             verbose=0,
             callbacks=[GradientSanityCallback(**arguments)],
         )
@@ -443,43 +445,19 @@ class TestZeros:
         ],
     )
     def test_layer_that_is_dead_for_good(self, jit_compile):
-        model = keras.Sequential(
-            [
-                keras.Input((4,)),
-                layers.Dense(
-                    4,
-                    activation="relu",
-                    bias_initializer=keras.initializers.Constant(-50),
-                    name="dead",
-                ),
-                layers.Dense(1, name="head"),
-            ]
+        error = errors_of(
+            dead_relu_model(jit_compile=jit_compile), batch_size=4
         )
-        model.compile("sgd", "mse", jit_compile=jit_compile)
-        x, y = data()
-        with pytest.raises(GradientSanityError) as caught:
-            model.fit(
-                x,
-                y,
-                batch_size=4,
-                verbose=0,
-                callbacks=[GradientSanityCallback()],
-            )
-        zero = caught.value.report.zero
-        assert [r.layer for r in zero] == ["dead", "dead", "head"]
+        zero = error.report.zero
+        assert [r.layer for r in zero] == ["hidden", "hidden", "out"]
         assert zero[0].reason == reasons.SATURATED
         assert zero[0].culprit.operation.lower() == "relu"
-        assert zero[0].culprit.layer == "dead"
+        assert zero[0].culprit.layer == "hidden"
         assert zero[2].reason == reasons.STUCK
-        assert "Look at the biases" in str(caught.value)
+        assert "Look at the biases" in str(error)
 
     def test_mask_that_is_closed_for_now_is_only_warned_about(self):
-        class Masked(layers.Layer):
-            def call(self, x):
-                return x * ops.cast(ops.sum(x) > 1e9, x.dtype)
-
-        model = two_layers(Masked(name="middle"))
-        model.compile("sgd", "mse")
+        model = closed_gate_model()
         callback = GradientSanityCallback()
         with pytest.warns(UserWarning, match="exactly zero"):
             model.fit(*data(), batch_size=2, verbose=0, callbacks=[callback])
@@ -513,17 +491,9 @@ class TestZeros:
         model.add(layers.Dense(3, activation="softmax", name="soft"))
         model.compile("sgd", lambda y, p: ops.square(1 - ops.sum(p, axis=-1)))
         # Of few images each sum may happen to be rounded to 1.
-        x, y = data(96)
-        with pytest.raises(GradientSanityError) as caught:
-            model.fit(
-                x,
-                y,
-                batch_size=32,
-                verbose=0,
-                callbacks=[GradientSanityCallback()],
-            )
-        assert "nothing but zeros and rounding errors" in str(caught.value)
-        assert caught.value.report.zero[0].culprit.layer == "soft"
+        error = errors_of(model, *data(96), batch_size=32)
+        assert "nothing but zeros and rounding errors" in str(error)
+        assert error.report.zero[0].culprit.layer == "soft"
 
     @pytest.mark.skipif(
         keras.backend.backend() == "torch",
@@ -539,17 +509,7 @@ class TestZeros:
             ]
         )
         model.compile("sgd", "mse")
-        x, y = data()
-        with pytest.raises(GradientSanityError) as caught:
-            model.fit(
-                x,
-                y,
-                batch_size=4,
-                verbose=0,
-                callbacks=[GradientSanityCallback()],
-            )
-        record = next(
-            r for r in caught.value.report if r.path.endswith("one/kernel")
-        )
+        error = errors_of(model, batch_size=4)
+        record = next(r for r in error.report if r.path.endswith("one/kernel"))
         assert record.reason == reasons.CANCELS
         assert record.culprit.layer == "norm"

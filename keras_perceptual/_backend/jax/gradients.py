@@ -199,19 +199,13 @@ class GradientRecorder:
                     lambda found: np.maximum(total, found, out=total), numbers
                 )
 
-    def explain_zeros(self, variables, layers):
-        """Returns the `Cause` of zeros that stay by the `id` of variables."""
+    def read_zeros(self, variables):
+        """Returns a list of each `Dataflow` with the `Reading`s in it."""
         jax.effects_barrier()
-        found = {}
-        for flow, operations, numbers in self._probes:
-            found |= zeros.find_causes(
-                flow,
-                [id(variable) for variable in variables],
-                zeros.unpack_readings(operations, numbers),
-                layers,
-                dataflow.public_functions(),
-            )
-        return found
+        return [
+            (flow, zeros.unpack_readings(operations, numbers))
+            for flow, operations, numbers in self._probes
+        ]
 
     def find_disconnected(self, keys):
         """Returns those of `keys` whose zero gradient means no connection."""

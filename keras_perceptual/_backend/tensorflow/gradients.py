@@ -245,18 +245,12 @@ class GradientRecorder:
         self._numbers.assign(tf.maximum(whole, tf.pad(numbers, space)))
         self._probes.append((flow, operations, end - start))
 
-    def explain_zeros(self, variables, layers):
-        """Returns the `Cause` of zeros that stay by the `id` of variables."""
-        found, start = {}, 0
+    def read_zeros(self, variables):
+        """Returns a list of each `Dataflow` with the `Reading`s in it."""
+        found, start = [], 0
         for flow, operations, size in self._probes:
             numbers = self._numbers.numpy()[start : start + size]
-            found |= zeros.find_causes(
-                flow,
-                [id(variable) for variable in variables],
-                zeros.unpack_readings(operations, numbers),
-                layers,
-                dataflow.public_functions(),
-            )
+            found.append((flow, zeros.unpack_readings(operations, numbers)))
             start += size
         return found
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from keras_perceptual._backend.torch import dataflow, probes
-from keras_perceptual.gradients import reasons, zeros
+from keras_perceptual.gradients import reasons
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.explain import StepExplainer
 
@@ -166,14 +166,11 @@ class GradientRecorder:
         """Whether it can be read where gradients become zero."""
         return True
 
-    def explain_zeros(self, variables, layers):
-        """Returns the `Cause` of zeros that stay by the `id` of variables."""
+    def read_zeros(self, variables):
+        """Returns a list of each `Dataflow` with the `Reading`s in it."""
         keys = [id(variable) for variable in variables]
         trained = self._model.trainable_variables
-        flow, readings = probes.read_step(*self._step, trained, trained, keys)
-        return zeros.find_causes(
-            flow, keys, readings, layers, dataflow.public_functions()
-        )
+        return [probes.read_step(*self._step, trained, trained, keys)]
 
     def find_disconnected(self, keys):
         """Returns those of `keys` whose zero gradient means no connection.
