@@ -1,7 +1,7 @@
 """The callback that checks whether every weight receives a gradient."""
 
-import functools
 import os
+import warnings
 
 import keras
 
@@ -146,10 +146,7 @@ class GradientSanityCallback(keras.callbacks.Callback):
                 on_nonfinite=self.on_nonfinite,
                 ignore=self.ignore,
             ),
-            when_done=self.log_dir
-            and functools.partial(
-                summaries.write_summaries, folder=self.log_dir
-            ),
+            when_done=self._write_summaries,
         )
         self._check.start()
 
@@ -177,6 +174,22 @@ class GradientSanityCallback(keras.callbacks.Callback):
         # Has JAX put the values of the variables back in their place.
         _ = self.model
         self._check.collect(last=last)
+
+    def _write_summaries(self, report):
+        """Writes the report for TensorBoard, if asked to."""
+        if self.log_dir is None:
+            return
+        # A full disk must neither end the training nor hide what was found.
+        try:
+            summaries.write_summaries(report, self.log_dir)
+        except Exception as error:
+            warnings.warn(
+                f"{type(self).__name__} could not write its report for "
+                "TensorBoard. Make sure that the folder can be written to; "
+                "`.report` holds the same. Received: "
+                f"log_dir={self.log_dir!r}, {error!r}",
+                stacklevel=2,
+            )
 
     def get_config(self):
         """Returns every argument of the constructor."""

@@ -162,6 +162,17 @@ class TestVerdicts:
             fit(make_model(), callback)
         assert len(list(folder.iterdir())) == 1
 
+    def test_folder_that_cannot_be_written_to(self, tmp_path):
+        file = tmp_path / "logs"
+        file.write_text("")
+        with pytest.warns(UserWarning, match="could not write its report"):
+            fit(healthy_model(), GradientSanityCallback(log_dir=file))
+        with (
+            pytest.warns(UserWarning, match="could not write its report"),
+            pytest.raises(GradientSanityError, match="no gradient"),
+        ):
+            fit(cut_model(), GradientSanityCallback(log_dir=file))
+
     def test_zeros_of_everything_raise(self):
         callback = GradientSanityCallback()
         model = clipped_model()
