@@ -176,14 +176,25 @@ class FitCheck:
             self._watch_anew()
 
     def _find_zeros(self, statistics):
-        """Returns variables whose gradients are zero, or next to it."""
-        return [
-            v
-            for v in self._model.trainable_variables
-            if (found := statistics.get(id(v))) is not None
-            and found.finite_norm is not None
-            and found.norm <= FAINT * max(self._weight_norm(v), 1.0)
-        ]
+        """Returns variables whose gradients are zero, or next to it.
+
+        Where a layer has others that are not, nothing is wrong with what is
+        next to zero: rounding is all that reaches a bias before a
+        normalization.
+        """
+        owners = find_owners(self._model)
+        zero, faint, lively = [], [], set()
+        for variable in self._model.trainable_variables:
+            found = statistics.get(id(variable))
+            if found is None or found.finite_norm is None:
+                continue
+            if not found.nonzero:
+                zero.append(variable)
+            elif found.norm <= FAINT * max(self._weight_norm(variable), 1.0):
+                faint.append(variable)
+            else:
+                lively.add(id(owners.get(id(variable))))
+        return zero + [v for v in faint if id(owners.get(id(v))) not in lively]
 
     def _act(self, statistics, *, finished):
         unexplained = {

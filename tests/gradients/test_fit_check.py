@@ -74,3 +74,34 @@ def test_traces_of_the_check_are_not_those_of_the_training():
         before = check._observer.read()
         step(model)
         assert check._observer.read() == before
+
+
+@pytest.mark.parametrize(
+    ("make", "looks"),
+    [
+        (lambda: keras.layers.BatchNormalization(), False),
+        (lambda: keras.layers.Lambda(lambda x: x - x), True),
+    ],
+    ids=["normalization", "difference"],
+)
+def test_rounding_is_looked_into_only_where_a_whole_layer_gets_no_more(
+    make, looks
+):
+    x, y = regression_data(32)
+    model = keras.Sequential(
+        [
+            keras.Input(x.shape[1:]),
+            keras.layers.Dense(4, name="before"),
+            make(),
+            keras.layers.Dense(y.shape[-1]),
+        ]
+    )
+    model.compile("sgd", "mse")
+    check = FitCheck("Checker", model, Policy())
+    check.arm()
+    model.train_on_batch(x, y)
+    seen = check._observer.read()
+    check.collect()
+    bias = next(v for v in model.layers[0].variables if v.name == "bias")
+    assert seen[id(bias)].norm < 1e-6
+    assert check._diagnosing is looks
