@@ -202,6 +202,32 @@ def check_mask(owner, mask, images, data_format):
     return mask if len(shape) == 3 else keras.ops.squeeze(mask, -1)
 
 
+def split_mask(owner, y_true, sample_weight):
+    """Finds the mask that came with targets, or as weights of pixels.
+
+    Args:
+        owner: Name of the object that asks, for the message.
+        y_true: Targets, or a pair of them and a mask.
+        sample_weight: Weights of images, or of pixels, or `None`.
+
+    Returns:
+        The targets, the mask or `None`, and the weights of images or `None`.
+    """
+    y_true, mask = y_true if isinstance(y_true, tuple) else (y_true, None)
+    if sample_weight is None:
+        return y_true, mask, None
+    shape, _ = shape_and_dtype(sample_weight)
+    if len(shape) < 3:
+        return y_true, mask, sample_weight
+    if mask is not None:
+        raise ValueError(
+            f"{owner} was given two masks, one with `y_true` and one as "
+            "`sample_weight`. Give a mask once, and beside it one weight for "
+            f"each image. Received: sample_weight.shape={shape}"
+        )
+    return y_true, sample_weight, None
+
+
 def check_sample_weight(owner, sample_weight):
     """Refuses weights that would be stretched over the wrong axis."""
     if sample_weight is None:

@@ -117,3 +117,15 @@ def test_check_sample_weight():
     validation.check_sample_weight("Loss", 2.0)
     with pytest.raises(ValueError, match=r"shape \(batch,\).*Received"):
         validation.check_sample_weight("Loss", np.ones((3, 4, 4)))
+
+
+def test_split_mask():
+    images, mask = np.ones((2, 4, 4, 3)), np.ones((2, 4, 4))
+    weights = np.ones(2)
+    split = validation.split_mask
+    assert split("A", images, None) == (images, None, None)
+    assert split("A", images, weights) == (images, None, weights)
+    assert split("A", (images, mask), weights) == (images, mask, weights)
+    assert split("A", images, mask) == (images, mask, None)
+    with pytest.raises(ValueError, match=r"two masks.*shape=\(2, 4, 4\)"):
+        split("A", (images, mask), mask)

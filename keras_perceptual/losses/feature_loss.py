@@ -152,18 +152,9 @@ class FeatureLoss(ImageLoss):
     def _admit(self, y_true, y_pred, sample_weight=None, *, encoding=False):
         """Sorts out what may come in the place of `y_true`."""
         owner = type(self).__name__
-        y_true, mask = _split(y_true)
-        if sample_weight is not None:
-            shape, _ = validation.shape_and_dtype(sample_weight)
-            if len(shape) >= 3:
-                if mask is not None:
-                    raise ValueError(
-                        f"{owner} was given two masks, one with `y_true` and "
-                        "one as `sample_weight`. Give a mask once, and beside "
-                        "it one weight for each image. "
-                        f"Received: sample_weight.shape={shape}"
-                    )
-                mask, sample_weight = sample_weight, None
+        y_true, mask, sample_weight = validation.split_mask(
+            owner, y_true, sample_weight
+        )
         shape, _ = validation.shape_and_dtype(y_true)
         if len(shape) == 2 and not encoding:
             # Encoded images: what is to be checked shows when they are read.

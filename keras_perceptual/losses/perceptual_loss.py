@@ -19,7 +19,7 @@ from keras_perceptual.ops.feature_distances import (
     unit_normalize,
 )
 from keras_perceptual.ops.gram import GRAM_NORMALIZATIONS, gram_matrix
-from keras_perceptual.ops.image_gradients import halve_images
+from keras_perceptual.ops.pyramids import halve_images
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")

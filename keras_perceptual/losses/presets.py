@@ -1,4 +1,4 @@
-"""Perceptual losses as they were published, as plain arguments."""
+"""Losses as they were published, as plain arguments."""
 
 _FILM_WEIGHTS = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5)
 
@@ -94,4 +94,33 @@ PRESETS = {
         "style_weight": 1e-2,
         "gram_normalization": "hw",
     },
+}
+
+_NEIGHBORS = {
+    "operator": "forward",
+    "padding": "replicate",
+    "components": "sum",
+}
+
+EDGE_PRESETS = {
+    # DenseDepth: Alhashim and Wonka (2018), https://arxiv.org/abs/1812.11941,
+    # l_edges: the mean of abs(dy) + abs(dx) with `tf.image.image_gradients`,
+    # which are zero in the last row and column.
+    "densedepth": _NEIGHBORS,
+    # MiDaS: Ranftl et al. (2019), https://arxiv.org/abs/1907.01341, L_reg: the
+    # same of every pixel, every second, every fourth and every eighth one,
+    # where the mask is one, divided by how many these are in each image.
+    "midas": {**_NEIGHBORS, "scales": 4, "downsampling": "stride"},
+    # MPRNet: Zamir et al. (2021), https://arxiv.org/abs/2102.02808, the edge
+    # loss. Theirs is larger by epsilon, which equal images cost there.
+    "mprnet": {
+        "norm": "charbonnier",
+        "operator": "laplacian_pyramid",
+        "padding": "replicate",
+        "epsilon": 1e-3,
+    },
+    # Mathieu et al. (2015), https://arxiv.org/abs/1511.05440, the gradient
+    # difference loss with alpha = 1; norm="l2" is alpha = 2. Theirs is the
+    # sum over the pixels, this the mean.
+    "gdl": {**_NEIGHBORS, "mode": "gdl"},
 }

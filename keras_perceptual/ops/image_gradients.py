@@ -1,4 +1,4 @@
-"""Slopes of an image along its height and its width."""
+"""First and second derivatives of images along height and width."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,12 @@ import keras
 from keras import ops
 
 from keras_perceptual import _backend, validation
+from keras_perceptual.ops.borders import (
+    PADDINGS,
+    crop,
+    pad_axes,
+    spatial_axes,
+)
 
 apply_linear = _backend.load("linear_maps").apply_linear
 
@@ -33,11 +39,8 @@ OPERATORS = {
     "forward": Operator(None, 1, (0, 1)),
 }
 
-# The smallest height and width that each padding can continue.
-PADDINGS = {"reflect": 2, "edge": 1, "valid": 0}
 
-
-def spatial_gradients(
+def image_gradients(
     images,
     operator="sobel",
     *,
@@ -61,7 +64,7 @@ def spatial_gradients(
             Scharr, 6 for Prewitt, 2 for central differences). Defaults to
             `False`.
         padding: How an image goes on beyond its border: `"reflect"` mirrors it
-            without repeating the edge, `"edge"` repeats the edge, and with
+            without repeating the edge, `"replicate"` repeats the edge, and with
             `"valid"` it does not: only pixels for which neither component
             needs one from beyond are returned. Defaults to `"reflect"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
@@ -82,45 +85,72 @@ def spatial_gradients(
     >>> from keras_perceptual import ops
     >>> ramp = np.arange(5.0, dtype="float32").reshape(1, 1, 5, 1)
     >>> ramp = np.repeat(ramp, 4, axis=1)
-    >>> dy, dx = ops.spatial_gradients(ramp)
+    >>> dy, dx = ops.image_gradients(ramp)
     >>> keras.ops.convert_to_numpy(dx)[0, 0, :, 0].tolist()
     [0.0, 8.0, 8.0, 8.0, 0.0]
     """
-    owner = "spatial_gradients"
+    owner = "image_gradients"
     validation.check_choice(owner, "operator", operator, OPERATORS)
-    validation.check_choice(owner, "padding", padding, PADDINGS)
-    data_format = validation.standardize_data_format(owner, data_format)
-    check_image_size(
+    kind = OPERATORS[operator]
+    dy, dx = _correlate_images(
         owner,
-        tuple(images.shape),
-        operator=operator,
+        images,
+        lambda x, step: _correlate(x, kind, step),
+        lambda gradients, step: _transpose(*gradients, kind, step),
+        kind.reach,
+        needed=smallest_side(operator, padding),
         padding=padding,
         data_format=data_format,
     )
-    images = ops.convert_to_tensor(images)
-    if not keras.backend.is_float_dtype(images.dtype):
-        images = ops.cast(images, keras.config.floatx())
-    operator = OPERATORS[operator]
-    images = _pad(images, operator.reach, padding, data_format)
-    shape = ops.shape(images)
-    height_axis, width_axis = spatial_axes(data_format)
-    height, width = shape[height_axis], shape[width_axis]
-    # Three axes are enough: in memory a pixel's right neighbour is `step`
-    # numbers further on.
-    step = shape[-1] if data_format == "channels_last" else 1
-    flat = ops.reshape(images, (-1, height, width * step))
-    components = apply_linear(
-        lambda x: _correlate(x, operator, step),
-        lambda dy, dx: _transpose(dy, dx, operator, step),
-        flat,
+    return (dy / kind.weight, dx / kind.weight) if normalize else (dy, dx)
+
+
+def laplacian(images, *, padding="reflect", data_format=None):
+    """Returns the sum of the second derivatives of images.
+
+    Each pixel's four neighbours minus four times itself: 0 on a ramp, and of
+    opposite signs on the two sides of an edge.
+
+    Args:
+        images: Batch of images with any number of channels; integers are cast
+            to `keras.config.floatx()`.
+        padding: How an image goes on beyond its border, as for
+            `image_gradients`. Defaults to `"reflect"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+
+    Returns:
+        Tensor shaped as the images; with `padding="valid"`, without the first
+        and the last row and column.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images are smaller
+            than the operator needs.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> from keras_perceptual import ops
+    >>> edge = np.float32([0, 0, 1, 1]).reshape(1, 1, 4, 1).repeat(4, axis=1)
+    >>> keras.ops.convert_to_numpy(ops.laplacian(edge))[0, 0, :, 0].tolist()
+    [0.0, 1.0, -1.0, 0.0]
+
+    Reference:
+        `skimage.filters.laplace` gives its negative, with the edge repeated,
+        and `kornia.filters.laplacian` has a kernel of nine numbers.
+    """
+    (found,) = _correlate_images(
+        "laplacian",
+        images,
+        _second_differences,
+        _transpose_second_differences,
+        (1, 1),
+        needed=smallest_side("laplacian", padding),
+        padding=padding,
+        data_format=data_format,
     )
-    shape = list(shape)
-    shape[height_axis] = height - sum(operator.reach)
-    shape[width_axis] = width - sum(operator.reach)
-    components = (ops.reshape(x, shape) for x in components)
-    if normalize:
-        components = (x / operator.weight for x in components)
-    return tuple(components)
+    return found
 
 
 def gradient_magnitude(dy, dx, epsilon=0.0):
@@ -145,54 +175,56 @@ def gradient_magnitude(dy, dx, epsilon=0.0):
     return ops.sqrt(ops.square(dy) + ops.square(dx) + epsilon * epsilon)
 
 
-def halve_images(images, data_format=None):
-    """Returns images of half the size, each pixel the mean of two by two.
+def normal_distance(slopes, other):
+    """Compares the directions that two surfaces face.
 
-    The last row or column of an odd number of them is left out.
+    Images are taken as heights, whose normals are `(-dx, -dy, 1)`.
 
     Args:
-        images: Floating-point batch of images.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
+        slopes: Pair of tensors `(dy, dx)` of one surface.
+        other: Pair of tensors `(dy, dx)` of the other.
 
     Returns:
-        A batch of images of half the height and width, rounded down.
+        Tensor shaped as `dy`: one minus the cosine of the angle between the
+        normals, from 0 to 2. It keeps its digits where they are almost equal.
 
     Example:
 
     >>> import numpy as np
-    >>> from keras_perceptual import ops
-    >>> tuple(ops.halve_images(np.ones((1, 5, 8, 3), "float32")).shape)
-    (1, 2, 4, 3)
+    >>> from keras_perceptual.ops.image_gradients import normal_distance
+    >>> flat, steep = np.float32([0]), np.float32([1])
+    >>> round(float(normal_distance((flat, flat), (flat, steep))[0]), 6)
+    0.292893
     """
-    images = ops.convert_to_tensor(images)
-    data_format = validation.standardize_data_format(
-        "halve_images", data_format
-    )
-    for axis in spatial_axes(data_format):
-        odd = images[_along(images, axis, slice(1, None, 2))]
-        even = images[_along(images, axis, slice(0, None, 2))]
-        even = even[_along(even, axis, slice(0, ops.shape(odd)[axis]))]
-        images = (even + odd) * 0.5
-    return images
+    y, x, v, u = map(ops.convert_to_tensor, (*slopes, *other))
+    squares = 1 + ops.square(y) + ops.square(x)
+    squares = squares * (1 + ops.square(v) + ops.square(u))
+    cosine = (1 + y * v + x * u) / ops.sqrt(squares)
+    # The square of the sine, from the cross product of the normals.
+    cross = ops.square(y - v) + ops.square(x - u) + ops.square(y * u - x * v)
+    acute = cross / squares / (1 + ops.maximum(cosine, 0))
+    return ops.where(cosine > 0, acute, 1 - cosine)
 
 
-def spatial_axes(data_format):
-    """Returns the axis of the height and that of the width."""
-    return (1, 2) if data_format == "channels_last" else (2, 3)
+def smallest_side(operator, padding):
+    """Returns the least height and width that an operator can do with."""
+    if padding == "valid":
+        reach = OPERATORS[operator].reach if operator in OPERATORS else (1, 1)
+        return sum(reach) + 1
+    if padding == "reflect" and operator == "laplacian_pyramid":
+        return 3
+    return PADDINGS.get(padding, 1)
 
 
-def check_image_size(owner, shape, *, operator, padding, data_format, scales=1):
+def check_image_size(owner, shape, needed, *, data_format, condition):
     """Refuses images too small to have a slope.
 
     Args:
         owner: Name of the object that asks, for the message.
         shape: Static shape of the images; `None` is an unknown size.
-        operator: Name of the operator.
-        padding: Name of the padding.
+        needed: The least height and width.
         data_format: Where the channels are.
-        scales: How many times the operator is applied, to images of half the
-            size each time.
+        condition: What asks for that many pixels, for the message.
     """
     if len(shape) != 4:
         raise ValueError(
@@ -200,33 +232,69 @@ def check_image_size(owner, shape, *, operator, padding, data_format, scales=1):
             "Add the missing axis, for example with "
             f"`keras.ops.expand_dims`. Received: images of shape {shape}"
         )
-    needed = max(PADDINGS[padding], 1)
-    if padding == "valid":
-        needed = sum(OPERATORS[operator].reach) + 1
-    needed *= 2 ** (scales - 1)
     sizes = [shape[axis] for axis in spatial_axes(data_format)]
     if any(size is not None and size < needed for size in sizes):
-        at_scales = f" at {scales} scales" if scales > 1 else ""
         raise ValueError(
             f"{owner} needs images at least {needed} pixels high and wide for "
-            f"operator={operator!r} with padding={padding!r}{at_scales}. Pass "
-            "larger images"
-            + (", or take fewer scales. " if scales > 1 else ". ")
+            f"{condition}. Pass larger images"
+            + (", or take fewer scales. " if "scales" in condition else ". ")
             + f"Received: images of shape {shape} in {data_format!r}"
         )
 
 
-def _pad(images, reach, padding, data_format):
-    """Continues images as far as an operator reaches, one pixel at most."""
-    if padding == "valid":
-        return images
-    widths = [(0, 0)] * 4
-    for axis in spatial_axes(data_format):
-        widths[axis] = reach
-    # By one pixel, "symmetric" is the edge repeated; not every backend has
-    # a padding that is called so.
-    mode = {"reflect": "reflect", "edge": "symmetric"}[padding]
-    return ops.pad(images, widths, mode=mode)
+def _correlate_images(
+    owner,
+    images,
+    correlate,
+    transpose,
+    reach,
+    *,
+    needed,
+    padding,
+    data_format,
+):
+    """Continues images and applies operators to them, linear ones.
+
+    Args:
+        owner: Name of the function that asks, for the messages.
+        images: Batch of images.
+        correlate: Function of a tensor of three axes and the distance of two
+            pixels along its last, that returns a tuple of tensors.
+        transpose: Its transpose, a function of a tuple and that distance.
+        reach: How many pixels the operators look back, and how many ahead.
+        needed: The least height and width.
+        padding: Name of the padding.
+        data_format: Where the channels are.
+    """
+    validation.check_choice(owner, "padding", padding, PADDINGS)
+    data_format = validation.standardize_data_format(owner, data_format)
+    check_image_size(
+        owner,
+        tuple(images.shape),
+        needed,
+        data_format=data_format,
+        condition=f"padding={padding!r}",
+    )
+    images = ops.convert_to_tensor(images)
+    if not keras.backend.is_float_dtype(images.dtype):
+        images = ops.cast(images, keras.config.floatx())
+    height_axis, width_axis = axes = spatial_axes(data_format)
+    images = pad_axes(images, *reach, padding, axes)
+    shape = list(ops.shape(images))
+    # Three axes are enough: in memory a pixel's right neighbour is `step`
+    # numbers further on.
+    step = shape[-1] if data_format == "channels_last" else 1
+    flat = ops.reshape(
+        images, (-1, shape[height_axis], shape[width_axis] * step)
+    )
+    components = apply_linear(
+        lambda x: correlate(x, step),
+        lambda *gradients: transpose(gradients, step),
+        flat,
+    )
+    for axis in axes:
+        shape[axis] -= sum(reach)
+    return tuple(ops.reshape(x, shape) for x in components)
 
 
 def _correlate(x, operator, step):
@@ -255,26 +323,30 @@ def _transpose(dy, dx, operator, step):
 def _component(x, operator, axis, steps):
     """Returns the difference along one axis, smoothed along the other."""
     far = sum(operator.reach) * steps[axis - 1]
-    x = _crop(x, axis, far, 0) - _crop(x, axis, 0, far)
+    x = crop(x, axis, far, 0) - crop(x, axis, 0, far)
     other, step = 3 - axis, steps[2 - axis]
     if operator.smoothing is None:
         before, after = operator.reach
-        return _crop(x, other, before * step, after * step)
+        return crop(x, other, before * step, after * step)
     side, middle, _ = operator.smoothing
-    sides = _crop(x, other, 0, 2 * step) + _crop(x, other, 2 * step, 0)
-    centre = _crop(x, other, step, step)
+    sides = crop(x, other, 0, 2 * step) + crop(x, other, 2 * step, 0)
+    centre = crop(x, other, step, step)
     sides = sides if side == 1 else sides * side
     centre = centre if middle == 1 else centre * middle
     return sides + centre
 
 
-def _crop(x, axis, before, after):
-    """Leaves out numbers at the two ends of an axis."""
-    return x[_along(x, axis, slice(before, -after if after else None))]
+def _second_differences(x, step):
+    """Returns the Laplacian, a tuple of one tensor."""
+    inner = crop(crop(x, 1, 1, 1), 2, step, step)
+    rows, columns = crop(x, 2, step, step), crop(x, 1, 1, 1)
+    vertical = crop(rows, 1, 2, 0) + crop(rows, 1, 0, 2)
+    horizontal = crop(columns, 2, 2 * step, 0) + crop(columns, 2, 0, 2 * step)
+    return (vertical + horizontal - 4 * inner,)
 
 
-def _along(x, axis, part):
-    """Returns the index that takes a part of one axis and all of the rest."""
-    return tuple(
-        part if i == axis else slice(None) for i in range(len(x.shape))
-    )
+def _transpose_second_differences(gradients, step):
+    """Returns the transpose: the kernel is the same turned by half a turn."""
+    (gradient,) = gradients
+    widths = ((0, 0), (2, 2), (2 * step, 2 * step))
+    return _second_differences(ops.pad(gradient, widths), step)

@@ -37,3 +37,20 @@ def charbonnier_penalty(x, epsilon=1e-3):
     """
     squared = ops.square(x)
     return squared / (ops.sqrt(squared + epsilon**2) + epsilon)
+
+
+def power_penalty(x, exponent):
+    """Returns `abs(x) ** exponent`, whose gradient is 0 where `x` is 0.
+
+    Args:
+        x: Floating-point tensor.
+        exponent: Float of at least 1.
+
+    Returns:
+        Tensor shaped as `x`.
+    """
+    if exponent == 1:
+        return absolute(x)
+    if exponent == 2:
+        return ops.square(x)
+    return ops.power(absolute(x), exponent)

@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_perceptual import validation
-from keras_perceptual.ops.image_gradients import spatial_gradients
+from keras_perceptual.ops.image_gradients import image_gradients
 from keras_perceptual.ops.masks import mean_per_image
 from keras_perceptual.ops.penalties import absolute
 
@@ -44,8 +44,8 @@ def total_variation(images, norm="l1", *, epsilon=1e-3, data_format=None):
     0.25
     """
     validation.check_choice("total_variation", "norm", norm, VARIATIONS)
-    dy, dx = spatial_gradients(
-        images, "forward", padding="edge", data_format=data_format
+    dy, dx = image_gradients(
+        images, "forward", padding="replicate", data_format=data_format
     )
     if norm == "l1":
         return mean_per_image(absolute(dy) + absolute(dx))

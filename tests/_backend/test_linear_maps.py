@@ -57,3 +57,27 @@ def test_gradient_where_one_result_is_not_used(rng, matrices):
     )
     expected = matrices[1].T @ np.ones((3, 2))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_gradients_on_pytorch(matrices):
+    """By finite differences, and through the transforms of `torch.func`."""
+    if keras.backend.backend() != "torch":
+        pytest.skip("is about PyTorch")
+    torch = pytest.importorskip("torch")
+    a, b = (torch.tensor(m, dtype=torch.float64) for m in matrices)
+
+    def energy(x):
+        y, z = _backend.load("linear_maps").apply_linear(
+            lambda x: (a @ x, b @ x), lambda y, z: (a.T @ y + b.T @ z,), x
+        )
+        return (y**2).sum() + (z**3).sum()
+
+    x = torch.rand(4, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(energy, x)
+    assert torch.autograd.gradgradcheck(energy, x)
+    (expected,) = torch.autograd.grad(energy(x), x)
+    x = x.detach()
+    found = torch.func.grad(energy)(x)
+    np.testing.assert_allclose(found, expected)
+    several = torch.func.vmap(torch.func.grad(energy))(torch.stack([x, x]))
+    np.testing.assert_allclose(several[1], expected)

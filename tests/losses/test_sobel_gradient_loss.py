@@ -11,7 +11,7 @@ CONFIGS = [
     {"norm": "l2"},
     {"norm": "charbonnier", "epsilon": 0.05},
     {"operator": "scharr", "padding": "valid"},
-    {"operator": "prewitt", "padding": "edge", "normalize": True},
+    {"operator": "prewitt", "padding": "replicate", "normalize": True},
     {"operator": "central", "norm": "charbonnier", "normalize": True},
     {"operator": "forward", "mode": "gdl", "norm": "l2", "padding": "valid"},
     {"mode": "gdl", "operator": "scharr", "scales": 2},
@@ -19,6 +19,19 @@ CONFIGS = [
     {"mode": "magnitude", "operator": "forward", "epsilon": 0.5},
     {"mode": "magnitude", "norm": "charbonnier", "scales": 2, "epsilon": 0.1},
     {"scales": 3, "norm": "l2", "operator": "prewitt"},
+    {"operator": "laplacian", "norm": 1.5},
+    {"operator": "laplacian", "mode": "gdl", "padding": "valid"},
+    {"operator": "laplacian_pyramid", "norm": "charbonnier"},
+    {"operator": "laplacian_pyramid", "padding": "replicate", "scales": 2}
+    | {"downsampling": "gaussian"},
+    {"operator": "scharr", "scales": 2, "downsampling": "gaussian"},
+    {"operator": "forward", "scales": 3, "downsampling": "stride"}
+    | {"components": "sum", "padding": "replicate"},
+    {"mode": "angle"},
+    {"mode": "angle", "operator": "central", "normalize": True, "norm": "l2"},
+    # Of two equal logarithms, the last digit may differ on JAX.
+    {"log_space": True, "operator": "central", "epsilon": 0.2, "norm": "l2"},
+    {"norm": 3, "mode": "magnitude", "epsilon": 0.2, "padding": "valid"},
 ]
 
 
@@ -72,6 +85,7 @@ def test_any_number_of_channels(rng, channels):
     np.testing.assert_allclose(found, reference.edge_loss(*pair), rtol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("config", CONFIGS, ids=label)
 def test_channels_first(pair, config):
     last = sample_values(SobelGradientLoss(**config), *pair)
@@ -82,10 +96,13 @@ def test_channels_first(pair, config):
     np.testing.assert_allclose(first, last, rtol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("config", CONFIGS, ids=label)
 @pytest.mark.parametrize("value_range", [(0, 255), (-1, 1)], ids=str)
 def test_the_range_of_the_pixels_does_not_matter(pair, config, value_range):
     low, high = value_range
+    if low < 0 and config.get("log_space"):
+        pytest.skip("there is no logarithm of less than nothing")
     expected = sample_values(SobelGradientLoss(**config), *pair)
     found = sample_values(
         SobelGradientLoss(**config, value_range=value_range),
@@ -94,13 +111,33 @@ def test_the_range_of_the_pixels_does_not_matter(pair, config, value_range):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.tensorflow_only
 def test_a_change_of_brightness_costs_nothing(pair):
     y_true, _ = pair
     for config in CONFIGS:
         loss = SobelGradientLoss(**config)
-        np.testing.assert_allclose(
-            float(loss(y_true, y_true + 0.25)), 0, atol=1e-6
-        )
+        # The border of MPRNet's pyramid is a step, see `laplacian_pyramid`.
+        steps = ("laplacian_pyramid", "replicate")
+        if not loss.log_space and (loss.operator, loss.padding) != steps:
+            np.testing.assert_allclose(
+                float(loss(y_true, y_true + 0.25)), 0, atol=1e-6
+            )
+
+
+def test_in_log_space_the_unit_of_a_depth_costs_nothing(pair):
+    y_true = 0.1 + pair[0]
+    loss = SobelGradientLoss(log_space=True, scales=2, value_range=(0, 3))
+    np.testing.assert_allclose(float(loss(y_true, 2.5 * y_true)), 0, atol=1e-5)
+    assert float(loss(y_true, 0.1 + pair[1])) > 1
+
+
+def test_in_log_space_zero_and_less_have_a_gradient(pair):
+    y_pred = -np.abs(pair[1])
+    y_pred[0, 0, 0, 0] = 0.0
+    loss = SobelGradientLoss("l2", log_space=True, epsilon=0.1)
+    (found,) = checks.gradients(lambda x: loss(pair[0], x), y_pred)
+    assert np.all(np.isfinite(found))
+    assert np.mean(found != 0) > 0.99
 
 
 def test_gdl_does_not_mind_an_edge_the_other_way_round(pair):
@@ -126,10 +163,192 @@ def test_charbonnier_lies_between_its_limits(pair):
 def test_charbonnier_does_not_lose_small_differences():
     small = np.zeros((1, 4, 4, 1), "float32")
     small[0, 2, 2, 0] = 1e-6
-    loss = SobelGradientLoss("charbonnier", operator="forward", padding="edge")
+    loss = SobelGradientLoss(
+        "charbonnier", operator="forward", padding="replicate"
+    )
     found = float(loss(np.zeros_like(small), small))
     # Four of 32 differences are 1e-6: d**2 / (2 * epsilon) each.
     np.testing.assert_allclose(found, 4 / 32 * 1e-12 / 2e-3, rtol=1e-4)
+
+
+# Losses as published.
+
+
+def test_densedepth(pair):
+    found = sample_values(SobelGradientLoss.preset("densedepth"), *pair)
+    expected = [
+        reference.densedepth(*images) for images in zip(*pair, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_midas(rng, masked):
+    pair = rng.uniform(0, 1, (2, 3, 17, 24, 1)).astype("float32")
+    mask = np.ones((3, 17, 24), "float32")
+    if masked:
+        mask = rng.uniform(size=mask.shape) > 0.2
+    loss = SobelGradientLoss.preset("midas", reduction=None)
+    expected = [
+        reference.midas(*(x[..., 0] for x in images), m.astype("float64"))
+        for *images, m in zip(*pair, mask, strict=True)
+    ]
+    found = loss((pair[0], mask), pair[1])
+    found = keras.ops.convert_to_numpy(found)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1, 2])
+def test_gradient_difference_loss(pair, alpha):
+    loss = SobelGradientLoss.preset("gdl", norm=f"l{alpha}")
+    found = sample_values(loss, *pair) * pair[0][0].size
+    expected = [
+        reference.gradient_difference(*images, alpha)
+        for images in zip(*pair, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_mprnet(pair):
+    found = sample_values(SobelGradientLoss.preset("mprnet"), *pair) + 1e-3
+    expected = [reference.mprnet(*images) for images in zip(*pair, strict=True)]
+    np.testing.assert_allclose(found, expected, rtol=2e-6)
+
+
+def test_presets_take_other_arguments():
+    loss = SobelGradientLoss.preset("midas", value_range=(0, 80), scales=2)
+    assert loss.value_range == (0, 80)
+    assert (loss.scales, loss.downsampling) == (2, "stride")
+    with pytest.raises(ValueError, match=r"Did you mean 'midas'.*'midaz'"):
+        SobelGradientLoss.preset("midaz")
+
+
+# Masks.
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("config", CONFIGS, ids=label)
+def test_a_mask_of_ones_changes_nothing(rng, config):
+    pair = rng.uniform(0, 1, (2, 2, 16, 16, 2)).astype("float32")
+    loss = SobelGradientLoss(**config)
+    mask = np.ones((2, 16, 16), "float32")
+    found = float(loss((pair[0], mask), pair[1]))
+    np.testing.assert_allclose(found, float(loss(*pair)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("config", CONFIGS, ids=label)
+@pytest.mark.tensorflow_only
+def test_what_a_mask_hides_does_not_matter(rng, config, data_format):
+    check_hidden_pixels(rng, config, data_format)
+
+
+@pytest.mark.parametrize(
+    ("config", "data_format"),
+    [
+        ({"scales": 2, "downsampling": "gaussian"}, "channels_first"),
+        ({"scales": 2, "downsampling": "stride"}, "channels_last"),
+        ({"mode": "magnitude", "scales": 2}, "channels_last"),
+        ({"operator": "laplacian_pyramid"}, "channels_last"),
+    ],
+    ids=str,
+)
+def test_hidden_pixels_on_every_backend(rng, config, data_format):
+    check_hidden_pixels(rng, config, data_format)
+
+
+def check_hidden_pixels(rng, config, data_format):
+    y_true, y_pred = rng.uniform(0, 1, (2, 2, 24, 24, 2)).astype("float32")
+    mask = np.ones((2, 24, 24), "float32")
+    mask[:, 3:6, 15:] = 0.0
+    mask[1, -1] = 0.0
+    loss = SobelGradientLoss(**config, data_format=data_format)
+
+    def laid_out(x):
+        first = data_format == "channels_first"
+        return np.moveaxis(x, -1, 1) if first else x
+
+    def value(x, target):
+        return loss((target, mask), x)
+
+    hidden = mask == 0
+    dirty = y_true.copy()
+    dirty[hidden] = np.nan
+    strayed = y_pred.copy()
+    strayed[hidden] = -7.0
+    y_true, y_pred, dirty, strayed = map(
+        laid_out, (y_true, y_pred, dirty, strayed)
+    )
+    expected = float(value(y_pred, y_true))
+    assert expected > 0
+    np.testing.assert_allclose(float(value(strayed, dirty)), expected)
+    (found,) = checks.gradients(lambda x: value(x, dirty), strayed)
+    first = data_format == "channels_first"
+    found = np.moveaxis(found, 1, -1) if first else found
+    assert np.all(np.isfinite(found))
+    assert np.all(found[hidden] == 0)
+    # All slopes at a distance count as they do without a mask.
+    (whole,) = checks.gradients(lambda x: loss(y_true, x), y_pred)
+    whole = np.moveaxis(whole, 1, -1) if first else whole
+    if loss.scales == 1 and loss.padding != "valid":
+        share = mask[0].size / mask[0].sum()
+        np.testing.assert_allclose(
+            found[0, 12:, :8], share * whole[0, 12:, :8], rtol=1e-4, atol=1e-7
+        )
+
+
+def test_a_slope_that_depends_on_a_hidden_pixel_does_not_count():
+    y_true = np.zeros((1, 4, 5, 1), "float32")
+    y_pred = y_true.copy()
+    # An edge of one between the second and the third column.
+    y_pred[:, :, 2:] = 1.0
+    mask = np.ones((1, 4, 5))
+    mask[0, 1, 2] = 0.0
+    loss = SobelGradientLoss(operator="forward", padding="replicate")
+    # Three of four rows have their slope of one, beside zeros along the height.
+    found = float(loss((y_true, mask), y_pred))
+    np.testing.assert_allclose(found, 3 / 19 / 2, rtol=1e-6)
+
+
+def test_a_mask_of_zeros_is_a_loss_of_zero(pair):
+    loss = SobelGradientLoss(reduction=None)
+    mask = np.zeros(pair[0].shape[:3], "float32")
+    mask[0] = 1.0
+    found = keras.ops.convert_to_numpy(loss((pair[0], mask), pair[1]))
+    np.testing.assert_array_equal(found[1:], 0)
+    assert found[0] > 0
+    (gradient,) = checks.gradients(
+        lambda x: keras.ops.sum(loss((pair[0], mask), x)), pair[1]
+    )
+    assert np.all(gradient[1:] == 0)
+
+
+def test_a_mask_as_weights_of_pixels_in_fit(rng):
+    images = rng.uniform(0, 1, (4, 9, 12, 3)).astype("float32")
+    target = images.copy()
+    mask = np.ones((4, 9, 12), "float32")
+    mask[:, :3] = 0.0
+    target[mask == 0] = np.nan
+    model = edge_model()
+    loss = SobelGradientLoss.preset("midas", scales=2)
+    model.compile("sgd", loss)
+    weighted = model.evaluate(images, target, sample_weight=mask, verbose=0)
+    expected = float(loss((target, mask), model.predict(images, verbose=0)))
+    np.testing.assert_allclose(weighted, expected, rtol=1e-5)
+    history = model.fit(images, target, sample_weight=mask, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+
+
+def test_masks_that_do_not_fit(pair):
+    loss = SobelGradientLoss()
+    mask = np.ones((3, 9, 11), "float32")
+    with pytest.raises(ValueError, match=r"mask.*mask.shape=\(3, 9, 11\)"):
+        loss((pair[0], mask), pair[1])
+    mask = np.ones((3, 9, 12), "float32")
+    with pytest.raises(ValueError, match=r"two masks"):
+        loss((pair[0], mask), pair[1], sample_weight=mask)
+    with pytest.raises(ValueError, match=r"no gradient.*y_pred.dtype=uint8"):
+        loss((pair[0], mask), pair[1].astype("uint8"))
 
 
 # Gradients.
@@ -148,15 +367,12 @@ def test_finite_differences(rng, config):
     )
 
 
-@pytest.mark.parametrize("padding", ["reflect", "edge", "valid"])
-@pytest.mark.parametrize("operator", ["sobel", "scharr", "central", "forward"])
-def test_gradient_is_the_transpose_of_the_operator(rng, operator, padding):
-    """Exact, border included: the squared norm of a linear operator."""
-    shape = (1, 4, 5, 2)
-    y_true = np.zeros(shape, "float32")
-    y_pred = rng.uniform(0, 1, shape).astype("float32")
-    loss = SobelGradientLoss("l2", operator=operator, padding=padding)
-    (found,) = checks.gradients(lambda x: loss(y_true, x), y_pred)
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "valid"])
+@pytest.mark.parametrize("operator", [*reference.KERNELS, "laplacian"])
+def test_value_and_gradient_are_those_of_the_matrix(rng, operator, padding):
+    """To 1e-6 on every backend, border included."""
+    shape = (1, 5, 6, 2)
+    y_true, y_pred = rng.uniform(0, 1, (2, *shape)).astype("float32")
     matrix = np.stack(
         [
             reference.slopes(basis.reshape(shape), operator, padding).ravel()
@@ -164,8 +380,21 @@ def test_gradient_is_the_transpose_of_the_operator(rng, operator, padding):
         ],
         axis=1,
     )
-    expected = 2 * matrix.T @ matrix @ y_pred.ravel() / len(matrix)
-    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-4, atol=1e-5)
+    slopes = matrix @ (y_pred.astype("float64") - y_true).ravel()
+    values = {"l1": np.abs(slopes), "l2": slopes**2}
+    pulls = {"l1": np.sign(slopes), "l2": 2 * slopes}
+    # An operator that mirrors a border is flat there, but for rounding.
+    pulls["l1"][np.abs(slopes) < 1e-12] = 0
+    for norm, value in values.items():
+        loss = SobelGradientLoss(norm, operator=operator, padding=padding)
+        np.testing.assert_allclose(
+            float(loss(y_true, y_pred)), value.mean(), rtol=1e-6
+        )
+        (found,) = checks.gradients(lambda x, f=loss: f(y_true, x), y_pred)
+        expected = matrix.T @ pulls[norm] / len(matrix)
+        np.testing.assert_allclose(
+            found.ravel(), expected, atol=1e-6 * np.abs(expected).max()
+        )
 
 
 @pytest.mark.tensorflow_only
@@ -202,7 +431,7 @@ def test_gradient_is_finite_where_images_are_flat(pair, config):
     for target in (y_true, flat):
         (gradient,) = checks.gradients(lambda x, t=target: loss(t, x), flat)
         assert np.all(np.isfinite(gradient))
-    if loss.mode == "component":
+    if loss.mode in ("component", "angle"):
         (gradient,) = checks.gradients(lambda x: loss(y_true, x), flat)
         assert np.any(gradient != 0)
 
@@ -221,10 +450,13 @@ def test_config_keeps_every_argument():
         "operator": "scharr",
         "mode": "gdl",
         "scales": 3,
+        "downsampling": "gaussian",
+        "components": "sum",
         "normalize": True,
+        "log_space": True,
         "padding": "valid",
         "epsilon": 0.25,
-        "value_range": [-1.0, 1.0],
+        "value_range": [0.0, 10.0],
         "check_range": "raise",
         "data_format": "channels_first",
         "reduction": "sum",
@@ -284,6 +516,23 @@ def test_float64(pair):
     ("arguments", "message"),
     [
         ({"norm": "l3"}, r"`norm`.*\['l1', 'l2', 'charbonnier'\]"),
+        ({"norm": 0.5}, r"`norm`.*at least 1.*no gradient.*norm=0.5"),
+        ({"norm": True}, r"`norm`.*Received: norm=True"),
+        ({"norm": float("nan")}, r"`norm`.*Received: norm=nan"),
+        ({"downsampling": "max"}, r"`downsampling`.*'stride'.*Received"),
+        ({"components": "max"}, r"`components`.*'sum'.*Received"),
+        (
+            {"operator": "laplacian", "mode": "magnitude"},
+            r"mode='gdl'.*operator='laplacian', mode='magnitude'",
+        ),
+        (
+            {"operator": "laplacian_pyramid", "padding": "valid"},
+            r"padding='reflect'.*Received: padding='valid'",
+        ),
+        (
+            {"log_space": True, "value_range": (-1, 1)},
+            r"`value_range`.*\(0, 10\).*value_range=\(-1, 1\)",
+        ),
         ({"operator": "sobol"}, r"`operator`. Did you mean 'sobel'"),
         ({"mode": "both"}, r"`mode`.*'gdl'.*Received: mode='both'"),
         ({"padding": "same"}, r"`padding`.*Received: padding='same'"),
@@ -296,6 +545,37 @@ def test_float64(pair):
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         SobelGradientLoss(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("config", "least"),
+    [
+        ({"scales": 3}, 8),
+        ({"scales": 3, "downsampling": "stride"}, 5),
+        ({"scales": 3, "downsampling": "gaussian"}, 5),
+        (
+            {"operator": "laplacian_pyramid", "scales": 2}
+            | {"downsampling": "gaussian"},
+            5,
+        ),
+        ({"operator": "laplacian_pyramid", "padding": "replicate"}, 1),
+        ({"operator": "laplacian", "padding": "valid"}, 3),
+        (
+            {"padding": "valid", "operator": "forward"}
+            | {"downsampling": "gaussian", "scales": 2},
+            3,
+        ),
+        ({"padding": "replicate", "downsampling": "stride", "scales": 4}, 1),
+    ],
+    ids=str,
+)
+def test_the_smallest_images(rng, config, least):
+    loss = SobelGradientLoss(**config)
+    pair = rng.uniform(0, 1, (2, 1, least, least, 1)).astype("float32")
+    assert np.isfinite(float(loss(*pair)))
+    if least > 1:
+        with pytest.raises(ValueError, match=f"at least {least} pixels"):
+            loss(*(x[:, 1:] for x in pair))
 
 
 def test_images_too_small_for_the_coarsest_scale(pair):

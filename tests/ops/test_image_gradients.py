@@ -1,9 +1,11 @@
+import checks
 import keras
 import numpy as np
 import pytest
 from reference import image_gradients as reference
 
 from keras_perceptual import ops
+from keras_perceptual.ops.image_gradients import normal_distance
 
 OPERATORS = ("sobel", "scharr", "prewitt", "central", "forward")
 
@@ -30,7 +32,7 @@ def test_equals_tensorflow_sobel_edges_border_included(rng, shape):
 
     images = rng.uniform(-1, 1, shape).astype("float32")
     expected = tf.image.sobel_edges(tf.constant(images)).numpy()
-    found = to_numpy(ops.spatial_gradients(images))
+    found = to_numpy(ops.image_gradients(images))
     np.testing.assert_allclose(found, expected, atol=2e-6)
     # The twin that stands in for TensorFlow on the other backends.
     np.testing.assert_allclose(reference.slopes(images), expected, atol=2e-6)
@@ -41,15 +43,49 @@ def test_forward_differences_equal_tensorflow_image_gradients(images):
     import tensorflow as tf
 
     expected = np.stack(tf.image.image_gradients(tf.constant(images)), axis=-1)
-    found = ops.spatial_gradients(images, "forward", padding="edge")
+    found = ops.image_gradients(images, "forward", padding="replicate")
     np.testing.assert_allclose(to_numpy(found), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("operator", ["sobel", "scharr", "prewitt"])
+def test_equals_scikit_image(images, operator):
+    """Whose mode "reflect" repeats the edge, and whose ramp of 1 has 2."""
+    found = ops.image_gradients(
+        images, operator, normalize=True, padding="replicate"
+    )
+    filters = pytest.importorskip("skimage.filters")
+    for component, axis in zip(found, "hv", strict=True):
+        run = getattr(filters, f"{operator}_{axis}")
+        expected = [
+            [run(channel) / 2 for channel in np.moveaxis(image, -1, 0)]
+            for image in images.astype("float64")
+        ]
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(component),
+            np.moveaxis(expected, 1, -1),
+            atol=1e-6,
+        )
+
+
+def test_laplacian_equals_scikit_image(images):
+    filters = pytest.importorskip("skimage.filters")
+    found = ops.laplacian(images, padding="replicate")
+    expected = [
+        [-filters.laplace(channel) for channel in np.moveaxis(image, -1, 0)]
+        for image in images.astype("float64")
+    ]
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(found),
+        np.moveaxis(expected, 1, -1),
+        atol=1e-6,
+    )
+
+
 @pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("padding", ["reflect", "edge", "valid"])
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "valid"])
 @pytest.mark.parametrize("normalize", [False, True])
 def test_equals_the_numpy_twin(images, operator, padding, normalize):
-    found = ops.spatial_gradients(
+    found = ops.image_gradients(
         images, operator, padding=padding, normalize=normalize
     )
     expected = reference.slopes(images, operator, padding, normalize)
@@ -59,7 +95,7 @@ def test_equals_the_numpy_twin(images, operator, padding, normalize):
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_normalized_slope_of_a_ramp_is_its_slope(operator):
-    dy, dx = ops.spatial_gradients(
+    dy, dx = ops.image_gradients(
         ramp(slope=0.5), operator, normalize=True, padding="valid"
     )
     np.testing.assert_allclose(keras.ops.convert_to_numpy(dx), 0.5, rtol=1e-6)
@@ -72,20 +108,20 @@ def test_normalized_slope_of_a_ramp_is_its_slope(operator):
         ("sobel", "valid", (5, 4)),
         ("forward", "valid", (6, 5)),
         ("forward", "reflect", (7, 6)),
-        ("central", "edge", (7, 6)),
+        ("central", "replicate", (7, 6)),
     ],
 )
 def test_shape(operator, padding, size):
-    for component in ops.spatial_gradients(
+    for component in ops.image_gradients(
         np.ones((2, 7, 6, 5), "float32"), operator, padding=padding
     ):
         assert tuple(component.shape) == (2, *size, 5)
 
 
 def test_channels_first_is_channels_last_moved(images):
-    last = to_numpy(ops.spatial_gradients(images, "scharr"))
+    last = to_numpy(ops.image_gradients(images, "scharr"))
     first = to_numpy(
-        ops.spatial_gradients(
+        ops.image_gradients(
             np.moveaxis(images, -1, 1), "scharr", data_format="channels_first"
         )
     )
@@ -94,13 +130,13 @@ def test_channels_first_is_channels_last_moved(images):
 
 def test_data_format_follows_the_configuration(images):
     keras.config.set_image_data_format("channels_first")
-    dy, _ = ops.spatial_gradients(images, padding="valid")
+    dy, _ = ops.image_gradients(images, padding="valid")
     assert tuple(dy.shape) == (2, 7, 7, 1)
 
 
 def test_integers_do_not_wrap_around():
     image = np.array([[200, 0], [0, 200]], "uint8")[None, :, :, None]
-    dy, _ = ops.spatial_gradients(image, "forward", padding="edge")
+    dy, _ = ops.image_gradients(image, "forward", padding="replicate")
     assert keras.backend.standardize_dtype(dy.dtype) == "float32"
     found = keras.ops.convert_to_numpy(dy)[0, :, :, 0]
     np.testing.assert_array_equal(found, [[-200, 200], [0, 0]])
@@ -109,8 +145,91 @@ def test_integers_do_not_wrap_around():
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_keeps_the_type_of_floating_point_images(dtype):
     image = keras.ops.cast(ramp(), dtype)
-    for component in ops.spatial_gradients(image, normalize=True):
+    for component in ops.image_gradients(image, normalize=True):
         assert keras.backend.standardize_dtype(component.dtype) == dtype
+
+
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "valid"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_laplacian_equals_the_numpy_twin(images, padding, data_format):
+    expected = reference.slopes(images, "laplacian", padding)[..., 0]
+    if data_format == "channels_first":
+        images = np.moveaxis(images, -1, 1)
+        expected = np.moveaxis(expected, -1, 1)
+    found = ops.laplacian(images, padding=padding, data_format=data_format)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(found), expected, atol=1e-6
+    )
+
+
+def test_laplacian_of_a_parabola_is_its_second_derivative():
+    x = np.arange(6, dtype="float32")
+    surface = (x[:, None] ** 2 + 3 * x**2)[None, :, :, None]
+    found = ops.laplacian(surface, padding="valid")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(found), 8)
+
+
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "valid"])
+@pytest.mark.parametrize("operator", [*OPERATORS, "laplacian"])
+def test_transposes_are_transposes(rng, operator, padding):
+    """`<A x, y> = <x, A* y>`, in float64 where there is one."""
+    x = rng.uniform(-1, 1, (1, 5, 6, 2)).astype("float32")
+
+    def apply(x):
+        if operator == "laplacian":
+            return (ops.laplacian(x, padding=padding),)
+        return ops.image_gradients(x, operator, padding=padding)
+
+    y = [
+        rng.uniform(-1, 1, tuple(component.shape)).astype("float32")
+        for component in apply(x)
+    ]
+
+    def product(x):
+        return sum(
+            keras.ops.sum(keras.ops.multiply(a, b))
+            for a, b in zip(apply(x), y, strict=True)
+        )
+
+    (found,) = checks.gradients(product, x)
+    basis = np.eye(x.size).reshape(-1, *x.shape[1:])
+    columns = reference.slopes(basis, operator, padding)
+    expected = np.einsum("nhwck,hwck->n", columns, np.stack(y, -1)[0])
+    np.testing.assert_allclose(found.ravel(), expected, atol=1e-5)
+
+
+def test_normals():
+    rng = np.random.default_rng(0)
+    slopes = rng.normal(0, 3, (2, 2, 50))
+    normals = np.stack([-slopes[:, 1], -slopes[:, 0], np.ones((2, 50))])
+    cosine = np.prod(normals, axis=1).sum(0) / np.prod(
+        np.linalg.norm(normals, axis=0), axis=0
+    )
+    found = normal_distance(*slopes.astype("float32"))
+    found = keras.ops.convert_to_numpy(found)
+    np.testing.assert_allclose(found, 1 - cosine, rtol=1e-5)
+
+
+def test_normals_keep_their_digits_where_they_are_almost_equal():
+    flat = np.zeros(1, "float32")
+    near = np.float32([1e-5])
+    found = normal_distance((flat, flat), (flat, near))
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(found), 0.5e-10, rtol=1e-6
+    )
+
+
+def test_opposite_cliffs_face_away_from_each_other():
+    cliff = np.float32([1e6])
+
+    def distance(x):
+        other = keras.ops.convert_to_tensor(-cliff)
+        level = keras.ops.zeros_like(other)
+        return keras.ops.sum(normal_distance((level, x), (level, other)))
+
+    assert 1.9 < float(distance(keras.ops.convert_to_tensor(cliff))) <= 2
+    (gradient,) = checks.gradients(distance, cliff)
+    assert np.all(np.isfinite(gradient))
 
 
 def test_magnitude():
@@ -121,26 +240,13 @@ def test_magnitude():
     np.testing.assert_allclose(rounded, [[np.sqrt(25 + 0.01), 0.1]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_halve_images(images, data_format):
-    expected = reference.halve(images)
-    assert expected.shape == (2, 3, 4, 3)
-    if data_format == "channels_first":
-        images = np.moveaxis(images, -1, 1)
-        expected = np.moveaxis(expected, -1, 1)
-    found = ops.halve_images(images, data_format)
-    np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(found), expected, atol=1e-6
-    )
-
-
 def test_unknown_names_are_refused(images):
     with pytest.raises(ValueError, match=r"Did you mean 'sobel'\?.*Received"):
-        ops.spatial_gradients(images, "soble")
+        ops.image_gradients(images, "soble")
     with pytest.raises(ValueError, match=r"`padding`.*padding='same'"):
-        ops.spatial_gradients(images, padding="same")
-    with pytest.raises(ValueError, match=r"spatial_gradients.*`data_format`"):
-        ops.spatial_gradients(images, data_format="last")
+        ops.image_gradients(images, padding="same")
+    with pytest.raises(ValueError, match=r"image_gradients.*`data_format`"):
+        ops.image_gradients(images, data_format="last")
 
 
 @pytest.mark.parametrize(
@@ -157,35 +263,35 @@ def test_small_images_are_refused(shape, operator, padding, needed):
         ValueError,
         match=rf"at least {needed} pixels.*Received: images of shape",
     ):
-        ops.spatial_gradients(
+        ops.image_gradients(
             np.ones(shape, "float32"), operator, padding=padding
         )
 
 
 def test_one_pixel_with_its_edge_repeated_is_flat():
-    found = ops.spatial_gradients(
-        np.ones((1, 1, 1, 1), "float32"), padding="edge"
+    found = ops.image_gradients(
+        np.ones((1, 1, 1, 1), "float32"), padding="replicate"
     )
     np.testing.assert_array_equal(to_numpy(found), 0)
 
 
 def test_a_single_image_is_refused():
     with pytest.raises(ValueError, match=r"expand_dims.*shape \(4, 4, 3\)"):
-        ops.spatial_gradients(np.ones((4, 4, 3), "float32"))
+        ops.image_gradients(np.ones((4, 4, 3), "float32"))
 
 
 @pytest.mark.tensorflow_only
-@pytest.mark.parametrize("padding", ["reflect", "edge", "valid"])
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "valid"])
 def test_unknown_sizes_in_a_tensorflow_graph(images, padding):
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec([None] * 3 + [3])])
     def traced(x):
-        dy, dx = ops.spatial_gradients(ops.halve_images(x), padding=padding)
+        dy, dx = ops.image_gradients(x, padding=padding)
         return tf.stack([dy, dx], axis=-1)
 
-    expected = reference.slopes(reference.halve(images), padding=padding)
+    expected = reference.slopes(images, padding=padding)
     np.testing.assert_allclose(traced(images), expected, atol=1e-5)
     wide = np.tile(images, (1, 1, 2, 1))
-    expected = reference.slopes(reference.halve(wide), padding=padding)
+    expected = reference.slopes(wide, padding=padding)
     np.testing.assert_allclose(traced(wide), expected, atol=1e-5)
