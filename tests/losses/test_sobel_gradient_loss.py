@@ -2,6 +2,7 @@ import checks
 import keras
 import numpy as np
 import pytest
+import torture
 from reference import image_gradients as reference
 
 from keras_perceptual.losses import SobelGradientLoss
@@ -436,6 +437,81 @@ def test_gradient_is_finite_where_images_are_flat(pair, config):
         assert np.any(gradient != 0)
 
 
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("config", CONFIGS, ids=label)
+def test_nothing_that_is_not_finite(config):
+    loss = SobelGradientLoss(**config, check_range="off")
+    torture.check_finite(loss, 8, 12, dtypes=("float32", "bfloat16"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"mode": "angle"},
+        {"mode": "magnitude", "operator": "scharr"},
+        {"operator": "laplacian_pyramid", "norm": "charbonnier"},
+        {"log_space": True, "norm": 1.5},
+    ],
+    ids=label,
+)
+def test_nothing_that_is_not_finite_on_every_backend(config):
+    loss = SobelGradientLoss(**config, check_range="off")
+    torture.check_finite(loss, 8, 12, dtypes=("float32",))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (3, 2), (5, 64)])
+def test_the_least_and_the_narrowest(rng, size):
+    y_true, y_pred = rng.uniform(0, 1, (2, 1, *size, 2)).astype("float32")
+    for padding in ("reflect", "replicate"):
+        loss = SobelGradientLoss(padding=padding, mode="magnitude")
+        if 1 in size and padding == "reflect":
+            with pytest.raises(ValueError, match="at least 2 pixels"):
+                loss(y_true, y_pred)
+            continue
+        (found,) = checks.gradients(lambda x, f=loss: f(y_true, x), y_pred)
+        assert np.all(np.isfinite(found))
+
+
+@pytest.mark.tensorflow_only
+def test_large_images_keep_their_digits(rng):
+    y_true = rng.uniform(0, 1, (1, 1500, 2000, 1)).astype("float32")
+    y_pred = rng.uniform(0, 1, y_true.shape).astype("float32")
+    np.testing.assert_allclose(
+        float(SobelGradientLoss()(y_true, y_pred)),
+        reference.edge_loss(y_true, y_pred)[0],
+        rtol=1e-5,
+    )
+
+
+# Images turned round.
+
+TURNS = {
+    "upside_down": lambda x: x[:, ::-1],
+    "mirrored": lambda x: x[:, :, ::-1],
+    "transposed": lambda x: np.swapaxes(x, 1, 2),
+    "channels": lambda x: x[..., ::-1],
+}
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("config", CONFIGS, ids=label)
+def test_a_turned_picture_costs_the_same(rng, config, turn):
+    # An odd side: the pixels that are taken are the same from both ends.
+    pair = rng.uniform(0, 1, (2, 2, 17, 17, 3)).astype("float32")
+    loss = SobelGradientLoss(**config)
+    # Forward differences look ahead, and only one way round; of an odd side,
+    # averages leave out the last row.
+    if turn in ("upside_down", "mirrored") and (
+        loss.operator == "forward" or loss.scales > 1
+    ):
+        pytest.skip("has a direction")
+    turned = [np.ascontiguousarray(TURNS[turn](x)) for x in pair]
+    np.testing.assert_allclose(
+        float(loss(*turned)), float(loss(*pair)), rtol=1e-5
+    )
+
+
 # What every loss keeps to.
 
 
@@ -478,6 +554,14 @@ def test_integer_targets_are_fine_and_integer_predictions_are_not(pair):
     )
     with pytest.raises(ValueError, match=r"no gradient.*y_pred.dtype=uint8"):
         loss(y_pred, y_true)
+
+
+def test_depths_of_sixteen_bits(rng):
+    y_true = rng.integers(0, 2**16, (1, 6, 7, 1)).astype("uint16")
+    y_pred = rng.uniform(0, 2**16, y_true.shape).astype("float32")
+    loss = SobelGradientLoss(value_range=(0, 65535))
+    expected = reference.edge_loss(y_true, y_pred, value_range=(0, 65535))
+    np.testing.assert_allclose(float(loss(y_true, y_pred)), expected, rtol=1e-5)
 
 
 def test_half_precision_computes_in_float32(pair):
