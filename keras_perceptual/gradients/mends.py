@@ -68,21 +68,33 @@ MENDS = (
         "Keep it out of the way between the weights and the loss.",
     ),
 )
+# Layers whose operations are not the user's to change.
+LAYERS = {
+    "LookupColorLayer": (
+        "With interpolation='nearest' it takes an entry of the table as it is, "
+        "and the table learns alone.",
+        "Use interpolation='linear' or 'tetrahedral' to train layers before "
+        "it.",
+    ),
+}
 UNKNOWN = (
     "It has no gradient.",
     "Replace it by operations that have one.",
 )
 
 
-def find_mend(operation):
+def find_mend(operation, layer_class=""):
     """Returns what is the matter with an operation and the usual mend.
 
     Args:
         operation: What the backend calls it, such as `"ArgMax"`.
+        layer_class: The class of the layer it runs in.
 
     Returns:
         Two sentences.
     """
+    if layer_class in LAYERS:
+        return LAYERS[layer_class]
     for pattern, matter, mend in MENDS:
         if re.search(pattern, operation, re.IGNORECASE):
             return matter, mend

@@ -249,7 +249,8 @@ def describe_places(places, *, mend):
         if place.code:
             lines.append(f"    in {place.within}: {place.code}")
         if mend:
-            lines.append("    " + " ".join(find_mend(place.operation)))
+            sentences = find_mend(place.operation, place.layer_class)
+            lines.append("    " + " ".join(sentences))
     if len(places) > MOST_PLACES:
         lines.append(f"  and {len(places) - MOST_PLACES} more")
     return lines

@@ -15,7 +15,10 @@ from keras_perceptual.ops.value_range import clamp
 
 DIMENSIONS = (1, 3)
 # What can be asked for, by the number of dimensions.
-INTERPOLATIONS = {1: ("linear",), 3: ("linear", "tetrahedral")}
+INTERPOLATIONS = {
+    1: ("linear", "nearest"),
+    3: ("linear", "tetrahedral", "nearest"),
+}
 EXTRAPOLATIONS = ("clamp", "linear")
 
 
@@ -28,7 +31,9 @@ class LookupColorLayer(keras.layers.Layer):
     green and blue are looked up together (`dimensions=3`). Use it where a
     model is to learn a colour grade, the look of a camera or a film, or the
     inverse of one. The cost is a few reads for each pixel, however elaborate
-    the grade. It starts out changing nothing.
+    the grade. It starts out changing nothing. Called with `[images, table]`, it
+    has no weight and reads from that table, which a network may have made: one
+    for all images, or one for each.
 
     Why can a look-up be trained at all? No colour is rounded to an entry of
     the table; it is blended from the entries around it. In one dimension, with
@@ -44,19 +49,27 @@ class LookupColorLayer(keras.layers.Layer):
     entries, and the gradient of the colour is its slope. Which entries are
     read jumps from cell to cell, yet the output does not: only the slope
     changes there, as that of a ReLU does at zero. At an entry the slope is
-    that of the cell above, at the last entry that of the last cell.
+    that of the cell above, at the last entry that of the last cell. With
+    `interpolation="nearest"` all this is not so: the output is an entry, the
+    table still learns, and layers before this one get no gradient through it.
 
-    Images are RGB in `value_range`, default `(0, 1)`.
+    Images are RGB in `value_range`, default `(0, 1)`. A fourth channel is
+    taken for transparency and passed through.
 
     Args:
         size: Integer of at least 2. The number of entries of a curve, or
-            along each edge of the cube. Defaults to 33.
+            along each edge of the cube; of a cube also three, for red, green
+            and blue. Defaults to 33.
         dimensions: 1 for a curve for each channel, 3 for a cube. Defaults
             to 3.
         interpolation: `"linear"` blends the two entries around a value, in a
             cube the eight around a colour. `"tetrahedral"`, for a cube alone,
             blends four: it is faster, and greys stay grey if the diagonal of
-            the cube is. Defaults to `"linear"`.
+            the cube is. `"nearest"` takes the nearest entry, halfway the
+            upper one: for pictures of few colours, and not for training what
+            comes before. Defaults to `"linear"`.
+        shared: Boolean, whether all channels have one curve. Defaults to
+            `False`.
         value_range: Pair of numbers, the lowest and the highest value that a
             pixel can have, going in and coming out. Defaults to `(0, 1)`.
         extrapolate: What happens to values outside `value_range`. `"clamp"`
@@ -64,7 +77,8 @@ class LookupColorLayer(keras.layers.Layer):
             there; at the very ends it is the slope of the inside.
             `"linear"` goes on with the slope at the end, along each axis; not
             with `"tetrahedral"`, whose slopes jump from cell to cell, so that
-            the result would too. Defaults to `"clamp"`.
+            the result would too, nor with `"nearest"`, which has no slope.
+            Defaults to `"clamp"`.
         table_initializer: `"identity"` for the table that changes nothing, or
             a Keras initializer. To start from a table of your own, see
             `set_table`. Defaults to `"identity"`.
@@ -77,21 +91,24 @@ class LookupColorLayer(keras.layers.Layer):
 
     Attributes:
         table: The weight, shaped `(size, size, size, 3)` and indexed
-            `[r, g, b]`, or `(size, 3)` for curves. Its values are in (0, 1)
-            whatever the `value_range`, so that the same learning rate does for
-            all, and may leave (0, 1) in training. The output is not clipped.
+            `[r, g, b]`, or `(size, 3)` for curves, `(size, 1)` for a shared
+            one. Its values are in (0, 1) whatever the `value_range`, so that
+            the same learning rate does for all, and may leave (0, 1) in
+            training. The output is not clipped.
 
     Input shape:
         `(batch, height, width, 3)`, or `(batch, 3, height, width)` with
-        `"channels_first"`. More axes or fewer in place of batch, height and
-        width will do. Integer images are cast.
+        `"channels_first"`, or 4 in place of 3. More axes or fewer in place of
+        batch, height and width will do. Integer images are cast. Or a list of
+        images and a table, shaped as `table` or with the batch in front.
 
     Output shape:
-        As the input. The type is the compute dtype of the layer.
+        As the images. The type is the compute dtype of the layer.
 
     Raises:
-        ValueError: If an argument is unknown, if the images do not have three
-            channels, or if a table of another shape is set.
+        ValueError: If an argument is unknown or does not go with another, if
+            the images have neither three nor four channels, or if a table has
+            another shape.
 
     Example:
 
@@ -120,7 +137,8 @@ class LookupColorLayer(keras.layers.Layer):
           so that every optimizer and gradient clipping treat it as they
           treat other weights.
         - In mixed precision the table and the arithmetic are in float32, and
-          the output is in the compute dtype.
+          the output is in the compute dtype. A table that a network makes is
+          in the type that the network computes in.
     """
 
     def __init__(
@@ -129,6 +147,7 @@ class LookupColorLayer(keras.layers.Layer):
         dimensions=3,
         *,
         interpolation="linear",
+        shared=False,
         value_range=(0, 1),
         extrapolate="clamp",
         table_initializer="identity",
@@ -139,10 +158,10 @@ class LookupColorLayer(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         owner = type(self).__name__
-        self.size = validation.check_integer(owner, "size", size, minimum=2)
         self.dimensions = int(
             validation.check_choice(owner, "dimensions", dimensions, DIMENSIONS)
         )
+        self.size = _check_size(owner, size, self.dimensions)
         self.interpolation = validation.check_choice(
             f"{owner} with dimensions={dimensions}",
             "interpolation",
@@ -153,13 +172,21 @@ class LookupColorLayer(keras.layers.Layer):
         self.extrapolate = validation.check_choice(
             owner, "extrapolate", extrapolate, EXTRAPOLATIONS
         )
-        if (interpolation, extrapolate) == ("tetrahedral", "linear"):
+        if extrapolate == "linear" and interpolation != "linear":
             raise ValueError(
-                f"{owner} cannot go on beyond the table from tetrahedra: their "
-                "slopes jump from cell to cell, and the colours out there "
-                'would too. Use interpolation="linear" or extrapolate="clamp". '
+                f"{owner} can only go on beyond the table from the slope at "
+                "its end. Tetrahedra have slopes that jump from cell to cell, "
+                "and the colours out there would too; the nearest entry has "
+                'none. Use interpolation="linear" or extrapolate="clamp". '
                 f"Received: interpolation={interpolation!r}, "
                 f"extrapolate={extrapolate!r}"
+            )
+        self.shared = bool(shared)
+        if self.shared and self.dimensions != 1:
+            raise ValueError(
+                f"{owner} shares a curve between channels, and a cube has "
+                "none. Use dimensions=1, or leave out `shared`. "
+                f"Received: shared={shared!r}, dimensions={dimensions!r}"
             )
         self.table_initializer = _get_initializer(owner, table_initializer)
         self.table_regularizer = keras.regularizers.get(table_regularizer)
@@ -172,11 +199,17 @@ class LookupColorLayer(keras.layers.Layer):
     @property
     def table_shape(self):
         """The shape of the table."""
-        return (self.size,) * self.dimensions + (3,)
+        if self.dimensions == 1:
+            return (self.size, 1 if self.shared else 3)
+        return (*np.broadcast_to(self.size, 3).tolist(), 3)
 
     def build(self, input_shape):
-        """Creates the table."""
-        self._check_channels(input_shape)
+        """Creates the table, unless one is given with the images."""
+        image_shape, table_shape = _split(input_shape)
+        self._check_channels(image_shape)
+        if table_shape is not None:
+            self._check_given_table(table_shape)
+            return
         initializer = self.table_initializer
         if initializer == "identity":
             initializer = self._identity
@@ -194,16 +227,24 @@ class LookupColorLayer(keras.layers.Layer):
         if self.dimensions == 1:
             table = identity_curves(*shape)
         else:
-            table = identity_cube(self.size)
+            table = identity_cube(shape[:3])
         return ops.cast(table, dtype or self.variable_dtype)
 
-    def call(self, images):
+    def call(self, inputs):
         """Returns the images in the colours of the table."""
+        images, table = inputs, None
+        if isinstance(inputs, list | tuple):
+            images, table = inputs
         self._check_channels(images.shape)
+        if table is None:
+            table = self._own_table()
+        else:
+            self._check_given_table(tuple(table.shape))
         precise = self.compute_dtype == "float64"
         colors = ops.cast(images, "float64" if precise else "float32")
         if self.data_format == "channels_first":
             colors = ops.moveaxis(colors, -3, -1)
+        colors, alpha = colors[..., :3], colors[..., 3:]
         # The ends as the colours know them: in their own precision.
         low, high = (
             bound if precise else float(np.float32(bound))
@@ -214,13 +255,12 @@ class LookupColorLayer(keras.layers.Layer):
         if self.value_range != (0.0, 1.0):
             # Subtracted first: the lower end is then exactly zero.
             colors = (colors - low) * (1.0 / (high - low))
-        table = ops.convert_to_tensor(self.table)
-        if self.dimensions == 1:
-            colors = look_up_curves(colors, table)
-        else:
-            colors = look_up_cube(colors, table, self.interpolation)
+        look_up = look_up_curves if self.dimensions == 1 else look_up_cube
+        colors = look_up(colors, table, self.interpolation)
         if self.value_range != (0.0, 1.0):
             colors = colors * (high - low) + low
+        if alpha.shape[-1]:
+            colors = ops.concatenate([colors, alpha], axis=-1)
         if self.data_format == "channels_first":
             colors = ops.moveaxis(colors, -1, -3)
         return ops.cast(colors, self.compute_dtype)
@@ -261,7 +301,47 @@ class LookupColorLayer(keras.layers.Layer):
                 if self.data_format == "channels_last"
                 else (None, 3, None, None)
             )
-        self.table.assign(table)
+        self._own_table().assign(table)
+
+    def _own_table(self):
+        """Returns the weight, which a layer of given tables has not."""
+        if hasattr(self, "table"):
+            return self.table
+        raise ValueError(
+            f"{type(self).__name__} was built for tables that come with the "
+            "images, and has none of its own. Call it with [images, table], "
+            f"or make another layer. Received: {self.name!r} without a table"
+        )
+
+    def _check_given_table(self, shape):
+        """Refuses a table from elsewhere that does not fit the layer."""
+        owner = type(self).__name__
+        wanted = self.table_shape
+        single = len(shape) == len(wanted)
+        if (shape if single else shape[1:]) != wanted:
+            raise ValueError(
+                f"{owner} with size={self.size} and "
+                f"dimensions={self.dimensions} reads from a table of shape "
+                f"{wanted}, or from one for each image, of shape "
+                f"{('batch', *wanted)}. Reshape what makes the table, or give "
+                "the layer its size. "
+                f"Received: table.shape={shape}"
+            )
+        for name in ("regularizer", "constraint"):
+            given = getattr(self, f"table_{name}")
+            if given is not None:
+                raise ValueError(
+                    f"{owner} has no table of its own to which a {name} would "
+                    "apply: the table comes with the images. Leave it out, or "
+                    "apply it to what makes the table. "
+                    f"Received: table_{name}={given!r}"
+                )
+
+    def compute_mask(self, inputs, previous_mask):
+        """Returns the mask of the images."""
+        if isinstance(previous_mask, list | tuple):
+            return previous_mask[0]
+        return previous_mask
 
     def _check_channels(self, shape):
         shape = tuple(shape)
@@ -269,19 +349,20 @@ class LookupColorLayer(keras.layers.Layer):
             "channels_last": (-1, "(batch, height, width, 3)", 1),
             "channels_first": (-3, "(batch, 3, height, width)", 3),
         }[self.data_format]
-        if len(shape) < least or shape[axis] != 3:
+        if len(shape) < least or shape[axis] not in (3, 4):
             raise ValueError(
                 f"{type(self).__name__} looks up colours of three channels, "
-                f"red, green and blue, in images shaped {layout}. Drop an "
-                "alpha channel with `images[..., :3]`, repeat a grey one with "
+                f"red, green and blue, in images shaped {layout}; a fourth is "
+                "transparency and stays. Repeat a grey channel with "
                 "`keras.ops.repeat`, or set `data_format` to the layout that "
                 f"the images have. Received: images of shape {shape}"
             )
 
     def compute_output_shape(self, input_shape):
         """Returns the shape of the images, which stays as it is."""
-        self._check_channels(input_shape)
-        return tuple(input_shape)
+        image_shape, _ = _split(input_shape)
+        self._check_channels(image_shape)
+        return tuple(image_shape)
 
     def get_config(self):
         """Returns every argument of the constructor."""
@@ -293,6 +374,7 @@ class LookupColorLayer(keras.layers.Layer):
             size=self.size,
             dimensions=self.dimensions,
             interpolation=self.interpolation,
+            shared=self.shared,
             value_range=list(self.value_range),
             extrapolate=self.extrapolate,
             table_initializer=initializer,
@@ -303,6 +385,24 @@ class LookupColorLayer(keras.layers.Layer):
             data_format=self.data_format,
         )
         return config
+
+
+def _split(shape):
+    """Returns the shapes of the images and of a table, or `None`."""
+    if shape and isinstance(shape[0], list | tuple):
+        image_shape, table_shape = shape
+        return tuple(image_shape), tuple(table_shape)
+    return tuple(shape), None
+
+
+def _check_size(owner, size, dimensions):
+    """Returns the number of entries, or three of them for a cube."""
+    if dimensions == 3 and isinstance(size, list | tuple) and len(size) == 3:
+        return tuple(
+            validation.check_integer(owner, "size", edge, minimum=2)
+            for edge in size
+        )
+    return validation.check_integer(owner, "size", size, minimum=2)
 
 
 def _get_initializer(owner, initializer):

@@ -5,12 +5,14 @@ the last. Cells are counted so that both ends belong to a cell, and the slope
 there is that of the cell, on every backend.
 """
 
+import math
+
 import numpy as np
 from keras import ops
 
 from keras_perceptual import validation
 
-INTERPOLATIONS = ("linear", "tetrahedral")
+INTERPOLATIONS = ("linear", "tetrahedral", "nearest")
 
 
 def identity_curves(size, channels=3):
@@ -36,7 +38,8 @@ def identity_cube(size):
     """Returns a cube of colours that changes nothing.
 
     Args:
-        size: Integer of at least 2, the number of entries along an edge.
+        size: Integer of at least 2, the number of entries along an edge, or
+            three of them, for red, green and blue.
 
     Returns:
         A NumPy array of shape `(size, size, size, 3)` and type float32,
@@ -48,24 +51,31 @@ def identity_cube(size):
     >>> ops.identity_cube(3)[2, 0, 1].tolist()
     [1.0, 0.0, 0.5]
     """
-    ramp = _ramp(size)
-    return np.stack(np.meshgrid(ramp, ramp, ramp, indexing="ij"), axis=-1)
+    sizes = (size,) * 3 if np.ndim(size) == 0 else size
+    ramps = [_ramp(size) for size in sizes]
+    return np.stack(np.meshgrid(*ramps, indexing="ij"), axis=-1)
 
 
-def look_up_curves(colors, curves):
-    """Reads each channel of colours from a curve of its own.
+def look_up_curves(colors, curves, interpolation="linear"):
+    """Reads each channel of colours from a curve.
 
     Args:
         colors: Floating-point tensor of shape `(..., channels)`, 0 being the
             first entry of a curve and 1 the last. Beyond them the first and
             the last piece of a curve go on straight.
-        curves: Tensor of shape `(size, channels)`.
+        curves: Tensor of shape `(size, channels)`, or `(size, 1)` for one
+            curve for all channels; or one such table for each of the colours'
+            first axis, `(batch, size, channels)`.
+        interpolation: `"linear"` blends the two entries around a value,
+            `"nearest"` takes the nearer one, and lets no gradient through to
+            the colours. Defaults to `"linear"`.
 
     Returns:
         A tensor shaped as `colors`.
 
     Raises:
-        ValueError: If the shapes do not fit together.
+        ValueError: If the interpolation is unknown, or if the shapes do not
+            fit together.
 
     Example:
 
@@ -77,25 +87,38 @@ def look_up_curves(colors, curves):
     >>> keras.ops.convert_to_numpy(y).tolist()
     [[0.125], [0.625]]
     """
+    owner = "look_up_curves"
+    validation.check_choice(
+        owner, "interpolation", interpolation, ("linear", "nearest")
+    )
     colors = ops.convert_to_tensor(colors)
     curves = ops.cast(curves, colors.dtype)
-    if len(curves.shape) != 2 or curves.shape[0] < 2:
+    shape = tuple(curves.shape)
+    if len(shape) not in (2, 3) or shape[-2] < 2:
         raise ValueError(
-            "look_up_curves needs curves of at least two entries, shaped "
-            f"(size, channels). Received: curves.shape={tuple(curves.shape)}"
+            f"{owner} needs curves of at least two entries, shaped (size, "
+            "channels), or (batch, size, channels) for curves of each image. "
+            f"Received: curves.shape={shape}"
         )
-    size, channels = curves.shape
-    if colors.shape[-1] != channels:
+    size, channels = shape[-2:]
+    if channels != 1 and colors.shape[-1] != channels:
         raise ValueError(
-            "look_up_curves reads each channel from a curve of its own and "
-            f"has {channels} curves. Pass colours with the channels last. "
+            f"{owner} reads each channel from a curve of its own and has "
+            f"{channels} curves. Pass colours with the channels last, or one "
+            "curve for all of them, of shape (size, 1). "
             f"Received: colors.shape={tuple(colors.shape)}"
         )
-    cell, fraction = _locate(colors, size)
     # A gather from the flat table: its gradient comes back through the
     # reshape as a dense tensor, which optimizers treat as they should.
-    flat = ops.reshape(curves, (size * channels,))
-    index = cell * channels + ops.arange(channels, dtype="int32")
+    flat = ops.reshape(curves, (-1,))
+    start = _start_of_tables(owner, colors, shape, 2)
+    own = ops.arange(channels, dtype="int32") + start
+    if interpolation == "nearest":
+        cell = _nearest(colors, size)
+        found = ops.take(flat, cell * channels + own, axis=0)
+        return ops.where(ops.isnan(colors), float("nan"), found)
+    cell, fraction = _locate(colors, size)
+    index = cell * channels + own
     below = ops.take(flat, index, axis=0)
     above = ops.take(flat, index + channels, axis=0)
     return below + fraction * (above - below)
@@ -109,11 +132,13 @@ def look_up_cube(colors, cube, interpolation="linear"):
             blue, 0 being the first entry along an edge and 1 the last. Beyond
             them `"linear"` interpolation goes on straight along each axis;
             `"tetrahedral"` jumps from cell to cell there, so `clamp` first.
-        cube: Tensor of shape `(size, size, size, channels)`, indexed
-            `[r, g, b]`.
+        cube: Tensor of shape `(reds, greens, blues, channels)`, indexed
+            `[r, g, b]`; or one such cube for each of the colours' first axis,
+            `(batch, reds, greens, blues, channels)`.
         interpolation: `"linear"` blends the eight entries around a colour;
             `"tetrahedral"` four of them, which keeps greys grey where the
-            diagonal of the cube is. Defaults to `"linear"`.
+            diagonal of the cube is; `"nearest"` takes the nearest one, and
+            lets no gradient through to the colours. Defaults to `"linear"`.
 
     Returns:
         A tensor of shape `(..., channels)`.
@@ -132,34 +157,45 @@ def look_up_cube(colors, cube, interpolation="linear"):
     >>> keras.ops.convert_to_numpy(y).tolist()
     [0.5, 0.75, 1.0]
     """
+    owner = "look_up_cube"
     validation.check_choice(
-        "look_up_cube", "interpolation", interpolation, INTERPOLATIONS
+        owner, "interpolation", interpolation, INTERPOLATIONS
     )
     colors = ops.convert_to_tensor(colors)
     cube = ops.cast(cube, colors.dtype)
-    edges = tuple(cube.shape[:3])
-    if len(cube.shape) != 4 or len(set(edges)) != 1 or edges[0] < 2:
+    shape = tuple(cube.shape)
+    if len(shape) not in (4, 5) or min(shape[-4:-1]) < 2:
         raise ValueError(
-            "look_up_cube needs a cube of at least two entries along each "
-            "edge, shaped (size, size, size, channels). "
-            f"Received: cube.shape={tuple(cube.shape)}"
+            f"{owner} needs a cube of at least two entries along each edge, "
+            "shaped (reds, greens, blues, channels), or (batch, reds, greens, "
+            "blues, channels) for cubes of each image. "
+            f"Received: cube.shape={shape}"
         )
     if colors.shape[-1] != 3:
         raise ValueError(
-            "look_up_cube reads colours by their red, green and blue. Pass "
+            f"{owner} reads colours by their red, green and blue. Pass "
             "colours of three channels, with the channels last. "
             f"Received: colors.shape={tuple(colors.shape)}"
         )
-    size, channels = edges[0], cube.shape[-1]
-    cell, fraction = _locate(colors, size)
+    sizes, channels = shape[-4:-1], shape[-1]
+    strides = (sizes[1] * sizes[2], sizes[2], 1)
     # A gather from the flat table: its gradient comes back through the
     # reshape as a dense tensor, which optimizers treat as they should.
-    flat = ops.reshape(cube, (size**3, channels))
-    strides = (size * size, size, 1)
-    corner = (
-        cell[..., 0] * strides[0] + cell[..., 1] * strides[1] + cell[..., 2]
+    flat = ops.reshape(cube, (-1, channels))
+    start = _start_of_tables(owner, colors[..., 0], shape, 4)
+    if interpolation == "nearest":
+        places = [_nearest(colors[..., i], sizes[i]) for i in range(3)]
+        index = start + sum(
+            place * stride
+            for place, stride in zip(places, strides, strict=True)
+        )
+        lost = ops.any(ops.isnan(colors), axis=-1, keepdims=True)
+        return ops.where(lost, float("nan"), ops.take(flat, index, axis=0))
+    places = [_locate(colors[..., i], sizes[i]) for i in range(3)]
+    corner = start + sum(
+        cell * stride for (cell, _), stride in zip(places, strides, strict=True)
     )
-    fractions = [fraction[..., axis] for axis in range(3)]
+    fractions = [fraction for _, fraction in places]
     blend = {"linear": _trilinear, "tetrahedral": _tetrahedral}[interpolation]
     return blend(flat, corner, fractions, strides)
 
@@ -183,6 +219,41 @@ def _locate(x, size):
     fixed = ops.minimum(fixed, ops.cast(size - 2, fixed.dtype))
     cell = ops.floor(fixed)
     return ops.cast(cell, "int32"), position - cell
+
+
+def _nearest(x, size):
+    """Returns the entry nearest to each value, of two the upper one."""
+    position = x * (size - 1) + 0.5
+    # Comparisons with NaN are false: it reads the first entry.
+    position = ops.where(position > 0, position, ops.zeros_like(position))
+    position = ops.minimum(position, ops.cast(size - 1, position.dtype))
+    return ops.cast(ops.floor(position), "int32")
+
+
+def _start_of_tables(owner, colors, shape, rank):
+    """Returns where the table of each colour begins among all of them.
+
+    Args:
+        owner: Name of the function that asks, for the message.
+        colors: Tensor of the rank that the result is to be added to.
+        shape: Shape of the tables.
+        rank: Rank of a single table.
+    """
+    if len(shape) == rank:
+        return 0
+    batch = colors.shape[0] if len(colors.shape) > 1 else 0
+    if batch == 0 or (None not in (shape[0], batch) and shape[0] != batch):
+        raise ValueError(
+            f"{owner} reads each image from a table of its own, and there are "
+            "other numbers of the two. Pass one table for each image, or a "
+            "single one without a batch axis. Received: colours of shape "
+            f"{tuple(colors.shape)}, tables of shape {shape}"
+        )
+    entries = math.prod(shape[1:])
+    if rank == 4:
+        entries //= shape[-1]
+    starts = ops.arange(ops.shape(colors)[0], dtype="int32") * entries
+    return ops.reshape(starts, (-1, *(1 for _ in colors.shape[1:])))
 
 
 def _trilinear(flat, corner, fractions, strides):

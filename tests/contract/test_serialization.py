@@ -238,6 +238,7 @@ CONFIGURATIONS = {
         {
             "size": 5,
             "dimensions": 1,
+            "shared": True,
             "value_range": (-1, 1),
             "extrapolate": "linear",
             "table_initializer": keras.initializers.RandomNormal(seed=1),
@@ -245,7 +246,8 @@ CONFIGURATIONS = {
             "table_constraint": keras.constraints.NonNeg(),
             "data_format": "channels_first",
         },
-        {"size": 4, "interpolation": "tetrahedral"},
+        {"size": (2, 4, 3), "interpolation": "tetrahedral"},
+        {"size": 6, "interpolation": "nearest"},
         {"size": 7, "extrapolate": "linear", "dtype": "mixed_bfloat16"},
         {"size": 3, "trainable": False, "name": "grade"},
     ],

@@ -29,3 +29,10 @@ def test_unknown_operation():
     assert find_mend("Frobnicate") == UNKNOWN
     for _, *sentences in MENDS:
         assert all(sentence.endswith(".") for sentence in sentences)
+
+
+def test_layers_of_this_package_have_mends_of_their_own():
+    matter, mend = find_mend("Floor", "LookupColorLayer")
+    assert "interpolation='nearest'" in matter
+    assert "'tetrahedral'" in mend
+    assert find_mend("Floor", "Dense") == find_mend("Floor")

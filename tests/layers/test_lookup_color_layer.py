@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from reference import color_lookup as reference
 
+from keras_perceptual import GradientSanityCallback, GradientSanityError
 from keras_perceptual.layers import LookupColorLayer
 
 KINDS = [
@@ -340,17 +341,25 @@ def test_regularizer_and_constraint_act(images):
         ({"dimensions": 2}, r"`dimensions`.*\[1, 3\].*dimensions=2"),
         (
             {"interpolation": "cubic"},
-            r"dimensions=3.*\['linear', 'tetrahedral'\].*'cubic'",
+            r"dimensions=3.*\['linear', 'tetrahedral', 'nearest'\].*'cubic'",
         ),
         (
             {"dimensions": 1, "interpolation": "tetrahedral"},
-            r"dimensions=1.*\['linear'\].*'tetrahedral'",
+            r"dimensions=1.*\['linear', 'nearest'\].*'tetrahedral'",
         ),
         ({"extrapolate": "wrap"}, r"`extrapolate`.*\['clamp', 'linear'\]"),
         (
             {"interpolation": "tetrahedral", "extrapolate": "linear"},
-            r"cannot go on beyond.*Received: interpolation='tetrahedral'",
+            r"go on beyond.*Received: interpolation='tetrahedral'",
         ),
+        (
+            {"interpolation": "nearest", "extrapolate": "linear"},
+            r"go on beyond.*Received: interpolation='nearest'",
+        ),
+        ({"size": (3, 4)}, r"`size`.*Received: size=\(3, 4\)"),
+        ({"size": (3, 4, 1)}, r"`size`.*Received: size=1"),
+        ({"size": (3, 4, 5), "dimensions": 1}, r"`size`.*\(3, 4, 5\)"),
+        ({"shared": True}, r"dimensions=1.*shared=True, dimensions=3"),
         ({"value_range": (1, 0)}, r"`value_range`.*Received"),
         ({"data_format": "nhwc"}, r"`data_format`.*Received"),
         (
@@ -369,8 +378,8 @@ def test_wrong_arguments(arguments, message):
     ("data_format", "shape"),
     [
         ("channels_last", (2, 4, 4, 1)),
-        ("channels_last", (2, 3, 4, 4)),
-        ("channels_first", (2, 4, 4, 3)),
+        ("channels_last", (2, 3, 4, 5)),
+        ("channels_first", (2, 5, 4, 3)),
         ("channels_first", (4, 3)),
     ],
 )
@@ -495,3 +504,141 @@ def test_graph_mode_equals_eager_mode(images, kind, jit_compile):
     )
     for found, expected in zip(traced(x), step(x), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+# Tables that come with the images.
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+@pytest.mark.parametrize("single", [True, False])
+def test_a_table_from_elsewhere(rng, images, kind, single):
+    layer = LookupColorLayer(5, **kind)
+    shape = layer.table_shape if single else (2, *layer.table_shape)
+    tables = rng.uniform(0, 1, shape).astype("float32")
+    found = to_numpy(layer([images, tables]))
+    assert layer.weights == []
+    each = np.broadcast_to(tables, (2, *layer.table_shape))
+    for one, image, table in zip(found, images, each, strict=True):
+        own = LookupColorLayer(5, **kind)
+        own.set_table(table)
+        np.testing.assert_allclose(
+            one, to_numpy(own(image[None]))[0], atol=1e-6
+        )
+
+
+def table_maker(interpolation="linear"):
+    """A model that makes a table for each image, and reads from it."""
+    images = keras.Input((4, 6, 3))
+    x = keras.layers.GlobalAveragePooling2D()(images)
+    x = keras.layers.Dense(3 * 3**3, name="maker")(x)
+    table = keras.layers.Reshape((3, 3, 3, 3))(x)
+    outputs = LookupColorLayer(3, interpolation=interpolation)([images, table])
+    return keras.Model(images, outputs)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "tetrahedral", "nearest"])
+def test_a_network_learns_to_make_tables(tmp_path, images, interpolation):
+    model = table_maker(interpolation)
+    model.compile(keras.optimizers.Adam(0.05), loss="mse")
+    history = model.fit(
+        images,
+        1 - images,
+        epochs=30,
+        verbose=0,
+        callbacks=[GradientSanityCallback()],
+    )
+    losses = history.history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    model.save(tmp_path / "tables.keras")
+    loaded = keras.models.load_model(tmp_path / "tables.keras")
+    np.testing.assert_allclose(
+        loaded.predict(images, verbose=0),
+        model.predict(images, verbose=0),
+        atol=1e-6,
+    )
+
+
+def test_tables_that_do_not_fit(images):
+    layer = LookupColorLayer(5)
+    with pytest.raises(ValueError, match=r"\(5, 5, 5, 3\).*shape=\(4, 4, 4, 3"):
+        layer([images, np.zeros((4, 4, 4, 3), "float32")])
+    table = np.zeros((5, 5, 5, 3), "float32")
+    layer = LookupColorLayer(5, table_constraint="non_neg")
+    with pytest.raises(ValueError, match=r"no table of its own.*constraint"):
+        layer([images, table])
+    layer = LookupColorLayer(5)
+    layer([images, table])
+    with pytest.raises(ValueError, match=r"none of its own.*without a table"):
+        layer.set_table(table)
+    with pytest.raises(ValueError, match=r"none of its own"):
+        layer(images)
+
+
+# Other sizes and channels.
+
+
+def test_an_edge_of_its_own_size_for_each_channel(images):
+    layer = LookupColorLayer([2, 5, 3])
+    np.testing.assert_allclose(to_numpy(layer(images)), images, atol=1e-6)
+    assert layer.table.shape == (2, 5, 3, 3)
+    layer.set_table(some_table(layer))
+    np.testing.assert_allclose(
+        to_numpy(layer(images)),
+        reference.trilinear(images, to_numpy(layer.table)),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_transparency_is_passed_through(rng, kind, data_format):
+    images = rng.uniform(0, 255, (2, 4, 6, 4)).astype("float32")
+    layer = filled(value_range=(0, 255), data_format=data_format, **kind)
+    plain = filled(value_range=(0, 255), **kind)
+    axis = -1 if data_format == "channels_last" else 1
+    found = np.moveaxis(
+        to_numpy(layer(np.moveaxis(images, -1, axis))), axis, -1
+    )
+    np.testing.assert_array_equal(found[..., 3], images[..., 3])
+    np.testing.assert_allclose(
+        found[..., :3], to_numpy(plain(images[..., :3])), rtol=1e-6
+    )
+
+
+def test_one_curve_for_all_channels(images):
+    layer = filled(dimensions=1, shared=True)
+    assert layer.table.shape == (5, 1)
+    table = np.repeat(to_numpy(layer.table), 3, axis=1)
+    np.testing.assert_allclose(
+        to_numpy(layer(images)), reference.curves(images, table), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_nearest_entries(images, dimensions):
+    layer = filled(dimensions=dimensions, interpolation="nearest")
+    twin = reference.nearest if dimensions == 3 else reference.nearest_on_curves
+    np.testing.assert_array_equal(
+        to_numpy(layer(images)), twin(images, to_numpy(layer.table))
+    )
+
+
+def test_the_gradient_check_blames_the_nearest_entry(images):
+    model = keras.Sequential(
+        [
+            keras.Input((4, 6, 3)),
+            keras.layers.Conv2D(3, 1, name="before"),
+            LookupColorLayer(3, interpolation="nearest", name="grade"),
+        ]
+    )
+    model.compile("sgd", "mse")
+    with pytest.raises(GradientSanityError) as caught:
+        model.fit(
+            images, images, verbose=0, callbacks=[GradientSanityCallback()]
+        )
+    missing = [record.path for record in caught.value.report.missing]
+    assert len(missing) == 2
+    assert all("before/" in path for path in missing)
+    message = str(caught.value)
+    assert "in layer 'grade' (LookupColorLayer)" in message
+    assert "Use interpolation='linear' or 'tetrahedral'" in message

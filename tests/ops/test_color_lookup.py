@@ -82,6 +82,106 @@ def test_curves_equal_the_numpy_twin(colors, curves):
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("interpolation", [*BLENDS, "nearest"])
+def test_an_edge_of_its_own_size_for_each_channel(rng, colors, interpolation):
+    cube = rng.uniform(0, 1, (2, 5, 9, 4)).astype("float32")
+    found = to_numpy(ops.look_up_cube(colors, cube, interpolation))
+    twin = {**REFERENCE, "nearest": reference.nearest}[interpolation]
+    # The twins return as many channels as they are given.
+    expected = np.concatenate(
+        [twin(colors, cube[..., c : c + 3]) for c in (0, 1)], axis=-1
+    )[..., [0, 1, 2, 5]]
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    identity = ops.look_up_cube(
+        colors, ops.identity_cube((2, 5, 9)), interpolation
+    )
+    if interpolation != "nearest":
+        np.testing.assert_allclose(to_numpy(identity), colors, atol=2.5e-7)
+
+
+def test_nearest_entries(rng, curves, cube):
+    colors = rng.uniform(-0.2, 1.2, (4, 7, 3)).astype("float32")
+    found = to_numpy(ops.look_up_cube(colors, cube, "nearest"))
+    np.testing.assert_array_equal(found, reference.nearest(colors, cube))
+    found = to_numpy(ops.look_up_curves(colors, curves, "nearest"))
+    expected = reference.nearest_on_curves(colors, curves)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_halfway_between_two_entries_the_upper_one_is_nearest():
+    curve = np.float32([[0], [1], [2]])
+    colors = np.float32([[0.25], [0.75], [1.0], [0.0]])
+    found = to_numpy(ops.look_up_curves(colors, curve, "nearest"))
+    np.testing.assert_array_equal(found[:, 0], [1, 2, 2, 0])
+
+
+@pytest.mark.parametrize("name", ["look_up_cube", "look_up_curves"])
+def test_nearest_entries_of_what_is_not_finite(name, cube, curves):
+    table = {"look_up_cube": cube, "look_up_curves": curves}[name]
+    colors = np.float32([[np.nan, 0, 0], [np.inf, -np.inf, 1]])
+    found = to_numpy(getattr(ops, name)(colors, table, "nearest"))
+    lost = np.isnan(found[0])
+    assert lost.all() if name == "look_up_cube" else lost.tolist()[:1] == [True]
+    ends = cube[-1, 0, -1] if name == "look_up_cube" else None
+    expected = [curves[-1, 0], curves[0, 1], curves[-1, 2]]
+    np.testing.assert_array_equal(found[1], expected if ends is None else ends)
+
+
+@pytest.mark.parametrize("interpolation", [*BLENDS, "nearest"])
+def test_a_cube_for_each_image(rng, interpolation):
+    colors = rng.uniform(0, 1, (3, 4, 5, 3)).astype("float32")
+    cubes = rng.uniform(0, 1, (3, 2, 3, 4, 3)).astype("float32")
+    found = to_numpy(ops.look_up_cube(colors, cubes, interpolation))
+    for one, image, cube in zip(found, colors, cubes, strict=True):
+        expected = to_numpy(ops.look_up_cube(image, cube, interpolation))
+        np.testing.assert_allclose(one, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "nearest"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_curves_for_each_image(rng, interpolation, channels):
+    colors = rng.uniform(0, 1, (3, 4, 5, 3)).astype("float32")
+    curves = rng.uniform(0, 1, (3, 6, channels)).astype("float32")
+    found = to_numpy(ops.look_up_curves(colors, curves, interpolation))
+    for one, image, curve in zip(found, colors, curves, strict=True):
+        own = np.broadcast_to(curve, (6, 3))
+        expected = to_numpy(ops.look_up_curves(image, own, interpolation))
+        np.testing.assert_allclose(one, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("interpolation", BLENDS)
+def test_gradient_of_a_cube_for_each_image(rng, interpolation):
+    colors = inside_cells(rng, 3, 8).reshape(2, 4, 3)
+    cubes = rng.uniform(0, 1, (2, 3, 3, 3, 3)).astype("float32")
+
+    def energy(colors, cubes):
+        found = ops.look_up_cube(colors, cubes, interpolation)
+        return keras.ops.sum(keras.ops.square(found))
+
+    of_colors, of_cubes = checks.gradients(energy, colors, cubes)
+    for i in range(2):
+        expected = checks.gradients(energy, colors[i], cubes[i])
+        np.testing.assert_allclose(of_colors[i], expected[0], atol=1e-5)
+        np.testing.assert_allclose(of_cubes[i], expected[1], atol=1e-5)
+
+
+def test_nearest_entries_learn_and_colors_do_not(rng, cube):
+    colors = rng.uniform(0, 1, (6, 3)).astype("float32")
+
+    def total(cube):
+        return keras.ops.sum(
+            ops.look_up_cube(
+                keras.ops.convert_to_tensor(colors), cube, "nearest"
+            )
+        )
+
+    (found,) = checks.gradients(total, cube)
+    expected = np.zeros_like(cube)
+    index = np.clip(np.floor(colors * 4 + 0.5), 0, 4).astype(int)
+    np.add.at(expected, tuple(index.T), 1.0)
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("interpolation", BLENDS)
 def test_entries_are_returned_as_they_are(nodes, cube, interpolation):
     found = to_numpy(ops.look_up_cube(nodes, cube, interpolation))
@@ -298,8 +398,12 @@ def test_the_gradient_of_a_table_is_dense(colors, cube, curves, in_graph):
 def test_wrong_shapes(colors, cube, curves):
     with pytest.raises(ValueError, match=r"three channels.*\(4, 7, 2\)"):
         ops.look_up_cube(colors[..., :2], cube)
-    with pytest.raises(ValueError, match=r"each edge.*\(5, 5, 4, 3\)"):
-        ops.look_up_cube(colors, cube[:, :, :4])
+    with pytest.raises(ValueError, match=r"each edge.*\(5, 5, 3\)"):
+        ops.look_up_cube(colors, cube[0])
+    with pytest.raises(ValueError, match=r"one table for each.*\(3, 5, 5, 5"):
+        ops.look_up_cube(colors, np.stack([cube] * 3))
+    with pytest.raises(ValueError, match=r"one table for each.*\(4, 6, 3\)"):
+        ops.look_up_curves(colors[0, 0], np.stack([curves] * 4))
     with pytest.raises(ValueError, match=r"at least two.*\(1, 1, 1, 3\)"):
         ops.look_up_cube(colors, cube[:1, :1, :1])
     with pytest.raises(ValueError, match=r"\(size, channels\).*\(1, 3\)"):
@@ -312,6 +416,7 @@ def test_wrong_shapes(colors, cube, curves):
 
 def test_unknown_interpolation(colors, cube):
     with pytest.raises(
-        ValueError, match=r"interpolation.*\['linear', 'tetrahedral'\].*'cubic'"
+        ValueError,
+        match=r"interpolation.*\['linear', 'tetrahedral', 'nearest'\].*'cubic'",
     ):
         ops.look_up_cube(colors, cube, "cubic")

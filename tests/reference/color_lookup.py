@@ -23,6 +23,7 @@ def curves(colors, table):
 
 def cells(colors, size):
     """Returns the corner [i, j, k] of each colour's cell, and its place."""
+    size = np.array(size)
     position = np.asarray(colors, "float64") * (size - 1)
     cell = np.clip(np.floor(position), 0, size - 2).astype(int)
     return cell, position - cell
@@ -31,7 +32,7 @@ def cells(colors, size):
 def trilinear(colors, table):
     """The mean of the eight corners, weighted by the opposite volumes."""
     table = np.asarray(table, "float64")
-    cell, place = cells(colors, len(table))
+    cell, place = cells(colors, table.shape[:3])
     result = np.zeros(np.shape(colors))
     for corner in itertools.product((0, 1), repeat=3):
         volume = np.prod(np.where(corner, place, 1 - place), axis=-1)
@@ -40,10 +41,29 @@ def trilinear(colors, table):
     return result
 
 
+def nearest(colors, table):
+    """The nearest entry, halfway between two the upper one."""
+    table = np.asarray(table)
+    size = np.array(table.shape[:3])
+    position = np.asarray(colors, "float64") * (size - 1)
+    index = np.clip(np.floor(position + 0.5), 0, size - 1).astype(int)
+    return table[tuple(np.moveaxis(index, -1, 0))]
+
+
+def nearest_on_curves(colors, table):
+    """The nearest entry of each channel's curve."""
+    last = len(table) - 1
+    index = np.floor(np.asarray(colors, "float64") * last + 0.5)
+    index = np.clip(index, 0, last).astype(int)
+    return np.take_along_axis(
+        np.asarray(table), index.reshape(-1, index.shape[-1]), axis=0
+    ).reshape(index.shape)
+
+
 def tetrahedral(colors, table):
     """Six cases, by which of the three is farthest into the cell."""
     table = np.asarray(table, "float64")
-    cell, place = cells(colors, len(table))
+    cell, place = cells(colors, table.shape[:3])
     result = np.zeros(np.shape(colors))
     for index in np.ndindex(result.shape[:-1]):
         i, j, k = cell[index]
