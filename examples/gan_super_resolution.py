@@ -1,8 +1,8 @@
 """
 Title: Enlarging photographs with an adversary
 Author: keras_perceptual developers
-Date created: 2025/11/22
-Last modified: 2025/11/22
+Date created: 2026/11/22
+Last modified: 2026/11/22
 Description: A custom training step with two optimizers, a perceptual loss and
     a discriminator, watched by the gradient callback.
 Accelerator: None

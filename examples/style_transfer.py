@@ -1,8 +1,8 @@
 """
 Title: A photograph in the style of another picture
 Author: keras_perceptual developers
-Date created: 2025/11/22
-Last modified: 2025/11/22
+Date created: 2026/11/22
+Last modified: 2026/11/22
 Description: Optimises the pixels of one picture: style transfer after Gatys.
 Accelerator: None
 

@@ -1,8 +1,8 @@
 """
 Title: Sharp photographs from small, faded ones
 Author: keras_perceptual developers
-Date created: 2025/11/21
-Last modified: 2025/11/21
+Date created: 2026/11/21
+Last modified: 2026/11/21
 Description: Two networks, a pixel loss and a perceptual one, and who wins.
 Accelerator: None
 

@@ -17,6 +17,11 @@ class WeightedSumLoss(keras.losses.Loss):
     saved with the model. Each term keeps its own reduction, and receives the
     same `sample_weight`.
 
+    A mask as `sample_weight` goes to all terms, and each averages as it does:
+    `SobelGradientLoss` divides by the sum of the mask, and lets hidden targets
+    be NaN; losses of Keras divide by the number of all pixels unless they have
+    `reduction="mean_with_sample_weight"`, and pass NaN on.
+
     To see the value of each term in the progress bar and in the `History`,
     pass `LossTerms(loss)` as a metric: it shows what the loss computed anyway.
 
