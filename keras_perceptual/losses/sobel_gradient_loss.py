@@ -20,6 +20,7 @@ from keras_perceptual.ops.image_gradients import (
     smallest_side,
 )
 from keras_perceptual.ops.log_space import log_with_tangent
+from keras_perceptual.ops.masks import mean_per_image
 from keras_perceptual.ops.penalties import (
     absolute,
     charbonnier_penalty,
@@ -392,7 +393,7 @@ class SobelGradientLoss(ImageLoss):
             ]
         penalties = [self._penalty(d) for d in differences]
         if mask is None:
-            values = [ops.mean(x, axis=(1, 2, 3)) for x in penalties]
+            values = [mean_per_image(x) for x in penalties]
         else:
             values = self._weighted_means(penalties, mask)
         return sum(values) / (len(values) if self.components == "mean" else 1)

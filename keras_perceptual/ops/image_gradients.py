@@ -315,15 +315,19 @@ def _transpose(dy, dx, operator, step):
     turned = operator._replace(reach=operator.reach[::-1])
     far = sum(operator.reach)
     widths = ((0, 0), (far, far), (far * step, far * step))
-    dy = _component(ops.pad(dy, widths), turned, axis=1, steps=(1, step))
-    dx = _component(ops.pad(dx, widths), turned, axis=2, steps=(1, step))
-    return (-(dy + dx),)
+    dy, dx = ops.pad(dy, widths), ops.pad(dx, widths)
+    steps = (1, step)
+    return (
+        _component(dy, turned, axis=1, steps=steps, falling=True)
+        + _component(dx, turned, axis=2, steps=steps, falling=True),
+    )
 
 
-def _component(x, operator, axis, steps):
+def _component(x, operator, axis, steps, falling=False):
     """Returns the difference along one axis, smoothed along the other."""
     far = sum(operator.reach) * steps[axis - 1]
-    x = crop(x, axis, far, 0) - crop(x, axis, 0, far)
+    behind, ahead = crop(x, axis, 0, far), crop(x, axis, far, 0)
+    x = behind - ahead if falling else ahead - behind
     other, step = 3 - axis, steps[2 - axis]
     if operator.smoothing is None:
         before, after = operator.reach

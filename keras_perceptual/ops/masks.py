@@ -1,5 +1,7 @@
 """Weights for the pixels of an image, and means that keep to them."""
 
+import math
+
 from keras import ops
 
 
@@ -17,7 +19,11 @@ def mean_per_image(x, mask=None):
         Tensor shaped `(batch,)`.
     """
     if mask is None:
-        return ops.mean(x, axis=tuple(range(1, len(x.shape))))
+        # Rows first: no sum is long, and the gradient of a sum is a single
+        # number for all, where that of a mean is divided place by place.
+        rows = ops.sum(x, axis=tuple(range(2, len(x.shape))))
+        places = math.prod(ops.shape(x)[2:])
+        return ops.mean(rows, axis=1) / ops.cast(places, x.dtype)
     height, width = ops.shape(x)[1:3]
     weights = normalize_mask(resize_mask(mask, height, width))
     return ops.sum(ops.mean(x, axis=-1) * weights, axis=(1, 2))
