@@ -5,16 +5,20 @@ weights, opens no connection and imports no backend but the one Keras runs on.
 """
 
 from keras_perceptual import callbacks as callbacks
+from keras_perceptual import constraints as constraints
 from keras_perceptual import features as features
 from keras_perceptual import gradients as gradients
 from keras_perceptual import layers as layers
 from keras_perceptual import losses as losses
 from keras_perceptual import metrics as metrics
 from keras_perceptual import ops as ops
+from keras_perceptual import regularizers as regularizers
 from keras_perceptual._version import __version__ as __version__
 from keras_perceptual.callbacks import (
     GradientSanityCallback as GradientSanityCallback,
 )
+from keras_perceptual.constraints import BoundedTable as BoundedTable
+from keras_perceptual.constraints import MonotonicTable as MonotonicTable
 from keras_perceptual.gradients import GradientReport as GradientReport
 from keras_perceptual.gradients import (
     GradientSanityError as GradientSanityError,
@@ -36,3 +40,6 @@ from keras_perceptual.metrics import DISTSMetric as DISTSMetric
 from keras_perceptual.metrics import ImageLossMetric as ImageLossMetric
 from keras_perceptual.metrics import LossTerms as LossTerms
 from keras_perceptual.metrics import LPIPSMetric as LPIPSMetric
+from keras_perceptual.regularizers import TableMonotonicity as TableMonotonicity
+from keras_perceptual.regularizers import TableRange as TableRange
+from keras_perceptual.regularizers import TableSmoothness as TableSmoothness

@@ -65,6 +65,18 @@ def check_number(owner, argument, value, *, minimum=None, above=None):
     return float(value)
 
 
+def check_bounds(owner, low, high):
+    """Returns two finite floats in increasing order."""
+    low = check_number(owner, "low", low)
+    high = check_number(owner, "high", high)
+    if not low < high:
+        raise ValueError(
+            f"{owner} needs `low` to be below `high`. Swap the two, or leave "
+            f"them out for (0, 1). Received: low={low!r}, high={high!r}"
+        )
+    return low, high
+
+
 def check_integer(owner, argument, value, *, minimum):
     """Returns `value` as an int of at least `minimum`."""
     is_integer = isinstance(value, numbers.Integral)

@@ -82,8 +82,10 @@ class LookupColorLayer(keras.layers.Layer):
         table_initializer: `"identity"` for the table that changes nothing, or
             a Keras initializer. To start from a table of your own, see
             `set_table`. Defaults to `"identity"`.
-        table_regularizer: Optional Keras regularizer of the table.
-        table_constraint: Optional Keras constraint of the table.
+        table_regularizer: Optional Keras regularizer of the table, such as
+            `keras_perceptual.TableSmoothness`.
+        table_constraint: Optional Keras constraint of the table, such as
+            `keras_perceptual.MonotonicTable`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`

@@ -31,6 +31,8 @@ KERAS_BASES = (
     keras.layers.Layer,
     keras.callbacks.Callback,
     keras.metrics.Metric,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
 )
 
 

@@ -16,6 +16,7 @@ import keras_perceptual
 
 # A change here is a change of the API and needs a line in CHANGELOG.md.
 PUBLIC_NAMES = [
+    "BoundedTable",
     "CharbonnierLoss",
     "ContextualLoss",
     "DISTS",
@@ -30,25 +31,32 @@ PUBLIC_NAMES = [
     "LookupColorLayer",
     "LossTerms",
     "MSSSIMLoss",
+    "MonotonicTable",
     "PerceptualLoss",
     "SSIMLoss",
     "SobelGradientLoss",
+    "TableMonotonicity",
+    "TableRange",
+    "TableSmoothness",
     "TotalVariationLoss",
     "WeightedSumLoss",
     "callbacks",
     "check_gradients",
+    "constraints",
     "features",
     "gradients",
     "layers",
     "losses",
     "metrics",
     "ops",
+    "regularizers",
 ]
 # Bound by Python because public modules import them; no part of the API.
 INTERNAL_MODULES = ["validation"]
 
 # Where each public object lives, apart from the top level.
 HOMES = {
+    "BoundedTable": "constraints",
     "CharbonnierLoss": "losses",
     "ContextualLoss": "losses",
     "DISTS": "losses",
@@ -63,9 +71,13 @@ HOMES = {
     "LookupColorLayer": "layers",
     "LossTerms": "metrics",
     "MSSSIMLoss": "losses",
+    "MonotonicTable": "constraints",
     "PerceptualLoss": "losses",
     "SSIMLoss": "losses",
     "SobelGradientLoss": "losses",
+    "TableMonotonicity": "regularizers",
+    "TableRange": "regularizers",
+    "TableSmoothness": "regularizers",
     "TotalVariationLoss": "losses",
     "WeightedSumLoss": "losses",
     "check_gradients": "gradients",

@@ -251,6 +251,14 @@ CONFIGURATIONS = {
         {"size": 7, "extrapolate": "linear", "dtype": "mixed_bfloat16"},
         {"size": 3, "trainable": False, "name": "grade"},
     ],
+    "TableSmoothness": [{"factor": 0.5, "order": 2}, {"factor": 2.0}],
+    "TableMonotonicity": [{"factor": 0.5, "axes": "all"}, {"factor": 2.0}],
+    "TableRange": [{"factor": 0.5, "low": -0.25, "high": 1.25}],
+    "BoundedTable": [{"low": 0.25, "high": 1.25}],
+    "MonotonicTable": [
+        {"axes": "all", "low": -0.25, "high": 1.25},
+        {"low": 0.25},
+    ],
     "GradientSanityCallback": [
         {
             "steps": 5,
