@@ -1,0 +1,6 @@
+"""Colour tables in files.
+
+Works on NumPy alone, so that tables can be converted where no backend runs.
+"""
+
+from keras_perceptual.io.color_table import ColorTable as ColorTable

@@ -1,0 +1,173 @@
+"""A colour table as files hold it: curves, a cube, or one after the other."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+DEFAULT_DOMAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+# What the specification of `.cube` files allows, the ends included.
+CURVE_SIZES = (2, 65536)
+CUBE_SIZES = (2, 256)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ColorTable:
+    """Curves, a cube of colours, or curves followed by a cube.
+
+    This is what a file of a colour table (LUT) says, and no more: the entries,
+    which colours the first and the last of them stand for, and a title. Where
+    both tables are there, the colours go through the curves first (a shaper)
+    and then through the cube. Neither interpolation nor what happens outside
+    the domain is part of a table.
+
+    With `low, high` the domain, a colour `c` is looked up at
+    `(c - low) / (high - low) * (size - 1)`, for each channel, counting entries
+    from zero.
+
+    A table cannot be changed: its arrays are copies and refuse writing. Use
+    `dataclasses.replace` for one that differs.
+
+    Args:
+        curves: Array of shape `(size, 3)`, a curve for red, green and blue, of
+            2 to 65536 entries; or `None`. Kept as float32.
+        cube: Array of shape `(size, size, size, 3)`, indexed `[r, g, b]`, of
+            2 to 256 entries along each edge; or `None`. Kept as float32.
+            Entries of both are in no particular range, mostly (0, 1).
+        curves_domain: Pair of three numbers each, `(low, high)`: the red,
+            green and blue that the first and the last entry of the curves
+            stand for. Defaults to `((0, 0, 0), (1, 1, 1))`.
+        cube_domain: The same for the cube.
+        title: String. Defaults to none, `""`.
+
+    Raises:
+        ValueError: If there is no table, if one has another shape or size or
+            holds numbers that are not finite in float32, or if a domain is
+            not one.
+        TypeError: If the title is not a string.
+
+    Example:
+
+    >>> from keras_perceptual.io import ColorTable
+    >>> table = ColorTable(curves=[[0, 0, 0], [1, 0.5, 1]], title="Less green")
+    >>> table
+    ColorTable(curves=(2, 3), title='Less green')
+    >>> table.curves[1].tolist()
+    [1.0, 0.5, 1.0]
+
+    Reference:
+        - Adobe Systems, Cube LUT Specification 1.0, 2013, for the limits and
+          the domain; Blackmagic Design for curves before a cube.
+    """
+
+    curves: np.ndarray | None = None
+    cube: np.ndarray | None = None
+    curves_domain: tuple = DEFAULT_DOMAIN
+    cube_domain: tuple = DEFAULT_DOMAIN
+    title: str = ""
+
+    def __post_init__(self):
+        if self.curves is None and self.cube is None:
+            raise ValueError(
+                "ColorTable needs at least one table. Pass `curves` of shape "
+                "(size, 3), a `cube` of shape (size, size, size, 3), or both. "
+                "Received: curves=None, cube=None"
+            )
+        if not isinstance(self.title, str):
+            raise TypeError(
+                "ColorTable needs `title` to be a string, empty for none. "
+                f"Received: title={self.title!r}"
+            )
+        for name, dimensions, sizes in (
+            ("curves", 1, CURVE_SIZES),
+            ("cube", 3, CUBE_SIZES),
+        ):
+            values = getattr(self, name)
+            domain = _check_domain(f"{name}_domain", self)
+            if values is not None:
+                values = _check_entries(name, values, dimensions, sizes)
+            elif domain != DEFAULT_DOMAIN:
+                raise ValueError(
+                    f"ColorTable was given `{name}_domain` without `{name}`, "
+                    f"and it would be lost. Leave it out, or pass `{name}`. "
+                    f"Received: {name}=None, {name}_domain={domain}"
+                )
+            # The one place in which a frozen object is filled.
+            object.__setattr__(self, name, values)
+            object.__setattr__(self, f"{name}_domain", domain)
+
+    def __repr__(self):
+        """Shows shapes rather than the entries, which can be millions."""
+        parts = []
+        for name in ("curves", "cube"):
+            values = getattr(self, name)
+            domain = getattr(self, f"{name}_domain")
+            if values is not None:
+                parts.append(f"{name}={values.shape}")
+            if domain != DEFAULT_DOMAIN:
+                parts.append(f"{name}_domain={domain}")
+        if self.title:
+            parts.append(f"title={self.title!r}")
+        return f"ColorTable({', '.join(parts)})"
+
+
+def _check_entries(name, values, dimensions, sizes):
+    """Returns a copy of a table that can be read and not written."""
+    shape = ", ".join(["size"] * dimensions + ["3"])
+    expected = (
+        f"ColorTable needs `{name}` to be numbers of shape ({shape}), size "
+        f"being {sizes[0]} to {sizes[1]}. "
+    )
+    try:
+        values = np.asarray(values)
+    except ValueError:  # Rows of different lengths.
+        values = np.asarray(None)
+    if values.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{expected}Convert it, for example with `numpy.asarray(table, "
+            "'float32')`. Received: an array of type "
+            f"{values.dtype} and shape {values.shape}"
+        )
+    size = values.shape[0] if values.ndim else 0
+    if (
+        values.shape != (size,) * dimensions + (3,)
+        or not sizes[0] <= size <= sizes[1]
+    ):
+        raise ValueError(
+            f"{expected}Reshape it with the channels last, or sample it "
+            f"again at another size. Received: {name}.shape={values.shape}"
+        )
+    with np.errstate(all="ignore"):
+        entries = np.array(values, "float32", order="C")
+    wrong = entries.size - np.count_nonzero(np.isfinite(entries))
+    if wrong:
+        raise ValueError(
+            f"ColorTable needs `{name}` to be finite in float32. Repair the "
+            "entries that are not, for example with `numpy.nan_to_num`. "
+            f"Received: {wrong} entries that are NaN, infinite or beyond "
+            "3.4e38"
+        )
+    entries.setflags(write=False)
+    return entries
+
+
+def _check_domain(name, table):
+    """Returns a domain as a pair of three floats each."""
+    received = getattr(table, name)
+    try:
+        low, high = (tuple(map(float, end)) for end in received)
+        is_domain = len(low) == len(high) == 3 and all(
+            # Neither NaN nor infinity passes.
+            0 < end - start < math.inf
+            for start, end in zip(low, high, strict=True)
+        )
+    except (TypeError, ValueError, OverflowError):
+        is_domain = False
+    if not is_domain:
+        raise ValueError(
+            f"ColorTable needs `{name}` to be a pair of three finite numbers "
+            "each, the lowest red, green and blue and the highest, as in "
+            "((0, 0, 0), (1, 1, 1)), every lowest below its highest. "
+            f"Received: {name}={received!r}"
+        )
+    return low, high
