@@ -1,0 +1,225 @@
+"""Reading and writing `.cube` files."""
+
+import contextlib
+import os
+import secrets
+import stat
+
+import numpy as np
+
+from keras_perceptual.io.color_table import DEFAULT_DOMAIN, ColorTable
+from keras_perceptual.io.cube_header import Header
+from keras_perceptual.io.cube_lines import read_blocks
+from keras_perceptual.io.cube_rows import Rows
+from keras_perceptual.io.decimals import shortest_text
+
+# The line of the title has 250 bytes with its end, as the specification asks.
+MAX_TITLE_LENGTH = 250 - len('TITLE ""\n')
+
+
+def read_cube(path):
+    r"""Reads a colour table from a `.cube` file.
+
+    Both dialects are read: that of Adobe (once IRIDAS), with curves or a cube,
+    and that of DaVinci Resolve, with curves, a cube, or curves before a cube.
+    What the file leaves open or says twice is an error, as is a keyword that
+    is not known: wrong colours would be found out late.
+
+    Values are those nearest to the decimal numbers in the file, and are not
+    clipped.
+
+    Args:
+        path: String or path-like object, the file.
+
+    Returns:
+        A `ColorTable`. Its `cube` is indexed `[r, g, b]`.
+
+    Raises:
+        ValueError: If the file is no `.cube` file, or one that is not whole
+            or can be understood in two ways. The message has the number of
+            the line.
+        OSError: If the file cannot be read, such as `FileNotFoundError`.
+
+    Example:
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> from keras_perceptual.io import read_cube
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "warm.cube")
+    ...     _ = path.write_text("LUT_1D_SIZE 2\n0 0 0\n1 0.9 0.75\n")
+    ...     table = read_cube(path)
+    >>> table
+    ColorTable(curves=(2, 3))
+    >>> table.curves[1].tolist()
+    [1.0, 0.8999999761581421, 0.75]
+
+    Reference:
+        - Adobe Systems, Cube LUT Specification 1.0, 2013. Beyond it, keywords
+          in lower case, indented comments, longer lines and a byte order mark
+          are accepted.
+        - Blackmagic Design, DaVinci Resolve, Developer/LUT/README.txt, and
+          P. Chamberlain's description at
+          https://forum.blackmagicdesign.com/viewtopic.php?f=21&t=40284.
+          Tables in video range (`LUT_IN_VIDEO_RANGE`) are refused.
+    """
+    name = os.fsdecode(path)
+    kind = os.stat(path).st_mode
+    # Opening a pipe waits for what may never come; a folder fails by itself.
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise ValueError(
+            "read_cube reads ordinary files, not pipes or devices. Save the "
+            f"table in a file first. Received: path={name!r}"
+        )
+    with open(path, "rb") as file:
+        return _parse(file, name)
+
+
+def _parse(file, name):
+    """Returns the colour table in an open file."""
+    header, rows = Header(name), None
+    for number, lines in read_blocks(file, name):
+        end = number + len(lines) - 1
+        if rows is None:
+            used = header.read(number, lines)
+            number, lines = number + used, lines[used:]
+            if lines:
+                rows = Rows(name, header.finish(number, lines[0]))
+        if rows is not None:
+            rows.read(number, lines)
+    if rows is None:
+        rows = Rows(name, header.finish(end, None))
+    return header.make_table(rows.finish(end))
+
+
+def write_cube(path, table):
+    """Writes a colour table to a `.cube` file.
+
+    Reading the file gives the same table, to the last bit. It is written
+    beside its place first and moved there when it is whole, so that no
+    program ever sees half a file; a file of that name is replaced.
+
+    Args:
+        path: String or path-like object, the file to write.
+        table: `ColorTable`. With curves and a cube the file is one of DaVinci
+            Resolve's dialect, whose domains are one range for all channels.
+            OpenColorIO reads such files only without a title, and cubes of
+            up to 129 entries along an edge.
+
+    Raises:
+        ValueError: If the table says what a `.cube` file cannot: a title with
+            quotes, line breaks or characters beyond ASCII, or one that is too
+            long; domains that differ between channels with both tables.
+        TypeError: If `table` is no `ColorTable`.
+        OSError: If the file cannot be written. There is then no new file, and
+            an old one is as it was.
+
+    Example:
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> from keras_perceptual.io import ColorTable, write_cube
+    >>> table = ColorTable(curves=[[0, 0, 0], [1, 0.9, 0.75]], title="Warm")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "warm.cube")
+    ...     write_cube(path, table)
+    ...     print(path.read_text())
+    TITLE "Warm"
+    LUT_1D_SIZE 2
+    0.0 0.0 0.0
+    1.0 0.9 0.75
+
+    Reference:
+        - Adobe Systems, Cube LUT Specification 1.0, 2013, and Blackmagic
+          Design for files with both tables: see `read_cube`.
+    """
+    if not isinstance(table, ColorTable):
+        raise TypeError(
+            "write_cube writes a ColorTable. Make one first, as in "
+            "`ColorTable(cube=array)`. Received: table of type "
+            f"{type(table).__name__}"
+        )
+    header = "".join(f"{line}\n" for line in _header_lines(table))
+    _replace_file(path, _parts(header.encode("ascii"), table))
+
+
+def _header_lines(table):
+    """Yields the lines before the rows."""
+    if table.title:
+        yield f'TITLE "{_check_title(table.title)}"'
+    both = table.curves is not None and table.cube is not None
+    for keyword, name in (("LUT_1D", "curves"), ("LUT_3D", "cube")):
+        values = getattr(table, name)
+        if values is None:
+            continue
+        yield f"{keyword}_SIZE {len(values)}"
+        domain = low, high = getattr(table, f"{name}_domain")
+        if domain == DEFAULT_DOMAIN:
+            continue
+        if not both:
+            yield f"DOMAIN_MIN {low[0]!r} {low[1]!r} {low[2]!r}"
+            yield f"DOMAIN_MAX {high[0]!r} {high[1]!r} {high[2]!r}"
+        elif len(set(low)) == len(set(high)) == 1:
+            yield f"{keyword}_INPUT_RANGE {low[0]!r} {high[0]!r}"
+        else:
+            raise ValueError(
+                "write_cube can give curves and a cube in one file a range "
+                "each, the same for all channels. Write them to two files, or "
+                "sample the table again over one range. "
+                f"Received: {name}_domain={domain}"
+            )
+
+
+def _check_title(title):
+    """Refuses a title that would not come back as it is."""
+    if (
+        not title.isascii()
+        or not title.isprintable()
+        or '"' in title
+        or len(title) > MAX_TITLE_LENGTH
+    ):
+        raise ValueError(
+            "write_cube writes titles of up to "
+            f"{MAX_TITLE_LENGTH} printable ASCII characters without quotes. "
+            "Take another, with `dataclasses.replace(table, title='...')`. "
+            f"Received: title={title!r}"
+        )
+    return title
+
+
+def _parts(header, table):
+    """Yields the bytes of a file, in parts that memory has room for."""
+    yield header
+    if table.curves is not None:
+        yield shortest_text(table.curves)
+    if table.cube is not None:
+        # Red runs fastest, and blue slowest: a part for each blue.
+        for plane in np.moveaxis(table.cube, 2, 0):
+            yield shortest_text(plane.swapaxes(0, 1).reshape(-1, 3))
+
+
+def _replace_file(path, parts):
+    """Writes a file that is there as a whole, or not at all."""
+    # A link stays one, and what it points to is replaced.
+    target = os.path.realpath(os.fsdecode(path))
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(target).st_mode):
+            raise ValueError(
+                "write_cube writes ordinary files, and something else is in "
+                "that place. Choose another path. "
+                f"Received: path={os.fsdecode(path)!r}"
+            )
+    unfinished = os.path.join(
+        os.path.dirname(target), f".{secrets.token_hex(8)}.cube.part"
+    )
+    try:
+        with open(unfinished, "xb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(unfinished)
+        raise

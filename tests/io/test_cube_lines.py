@@ -1,0 +1,105 @@
+import re
+
+import pytest
+
+from keras_perceptual.io import cube_lines
+from keras_perceptual.io.cube_lines import line_mistake, read_blocks, show
+
+
+def read(path, content):
+    path.write_bytes(content)
+    with open(path, "rb") as file:
+        return list(read_blocks(file, "look.cube"))
+
+
+def numbered(blocks):
+    return [
+        (number + offset, line)
+        for number, lines in blocks
+        for offset, line in enumerate(lines)
+    ]
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("last", [b"", b"last"])
+def test_lines_are_the_same_in_blocks_of_any_size(
+    block_size, end, last, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cube_lines, "BLOCK_SIZE", block_size)
+    lines = [b"first", b"", b"", b"0 0 0", b"", last]
+    blocks = read(tmp_path / "look.cube", end.join(lines))
+    assert numbered(blocks) == list(enumerate(lines, start=1))
+
+
+def test_ends_of_lines_may_be_mixed(tmp_path):
+    blocks = read(tmp_path / "look.cube", b"a\rb\nc\r\nd\r\r\ne\n\rf\r")
+    lines = [line for _, line in numbered(blocks)]
+    assert lines == [b"a", b"b", b"c", b"d", b"", b"e", b"", b"f", b""]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    blocks = read(tmp_path / "look.cube", b"\xef\xbb\xbfTITLE\n")
+    assert numbered(blocks) == [(1, b"TITLE"), (2, b"")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1 .*It is empty.*Received: the end of the file$"),
+        (b"\x1f\x8b\x08\0", "line 1 .*gzip. Unpack it first"),
+        (b"PK\x03\x04abc", "line 1 .*ZIP"),
+        (b"\xff\xfeL\0U\0", "line 1 .*UTF-16. Save it as ASCII or UTF-8"),
+        (b"\xfe\xff\0L\0U", "line 1 .*UTF-16"),
+        (b"a\nb\0c\n", "line 2 .*binary file.*Received: 'b\\\\x00c'$"),
+        (b"a\n" + b"x" * 4097 + b"\nb\n", "line 2 .*too long.*'x{60}' ...$"),
+        (b"a\nb\n" + b"x" * 4097, "line 3 .*too long.*up to 4096 are read"),
+        (b"x" * 2**20, "line 1 .*too long"),
+    ],
+)
+def test_what_is_no_text_is_refused(content, message, tmp_path):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        read(tmp_path / "look.cube", content)
+
+
+@pytest.mark.parametrize("block_size", [1, 4092, 4093, 4094, 2**18])
+def test_a_line_may_be_as_long_as_the_limit(block_size, tmp_path, monkeypatch):
+    monkeypatch.setattr(cube_lines, "BLOCK_SIZE", block_size)
+    blocks = read(tmp_path / "look.cube", b"x" * 4096 + b"\r\n")
+    assert numbered(blocks) == [(1, b"x" * 4096), (2, b"")]
+
+
+def test_a_file_without_an_end_of_line_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "look.cube"
+    with open(path, "wb") as file:
+        file.truncate(cube_lines.MAX_FILE_SIZE)
+        file.write(b"x" * 2**20)
+    with open(path, "rb") as file:
+        with pytest.raises(ValueError, match=r"too long|binary"):
+            list(read_blocks(file, "look.cube"))
+        assert file.tell() < 2**20
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    path = tmp_path / "look.cube"
+    with open(path, "wb") as file:
+        file.truncate(cube_lines.MAX_FILE_SIZE + 1)
+    message = "up to 1073741824 bytes.*Received: 'look.cube' of 1073741825"
+    with open(path, "rb") as file:
+        with pytest.raises(ValueError, match=message):
+            list(read_blocks(file, "look.cube"))
+        assert file.tell() == 0
+
+
+def test_a_mistake_says_where_it_is():
+    error = line_mistake("look.cube", 7, "It is wrong. Mend it.", b"a 'b'\xff")
+    assert str(error) == (
+        "read_cube stopped in line 7 of 'look.cube'. It is wrong. Mend it. "
+        "Received: \"a 'b'\ufffd\""
+    )
+
+
+def test_long_lines_are_shown_by_their_beginning():
+    assert show(b"x" * 60) == repr("x" * 60)
+    assert show(b"x" * 61) == repr("x" * 60) + " ..."
+    assert not re.search("[^ -~]", show(b"\x1b[31m\r\n"))
