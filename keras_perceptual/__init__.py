@@ -8,6 +8,7 @@ from keras_perceptual import callbacks as callbacks
 from keras_perceptual import constraints as constraints
 from keras_perceptual import features as features
 from keras_perceptual import gradients as gradients
+from keras_perceptual import io as io
 from keras_perceptual import layers as layers
 from keras_perceptual import losses as losses
 from keras_perceptual import metrics as metrics

@@ -45,6 +45,7 @@ PUBLIC_NAMES = [
     "constraints",
     "features",
     "gradients",
+    "io",
     "layers",
     "losses",
     "metrics",
