@@ -103,8 +103,9 @@ def write_cube(path, table):
         path: String or path-like object, the file to write.
         table: `ColorTable`. With curves and a cube the file is one of DaVinci
             Resolve's dialect, whose domains are one range for all channels.
-            OpenColorIO reads such files only without a title, and cubes of
-            up to 129 entries along an edge.
+            OpenColorIO reads such files only without a title, and in any file
+            cubes of up to 129 entries along an edge and no numbers nearer to
+            zero than 1.2e-38 but zero itself.
 
     Raises:
         ValueError: If the table says what a `.cube` file cannot: a title with

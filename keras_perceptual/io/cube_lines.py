@@ -82,18 +82,22 @@ def _split_lines(text):
 
 def _check_lines(name, number, lines):
     """Refuses lines that are in no text, or in none of this kind."""
+    if max(map(len, lines)) <= MAX_LINE_LENGTH and (
+        b"\0" not in b"".join(lines)
+    ):
+        return
     for offset, line in enumerate(lines):
-        if len(line) <= MAX_LINE_LENGTH and b"\0" not in line:
-            continue
         if b"\0" in line:
             problem = (
                 "This is a binary file, and a .cube file is text. Convert it "
                 "with the program that it comes from."
             )
-        else:
+        elif len(line) > MAX_LINE_LENGTH:
             problem = (
                 "This line is too long: a .cube file has lines of up to 250 "
                 f"bytes, and up to {MAX_LINE_LENGTH} are read. Break the "
                 "line, or check that this is a .cube file."
             )
+        else:
+            continue
         raise line_mistake(name, number + offset, problem, line)
