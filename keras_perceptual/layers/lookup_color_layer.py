@@ -5,6 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual import validation
+from keras_perceptual.io.color_table import ColorTable
+from keras_perceptual.io.cube import read_cube, write_cube
 from keras_perceptual.ops.color_lookup import (
     identity_cube,
     identity_curves,
@@ -304,6 +306,131 @@ class LookupColorLayer(keras.layers.Layer):
                 else (None, 3, None, None)
             )
         self._own_table().assign(table)
+
+    @classmethod
+    def from_cube(cls, path, **arguments):
+        r"""Makes a layer of the table in a `.cube` file.
+
+        The layer can be trained, and `to_cube` writes the file again.
+
+        Args:
+            path: String or path-like object, the file. For what is read, see
+                `keras_perceptual.io.read_cube`.
+            **arguments: Arguments of the layer but `size` and `dimensions`,
+                which the file knows. `value_range` defaults to the domain of
+                the file, mostly (0, 1); with another, the lowest and highest
+                colour of the images stand for those of the domain.
+
+        Returns:
+            A `LookupColorLayer` that holds the table.
+
+        Raises:
+            ValueError: If the file is no `.cube` file, if its domain is not
+                the same for all channels, if it holds both curves and a cube,
+                or if an argument is not one of the layer.
+            OSError: If the file cannot be read.
+
+        Example:
+
+        >>> import pathlib
+        >>> import tempfile
+        >>> from keras_perceptual import LookupColorLayer
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "warm.cube")
+        ...     _ = path.write_text("LUT_1D_SIZE 2\n0 0 0\n1 0.75 0.5\n")
+        ...     layer = LookupColorLayer.from_cube(path)
+        >>> layer.get_weights()[0].tolist()
+        [[0.0, 0.0, 0.0], [1.0, 0.75, 0.5]]
+        """
+        owner = f"{cls.__name__}.from_cube"
+        taken = {"size", "dimensions", "shared"} & arguments.keys()
+        if taken:
+            raise ValueError(
+                f"{owner} takes the size and the kind of the table from the "
+                "file. Leave them out. "
+                f"Received: {', '.join(sorted(taken))}"
+            )
+        table = read_cube(path)
+        if table.curves is not None and table.cube is not None:
+            raise ValueError(
+                f"{owner} makes one layer of one table, and the file holds "
+                "curves and a cube that follow each other. Read it with "
+                "`keras_perceptual.io.read_cube`, and make a layer of each "
+                "with `set_table`. "
+                f"Received: {table!r}"
+            )
+        name = "curves" if table.cube is None else "cube"
+        entries = getattr(table, name)
+        low, high = getattr(table, f"{name}_domain")
+        if len(set(low)) > 1 or len(set(high)) > 1:
+            raise ValueError(
+                f"{owner} makes a layer with one range for all channels, and "
+                "the domain of the file differs between them. Sample the "
+                "table again over one range. "
+                f"Received: domain={(low, high)}"
+            )
+        low, high = low[0], high[0]
+        layer = cls(
+            len(entries),
+            1 if name == "curves" else 3,
+            **{"value_range": (low, high), **arguments},
+        )
+        if (low, high) != (0.0, 1.0):
+            entries = (entries.astype("float64") - low) / (high - low)
+        layer.set_table(entries)
+        return layer
+
+    def to_cube(self, path, *, title="", domain=(0, 1)):
+        """Writes the table to a `.cube` file, for a film or photo tool.
+
+        Args:
+            path: String or path-like object, the file to write. A file of
+                that name is replaced.
+            title: String, up to 240 printable ASCII characters. Defaults to
+                none.
+            domain: Pair of numbers, the range of the colours that the file is
+                for; the lowest and highest colour of `value_range` become
+                these. Defaults to `(0, 1)`, which is what tools expect.
+
+        Raises:
+            ValueError: If the layer has no table yet, if the edges of the
+                cube differ, or if the title or the domain cannot be written.
+            OSError: If the file cannot be written.
+
+        Example:
+
+        >>> import pathlib
+        >>> import tempfile
+        >>> from keras_perceptual import LookupColorLayer
+        >>> layer = LookupColorLayer(2, dimensions=1)
+        >>> layer.set_table([[0, 0, 0], [1, 0.75, 0.5]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "warm.cube")
+        ...     layer.to_cube(path, title="Warm")
+        ...     print(path.read_text())
+        TITLE "Warm"
+        LUT_1D_SIZE 2
+        0.0 0.0 0.0
+        1.0 0.75 0.5
+        """
+        owner = f"{type(self).__name__}.to_cube"
+        low, high = validation.check_value_range(owner, domain)
+        if len(set(self.table_shape[:-1])) > 1:
+            raise ValueError(
+                f"{owner} writes cubes with edges of one size, as the format "
+                "has it. Train a cube of one size to have a file. "
+                f"Received: size={self.size}"
+            )
+        entries = ops.convert_to_numpy(ops.convert_to_tensor(self._own_table()))
+        if (low, high) != (0.0, 1.0):
+            entries = entries.astype("float64") * (high - low) + low
+        both = ((low,) * 3, (high,) * 3)
+        if self.dimensions == 1:
+            entries = np.broadcast_to(entries, (self.size, 3))
+            table = ColorTable(curves=entries, curves_domain=both, title=title)
+        else:
+            table = ColorTable(cube=entries, cube_domain=both, title=title)
+        write_cube(path, table)
 
     def _own_table(self):
         """Returns the weight, which a layer of given tables has not."""

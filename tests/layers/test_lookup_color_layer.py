@@ -5,6 +5,7 @@ import pytest
 from reference import color_lookup as reference
 
 from keras_perceptual import GradientSanityCallback, GradientSanityError
+from keras_perceptual.io import read_cube
 from keras_perceptual.layers import LookupColorLayer
 
 KINDS = [
@@ -642,3 +643,100 @@ def test_the_gradient_check_blames_the_nearest_entry(images):
     message = str(caught.value)
     assert "in layer 'grade' (LookupColorLayer)" in message
     assert "Use interpolation='linear' or 'tetrahedral'" in message
+
+
+# Files.
+
+
+@pytest.mark.parametrize("kind", [*KINDS, {"dimensions": 1, "shared": True}])
+def test_a_file_brings_back_the_same_bits(tmp_path, images, kind):
+    layer = filled(**kind)
+    layer.to_cube(tmp_path / "grade.cube", title="A grade")
+    interpolation = kind.get("interpolation", "linear")
+    found = LookupColorLayer.from_cube(
+        tmp_path / "grade.cube", interpolation=interpolation
+    )
+    expected = np.broadcast_to(layer.get_weights()[0], found.table_shape)
+    np.testing.assert_array_equal(found.get_weights()[0], expected)
+    np.testing.assert_array_equal(
+        to_numpy(found(images)), to_numpy(layer(images))
+    )
+    assert read_cube(tmp_path / "grade.cube").title == "A grade"
+
+
+def test_red_comes_first_in_the_layer_and_runs_fastest_in_the_file(tmp_path):
+    rows = ["0 0 0", "1 0 0", *["0.5 0.5 0.5"] * 6]
+    path = tmp_path / "red.cube"
+    path.write_text("LUT_3D_SIZE 2\n" + "\n".join(rows) + "\n")
+    (table,) = LookupColorLayer.from_cube(path).get_weights()
+    np.testing.assert_array_equal(table[1, 0, 0], [1, 0, 0])
+    np.testing.assert_array_equal(table[0, 1, 0], [0.5, 0.5, 0.5])
+
+
+def test_a_domain_is_the_range_of_the_layer(tmp_path):
+    path = tmp_path / "bright.cube"
+    path.write_text(
+        "LUT_1D_SIZE 3\nDOMAIN_MIN 0 0 0\nDOMAIN_MAX 4 4 4\n"
+        "0 0 0\n1 2 3\n4 2 0\n"
+    )
+    layer = LookupColorLayer.from_cube(path)
+    assert layer.value_range == (0.0, 4.0)
+    colors = np.float32([[0, 2, 4], [1, 1, 1]]).reshape(1, 1, 2, 3)
+    np.testing.assert_allclose(
+        to_numpy(layer(colors))[0, 0], [[0, 2, 0], [0.5, 1, 1.5]], atol=1e-6
+    )
+    layer.to_cube(tmp_path / "again.cube", domain=(0, 4))
+    again, before = (
+        read_cube(tmp_path / name) for name in ("again.cube", "bright.cube")
+    )
+    np.testing.assert_allclose(again.curves, before.curves, atol=1e-6)
+    assert again.curves_domain == before.curves_domain
+
+
+def test_a_file_for_images_in_another_range(tmp_path, images):
+    layer = filled()
+    layer.to_cube(tmp_path / "grade.cube")
+    eight_bits = LookupColorLayer.from_cube(
+        tmp_path / "grade.cube", value_range=(0, 255)
+    )
+    np.testing.assert_allclose(
+        to_numpy(eight_bits(255 * images)),
+        255 * to_numpy(layer(images)),
+        atol=1e-4,
+    )
+
+
+def test_a_table_from_a_file_is_fine_tuned_and_written_again(tmp_path, images):
+    filled().to_cube(tmp_path / "before.cube")
+    layer = LookupColorLayer.from_cube(tmp_path / "before.cube")
+    model = keras.Sequential([keras.Input((4, 6, 3)), layer])
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.fit(images, images, epochs=3, verbose=0)
+    layer.to_cube(tmp_path / "after.cube")
+    before, after = (
+        read_cube(tmp_path / f"{name}.cube").cube
+        for name in ("before", "after")
+    )
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(after, layer.get_weights()[0])
+
+
+def test_files_that_are_no_single_layer(tmp_path):
+    path = tmp_path / "both.cube"
+    rows = "0 0 0\n1 1 1\n"
+    path.write_text("LUT_1D_SIZE 2\nLUT_3D_SIZE 2\n" + rows * 5)
+    with pytest.raises(ValueError, match=r"curves and a cube.*`set_table`"):
+        LookupColorLayer.from_cube(path)
+    path.write_text("LUT_1D_SIZE 2\nDOMAIN_MAX 1 1 2\n" + rows)
+    with pytest.raises(ValueError, match=r"one range for all channels"):
+        LookupColorLayer.from_cube(path)
+    path.write_text("LUT_1D_SIZE 2\n" + rows)
+    with pytest.raises(ValueError, match=r"Leave them out.*Received: size"):
+        LookupColorLayer.from_cube(path, size=3)
+    oblong = LookupColorLayer((2, 3, 4))
+    oblong.build((None, 4, 4, 3))
+    with pytest.raises(ValueError, match=r"one size.*size=\(2, 3, 4\)"):
+        oblong.to_cube(path)
+    with pytest.raises(ValueError, match=r"none of its own"):
+        LookupColorLayer(3).to_cube(path)
+    assert path.read_text().startswith("LUT_1D_SIZE 2")
