@@ -386,7 +386,7 @@ class LookupColorLayer(keras.layers.Layer):
         Args:
             path: String or path-like object, the file to write. A file of
                 that name is replaced.
-            title: String, up to 240 printable ASCII characters. Defaults to
+            title: String, up to 241 printable ASCII characters. Defaults to
                 none.
             domain: Pair of numbers, the range of the colours that the file is
                 for; the lowest and highest colour of `value_range` become

@@ -1,9 +1,18 @@
-"""How images go on beyond their border."""
+"""The axes of images, and how these go on beyond their border."""
 
+import keras
 from keras import ops
 
 # The smallest height and width that each padding can continue by one pixel.
 PADDINGS = {"reflect": 2, "replicate": 1, "valid": 0}
+
+
+def floating(images):
+    """Returns images as a tensor; integers are cast to the default type."""
+    images = ops.convert_to_tensor(images)
+    if keras.backend.is_float_dtype(images.dtype):
+        return images
+    return ops.cast(images, keras.config.floatx())
 
 
 def spatial_axes(data_format):

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-import keras
 from keras import ops
 
 from keras_perceptual import _backend, validation
 from keras_perceptual.ops.borders import (
     PADDINGS,
     crop,
+    floating,
     pad_axes,
     spatial_axes,
 )
@@ -145,7 +145,7 @@ def laplacian(images, *, padding="reflect", data_format=None):
         images,
         _second_differences,
         _transpose_second_differences,
-        (1, 1),
+        reach_of("laplacian"),
         needed=smallest_side("laplacian", padding),
         padding=padding,
         data_format=data_format,
@@ -206,11 +206,16 @@ def normal_distance(slopes, other):
     return ops.where(cosine > 0, acute, 1 - cosine)
 
 
+def reach_of(operator):
+    """Returns how many pixels an operator looks back, and how many ahead."""
+    # A Laplacian, which is not in the table, looks at its neighbours.
+    return OPERATORS[operator].reach if operator in OPERATORS else (1, 1)
+
+
 def smallest_side(operator, padding):
     """Returns the least height and width that an operator can do with."""
     if padding == "valid":
-        reach = OPERATORS[operator].reach if operator in OPERATORS else (1, 1)
-        return sum(reach) + 1
+        return sum(reach_of(operator)) + 1
     if padding == "reflect" and operator == "laplacian_pyramid":
         return 3
     return PADDINGS.get(padding, 1)
@@ -275,9 +280,7 @@ def _correlate_images(
         data_format=data_format,
         condition=f"padding={padding!r}",
     )
-    images = ops.convert_to_tensor(images)
-    if not keras.backend.is_float_dtype(images.dtype):
-        images = ops.cast(images, keras.config.floatx())
+    images = floating(images)
     height_axis, width_axis = axes = spatial_axes(data_format)
     images = pad_axes(images, *reach, padding, axes)
     shape = list(ops.shape(images))

@@ -1,12 +1,12 @@
 """Images at several scales."""
 
-import keras
 from keras import ops
 
 from keras_perceptual import validation
 from keras_perceptual.ops.borders import (
     along,
     crop,
+    floating,
     pad_axes,
     spatial_axes,
 )
@@ -182,10 +182,7 @@ def _standardize(owner, images, padding, data_format):
     """Returns floating-point images and the axes of their sides."""
     validation.check_choice(owner, "padding", padding, ("reflect", "replicate"))
     data_format = validation.standardize_data_format(owner, data_format)
-    images = ops.convert_to_tensor(images)
-    if not keras.backend.is_float_dtype(images.dtype):
-        images = ops.cast(images, keras.config.floatx())
-    return images, spatial_axes(data_format)
+    return floating(images), spatial_axes(data_format)
 
 
 def _blur_padding(padding):

@@ -5,7 +5,7 @@ import functools
 from keras import ops
 
 from keras_perceptual.ops.borders import along, pad_axes
-from keras_perceptual.ops.image_gradients import OPERATORS
+from keras_perceptual.ops.image_gradients import OPERATORS, reach_of
 from keras_perceptual.ops.pyramids import take_every_second
 
 # How far what a Laplacian pyramid keeps of a pixel depends on its neighbors.
@@ -38,14 +38,13 @@ def mask_slopes(mask, operator, padding):
     """
     if operator == "laplacian_pyramid":
         return [_least_around(mask, PYRAMID_REACH)]
+    reach = reach_of(operator)
     if operator == "laplacian":
-        reach = (1, 1)
         supports = [((0, 1, 2), (1,)), ((1,), (0, 1, 2))]
     else:
-        kind = OPERATORS[operator]
-        reach = kind.reach
         ends = (0, sum(reach))
-        across = (0, 1, 2) if kind.smoothing else (reach[0],)
+        smooths = OPERATORS[operator].smoothing is not None
+        across = (0, 1, 2) if smooths else (reach[0],)
         supports = [(ends, across), (across, ends)]
     mask = pad_axes(mask, *reach, padding, (1, 2))
     found = [
@@ -69,7 +68,7 @@ def center_mask(mask, operator, padding):
     """
     if padding != "valid":
         return mask
-    reach = OPERATORS[operator].reach if operator in OPERATORS else (1, 1)
+    reach = reach_of(operator)
     for axis in (1, 2):
         mask = _least(mask, (reach[0],), axis, sum(reach))
     return mask
