@@ -1,8 +1,7 @@
 """Colours read from tables, between the entries by interpolation.
 
-Tables and colours are in (0, 1) here: 0 is the first entry of a table and 1
-the last. Cells are counted so that both ends belong to a cell, and the slope
-there is that of the cell, on every backend.
+The lowest colour stands for the first entry of a table, the highest for the
+last.
 """
 
 import math
@@ -10,7 +9,13 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual import _backend, validation
+from keras_perceptual.ops.table_places import (
+    CubePlaces,
+    locate,
+    nearest,
+    strides,
+)
 
 INTERPOLATIONS = ("linear", "tetrahedral", "nearest")
 
@@ -56,19 +61,29 @@ def identity_cube(size):
     return np.stack(np.meshgrid(*ramps, indexing="ij"), axis=-1)
 
 
-def look_up_curves(colors, curves, interpolation="linear"):
+def look_up_curves(
+    colors,
+    curves,
+    interpolation="linear",
+    value_range=(0.0, 1.0),
+    extrapolate="linear",
+):
     """Reads each channel of colours from a curve.
 
     Args:
-        colors: Floating-point tensor of shape `(..., channels)`, 0 being the
-            first entry of a curve and 1 the last. Beyond them the first and
-            the last piece of a curve go on straight.
+        colors: Floating-point tensor of shape `(..., channels)`.
         curves: Tensor of shape `(size, channels)`, or `(size, 1)` for one
             curve for all channels; or one such table for each of the colours'
             first axis, `(batch, size, channels)`.
         interpolation: `"linear"` blends the two entries around a value,
             `"nearest"` takes the nearer one, and lets no gradient through to
             the colours. Defaults to `"linear"`.
+        value_range: Pair of floats, the colours that the first and the last
+            entry stand for. Defaults to `(0, 1)`.
+        extrapolate: `"linear"` goes on beyond the ends with the slope there;
+            `"clamp"` moves colours to the ends first, where their gradient
+            is zero outside, and that of the inside at the ends. Defaults to
+            `"linear"`.
 
     Returns:
         A tensor shaped as `colors`.
@@ -114,24 +129,28 @@ def look_up_curves(colors, curves, interpolation="linear"):
     start = _start_of_tables(owner, colors, shape, 2)
     own = ops.arange(channels, dtype="int32") + start
     if interpolation == "nearest":
-        cell = _nearest(colors, size)
+        cell = nearest(colors, size, value_range)
         found = ops.take(flat, cell * channels + own, axis=0)
         return ops.where(ops.isnan(colors), float("nan"), found)
-    cell, fraction = _locate(colors, size)
+    cell, fraction = locate(colors, size, value_range, extrapolate)
     index = cell * channels + own
     below = ops.take(flat, index, axis=0)
     above = ops.take(flat, index + channels, axis=0)
     return below + fraction * (above - below)
 
 
-def look_up_cube(colors, cube, interpolation="linear"):
+def look_up_cube(
+    colors,
+    cube,
+    interpolation="linear",
+    value_range=(0.0, 1.0),
+    extrapolate="linear",
+):
     """Reads colours from a cube of colours.
 
     Args:
         colors: Floating-point tensor of shape `(..., 3)`, red, green and
-            blue, 0 being the first entry along an edge and 1 the last. Beyond
-            them `"linear"` interpolation goes on straight along each axis;
-            `"tetrahedral"` jumps from cell to cell there, so `clamp` first.
+            blue.
         cube: Tensor of shape `(reds, greens, blues, channels)`, indexed
             `[r, g, b]`; or one such cube for each of the colours' first axis,
             `(batch, reds, greens, blues, channels)`.
@@ -139,6 +158,13 @@ def look_up_cube(colors, cube, interpolation="linear"):
             `"tetrahedral"` four of them, which keeps greys grey where the
             diagonal of the cube is; `"nearest"` takes the nearest one, and
             lets no gradient through to the colours. Defaults to `"linear"`.
+        value_range: Pair of floats, the colours that the first and the last
+            entry stand for. Defaults to `(0, 1)`.
+        extrapolate: `"linear"` goes on beyond the ends with the slope there,
+            along each axis, though `"tetrahedral"` jumps from cell to cell;
+            `"clamp"` moves colours to the ends first, where their gradient
+            is zero outside, and that of the inside at the ends. Defaults to
+            `"linear"`.
 
     Returns:
         A tensor of shape `(..., channels)`.
@@ -178,56 +204,31 @@ def look_up_cube(colors, cube, interpolation="linear"):
             f"Received: colors.shape={tuple(colors.shape)}"
         )
     sizes, channels = shape[-4:-1], shape[-1]
-    strides = (sizes[1] * sizes[2], sizes[2], 1)
-    # A gather from the flat table: its gradient comes back through the
-    # reshape as a dense tensor, which optimizers treat as they should.
-    flat = ops.reshape(cube, (-1, channels))
-    start = _start_of_tables(owner, colors[..., 0], shape, 4)
     if interpolation == "nearest":
-        places = [_nearest(colors[..., i], sizes[i]) for i in range(3)]
-        index = start + sum(
-            place * stride
-            for place, stride in zip(places, strides, strict=True)
+        # A gather from the flat table: its gradient comes back through the
+        # reshape as a dense tensor, which optimizers treat as they should.
+        flat = ops.reshape(cube, (-1, channels))
+        index = _start_of_tables(owner, colors[..., 0], shape, 4) + sum(
+            nearest(colors[..., i], sizes[i], value_range) * step
+            for i, step in enumerate(strides(sizes))
         )
         lost = ops.any(ops.isnan(colors), axis=-1, keepdims=True)
         return ops.where(lost, float("nan"), ops.take(flat, index, axis=0))
-    places = [_locate(colors[..., i], sizes[i]) for i in range(3)]
-    corner = start + sum(
-        cell * stride for (cell, _), stride in zip(places, strides, strict=True)
+    tables = 1
+    if len(shape) == 5:
+        _check_one_for_each(owner, colors[..., 0], shape)
+        tables = ops.shape(colors)[0]
+    found = _backend.load("table_reads").read_blended(
+        CubePlaces(sizes, interpolation, tuple(value_range), extrapolate),
+        ops.reshape(colors, (tables, -1, 3)),
+        ops.reshape(cube, (tables, math.prod(sizes), channels)),
     )
-    fractions = [fraction for _, fraction in places]
-    blend = {"linear": _trilinear, "tetrahedral": _tetrahedral}[interpolation]
-    return blend(flat, corner, fractions, strides)
+    return ops.reshape(found, (*ops.shape(colors)[:-1], channels))
 
 
 def _ramp(size):
     size = validation.check_integer("A table", "size", size, minimum=2)
     return np.linspace(0, 1, size).astype("float32")
-
-
-def _locate(x, size):
-    """Returns the cell that each value lies in, and how far into it.
-
-    The cells are 0 to `size - 2`, whatever the value, so that an index never
-    points outside the table. NaN counts as in the first cell, and its place
-    there is NaN; an infinite place is infinite.
-    """
-    position = x * (size - 1)
-    fixed = ops.stop_gradient(position)
-    # Comparisons with NaN are false: it ends up in cell 0.
-    fixed = ops.where(fixed > 0, fixed, ops.zeros_like(fixed))
-    fixed = ops.minimum(fixed, ops.cast(size - 2, fixed.dtype))
-    cell = ops.floor(fixed)
-    return ops.cast(cell, "int32"), position - cell
-
-
-def _nearest(x, size):
-    """Returns the entry nearest to each value, of two the upper one."""
-    position = x * (size - 1) + 0.5
-    # Comparisons with NaN are false: it reads the first entry.
-    position = ops.where(position > 0, position, ops.zeros_like(position))
-    position = ops.minimum(position, ops.cast(size - 1, position.dtype))
-    return ops.cast(ops.floor(position), "int32")
 
 
 def _start_of_tables(owner, colors, shape, rank):
@@ -241,6 +242,16 @@ def _start_of_tables(owner, colors, shape, rank):
     """
     if len(shape) == rank:
         return 0
+    _check_one_for_each(owner, colors, shape)
+    entries = math.prod(shape[1:])
+    if rank == 4:
+        entries //= shape[-1]
+    starts = ops.arange(ops.shape(colors)[0], dtype="int32") * entries
+    return ops.reshape(starts, (-1, *(1 for _ in colors.shape[1:])))
+
+
+def _check_one_for_each(owner, colors, shape):
+    """Refuses another number of tables than there are images."""
     batch = colors.shape[0] if len(colors.shape) > 1 else 0
     if batch == 0 or (None not in (shape[0], batch) and shape[0] != batch):
         raise ValueError(
@@ -249,58 +260,3 @@ def _start_of_tables(owner, colors, shape, rank):
             "single one without a batch axis. Received: colours of shape "
             f"{tuple(colors.shape)}, tables of shape {shape}"
         )
-    entries = math.prod(shape[1:])
-    if rank == 4:
-        entries //= shape[-1]
-    starts = ops.arange(ops.shape(colors)[0], dtype="int32") * entries
-    return ops.reshape(starts, (-1, *(1 for _ in colors.shape[1:])))
-
-
-def _trilinear(flat, corner, fractions, strides):
-    """Blends the eight corners of a cell, one axis after the other."""
-    values = [
-        ops.take(flat, corner + (r + g + b), axis=0)
-        for r in (0, strides[0])
-        for g in (0, strides[1])
-        for b in (0, strides[2])
-    ]
-    for fraction in fractions:
-        half = len(values) // 2
-        fraction = ops.expand_dims(fraction, -1)
-        values = [
-            low + fraction * (high - low)
-            for low, high in zip(values[:half], values[half:], strict=True)
-        ]
-    return values[0]
-
-
-def _tetrahedral(flat, corner, fractions, strides):
-    """Blends four corners: the cell is cut along its grey diagonal.
-
-    The way from the darkest corner to the brightest goes along the axis with
-    the largest fraction first. Of equal fractions red goes before green, and
-    green before blue: values agree, and slopes are those of that side.
-    """
-    r, g, b = fractions
-    red, green, blue = (ops.full_like(corner, stride) for stride in strides)
-    # Sort the three, along with the steps that they stand for.
-    swap = r < g
-    high, high_step = ops.where(swap, g, r), ops.where(swap, green, red)
-    low, low_step = ops.where(swap, r, g), ops.where(swap, red, green)
-    first_is_blue, last_is_blue = high < b, low >= b
-    first = ops.where(first_is_blue, b, high)
-    first_step = ops.where(first_is_blue, blue, high_step)
-    last = ops.where(last_is_blue, b, low)
-    last_step = ops.where(last_is_blue, blue, low_step)
-    second = ops.where(first_is_blue, high, ops.where(last_is_blue, low, b))
-    across = sum(strides)
-    values = [
-        ops.take(flat, corner + step, axis=0)
-        for step in (0, first_step, across - last_step, across)
-    ]
-    result = values[0]
-    for fraction, before, after in zip(
-        (first, second, last), values[:-1], values[1:], strict=True
-    ):
-        result = result + ops.expand_dims(fraction, -1) * (after - before)
-    return result

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_perceptual import _backend
+
 CONVENTIONS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
 
@@ -48,9 +50,7 @@ def clamp(x, low, high):
     >>> keras.ops.convert_to_numpy(clamp(x, 0.0, 1.0)).tolist()
     [0.0, 0.5, 1.0]
     """
-    x = ops.convert_to_tensor(x)
-    low, high = (ops.full_like(x, bound) for bound in (low, high))
-    return ops.where(x < low, low, ops.where(x > high, high, x))
+    return _backend.load("tensors").clamp(ops.convert_to_tensor(x), low, high)
 
 
 def likely_range(low, high):

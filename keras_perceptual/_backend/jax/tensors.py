@@ -1,6 +1,7 @@
 """Looking at tensors without computing."""
 
 import jax
+import jax.numpy as jnp
 
 
 def has_values(x):
@@ -22,3 +23,9 @@ def num_devices():
     JAX shares out arrays and computes as if there were one.
     """
     return 1
+
+
+def clamp(x, low, high):
+    """Moves what lies outside a range to its end, with the slope 1 there."""
+    # The slope of `clip` at the ends is a half here.
+    return jnp.where(x < low, low, jnp.where(x > high, high, x))

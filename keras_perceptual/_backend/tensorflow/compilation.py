@@ -1,0 +1,36 @@
+"""XLA for the parts of a graph that gain from it."""
+
+import functools
+
+import tensorflow as tf
+
+
+def compile_in_graph(function, *settings):
+    """Returns a function with its settings, compiled where a graph is built.
+
+    On machines without an accelerator `fit` does not compile, and a graph
+    keeps what every small step makes in memory. One call compiled by XLA among
+    the others costs a compilation for each new shape, and can be
+    differentiated. Where everything is compiled anyhow, or nothing is, the
+    function stays as it is.
+
+    Args:
+        function: Function of `settings` and tensors, which returns tensors. It
+            must not call back to Python.
+        *settings: Its first arguments, which can be hashed. What was compiled
+            for a function and equal settings is used again.
+    """
+    if tf.executing_eagerly() or len(tf.config.list_physical_devices()) > len(
+        tf.config.list_physical_devices("CPU")
+    ):
+        return functools.partial(function, *settings)
+    return _compiled(function, *settings)
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(function, *settings):
+    return tf.function(
+        functools.partial(function, *settings),
+        jit_compile=True,
+        autograph=False,
+    )

@@ -1,0 +1,190 @@
+"""Which entries of a cube a colour is blended from, and in what shares.
+
+Cells are counted so that both ends belong to a cell, and the slope there is
+that of the cell, on every backend.
+"""
+
+import dataclasses
+import typing
+
+from keras import ops
+
+from keras_perceptual.ops.value_range import clamp
+
+
+class Places(typing.NamedTuple):
+    """Where colours of shape `(...)` are read in a table.
+
+    Attributes:
+        indices: List of integer tensors `(...)`, the entries of each colour.
+        weights: Function that returns a list of tensors `(...)`, the shares
+            of the entries. They sum to 1.
+        blend: Function of the list of entries, each shaped `(..., width)`,
+            that returns their blend. It is the sum of entries times weights,
+            computed so that far outside the table rounding stays small.
+    """
+
+    indices: list
+    weights: typing.Callable
+    blend: typing.Callable
+
+
+def locate(x, size, value_range=(0.0, 1.0), extrapolate="linear"):
+    """Returns the cell that each value lies in, and how far into it.
+
+    The cells are 0 to `size - 2`, whatever the value, so that an index never
+    points outside the table. NaN lies in any of them, and its place there is
+    NaN; an infinite place is infinite.
+
+    Args:
+        x: Tensor.
+        size: Integer, the number of entries.
+        value_range: Pair of floats, the values of the first and last entry.
+        extrapolate: `"linear"`, or `"clamp"` to move values to the ends of
+            the range first.
+
+    Returns:
+        Two tensors shaped as `x`, integers and floats.
+    """
+    low, high = value_range
+    # Subtracted first: the lower end is then exactly zero.
+    position = (x - low if low else x) * ((size - 1) / (high - low))
+    if extrapolate == "clamp":
+        position = clamp(position, 0.0, size - 1.0)
+    cell = ops.clip(ops.stop_gradient(position), 0.0, size - 2.0)
+    # Once more as integers: what NaN becomes is not said anywhere.
+    cell = ops.clip(ops.cast(cell, "int32"), 0, size - 2)
+    return cell, position - ops.cast(cell, position.dtype)
+
+
+def nearest(x, size, value_range=(0.0, 1.0)):
+    """Returns the entry nearest to each value, of two the upper one."""
+    low, high = value_range
+    position = (x - low) * ((size - 1) / (high - low)) + 0.5
+    position = ops.clip(ops.floor(position), 0.0, size - 1.0)
+    # Once more as integers: what NaN becomes is not said anywhere.
+    return ops.clip(ops.cast(position, "int32"), 0, size - 1)
+
+
+def strides(sizes):
+    """Returns how many entries apart neighbours are, along each edge."""
+    return sizes[1] * sizes[2], sizes[2], 1
+
+
+@dataclasses.dataclass(frozen=True)
+class CubePlaces:
+    """A function of colours `(..., 3)` that returns where a cube is read.
+
+    Attributes:
+        sizes: Tuple, the number of entries along each edge.
+        interpolation: `"linear"`, for eight entries, or `"tetrahedral"`, for
+            four.
+    """
+
+    sizes: tuple
+    interpolation: str
+    value_range: tuple = (0.0, 1.0)
+    extrapolate: str = "linear"
+
+    def __call__(self, colors):
+        """Returns the `Places` of the colours."""
+        setting = self.value_range, self.extrapolate
+        if len(set(self.sizes)) == 1:
+            cells, fractions = (
+                [x[..., i] for i in range(3)]
+                for x in locate(colors, self.sizes[0], *setting)
+            )
+        else:
+            cells, fractions = zip(
+                *(
+                    locate(colors[..., i], size, *setting)
+                    for i, size in enumerate(self.sizes)
+                ),
+                strict=True,
+            )
+        steps = strides(self.sizes)
+        corner = sum(
+            cell * step for cell, step in zip(cells, steps, strict=True)
+        )
+        if self.interpolation == "linear":
+            return _trilinear(corner, fractions, steps)
+        return _tetrahedral(corner, fractions, steps)
+
+
+def _trilinear(corner, fractions, steps):
+    """All eight corners of the cell, by the opposite volumes."""
+    indices = [corner]
+    for step in steps:
+        indices = [j for i in indices for j in (i, i + step)]
+
+    def weights():
+        """The volumes."""
+        shares = [1.0]
+        for fraction in fractions:
+            shares = [
+                share * part
+                for share in shares
+                for part in (1 - fraction, fraction)
+            ]
+        return shares
+
+    def blend(rows):
+        """One axis after the other."""
+        for fraction in fractions:
+            half = len(rows) // 2
+            rows = [
+                low + fraction[..., None] * (high - low)
+                for low, high in zip(rows[:half], rows[half:], strict=True)
+            ]
+        return rows[0]
+
+    return Places(indices, weights, blend)
+
+
+def _tetrahedral(corner, fractions, steps):
+    """Four corners: the cell is cut along its grey diagonal.
+
+    The way from the darkest corner to the brightest goes along the axis with
+    the largest fraction first. Of equal fractions red goes before green, and
+    green before blue: values agree, and slopes are those of that side.
+    """
+    r, g, b = fractions
+    red, green, blue = steps
+    # Sort the three, along with the steps that they stand for.
+    swap = r < g
+    high, high_step = _choose(swap, g, r), _choose_step(swap, green, red)
+    low, low_step = _choose(swap, r, g), _choose_step(swap, red, green)
+    first_is_blue, last_is_blue = high < b, low >= b
+    first = _choose(first_is_blue, b, high)
+    first_step = _choose_step(first_is_blue, blue, high_step)
+    last = _choose(last_is_blue, b, low)
+    last_step = _choose_step(last_is_blue, blue, low_step)
+    second = _choose(first_is_blue, high, _choose(last_is_blue, low, b))
+    across = sum(steps)
+
+    def blend(rows):
+        """One step of the way after the other."""
+        result = rows[0]
+        for share, before, after in zip(
+            (first, second, last), rows[:-1], rows[1:], strict=True
+        ):
+            result = result + share[..., None] * (after - before)
+        return result
+
+    return Places(
+        [corner]
+        + [corner + step for step in (first_step, across - last_step, across)],
+        lambda: [1 - first, first - second, second - last, last],
+        blend,
+    )
+
+
+def _choose(condition, yes, no):
+    """As `ops.where` of finite tensors, which is far slower on PyTorch."""
+    chosen = ops.cast(condition, yes.dtype)
+    return chosen * yes + (1 - chosen) * no
+
+
+def _choose_step(condition, yes, no):
+    """As `ops.where` of integers."""
+    return no + ops.cast(condition, "int32") * (yes - no)

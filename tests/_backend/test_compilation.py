@@ -1,0 +1,53 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_perceptual import _backend
+
+
+def scaled_square(scale, x):
+    return scale * x * x
+
+
+def test_the_function_stays_what_it_is(rng):
+    x = rng.uniform(size=(3, 2)).astype("float32")
+    compile_in_graph = _backend.load("compilation").compile_in_graph
+    found = compile_in_graph(scaled_square, 2.0)(keras.ops.convert_to_tensor(x))
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(found), 2 * x * x, rtol=1e-6
+    )
+
+
+@pytest.mark.tensorflow_only
+def test_in_a_graph_it_is_compiled_once_for_equal_settings(rng):
+    import tensorflow as tf
+
+    from keras_perceptual._backend.tensorflow.compilation import (
+        compile_in_graph,
+    )
+
+    x = tf.constant(rng.uniform(size=(3, 2)).astype("float32"))
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = compile_in_graph(scaled_square, 2.0)(x)
+        return y, tape.gradient(y, x)
+
+    calls = [
+        node.attr["_XlaMustCompile"].b
+        for node in step.get_concrete_function(x).graph.as_graph_def().node
+        if "PartitionedCall" in node.op
+    ]
+    # There and back.
+    assert calls == [True, True]
+    y, slope = step(x)
+    np.testing.assert_allclose(y, 2 * x * x, rtol=1e-6)
+    np.testing.assert_allclose(slope, 4 * x, rtol=1e-6)
+    with tf.Graph().as_default():
+        first, second, other = (
+            compile_in_graph(scaled_square, scale) for scale in (2.0, 2.0, 3.0)
+        )
+    assert first is second
+    assert first is not other

@@ -1,0 +1,64 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_perceptual.ops.table_places import CubePlaces, locate, nearest
+
+
+def to_numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def tensor(x):
+    return keras.ops.convert_to_tensor(x, "float32")
+
+
+ODD = np.float32([np.nan, np.inf, -np.inf, 1e30, -1e30, -0.0, 1.0])
+
+
+@pytest.mark.parametrize("extrapolate", ["linear", "clamp"])
+def test_cells_of_whatever_value_are_inside(extrapolate):
+    cell, place = map(to_numpy, locate(tensor(ODD), 5, (0.0, 1.0), extrapolate))
+    assert np.all((cell >= 0) & (cell <= 3))
+    assert cell[[1, 3, 6]].tolist() == [3, 3, 3]
+    assert cell[[2, 4, 5]].tolist() == [0, 0, 0]
+    assert np.isnan(place[0])
+    if extrapolate == "clamp":
+        assert place[1:].tolist() == [1, 0, 1, 0, 0, 1]
+
+
+def test_nearest_entries_of_whatever_value_are_inside():
+    index = to_numpy(nearest(tensor(ODD), 5))
+    assert np.all((index >= 0) & (index <= 4))
+    assert index[1:].tolist() == [4, 0, 4, 0, 0, 4]
+
+
+def test_a_range_of_its_own():
+    cell, place = map(to_numpy, locate(tensor([-1, 0, 1]), 5, (-1.0, 1.0)))
+    assert (cell + place).tolist() == [0, 2, 4]
+    found = to_numpy(nearest(tensor([-1, 0.1, 1]), 5, (-1.0, 1.0)))
+    assert found.tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "tetrahedral"])
+@pytest.mark.parametrize("sizes", [(4, 4, 4), (2, 5, 3)])
+def test_weights_and_blend_tell_the_same(rng, interpolation, sizes):
+    colors = rng.uniform(0, 1, (50, 3)).astype("float32")
+    colors[:4] = [[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 1]]
+    table = rng.uniform(0, 1, (np.prod(sizes), 2)).astype("float32")
+    found = CubePlaces(sizes, interpolation)(tensor(colors))
+    weights = np.stack([to_numpy(x) for x in found.weights()])
+    assert len(weights) == (8 if interpolation == "linear" else 4)
+    assert np.all(weights >= 0)
+    np.testing.assert_allclose(weights.sum(0), 1, atol=1e-6)
+    rows = [table[to_numpy(index)] for index in found.indices]
+    expected = np.einsum("kp,kpc->pc", weights, np.stack(rows))
+    blended = found.blend([keras.ops.convert_to_tensor(x) for x in rows])
+    np.testing.assert_allclose(to_numpy(blended), expected, atol=1e-6)
+
+
+def test_equal_ones_have_an_equal_hash():
+    one, same = (CubePlaces((3, 3, 3), "linear") for _ in range(2))
+    assert hash(one) == hash(same)
+    assert one == same
+    assert one != CubePlaces((3, 3, 3), "tetrahedral")
