@@ -112,7 +112,7 @@ def look_up_curves(colors, curves, interpolation="linear"):
     # reshape as a dense tensor, which optimizers treat as they should.
     flat = ops.reshape(curves, (-1,))
     start = _start_of_tables(owner, colors, shape, 2)
-    own = ops.arange(channels, dtype="int32") + start
+    own = ops.arange(0, channels, dtype="int32") + start
     if interpolation == "nearest":
         cell = _nearest(colors, size)
         found = ops.take(flat, cell * channels + own, axis=0)
@@ -214,20 +214,30 @@ def _locate(x, size):
     """
     position = x * (size - 1)
     fixed = ops.stop_gradient(position)
-    # Comparisons with NaN are false: it ends up in cell 0.
-    fixed = ops.where(fixed > 0, fixed, ops.zeros_like(fixed))
-    fixed = ops.minimum(fixed, ops.cast(size - 2, fixed.dtype))
-    cell = ops.floor(fixed)
-    return ops.cast(cell, "int32"), position - cell
+    cell = ops.floor(_between(fixed, size - 2))
+    return _as_index(cell, size - 2), position - cell
 
 
 def _nearest(x, size):
     """Returns the entry nearest to each value, of two the upper one."""
     position = x * (size - 1) + 0.5
-    # Comparisons with NaN are false: it reads the first entry.
-    position = ops.where(position > 0, position, ops.zeros_like(position))
-    position = ops.minimum(position, ops.cast(size - 1, position.dtype))
-    return ops.cast(ops.floor(position), "int32")
+    return _as_index(ops.floor(_between(position, size - 1)), size - 1)
+
+
+def _as_index(x, last):
+    """Returns whole numbers from 0 to `last` as indices, and one for NaN.
+
+    Which one is up to the processor: NaN is zero to some, and the least or the
+    largest integer to others. Taking NaN out with `where` beforehand would not
+    do for a model in ONNX: there tf2onnx selects by multiplication.
+    """
+    return _between(ops.cast(x, "int32"), last)
+
+
+def _between(x, last):
+    """Returns values moved into 0 to `last`, but for NaN."""
+    zero, last = (ops.cast(end, x.dtype) for end in (0, last))
+    return ops.minimum(ops.maximum(x, zero), last)
 
 
 def _start_of_tables(owner, colors, shape, rank):
@@ -252,7 +262,7 @@ def _start_of_tables(owner, colors, shape, rank):
     entries = math.prod(shape[1:])
     if rank == 4:
         entries //= shape[-1]
-    starts = ops.arange(ops.shape(colors)[0], dtype="int32") * entries
+    starts = ops.arange(0, ops.shape(colors)[0], dtype="int32") * entries
     return ops.reshape(starts, (-1, *(1 for _ in colors.shape[1:])))
 
 
