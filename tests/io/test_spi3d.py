@@ -107,6 +107,17 @@ def test_what_is_not_one_whole_table_is_refused(content, message, path):
     assert "Received: " in str(caught.value)
 
 
+@pytest.mark.parametrize("block_size", [20, 2**18])
+def test_an_entry_that_stands_there_twice_is_named(
+    block_size, path, monkeypatch
+):
+    monkeypatch.setattr("keras_perceptual.io.text_lines.BLOCK_SIZE", block_size)
+    rows = [*ROWS[:2], b"# a comment", b"", *ROWS[2:5], ROWS[1], *ROWS[6:]]
+    message = "line 11 .*stands further up already.*Received: '0 0 1 0 0.0 0.25"
+    with pytest.raises(ValueError, match=message):
+        read(path, HEADER + b"\n".join(rows))
+
+
 def test_damaged_files_are_read_whole_or_refused(path):
     refused = "read_spi3d stopped in line "
     check_damage(read_spi3d, [FILE], path, refused)

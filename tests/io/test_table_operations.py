@@ -150,7 +150,8 @@ def test_a_cube_has_no_inverse(rng):
 
 @pytest.mark.parametrize("sizes", [(None, 4), (6, None), (6, 4)])
 def test_curves_stay_before_a_cube(sizes, rng, colors):
-    first, second = make_table(rng, 5, wide=True), make_table(rng, *sizes)
+    first = make_table(rng, 5, wide=True)
+    second = make_table(rng, *sizes, wide=True)
     table = compose_tables(first, second)
     assert table.title == ""
     expected = apply_table(second, apply_table(first, colors))
