@@ -9,9 +9,8 @@ import numpy as np
 
 from keras_perceptual.io.color_table import DEFAULT_DOMAIN, ColorTable
 from keras_perceptual.io.cube_header import Header
-from keras_perceptual.io.cube_lines import read_blocks
-from keras_perceptual.io.cube_rows import Rows
 from keras_perceptual.io.decimals import shortest_text
+from keras_perceptual.io.text_file import read_text
 
 # The line of the title has 250 bytes with its end, as the specification asks.
 MAX_TITLE_LENGTH = 250 - len('TITLE ""\n')
@@ -63,33 +62,7 @@ def read_cube(path):
           https://forum.blackmagicdesign.com/viewtopic.php?f=21&t=40284.
           Tables in video range (`LUT_IN_VIDEO_RANGE`) are refused.
     """
-    name = os.fsdecode(path)
-    kind = os.stat(path).st_mode
-    # Opening a pipe waits for what may never come; a folder fails by itself.
-    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-        raise ValueError(
-            "read_cube reads ordinary files, not pipes or devices. Save the "
-            f"table in a file first. Received: path={name!r}"
-        )
-    with open(path, "rb") as file:
-        return _parse(file, name)
-
-
-def _parse(file, name):
-    """Returns the colour table in an open file."""
-    header, rows = Header(name), None
-    for number, lines in read_blocks(file, name):
-        end = number + len(lines) - 1
-        if rows is None:
-            used = header.read(number, lines)
-            number, lines = number + used, lines[used:]
-            if lines:
-                rows = Rows(name, header.finish(number, lines[0]))
-        if rows is not None:
-            rows.read(number, lines)
-    if rows is None:
-        rows = Rows(name, header.finish(end, None))
-    return header.make_table(rows.finish(end))
+    return read_text(path, "cube", Header)
 
 
 def write_cube(path, table):

@@ -17,8 +17,7 @@ from keras_perceptual.io.color_table import (
     DEFAULT_DOMAIN,
     ColorTable,
 )
-from keras_perceptual.io.cube_lines import line_mistake
-from keras_perceptual.io.cube_rows import (
+from keras_perceptual.io.text_rows import (
     BLANKS,
     KEYWORD,
     NUMBER,
@@ -41,8 +40,8 @@ VIDEO_RANGE_KEYWORDS = ("LUT_IN_VIDEO_RANGE", "LUT_OUT_VIDEO_RANGE")
 class Header:
     """The keywords of a file: what they say and where they stand."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, source):
+        self.source = source
         self.values = {}
         self.places = {}
 
@@ -56,7 +55,7 @@ class Header:
                 return used
         return len(lines)
 
-    def finish(self, number, line):
+    def start_rows(self, number, line):
         """Checks the keywords together, and returns how many rows follow.
 
         Args:
@@ -64,7 +63,7 @@ class Header:
             line: That line, or `None` at the end of the file.
 
         Returns:
-            A dictionary, from the keyword of a size to a number of rows.
+            Arguments of `Rows`, a number of rows for the keyword of each size.
         """
         if not SIZE_LIMITS.keys() & self.values.keys():
             # What is no row in the first place is the greater riddle.
@@ -73,16 +72,17 @@ class Header:
                 "entries should come before. Check that this is a .cube "
                 "file, and add the line."
             )
-            raise line_mistake(self.name, number, problem, line)
+            raise self.source.mistake(number, problem, line)
         self.domains = {
             size: self._find_domain(size, f"{size[:6]}_INPUT_RANGE")
             for size in SIZE_LIMITS
         }
-        return {
+        rows = {
             keyword: self.values[keyword] ** int(keyword[4])
             for keyword in SIZE_LIMITS
             if keyword in self.values
         }
+        return {"expected": rows}
 
     def make_table(self, rows):
         """Returns the table, given all rows of the file."""
@@ -102,15 +102,13 @@ class Header:
         keyword, text = KEYWORD.match(line).groups()
         keyword, text = keyword.decode("ascii").upper(), text.strip(BLANKS)
         if keyword not in KEYWORDS:
-            raise line_mistake(
-                self.name, number, _unknown_keyword(keyword), line
-            )
+            raise self.source.mistake(number, _unknown_keyword(keyword), line)
         if keyword in self.places:
             problem = (
                 f"{keyword} stands in line {self.places[keyword][0]} already, "
                 "and may stand in a file once. Take one of the two out."
             )
-            raise line_mistake(self.name, number, problem, line)
+            raise self.source.mistake(number, problem, line)
         self.places[keyword] = number, line
         if keyword == "TITLE":
             if len(text) > 1 and text[:1] == text[-1:] == b'"':
@@ -185,7 +183,7 @@ class Header:
 
     def _mistake_in(self, keyword, problem):
         number, line = self.places[keyword]
-        return line_mistake(self.name, number, problem, line)
+        return self.source.mistake(number, problem, line)
 
 
 def _unknown_keyword(keyword):

@@ -127,7 +127,7 @@ def look_up_curves(
     # reshape as a dense tensor, which optimizers treat as they should.
     flat = ops.reshape(curves, (-1,))
     start = _start_of_tables(owner, colors, shape, 2)
-    own = ops.arange(channels, dtype="int32") + start
+    own = ops.arange(0, channels, dtype="int32") + start
     if interpolation == "nearest":
         cell = nearest(colors, size, value_range)
         found = ops.take(flat, cell * channels + own, axis=0)
@@ -246,7 +246,7 @@ def _start_of_tables(owner, colors, shape, rank):
     entries = math.prod(shape[1:])
     if rank == 4:
         entries //= shape[-1]
-    starts = ops.arange(ops.shape(colors)[0], dtype="int32") * entries
+    starts = ops.arange(0, ops.shape(colors)[0], dtype="int32") * entries
     return ops.reshape(starts, (-1, *(1 for _ in colors.shape[1:])))
 
 

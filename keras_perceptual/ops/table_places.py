@@ -133,7 +133,7 @@ def _trilinear(corner, fractions, steps):
         for fraction in fractions:
             half = len(rows) // 2
             rows = [
-                low + fraction[..., None] * (high - low)
+                low + ops.expand_dims(fraction, -1) * (high - low)
                 for low, high in zip(rows[:half], rows[half:], strict=True)
             ]
         return rows[0]
@@ -168,7 +168,7 @@ def _tetrahedral(corner, fractions, steps):
         for share, before, after in zip(
             (first, second, last), rows[:-1], rows[1:], strict=True
         ):
-            result = result + share[..., None] * (after - before)
+            result = result + ops.expand_dims(share, -1) * (after - before)
         return result
 
     return Places(

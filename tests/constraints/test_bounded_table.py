@@ -5,11 +5,19 @@ import pytest
 
 from keras_perceptual import BoundedTable, LookupColorLayer
 
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(20.0),
+    "adam": lambda: keras.optimizers.Adam(0.5),
+    "adamw": lambda: keras.optimizers.AdamW(0.5, weight_decay=0.1),
+    "rmsprop": lambda: keras.optimizers.RMSprop(0.5, clipnorm=1.0),
+}
 
-def test_holds_after_every_step(rng):
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_holds_after_every_step(rng, optimizer):
     layer = LookupColorLayer(3, table_constraint=BoundedTable(low=0.1))
     model = keras.Sequential([keras.Input((4, 4, 3)), layer])
-    model.compile(keras.optimizers.SGD(20.0), "mse")
+    model.compile(OPTIMIZERS[optimizer](), "mse")
     images = rng.uniform(0, 1, (6, 4, 4, 3)).astype("float32")
     for image in images:
         model.train_on_batch(image[None], 3 * image[None] - 1)

@@ -1,7 +1,6 @@
 import io
 import os
 import pathlib
-import random
 import stat
 import sys
 import threading
@@ -9,12 +8,23 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from color_tables import (
+    CORNERS,
+    apply_by_hand,
+    apply_with_opencolorio,
+    assert_same,
+    check_damage,
+)
 from public_objects import PACKAGE, run_python
 
-from keras_perceptual.io import ColorTable, cube, read_cube, write_cube
+from keras_perceptual.io import (
+    ColorTable,
+    cube,
+    read_cube,
+    text_file,
+    write_cube,
+)
 
-# The corners of a cube in the order of a file: red fastest, blue slowest.
-CORNERS = [(r, g, b) for b in (0, 1) for g in (0, 1) for r in (0, 1)]
 CUBE_ROWS = b"".join(b"%d %d %d\n" % corner for corner in CORNERS)
 CUBE_FILE = b"LUT_3D_SIZE 2\n" + CUBE_ROWS
 CURVES_FILE = b"LUT_1D_SIZE 3\n0 0 0\n.5 .25 2\n1 1 -1\n"
@@ -47,17 +57,6 @@ def random_table(rng, curves=None, size=None, **arguments):
         cube=size and entries((size, size, size, 3)),
         **arguments,
     )
-
-
-def assert_same(found, expected):
-    for name in ("curves", "cube"):
-        one, other = getattr(found, name), getattr(expected, name)
-        assert (one is None) == (other is None)
-        if one is not None:
-            assert one.shape == other.shape
-            assert one.tobytes() == other.tobytes()
-    for name in ("curves_domain", "cube_domain", "title"):
-        assert getattr(found, name) == getattr(expected, name)
 
 
 def test_a_cube_is_read_with_red_fastest(path):
@@ -175,7 +174,7 @@ def test_a_header_alone_takes_no_memory(path):
 
 def test_rows_too_many_are_found_without_reading_them_all(path, monkeypatch):
     path.write_bytes(CUBE_FILE + b"0 0 0\n" * 500_000 + b"no row")
-    monkeypatch.setattr(cube, "open", Watch, raising=False)
+    monkeypatch.setattr(text_file, "open", Watch, raising=False)
     with pytest.raises(ValueError, match=r"line 10 .*one more"):
         read_cube(path)
     assert Watch.opened.closed
@@ -360,38 +359,10 @@ def test_a_place_that_cannot_be_written_to_is_an_error(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def mutated(generator, content):
-    """Returns a file with a few random changes."""
-    pieces = [
-        b"", b"\n", b"\r", b" ", b"#", b"-", b".", b"e", b"9", b"nan", b",",
-        b"\0", b"\xff", b'"', b"1e39", b"LUT_3D_SIZE 3\n", b"0 0 0\n", b"_",
-    ]  # fmt: skip
-    content = bytearray(content)
-    for _ in range(generator.choice((1, 1, 1, 2, 5))):
-        start = generator.randrange(len(content) + 1)
-        end = start + generator.choice((0, 0, 1, 1, 2, 10))
-        content[start:end] = generator.choice(pieces)
-    return bytes(content)
-
-
-def test_damaged_files_are_read_whole_or_refused(tmp_path):
-    generator = random.Random(0)
-    outcomes = {True: 0, False: 0}
-    for number in range(3000):
-        source = (CUBE_FILE, CURVES_FILE, FULL_FILE)[number % 3]
-        try:
-            # Emptying one file over and over makes some disks wait.
-            path = tmp_path / f"{number}.cube"
-            table = read(path, mutated(generator, source))
-        except ValueError as error:
-            # Nothing but our own errors.
-            assert str(error).startswith("read_cube stopped in line ")
-            assert "Received: " in str(error)
-            outcomes[False] += 1
-        else:
-            assert isinstance(table, ColorTable)
-            outcomes[True] += 1
-    assert min(outcomes.values()) > 200
+def test_damaged_files_are_read_whole_or_refused(path):
+    sources = [CUBE_FILE, CURVES_FILE, FULL_FILE]
+    refused = "read_cube stopped in line "
+    check_damage(read_cube, sources, path, refused, count=3000)
 
 
 def test_no_backend_is_needed():
@@ -412,47 +383,6 @@ def test_no_backend_is_needed():
 
 
 MATRIX = np.array([[0.5, 0.2, 0], [0.1, 0.6, 0.3], [0, 0.4, 1.7]])
-
-
-def apply_with_opencolorio(path, colors):
-    opencolorio = pytest.importorskip("PyOpenColorIO")
-    transform = opencolorio.FileTransform(
-        str(path), interpolation=opencolorio.INTERP_LINEAR
-    )
-    processor = opencolorio.Config.CreateRaw().getProcessor(transform)
-    processor = processor.getOptimizedCPUProcessor(
-        opencolorio.OPTIMIZATION_NONE
-    )
-    colors = np.array(colors, "float32")
-    processor.applyRGB(colors)
-    return colors
-
-
-def apply_by_hand(table, colors):
-    """Looks up colours that lie on entries of the first table."""
-    colors = np.array(colors, "float64")
-    for values, domain in (
-        (table.curves, table.curves_domain),
-        (table.cube, table.cube_domain),
-    ):
-        if values is None:
-            continue
-        low, high = np.array(domain)
-        place = (colors - low) / (high - low) * (len(values) - 1)
-        place = np.clip(place, 0, len(values) - 1)
-        below = np.minimum(place.astype(int), len(values) - 2)
-        share = place - below
-        if values.ndim == 2:
-            pick = [values[below + i, range(3)] for i in (0, 1)]
-            colors = pick[0] * (1 - share) + pick[1] * share
-            continue
-        result = 0
-        for corner in CORNERS:
-            weight = np.where(np.array(corner) == 1, share, 1 - share)
-            entry = values[tuple((below + corner).T)]
-            result = result + weight.prod(axis=-1, keepdims=True) * entry
-        colors = result
-    return colors
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 import pytest
 
 from keras_perceptual.io.cube_header import Header
+from keras_perceptual.io.text_source import Source
+
+SOURCE = Source("look.cube", "cube")
 
 UNIT = ((0.0,) * 3, (1.0,) * 3)
 SIZE = b"LUT_3D_SIZE 2\n"
@@ -8,10 +11,10 @@ SIZE = b"LUT_3D_SIZE 2\n"
 
 def read(text, row=b"0 0 0"):
     lines = [*text.split(b"\n"), row]
-    header = Header("look.cube")
+    header = Header(SOURCE)
     used = header.read(1, lines)
     assert used == len(lines) - 1
-    return header, header.finish(used + 1, row)
+    return header, header.start_rows(used + 1, row)["expected"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_curves_and_a_cube_have_a_range_each():
 
 
 def test_reading_ends_at_the_first_row():
-    header = Header("look.cube")
+    header = Header(SOURCE)
     assert header.read(1, [b"# a", b"LUT_1D_SIZE 2", b"0 0 0", b"?"]) == 2
     assert header.read(1, [b"nan 0 0"]) == 0
     assert header.read(1, [b"# a", b""]) == 2
@@ -159,8 +162,8 @@ def test_another_file_is_said_to_have_no_rows_first():
 
 
 def test_a_file_may_end_before_its_rows():
-    header = Header("look.cube")
+    header = Header(SOURCE)
     header.read(1, [b"# a", b""])
     message = "line 2 .*should come before.*Received: the end of the file$"
     with pytest.raises(ValueError, match=message):
-        header.finish(2, None)
+        header.start_rows(2, None)

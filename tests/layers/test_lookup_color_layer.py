@@ -458,6 +458,83 @@ def test_learns_a_grade_saves_and_loads(tmp_path, rng, kind, jit_compile):
     )
 
 
+def blending_weights(layer, images):
+    """Returns how much each entry counts for each colour, from the twins.
+
+    Shaped `(..., entries)`, or with curves `(..., 3, entries)`.
+    """
+    count = layer.size**layer.dimensions
+    each = []
+    for basis in np.eye(count):
+        if layer.dimensions == 1:
+            table = np.repeat(basis[:, None], 3, axis=1)
+            each.append(
+                reference.nearest_on_curves(images, table)
+                if layer.interpolation == "nearest"
+                else reference.curves(images, table)
+            )
+            continue
+        table = np.repeat(basis.reshape((layer.size,) * 3 + (1,)), 3, axis=-1)
+        twin = {
+            "linear": reference.trilinear,
+            "tetrahedral": reference.tetrahedral,
+            "nearest": reference.nearest,
+        }[layer.interpolation]
+        each.append(twin(images, table)[..., 0])
+    return np.stack(each, axis=-1).astype("float32")
+
+
+OPTIMIZERS = {
+    "adam": lambda: keras.optimizers.Adam(0.05),
+    "adamw": lambda: keras.optimizers.AdamW(0.05, weight_decay=0.1),
+    "rmsprop": lambda: keras.optimizers.RMSprop(0.02, momentum=0.5),
+    "sgd": lambda: keras.optimizers.SGD(2.0, momentum=0.9, clipnorm=0.01),
+}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind"),
+    [
+        *((name, KINDS[1]) for name in OPTIMIZERS),
+        ("adam", KINDS[0]),
+        ("adam", KINDS[2]),
+        ("adam", {"dimensions": 1, "interpolation": "nearest"}),
+        ("adam", {"dimensions": 3, "interpolation": "nearest"}),
+    ],
+)
+def test_trains_as_a_matrix_product_does(rng, optimizer, kind):
+    """The same look-up as a product of all entries with their weights.
+
+    Each batch is of other colours, so that optimizers differ which treat an
+    entry that was not read, or read more than once, in a way of its own.
+    """
+    layer = LookupColorLayer(3, **kind)
+    curves = layer.dimensions == 1
+    product = keras.layers.EinsumDense(
+        "bpce,ec->bpc" if curves else "bpe,ec->bpc", output_shape=(None, 3)
+    )
+    inputs = [
+        keras.Input((30, 3)),
+        keras.Input((30, 3, 3) if curves else (30, 27)),
+    ]
+    model = keras.Model(inputs, [layer(inputs[0]), product(inputs[1])])
+    table = some_table(layer).astype("float32")
+    layer.set_table(table)
+    product.set_weights([table.reshape(-1, 3)])
+    model.compile(OPTIMIZERS[optimizer](), ["mse", "mse"])
+    for low in (0.0, 0.5, 0.25, 0.0):
+        colors = rng.uniform(low, low + 0.5, (2, 30, 3)).astype("float32")
+        colors[:, :10] = colors[0, 0]
+        model.train_on_batch(
+            [colors, blending_weights(layer, colors)], [colors, colors]
+        )
+        found, expected = (part.get_weights()[0] for part in (layer, product))
+        assert np.any(found != table)
+        np.testing.assert_allclose(
+            found.reshape(expected.shape), expected, atol=2e-5
+        )
+
+
 def test_the_gradient_reaches_the_layers_before(images):
     inputs = keras.Input((None, None, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(inputs)

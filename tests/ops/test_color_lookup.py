@@ -203,6 +203,47 @@ def test_identity(rng, size):
         np.testing.assert_allclose(to_numpy(found), colors, atol=2.5e-7)
 
 
+@pytest.mark.parametrize("interpolation", [*BLENDS, "nearest"])
+def test_a_table_of_one_color_gives_that_color(rng, interpolation):
+    colors = rng.uniform(-0.5, 1.5, (50, 3)).astype("float32")
+    only = np.float32([0.1, 0.7, 1.3])
+    cube = np.broadcast_to(only, (4, 5, 6, 3))
+    found = to_numpy(ops.look_up_cube(colors, cube, interpolation))
+    np.testing.assert_allclose(found, np.tile(only, (50, 1)), rtol=1e-6)
+    if interpolation != "tetrahedral":
+        curves = np.broadcast_to(only, (4, 3))
+        found = to_numpy(ops.look_up_curves(colors, curves, interpolation))
+        np.testing.assert_allclose(found, np.tile(only, (50, 1)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+@pytest.mark.parametrize("interpolation", [*BLENDS, "nearest"])
+def test_no_channel_is_preferred(rng, interpolation, order):
+    """Channels swapped in the table and in the colours swap the result."""
+    colors = rng.uniform(0, 1, (50, 3)).astype("float32")
+    colors[:10] = colors[:10, :1]
+    cube = rng.uniform(0, 1, (3, 4, 5, 3)).astype("float32")
+    expected = to_numpy(ops.look_up_cube(colors, cube, interpolation))
+    found = ops.look_up_cube(
+        colors[:, order], cube.transpose(*order, 3)[..., order], interpolation
+    )
+    np.testing.assert_allclose(to_numpy(found), expected[:, order], atol=2e-7)
+
+
+@pytest.mark.parametrize("interpolation", [*BLENDS, "nearest"])
+def test_a_mixture_of_tables_gives_a_mixture_of_colors(
+    rng, colors, interpolation
+):
+    cubes = rng.uniform(0, 1, (2, 5, 5, 5, 3)).astype("float32")
+    one, two = (
+        to_numpy(ops.look_up_cube(colors, cube, interpolation))
+        for cube in cubes
+    )
+    mixed = (0.25 * cubes[0] + 0.75 * cubes[1]).astype("float32")
+    found = to_numpy(ops.look_up_cube(colors, mixed, interpolation))
+    np.testing.assert_allclose(found, 0.25 * one + 0.75 * two, atol=1e-6)
+
+
 def test_red_green_and_blue_are_the_first_second_and_third_axis():
     cube = np.zeros((2, 2, 2, 3), "float32")
     cube[1, 0, 0] = [0.1, 0.2, 0.3]

@@ -71,4 +71,4 @@ def _in_one(tables):
     if tables.shape[0] == 1:
         return rows, 0
     starts = tf.range(tf.shape(tables)[0]) * tables.shape[1]
-    return rows, starts[:, None]
+    return rows, tf.expand_dims(starts, -1)

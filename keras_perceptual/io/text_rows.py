@@ -1,4 +1,4 @@
-"""The rows of numbers in a `.cube` file.
+"""The rows of numbers in a text file.
 
 They are read in blocks, all at once where nothing is wrong with them, and one
 by one where something is, to say in which line.
@@ -9,8 +9,8 @@ import re
 
 import numpy as np
 
-from keras_perceptual.io.cube_lines import line_mistake, show
 from keras_perceptual.io.decimals import nearest_float32
+from keras_perceptual.io.text_source import show
 
 BLANKS = b" \t"
 ROW_CHARACTERS = b"0123456789+-.eE" + BLANKS
@@ -21,41 +21,62 @@ NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf(?:inity)?)(?!\w)", re.IGNORECASE)
 KEYWORD = re.compile(rb"([A-Za-z_][A-Za-z0-9_]*)(.*)", re.DOTALL)
 
 
-class Rows:
-    """The rows of a file, as many as its keywords say."""
+# What the numbers of a row are, by how many they are.
+COLUMNS = {
+    1: "one number",
+    3: "three numbers with spaces between them, red, green and blue",
+    6: "six numbers with spaces between them, the place in the cube along "
+    "red, green and blue, and the colour that is there",
+}
 
-    def __init__(self, name, expected):
-        self.name = name
+
+class Rows:
+    """The rows of a file, as many as its keywords say.
+
+    Args:
+        source: `Source`, the file.
+        expected: Dictionary, from what says so to a number of rows.
+        columns: Integer, how many numbers are in a row.
+        check: Optional function of an array of rows. It returns `None`, or
+            the index of a row and what is wrong with it.
+        footer: Optional compiled expression of the lines that may follow.
+    """
+
+    def __init__(self, source, expected, columns=3, check=None, footer=None):
+        self.source = source
         self.expected = sum(expected.values())
         self.reason = " and ".join(
             f"{rows} for {keyword}" for keyword, rows in expected.items()
         )
-        self.blocks = [np.empty((0, 3), "float32")]
+        self.columns = columns
+        self.check = check
+        self.footer = footer
+        self.end = None
+        self.blocks = [np.empty((0, columns), "float32")]
         self.count = 0
 
     def read(self, number, lines):
         """Adds the rows in some lines."""
-        rows = _parse_rows(lines)
+        if self.footer is not None:
+            lines = self._without_footer(number, lines)
+        rows = _parse_rows(lines, self.columns)
         if rows is None:
             offset, problem = next(
                 (offset, problem)
                 for offset, line in enumerate(lines)
-                if (problem := row_problem(line))
+                if (problem := row_problem(line, self.columns))
             )
-            raise line_mistake(
-                self.name, number + offset, problem, lines[offset]
-            )
-        if self.count + len(rows) > self.expected:
-            offsets = [i for i, line in enumerate(lines) if _has_row(line)]
-            offset = offsets[self.expected - self.count]
+            raise self.source.mistake(number + offset, problem, lines[offset])
+        left = self.expected - self.count
+        if mistake := self.check and self.check(rows[:left]):
+            raise self._mistake_in(number, lines, *mistake)
+        if len(rows) > left:
             problem = (
                 f"The file should have {self.expected} rows ({self.reason}), "
                 "and here is one more. Mend the size, or take out the rows "
                 "that are too many."
             )
-            raise line_mistake(
-                self.name, number + offset, problem, lines[offset]
-            )
+            raise self._mistake_in(number, lines, left, problem)
         self.blocks.append(rows)
         self.count += len(rows)
 
@@ -67,11 +88,33 @@ class Rows:
                 f"and has {self.count}. Check whether it was cut off, or mend "
                 "the size."
             )
-            raise line_mistake(self.name, number, problem, None)
+            raise self.source.mistake(number, problem, None)
         return np.concatenate(self.blocks)
 
+    def _mistake_in(self, number, lines, row, problem):
+        """Returns the error about one row of some lines."""
+        offsets = [i for i, line in enumerate(lines) if _has_row(line)]
+        offset = offsets[row]
+        return self.source.mistake(number + offset, problem, lines[offset])
 
-def _parse_rows(lines):
+    def _without_footer(self, number, lines):
+        """Returns lines as they are before the first of the footer."""
+        kept = []
+        for offset, line in enumerate(lines):
+            if self.footer.fullmatch(line.strip(BLANKS)):
+                self.end = self.end or number + offset
+                line = b""
+            elif self.end and _has_row(line):
+                problem = (
+                    f"The table ended in line {self.end}, and nothing but "
+                    "comments can follow. Take this line out, or move it up."
+                )
+                raise self.source.mistake(number + offset, problem, line)
+            kept.append(line)
+        return kept
+
+
+def _parse_rows(lines, columns):
     """Returns the rows in some lines, or `None` if any line has a mistake."""
     text = b"".join(lines)
     if b"#" in text:
@@ -81,16 +124,16 @@ def _parse_rows(lines):
     if text.translate(None, ROW_CHARACTERS):
         return None
     rows = [line.split() for line in lines]
-    if not {0, 3}.issuperset(map(len, rows)):
+    if not {0, columns}.issuperset(map(len, rows)):
         return None
     try:
         values = nearest_float32(list(itertools.chain.from_iterable(rows)))
     except ValueError:
         return None
-    return values.reshape(-1, 3) if np.isfinite(values).all() else None
+    return values.reshape(-1, columns) if np.isfinite(values).all() else None
 
 
-def row_problem(line):
+def row_problem(line, columns=3):
     """Returns what keeps a line from being a row, a comment or blank."""
     line = line.strip(BLANKS)
     if not _has_row(line):
@@ -105,10 +148,10 @@ def row_problem(line):
     if b"#" in line:
         return "A comment has a line of its own. Move it to another line."
     words = split_words(line)
-    if len(words) != 3:
+    if len(words) != columns:
         return (
-            "A row is three numbers with spaces between them, red, green and "
-            f"blue, and not {len(words)}. Write one row in each line."
+            f"A row is {COLUMNS[columns]}, and not {len(words)}. Write one row "
+            "in each line."
         )
     for word in words:
         if NOT_FINITE.match(word) or (

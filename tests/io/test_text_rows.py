@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from keras_perceptual.io.cube_rows import Rows, is_keyword, row_problem
+from keras_perceptual.io.text_rows import Rows, is_keyword, row_problem
+from keras_perceptual.io.text_source import Source
+
+SOURCE = Source("look.cube", "cube")
 
 GOOD_ROWS = [
     (b"0 0 0", [0, 0, 0]),
@@ -54,7 +57,7 @@ BAD_ROWS = [
 
 
 def read(lines, expected):
-    rows = Rows("look.cube", {"LUT_1D_SIZE": expected})
+    rows = Rows(SOURCE, {"LUT_1D_SIZE": expected})
     rows.read(5, lines)
     return rows.finish(5 + len(lines))
 
@@ -83,7 +86,7 @@ def test_comments_and_blank_lines_are_no_rows(line):
 
 
 def test_rows_come_in_any_number_of_parts():
-    rows = Rows("look.cube", {"LUT_1D_SIZE": 2, "LUT_3D_SIZE": 1})
+    rows = Rows(SOURCE, {"LUT_1D_SIZE": 2, "LUT_3D_SIZE": 1})
     rows.read(3, [])
     rows.read(3, [b"1 1 1", b"2 2 2"])
     rows.read(5, [b"# end"])
@@ -92,7 +95,7 @@ def test_rows_come_in_any_number_of_parts():
 
 
 def test_too_few_rows_are_counted():
-    rows = Rows("look.cube", {"LUT_1D_SIZE": 2, "LUT_3D_SIZE": 8})
+    rows = Rows(SOURCE, {"LUT_1D_SIZE": 2, "LUT_3D_SIZE": 8})
     rows.read(3, [b"1 1 1", b"2 2 2"])
     message = (
         r"line 5 of .* should have 10 rows \(2 for LUT_1D_SIZE and 8 for "
@@ -104,7 +107,7 @@ def test_too_few_rows_are_counted():
 
 
 def test_the_first_row_too_many_is_named():
-    rows = Rows("look.cube", {"LUT_1D_SIZE": 2})
+    rows = Rows(SOURCE, {"LUT_1D_SIZE": 2})
     rows.read(3, [b"1 1 1"])
     message = "line 7 .*should have 2 rows.*one more.*Received: '3 3 3'$"
     with pytest.raises(ValueError, match=message):

@@ -1,14 +1,14 @@
-"""The lines of a text file, and how to say what is wrong with one."""
+"""The lines of a text file, in blocks."""
 
 import os
 
 # Holds the largest cube, 256 ** 3 rows of up to 45 bytes as written here.
 MAX_FILE_SIZE = 2**30
-# The specification has 250; some programs write longer comments.
+# That of `.cube` has 250; some programs write longer comments.
 MAX_LINE_LENGTH = 4096
 BLOCK_SIZE = 2**18
 
-# First bytes of files that are often taken for a `.cube` file.
+# First bytes of files that are often taken for a table as text.
 OTHER_FILES = {
     b"\x1f\x8b": "It is compressed by gzip. Unpack it first.",
     b"PK\x03\x04": "It is a ZIP archive. Unpack it first.",
@@ -18,29 +18,14 @@ OTHER_FILES = {
 UTF8_MARK = b"\xef\xbb\xbf"
 
 
-def line_mistake(name, number, problem, line):
-    """Returns the error about one line, `None` where the file ends."""
-    found = "the end of the file" if line is None else show(line)
-    return ValueError(
-        f"read_cube stopped in line {number} of {name!r}. {problem} "
-        f"Received: {found}"
-    )
-
-
-def show(text):
-    """Returns the beginning of a text, however odd, for a message."""
-    more = " ..." if len(text) > 60 else ""
-    return repr(text[:60].decode("utf-8", "replace")) + more
-
-
-def read_blocks(file, name):
+def read_blocks(file, source):
     """Yields the lines of a file, many at a time.
 
     Lines end with a line feed, a carriage return, or both.
 
     Args:
         file: Binary file, at its beginning.
-        name: String, what to call the file in errors.
+        source: `Source`, what to call the file in errors.
 
     Yields:
         Pairs of the number of the first line, counted from one, and a list of
@@ -49,17 +34,18 @@ def read_blocks(file, name):
     size = os.fstat(file.fileno()).st_size
     if size > MAX_FILE_SIZE:
         raise ValueError(
-            f"read_cube reads files of up to {MAX_FILE_SIZE} bytes, which "
-            "the largest cube fits in. Sample the table again at a smaller "
-            f"size, such as 65. Received: {name!r} of {size} bytes"
+            f"{source.reader} reads files of up to {MAX_FILE_SIZE} bytes, "
+            "which the largest cube fits in. Sample the table again at a "
+            f"smaller size, such as 65. Received: {source.name!r} of {size} "
+            "bytes"
         )
     number, rest = 1, file.read(len(UTF8_MARK) + 1)
     if not rest:
         problem = "It is empty. Check where it was copied from."
-        raise line_mistake(name, 1, problem, None)
+        raise source.mistake(1, problem, None)
     for start, problem in OTHER_FILES.items():
         if rest.startswith(start):
-            raise line_mistake(name, 1, problem, rest)
+            raise source.mistake(1, problem, rest)
     rest = rest.removeprefix(UTF8_MARK)
     while block := file.read(BLOCK_SIZE):
         block = rest + block
@@ -67,12 +53,12 @@ def read_blocks(file, name):
         end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
         rest = block[end:]
         lines = _split_lines(block[:end])[:-1]
-        _check_lines(name, number, [*lines, rest.removesuffix(b"\r")])
+        _check_lines(source, number, [*lines, rest.removesuffix(b"\r")])
         if lines:
             yield number, lines
         number += len(lines)
     lines = _split_lines(rest)
-    _check_lines(name, number, lines)
+    _check_lines(source, number, lines)
     yield number, lines
 
 
@@ -80,7 +66,7 @@ def _split_lines(text):
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
 
 
-def _check_lines(name, number, lines):
+def _check_lines(source, number, lines):
     """Refuses lines that are in no text, or in none of this kind."""
     if max(map(len, lines)) <= MAX_LINE_LENGTH and (
         b"\0" not in b"".join(lines)
@@ -89,15 +75,15 @@ def _check_lines(name, number, lines):
     for offset, line in enumerate(lines):
         if b"\0" in line:
             problem = (
-                "This is a binary file, and a .cube file is text. Convert it "
-                "with the program that it comes from."
+                f"This is a binary file, and a {source.suffix} file is text. "
+                "Convert it with the program that it comes from."
             )
         elif len(line) > MAX_LINE_LENGTH:
             problem = (
-                "This line is too long: a .cube file has lines of up to 250 "
-                f"bytes, and up to {MAX_LINE_LENGTH} are read. Break the "
-                "line, or check that this is a .cube file."
+                f"This line is too long: of one line {MAX_LINE_LENGTH} bytes "
+                "are read. Break the line, or check that this is a "
+                f"{source.suffix} file."
             )
         else:
             continue
-        raise line_mistake(name, number + offset, problem, line)
+        raise source.mistake(number + offset, problem, line)

@@ -1,0 +1,135 @@
+"""Reading Hald images."""
+
+import os
+
+import numpy as np
+
+from keras_perceptual.io.color_table import ColorTable
+
+# The cube has the square of the level along an edge, and the image the third
+# power: 256 and 4096 at most.
+LEVELS = range(2, 17)
+
+
+def read_hald(image):
+    """Reads a cube from a Hald image.
+
+    That is a picture with every entry of a cube as a pixel, red running
+    fastest and blue slowest. Whatever an image editor does to it, the cube
+    does to other pictures. A cube of level 8, 64 entries along an edge, is a
+    picture of 512 x 512 pixels.
+
+    Args:
+        image: String or path-like object, an image file, which is read by
+            Pillow (`pip install pillow`); or an array of shape `(side, side,
+            3)`, integers of 8 or 16 bits, or floating-point numbers with 1
+            for white. The side is 8, 27, 64, 125, ..., 4096.
+
+    Returns:
+        A `ColorTable` of a cube, indexed `[r, g, b]`.
+
+    Raises:
+        ValueError: If the image is none, has another size, is not opaque RGB,
+            or is one that Pillow would round (16 bits) or that was rounded
+            when it was written (JPEG).
+        ImportError: If a file is given and Pillow is not installed.
+        OSError: If the file cannot be read, such as `FileNotFoundError`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_perceptual.io import read_hald
+    >>> pixels = np.zeros((8, 8, 3), "uint8")
+    >>> pixels[0, 3] = [255, 51, 0]  # What becomes of pure red.
+    >>> read_hald(pixels).cube[3, 0, 0].tolist()
+    [1.0, 0.20000000298023224, 0.0]
+
+    Reference:
+        - E. Eskelinen, [Hald CLUT](http://www.quelsolaar.com/technology/clut.html).
+    """
+    if isinstance(image, str | bytes | os.PathLike):
+        pixels, received = _read_image(image), f"path={os.fsdecode(image)!r}"
+    else:
+        pixels = np.asarray(image)
+        received = f"an array of shape {pixels.shape} and type {pixels.dtype}"
+    white = {"|u1": 255, "<u2": 65535, ">u2": 65535}.get(pixels.dtype.str, 1)
+    if (
+        pixels.ndim != 3
+        or pixels.shape[2:] != (3,)
+        or (white == 1 and pixels.dtype.kind != "f")
+    ):
+        raise ValueError(
+            "read_hald needs an image of shape (side, side, 3), of type uint8, "
+            "uint16 or of floating-point numbers. Take transparency out, and "
+            f"convert it. Received: {received}"
+        )
+    level = _level(pixels.shape[:2], received)
+    size = level**2
+    cube = pixels.reshape((size,) * 3 + (3,)).transpose(2, 1, 0, 3)
+    return ColorTable(cube=cube.astype("float64") / white)
+
+
+def _level(shape, received):
+    """Returns the level of an image of a shape."""
+    for level in LEVELS:
+        if shape == (level**3, level**3):
+            return level
+    raise ValueError(
+        "read_hald needs a square image with a side of 8, 27, 64, 125, ... up "
+        f"to 4096 pixels, the third power of a whole number, and not {shape}. "
+        "Check that it is a Hald image, and that it was neither cropped nor "
+        f"scaled. Received: {received}"
+    )
+
+
+def _read_image(path):
+    """Returns the pixels of an image file, as 8-bit integers."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            "read_hald reads files with Pillow, which is not installed. "
+            "Install it with `pip install pillow`, or pass the pixels as an "
+            f"array. Received: path={os.fsdecode(path)!r}"
+        ) from error
+    received = f"path={os.fsdecode(path)!r}"
+    with open(path, "rb") as file:
+        # Of a file with damage, Pillow raises errors of many types.
+        try:
+            image = Image.open(file)
+            kind, mode, shape = image.format, image.mode, image.size[::-1]
+            rounded = any(_is_rounded(*tile) for tile in image.tile)
+        except Exception as error:
+            raise _damaged(received) from error
+        if kind == "JPEG":
+            raise ValueError(
+                "read_hald needs the exact colours, which JPEG does not keep. "
+                f"Save the image as PNG or TIFF. Received: {received}"
+            )
+        if mode != "RGB" or rounded:
+            raise ValueError(
+                "read_hald reads files of opaque RGB with 8 bits, which is "
+                "what Pillow can read exactly. Save the image as such, or read "
+                "it with another library and pass the pixels as an array. "
+                f"Received: {received} of mode {mode}"
+                + (" with more than 8 bits" if rounded else "")
+            )
+        _level(shape, received)  # Before a large image is decoded.
+        try:
+            return np.asarray(image)
+        except Exception as error:
+            raise _damaged(received) from error
+
+
+def _is_rounded(codec, extents, offset, arguments):
+    """Tells whether Pillow turns a part of an image into 8 bits."""
+    if codec.startswith("ppm"):
+        return arguments[-1] != 255
+    return ";16" in str(arguments)
+
+
+def _damaged(received):
+    return ValueError(
+        "read_hald found no image that Pillow can read. Check that the file is "
+        f"whole, and save it as PNG. Received: {received}"
+    )

@@ -1,0 +1,141 @@
+"""Reading `.spi3d` files."""
+
+import re
+
+import numpy as np
+
+from keras_perceptual.io.color_table import CUBE_SIZES, ColorTable
+from keras_perceptual.io.text_file import read_text
+from keras_perceptual.io.text_rows import BLANKS, split_words
+
+EXPECTED = ("SPILUT 1.0", "3 3", "the size of the cube, as in 33 33 33")
+
+
+def read_spi3d(path):
+    r"""Reads a cube from a `.spi3d` file, of Sony Pictures Imageworks.
+
+    Its rows say which entry of the cube they are, and can be in any order.
+
+    Args:
+        path: String or path-like object, the file.
+
+    Returns:
+        A `ColorTable` of a cube, indexed `[r, g, b]`.
+
+    Raises:
+        ValueError: If the file is no `.spi3d` file, or one that is not whole
+            or has an entry twice. The message has the number of the line.
+        OSError: If the file cannot be read, such as `FileNotFoundError`.
+
+    Example:
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> from keras_perceptual.io import read_spi3d
+    >>> corners = [(r, g, b) for r in (0, 1) for g in (0, 1) for b in (0, 1)]
+    >>> rows = [f"{r} {g} {b} {1 - r} {g} {b}" for r, g, b in corners]
+    >>> text = "\n".join(["SPILUT 1.0", "3 3", "2 2 2", *rows])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "look.spi3d")
+    ...     _ = path.write_text(text)
+    ...     table = read_spi3d(path)
+    >>> table.cube[1, 0, 1].tolist()
+    [0.0, 0.0, 1.0]
+
+    Reference:
+        - [OpenColorIO](https://opencolorio.org), `FileFormatSpi3D.cpp`, where
+          the format is described.
+    """
+    return read_text(path, "spi3d", Header)
+
+
+class Header:
+    """The three lines before the rows, and where the rows belong."""
+
+    def __init__(self, source):
+        self.source = source
+        self.step = 0
+
+    def read(self, number, lines):
+        """Reads three lines, and returns how many come before the rows."""
+        for used, line in enumerate(lines):
+            if self.step == len(EXPECTED):
+                return used
+            line = line.strip(BLANKS)
+            if line and not line.startswith(b"#"):
+                problem = self._read_line(line)
+                if problem:
+                    raise self.source.mistake(number + used, problem, line)
+                self.step += 1
+        return len(lines)
+
+    def start_rows(self, number, line):
+        """Returns the arguments of `Rows`."""
+        if self.step < len(EXPECTED):
+            raise self.source.mistake(number, self._expectation(), line)
+        self.seen = np.zeros(self.size**3, bool)
+        return {
+            "expected": {f"a cube of {self.size}": self.size**3},
+            "columns": 6,
+            "check": self._check,
+        }
+
+    def make_table(self, rows):
+        """Returns the table, given all rows of the file."""
+        cube = np.empty((self.size**3, 3), "float32")
+        cube[self._places(rows)] = rows[:, 3:]
+        return ColorTable(cube=cube.reshape((self.size,) * 3 + (3,)))
+
+    def _read_line(self, line):
+        words = split_words(line)
+        if self.step == 0:
+            first = words[0].lower()
+            fits = first == b"spilut" and words[1:] in ([], [b"1.0"], [b"1"])
+        elif self.step == 1:
+            fits = words == [b"3", b"3"]
+        else:
+            fits = False
+            digits = [re.fullmatch(rb"0*([0-9]{1,9})", word) for word in words]
+            if len(digits) == 3 and all(digits):
+                sizes = {int(found[1]) for found in digits}
+                low, high = CUBE_SIZES
+                if len(sizes) > 1 or not low <= min(sizes) <= high:
+                    return (
+                        f"A cube has the same size, {low} to {high}, along "
+                        "red, green and blue. Sample it again at such a size."
+                    )
+                fits, self.size = True, sizes.pop()
+        return None if fits else self._expectation()
+
+    def _expectation(self):
+        return (
+            f"Here should be a line with {EXPECTED[self.step]}. Check that "
+            "this is a .spi3d file, and add the line."
+        )
+
+    def _places(self, rows):
+        """Returns the index of each row among all entries of the cube."""
+        red, green, blue = rows[:, :3].astype("int64").T
+        return (red * self.size + green) * self.size + blue
+
+    def _check(self, rows):
+        """Returns the first row that has no place of its own, and why."""
+        places = rows[:, :3]
+        inside = (places >= 0) & (places < self.size)
+        inside = np.all(inside & (places == np.floor(places)), axis=1)
+        if not inside.all():
+            return int(np.argmin(inside)), (
+                "A row begins with its place in the cube, three whole numbers "
+                f"from 0 to {self.size - 1}. Mend them, or the size."
+            )
+        places = self._places(rows)
+        alone = np.zeros(len(rows), bool)
+        alone[np.unique(places, return_index=True)[1]] = True
+        alone &= ~self.seen[places]
+        if not alone.all():
+            return int(np.argmin(alone)), (
+                "This entry of the cube stands further up already. Take one of "
+                "the two out."
+            )
+        self.seen[places] = True
+        return None

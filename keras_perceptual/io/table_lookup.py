@@ -1,0 +1,61 @@
+"""Looking colours up in tables with NumPy alone, in float64."""
+
+import itertools
+
+import numpy as np
+
+
+def to_places(colors, domain, size):
+    """Returns where colours lie among the entries of a table, from zero.
+
+    Colours outside the domain lie at its ends; NaN stays NaN.
+    """
+    low, high = np.array(domain)
+    places = (colors - low) / (high - low) * (size - 1)
+    return np.clip(places, 0, size - 1)
+
+
+def look_up_curves(places, curves):
+    """Returns what curves have at places, each channel on its own."""
+    cell, share = _split(places, len(curves))
+    channel = np.arange(curves.shape[1])
+    below, above = (
+        curves[cell + step, channel].astype("float64") for step in (0, 1)
+    )
+    return below + share * (above - below)
+
+
+def look_up_trilinear(places, cube):
+    """Returns the blend of the eight entries of a cube around places."""
+    cell, share = _split(places, len(cube))
+    result = 0.0
+    for corner in itertools.product((0, 1), repeat=3):
+        weight = np.where(corner, share, 1 - share).prod(axis=-1, keepdims=True)
+        result = result + weight * _entries(cube, cell + corner)
+    return result
+
+
+def look_up_tetrahedral(places, cube):
+    """Returns the blend of four entries, along the diagonal of greys."""
+    cell, share = _split(places, len(cube))
+    # From the darkest corner to the brightest, the longest way first.
+    order = np.argsort(-share, axis=-1, kind="stable")
+    share = np.take_along_axis(share, order, axis=-1)
+    result = before = _entries(cube, cell)
+    for step in range(3):
+        cell = cell + (np.arange(3) == order[..., step, None])
+        after = _entries(cube, cell)
+        result = result + share[..., step, None] * (after - before)
+        before = after
+    return result
+
+
+def _split(places, size):
+    """Returns the cell of each place, and how far into it."""
+    cell = np.floor(np.nan_to_num(places)).astype(int)
+    cell = np.minimum(cell, size - 2)
+    return cell, places - cell
+
+
+def _entries(cube, index):
+    return cube[tuple(np.moveaxis(index, -1, 0))].astype("float64")

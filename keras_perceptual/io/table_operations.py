@@ -1,0 +1,273 @@
+"""What can be done with colour tables, on NumPy alone."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_perceptual.io import table_lookup
+from keras_perceptual.io.color_table import (
+    CUBE_SIZES,
+    CURVE_SIZES,
+    DEFAULT_DOMAIN,
+    ColorTable,
+)
+
+INTERPOLATIONS = {
+    "linear": table_lookup.look_up_trilinear,
+    "tetrahedral": table_lookup.look_up_tetrahedral,
+}
+
+
+def apply_table(table, colors, *, interpolation="linear"):
+    """Returns colours as a table has them, computed by NumPy.
+
+    For training, and for many images, take `keras_perceptual.LookupColorLayer`.
+
+    Args:
+        table: `ColorTable`.
+        colors: Floating-point array of shape `(..., 3)`, red, green and blue.
+            What lies outside the domain counts as its end.
+        interpolation: How a cube is read, `"linear"` (the eight entries around
+            a colour) or `"tetrahedral"` (four of them). Defaults to
+            `"linear"`.
+
+    Returns:
+        An array shaped as `colors`, of its type. NaN stays NaN.
+
+    Raises:
+        ValueError: If the array has another shape or type, or if the
+            interpolation is unknown.
+        TypeError: If `table` is no `ColorTable`.
+
+    Example:
+
+    >>> from keras_perceptual.io import ColorTable, apply_table
+    >>> table = ColorTable(curves=[[0, 0, 0], [1, 0.5, 1]])
+    >>> apply_table(table, [0.25, 0.5, 2.0]).tolist()
+    [0.25, 0.25, 1.0]
+    """
+    owner = "apply_table"
+    _check_table(owner, table)
+    look_up = _check_interpolation(owner, interpolation)
+    received = np.asarray(colors)
+    if received.dtype.kind != "f" or received.shape[-1:] != (3,):
+        raise ValueError(
+            f"{owner} needs floating-point numbers with red, green and blue "
+            "last. Divide 8-bit images by 255, and take transparency out. "
+            f"Received: colors of type {received.dtype} and shape "
+            f"{received.shape}"
+        )
+    colors = received.astype("float64")
+    if table.curves is not None:
+        places = table_lookup.to_places(
+            colors, table.curves_domain, len(table.curves)
+        )
+        colors = table_lookup.look_up_curves(places, table.curves)
+    if table.cube is not None:
+        places = table_lookup.to_places(
+            colors, table.cube_domain, len(table.cube)
+        )
+        colors = look_up(places, table.cube)
+    return colors.astype(received.dtype)
+
+
+def resize_table(table, *, curves=None, cube=None, interpolation="linear"):
+    """Returns a table with other numbers of entries.
+
+    Args:
+        table: `ColorTable`.
+        curves: Integer, how many entries the curves are to have. Defaults to
+            `None`, for as many as before.
+        cube: Integer, how many the cube is to have along each edge. Defaults
+            to `None`, for as many as before.
+        interpolation: How the cube is read between its entries, `"linear"` or
+            `"tetrahedral"`. Defaults to `"linear"`.
+
+    Returns:
+        A `ColorTable` with the same domains and title. Where a new entry lies
+        on an old one, it is that one.
+
+    Raises:
+        ValueError: If a size is given for what the table does not have, or is
+            none, or if the interpolation is unknown.
+        TypeError: If `table` is no `ColorTable`.
+
+    Example:
+
+    >>> from keras_perceptual.io import ColorTable, resize_table
+    >>> table = ColorTable(curves=[[0, 0, 0], [1, 0.5, 1]])
+    >>> resize_table(table, curves=3).curves[:, 1].tolist()
+    [0.0, 0.25, 0.5]
+    """
+    owner = "resize_table"
+    _check_table(owner, table)
+    look_up = _check_interpolation(owner, interpolation)
+    changed = {}
+    if curves is not None:
+        size = _check_size(owner, table, "curves", curves)
+        places = np.linspace(0, len(table.curves) - 1, size)
+        changed["curves"] = table_lookup.look_up_curves(
+            np.stack([places] * 3, axis=-1), table.curves
+        )
+    if cube is not None:
+        size = _check_size(owner, table, "cube", cube)
+        places = [np.linspace(0, len(table.cube) - 1, size)] * 3
+        changed["cube"] = look_up(
+            np.stack(np.meshgrid(*places, indexing="ij"), axis=-1), table.cube
+        )
+    return dataclasses.replace(table, **changed)
+
+
+def invert_table(table, *, size=4096):
+    """Returns curves that undo others.
+
+    Args:
+        table: `ColorTable` of curves, each of which rises all the way, or
+            falls.
+        size: Integer, how many entries the result has. At these it is exact;
+            between them it is straight, where the inverse of a curve may have
+            a kink. Defaults to 4096.
+
+    Returns:
+        A `ColorTable` of curves, whose domain is what the others return.
+
+    Raises:
+        ValueError: If a curve has a level part or turns, if the size is none,
+            or if the table has a cube: that can make one colour of several.
+        TypeError: If `table` is no `ColorTable`.
+
+    Example:
+
+    >>> from keras_perceptual.io import ColorTable, apply_table, invert_table
+    >>> table = ColorTable(curves=[[0, 0, 0], [0.25, 0.5, 1], [1, 1, 4]])
+    >>> inverse = invert_table(table)
+    >>> apply_table(inverse, [0.25, 0.5, 1.0]).round(3).tolist()
+    [0.5, 0.5, 0.5]
+    """
+    owner = "invert_table"
+    _check_table(owner, table)
+    if table.cube is not None:
+        raise ValueError(
+            f"{owner} undoes curves, and a cube may make one colour of "
+            "several, which nothing undoes. For the cube that comes nearest, "
+            "train a LookupColorLayer from `apply_table(table, colors)` to "
+            f"`colors`. Received: {table!r}"
+        )
+    size = _check_size(owner, table, "curves", size)
+    curves = table.curves.astype("float64")
+    steps = np.diff(curves, axis=0)
+    turns = ~(np.all(steps > 0, axis=0) | np.all(steps < 0, axis=0))
+    if turns.any():
+        names = np.array(["red", "green", "blue"])[turns]
+        raise ValueError(
+            f"{owner} needs curves that rise all the way, or fall all the way: "
+            "a level part has no single value to go back to. Give it a slight "
+            "slope, for example by adding `1e-4 * numpy.linspace(0, 1, size)`. "
+            f"Received: a curve that does not, for {' and '.join(names)}"
+        )
+    ends = np.sort(curves[[0, -1]], axis=0)
+    entries = np.linspace(*table.curves_domain, len(curves))
+    wanted = np.linspace(*ends, size)
+    found = np.empty((size, 3))
+    for c in range(3):
+        rising = slice(None, None, 1 if steps[0, c] > 0 else -1)
+        found[:, c] = np.interp(
+            wanted[:, c], curves[rising, c], entries[rising, c]
+        )
+    return ColorTable(curves=found, curves_domain=ends)
+
+
+def compose_tables(first, second, *, size=None, interpolation="linear"):
+    """Returns one table that does what two do, one after the other.
+
+    Curves before a cube are kept as they are, and nothing is lost. Else what
+    comes second is sampled: curves into curves, or everything into the cube
+    of the first. The result is then exact at its entries.
+
+    Args:
+        first: `ColorTable`, what comes first.
+        second: `ColorTable`, what comes second.
+        size: Integer, how many entries what is sampled has. Defaults to
+            `None`, for as many as the first table has there; of curves, as the
+            one with more.
+        interpolation: How cubes are read between their entries, `"linear"` or
+            `"tetrahedral"`. Defaults to `"linear"`.
+
+    Returns:
+        A `ColorTable` without a title.
+
+    Raises:
+        ValueError: If the size or the interpolation is none.
+        TypeError: If `first` or `second` is no `ColorTable`.
+
+    Example:
+
+    >>> from keras_perceptual.io import ColorTable, compose_tables
+    >>> halve = ColorTable(curves=[[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> negative = ColorTable(curves=[[1, 1, 1], [0, 0, 0]])
+    >>> compose_tables(halve, negative).curves.tolist()
+    [[1.0, 1.0, 1.0], [0.5, 0.5, 0.5]]
+    """
+    owner = "compose_tables"
+    _check_table(owner, first)
+    _check_table(owner, second)
+    _check_interpolation(owner, interpolation)
+    name = "curves" if first.cube is None else "cube"
+    if size is not None:
+        size = _check_size(owner, first, name, size)
+    if first.cube is not None:
+        table = resize_table(first, cube=size, interpolation=interpolation)
+        cube = apply_table(
+            second, table.cube.astype("float64"), interpolation=interpolation
+        )
+        return dataclasses.replace(table, cube=cube, title="")
+    table = first
+    if second.curves is not None:
+        if size is None:
+            size = max(len(first.curves), len(second.curves))
+        table = resize_table(first, curves=size)
+        shaper = dataclasses.replace(
+            second, cube=None, cube_domain=DEFAULT_DOMAIN
+        )
+        curves = apply_table(shaper, table.curves.astype("float64"))
+        table = dataclasses.replace(table, curves=curves)
+    return dataclasses.replace(
+        table, cube=second.cube, cube_domain=second.cube_domain, title=""
+    )
+
+
+def _check_table(owner, table):
+    if not isinstance(table, ColorTable):
+        raise TypeError(
+            f"{owner} works on a ColorTable. Make one first, as in "
+            "`ColorTable(cube=array)`. "
+            f"Received: an object of type {type(table).__name__}"
+        )
+
+
+def _check_interpolation(owner, interpolation):
+    """Returns the function that reads a cube in one way."""
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"{owner} needs `interpolation` to be one of "
+            f"{list(INTERPOLATIONS)}. "
+            f"Received: interpolation={interpolation!r}"
+        )
+    return INTERPOLATIONS[interpolation]
+
+
+def _check_size(owner, table, name, size):
+    """Returns a number of entries for a part of a table."""
+    if getattr(table, name) is None:
+        raise ValueError(
+            f"{owner} was given a size for `{name}`, and the table has none. "
+            f"Leave it out. Received: {name}={size!r} for {table!r}"
+        )
+    low, high = {"curves": CURVE_SIZES, "cube": CUBE_SIZES}[name]
+    is_integer = isinstance(size, int | np.integer)
+    if not is_integer or isinstance(size, bool) or not low <= size <= high:
+        raise ValueError(
+            f"{owner} needs the size of the {name} to be a whole number from "
+            f"{low} to {high}. Received: size={size!r}"
+        )
+    return int(size)

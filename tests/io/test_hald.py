@@ -1,0 +1,144 @@
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+
+from keras_perceptual.io import hald, read_hald
+
+image = pytest.importorskip("PIL.Image")
+
+
+def identity(level):
+    """Returns the picture that changes nothing, as ImageMagick draws it."""
+    size = level**2
+    pixels = [
+        (r, g, b) for b in range(size) for g in range(size) for r in range(size)
+    ]
+    side = level**3
+    return np.array(pixels, "float64").reshape(side, side, 3) / (size - 1)
+
+
+@pytest.mark.parametrize("level", [2, 3, 4])
+def test_the_identity_is_read(level):
+    table = read_hald(identity(level))
+    ramp = np.linspace(0, 1, level**2)
+    expected = np.stack(np.meshgrid(ramp, ramp, ramp, indexing="ij"), axis=-1)
+    np.testing.assert_allclose(table.cube, expected, atol=1e-7)
+    assert table.curves is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "white"),
+    [("uint8", 255), ("uint16", 65535), (">u2", 65535), ("float32", 1)],
+)
+def test_white_is_one(kind, white):
+    pixels = np.round(identity(2) * white).astype(kind)
+    pixels[0, 1] = pixels[7, 7] // 2
+    cube = read_hald(pixels).cube
+    assert cube.max() == 1
+    assert cube[1, 0, 0].tolist() == [np.float32(white // 2 / white)] * 3
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "ppm"])
+def test_files_are_read_to_the_last_bit(suffix, tmp_path, rng):
+    pixels = rng.integers(0, 256, (27, 27, 3), "uint8")
+    path = tmp_path / f"look.{suffix}"
+    image.fromarray(pixels).save(path)
+    np.testing.assert_array_equal(read_hald(path).cube, read_hald(pixels).cube)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.zeros((8, 8)), r"\(side, side, 3\).*\(8, 8\) and type float64$"),
+        (np.zeros((8, 8, 4), "uint8"), "Take transparency out"),
+        (np.zeros((8, 8, 3), "int32"), "uint16 or of floating.*type int32$"),
+        (np.zeros((8, 8, 3), bool), "uint16 or of floating.*type bool$"),
+        (np.zeros((9, 9, 3), "uint8"), r"8, 27, 64.*and not \(9, 9\)"),
+        (np.zeros((8, 27, 3), "uint8"), r"neither cropped nor.*\(8, 27, 3\)"),
+        (np.zeros((1, 1, 3), "uint8"), "8, 27, 64"),
+        (np.full((8, 8, 3), np.nan), "finite.*192 entries"),
+        ([["a"]], "type <U1$"),
+    ],
+)
+def test_what_is_no_hald_image_is_refused(pixels, message):
+    with pytest.raises(ValueError, match=message):
+        read_hald(pixels)
+
+
+def test_files_that_are_not_exact_are_refused(tmp_path):
+    pixels = np.zeros((8, 8, 3), "uint8")
+    path = tmp_path / "look.jpg"
+    image.fromarray(pixels).save(path)
+    with pytest.raises(ValueError, match=r"JPEG does not keep.*look\.jpg'$"):
+        read_hald(path)
+    for mode in ("RGBA", "L", "P"):
+        image.fromarray(pixels).convert(mode).save(tmp_path / "look.png")
+        with pytest.raises(ValueError, match=f"opaque RGB.*of mode {mode}$"):
+            read_hald(tmp_path / "look.png")
+
+
+@pytest.mark.parametrize("name", ["look.png", "look.ppm"])
+def test_16_bits_are_not_rounded_silently(name, tmp_path):
+    """Pillow would read such a file, and return the upper 8 bits."""
+    pixels = np.zeros((8, 8, 3), ">u2")
+    path = tmp_path / name
+    path.write_bytes(
+        png_with_16_bits(pixels)
+        if name == "look.png"
+        else b"P6 8 8 1023\n" + pixels.tobytes()
+    )
+    with image.open(path) as opened:
+        assert opened.mode == "RGB"
+    with pytest.raises(ValueError, match=r"as an array.*RGB with more than 8"):
+        read_hald(path)
+
+
+def png_with_16_bits(pixels):
+    """Returns the bytes of a PNG file, which Pillow cannot write."""
+
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    height, width, _ = pixels.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("start", [0, 20, 60])
+def test_damaged_files_are_refused(start, tmp_path, rng):
+    path = tmp_path / "look.png"
+    image.fromarray(rng.integers(0, 256, (8, 8, 3), "uint8")).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:start])
+    with pytest.raises(ValueError, match=r"whole.*Received: path=.*look\.png"):
+        read_hald(path)
+
+
+def test_a_file_of_another_size_is_not_decoded(tmp_path, monkeypatch):
+    path = tmp_path / "look.png"
+    image.fromarray(np.zeros((100, 100, 3), "uint8")).save(path)
+    monkeypatch.setattr(hald.np, "asarray", None)
+    with pytest.raises(ValueError, match=r"and not \(100, 100\)"):
+        read_hald(path)
+
+
+def test_without_pillow_a_file_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match=r"pip install pillow.*'look\.png'$"):
+        read_hald("look.png")
+    assert read_hald(identity(2)).cube.shape == (4, 4, 4, 3)
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no_such"):
+        read_hald(tmp_path / "no_such.png")
