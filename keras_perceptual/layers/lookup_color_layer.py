@@ -250,8 +250,7 @@ class LookupColorLayer(keras.layers.Layer):
         else:
             self._check_given_table(tuple(table.shape))
         look_up = functools.partial(_look_up, self._settings())
-        # Where the size changes from call to call, compiling would not pay.
-        if training and None not in tuple(images.shape)[1:]:
+        if training:
             look_up = _backend.load("compilation").compile_in_graph(
                 _look_up, self._settings()
             )

@@ -6,7 +6,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual import _backend, validation
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.losses.presets import EDGE_PRESETS
 from keras_perceptual.ops.borders import PADDINGS
@@ -334,6 +334,13 @@ class SobelGradientLoss(ImageLoss):
         # know a size that the other does not.
         for images in (y_true, y_pred):
             self._check_size(tuple(images.shape))
+        compute = _backend.load("compilation").compile_in_graph(
+            type(self)._compute, self
+        )
+        return compute(y_true, y_pred, mask)
+
+    def _compute(self, y_true, y_pred, mask):
+        """Returns one value for each image, of images that fit together."""
         images = [y_pred, y_true]
         width = self.value_range[1] - self.value_range[0]
         if self.log_space:
