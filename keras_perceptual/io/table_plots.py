@@ -125,7 +125,7 @@ def _draw_cube(cube, domain, title, axes):
     axes.scatter(*points.T, c=colors, s=18, depthshade=False, edgecolors="none")
     axes.set(xlabel="red", ylabel="green", zlabel="blue", title=title)
     axes.locator_params(nbins=4)
-    axes.set_box_aspect((1, 1, 1), zoom=0.88)  # Else labels are cut off.
+    axes.set_box_aspect((1, 1, 1), zoom=0.82)  # Else labels are cut off.
     axes.view_init(elev=20, azim=-60)
 
 
