@@ -29,7 +29,7 @@ its place does the same harm. JAX has `jax.pure_callback`, and does no harm: it
 refuses to differentiate it, with an error of its own, which is shown.
 
 One run took a photograph on which nothing had been chosen from 10.17 dB to
-21.39 dB; without a gradient the decoder would stay at the grey it begins with.
+21.33 dB; without a gradient the decoder would stay at the grey it begins with.
 The table does not make the pictures better, and can make them worse. On another
 photograph, while this was written, three epochs gave 20.3 dB without a table,
 18.2 dB with one that is trained from the first step, and 20.1 dB with one that
