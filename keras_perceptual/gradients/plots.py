@@ -1,6 +1,7 @@
 """A picture of the gradients of a model."""
 
 from keras_perceptual.gradients.tables import COLORS, title
+from keras_perceptual.plotting import import_pyplot
 
 WELL = "#1565c0"
 
@@ -18,14 +19,7 @@ def plot_report(report, axes=None):
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(
-            "A plot of gradients needs matplotlib. Install it, for example by "
-            "`pip install matplotlib`, or print the report. "
-            f"Received: {error}"
-        ) from error
+    pyplot = import_pyplot("A plot of gradients", "print the report")
     if axes is None:
         height = 1 + 0.25 * max(len(report), 1)
         _, axes = pyplot.subplots(figsize=(8, height), layout="constrained")

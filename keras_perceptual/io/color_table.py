@@ -5,6 +5,12 @@ import math
 
 import numpy as np
 
+from keras_perceptual.io.table_plots import (
+    cube_panel,
+    curves_panel,
+    plot_panels,
+)
+
 DEFAULT_DOMAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 # What the specification of `.cube` files allows, the ends included.
 CURVE_SIZES = (2, 65536)
@@ -109,6 +115,44 @@ class ColorTable:
         if self.title:
             parts.append(f"title={self.title!r}")
         return f"ColorTable({', '.join(parts)})"
+
+    def plot(self, axes=None):
+        """Draws the table, for a look at what a file does.
+
+        Curves are a line for each channel, with the identity dashed. Of a
+        cube, some points are drawn where their colours have gone, in red,
+        green and blue, with the edges and the greys as lines; dashed is where
+        all that would be in a cube that changes nothing. A table with both is
+        drawn as two panels, in the order in which colours go through them.
+        For images before and after, see `LookupColorLayer.plot`.
+
+        Args:
+            axes: Matplotlib axes to draw on, for a cube with
+                `projection="3d"`, and two of them for curves and a cube.
+                Defaults to a new figure.
+
+        Returns:
+            The axes; for curves and a cube a NumPy array of both.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If the axes are too few, too many or of the wrong kind.
+
+        Example:
+
+        >>> from keras_perceptual.io import ColorTable
+        >>> axes = ColorTable(curves=[[0, 0, 0], [1, 0.5, 1]]).plot()
+        >>> [line.get_label() for line in axes.lines[1:]]
+        ['red', 'green', 'blue']
+        """
+        panels = []
+        for name, panel in (("curves", curves_panel), ("cube", cube_panel)):
+            entries = getattr(self, name)
+            if entries is not None:
+                domain = getattr(self, f"{name}_domain")
+                title = ": ".join(part for part in (self.title, name) if part)
+                panels.append(panel(entries, domain, title))
+        return plot_panels("ColorTable.plot", panels, axes)
 
 
 def _check_entries(name, values, dimensions, sizes):

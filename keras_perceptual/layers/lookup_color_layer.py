@@ -9,6 +9,12 @@ from keras import ops
 from keras_perceptual import _backend, validation
 from keras_perceptual.io.color_table import ColorTable
 from keras_perceptual.io.cube import read_cube, write_cube
+from keras_perceptual.io.table_plots import (
+    cube_panel,
+    curves_panel,
+    image_panel,
+    plot_panels,
+)
 from keras_perceptual.ops.color_lookup import (
     identity_cube,
     identity_curves,
@@ -434,6 +440,62 @@ class LookupColorLayer(keras.layers.Layer):
         else:
             table = ColorTable(cube=entries, cube_domain=both, title=title)
         write_cube(path, table)
+
+    def plot(self, image=None, axes=None):
+        """Draws the table, and what it makes of an image.
+
+        Curves are a line for each channel, with the identity dashed. Of a
+        cube, some points are drawn where their colours have gone, in red,
+        green and blue, with the edges and the greys as lines; dashed is where
+        all that would be in a cube that changes nothing. Both are in (0, 1),
+        as `table` is.
+
+        Args:
+            image: Array, one image as the layer takes it, without a batch:
+                its before and after are drawn beside the table, without
+                transparency. Defaults to none.
+            axes: Matplotlib axes to draw on, for a cube with
+                `projection="3d"`, and with an image two more, for before and
+                after. Defaults to a new figure.
+
+        Returns:
+            The axes; with an image a NumPy array of all three.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If the layer has no table yet, if the image is not one
+                image, or if the axes are too few, too many or of the wrong
+                kind.
+
+        Example:
+
+        >>> from keras_perceptual import LookupColorLayer
+        >>> layer = LookupColorLayer(2, dimensions=1)
+        >>> layer.set_table([[0, 0, 0], [1, 0.75, 0.5]])
+        >>> axes = layer.plot()
+        >>> [line.get_label() for line in axes.lines[1:]]
+        ['red', 'green', 'blue']
+        """
+        owner = f"{type(self).__name__}.plot"
+        panel = curves_panel if self.dimensions == 1 else cube_panel
+        table = ops.convert_to_numpy(ops.convert_to_tensor(self._own_table()))
+        panels = [panel(table, title=self.name)]
+        if image is not None:
+            image = ops.convert_to_numpy(image)
+            if image.ndim != 3:
+                raise ValueError(
+                    f"{owner} draws one image, of three axes. Take one out of "
+                    "a batch, as in `images[0]`. "
+                    f"Received: image.shape={image.shape}"
+                )
+            low, high = self.value_range
+            for title, shown in (("before", image), ("after", self(image))):
+                shown = ops.convert_to_numpy(shown).astype("float32")
+                if self.data_format == "channels_first":
+                    shown = np.moveaxis(shown, 0, -1)
+                colors = (shown[..., :3] - low) / (high - low)
+                panels.append(image_panel(colors, title))
+        return plot_panels(owner, panels, axes)
 
     def _own_table(self):
         """Returns the weight, which a layer of given tables has not."""

@@ -817,3 +817,59 @@ def test_files_that_are_no_single_layer(tmp_path):
     with pytest.raises(ValueError, match=r"none of its own"):
         LookupColorLayer(3).to_cube(path)
     assert path.read_text().startswith("LUT_1D_SIZE 2")
+
+
+# Pictures.
+
+
+@pytest.fixture
+def pyplot():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("agg")
+    yield pyplot
+    pyplot.close("all")
+
+
+def test_curves_are_drawn_as_they_are_in_the_table(pyplot):
+    layer = filled(dimensions=1, name="curves", value_range=(0, 255))
+    axes = layer.plot()
+    lines = [x.get_data() for x in axes.lines if x.get_linestyle() != "--"]
+    for line, entries in zip(lines, layer.get_weights()[0].T, strict=True):
+        np.testing.assert_allclose(line, [np.linspace(0, 1, 5), entries])
+    assert axes.get_title() == "curves"
+    shared = filled(dimensions=1, shared=True).plot()
+    assert len(shared.lines) == 2
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_cube_is_drawn_beside_an_image_before_and_after(
+    pyplot, rng, data_format, channels
+):
+    layer = filled(size=(2, 3, 4), value_range=(-1, 1), data_format=data_format)
+    image = rng.uniform(-1, 1, (4, 6, channels)).astype("float32")
+    given = image
+    if data_format == "channels_first":
+        given = np.moveaxis(image, -1, 0)
+    table, before, after = layer.plot(given)
+    (scatter,) = table.collections
+    np.testing.assert_allclose(
+        np.transpose(scatter._offsets3d), some_table(layer).reshape(-1, 3)
+    )
+    expected = reference.trilinear(image[..., :3] / 2 + 0.5, some_table(layer))
+    for axes, pixels in ((before, image[..., :3] / 2 + 0.5), (after, expected)):
+        (picture,) = axes.images
+        np.testing.assert_allclose(picture.get_array(), pixels, atol=1e-5)
+    assert [before.get_title(), after.get_title()] == ["before", "after"]
+    table.figure.canvas.draw()
+
+
+def test_what_cannot_be_drawn(pyplot, images):
+    layer = filled()
+    message = r"^LookupColorLayer.plot draws one image.*shape=\(2, 4, 6, 3\)$"
+    with pytest.raises(ValueError, match=message):
+        layer.plot(images)
+    with pytest.raises(ValueError, match=r"\['3d', 'rect.*Received: axes with"):
+        layer.plot(images[0], axes=pyplot.subplot(projection="3d"))
+    with pytest.raises(ValueError, match="none of its own"):
+        LookupColorLayer(3).plot()
