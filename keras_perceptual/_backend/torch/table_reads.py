@@ -45,16 +45,11 @@ class BlendedRead(torch.autograd.Function):
         results = []
         for part in points.split(BLOCK):
             found = places(_planes(part).t())
-            channels = [
-                found.blend(
-                    [
-                        plane.index_select(0, index)[:, None]
-                        for index in found.indices
-                    ]
-                )
-                for plane in planes
+            rows = [
+                planes.index_select(1, index)[:, :, None]
+                for index in found.indices
             ]
-            results.append(torch.cat(channels, dim=-1))
+            results.append(found.blend(rows)[:, :, 0].t())
         return torch.cat(results)
 
     @staticmethod
@@ -101,10 +96,7 @@ def _gradients(places, points, table, upstream):
             found = places(part)
             weights = found.weights()
         of_weights = [
-            sum(
-                plane.index_select(0, index) * one
-                for plane, one in zip(planes, above, strict=True)
-            )
+            (planes.index_select(1, index) * above).sum(0)
             for index in found.indices
         ]
         of_points.append(torch.autograd.grad(weights, part, of_weights)[0])
