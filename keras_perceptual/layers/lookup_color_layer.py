@@ -7,13 +7,16 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend, validation
-from keras_perceptual.io.color_table import ColorTable
 from keras_perceptual.io.cube import read_cube, write_cube
 from keras_perceptual.io.table_plots import (
     cube_panel,
     curves_panel,
     image_panel,
     plot_panels,
+)
+from keras_perceptual.layers.table_files import (
+    from_color_table,
+    to_color_table,
 )
 from keras_perceptual.ops.color_lookup import (
     identity_cube,
@@ -79,6 +82,11 @@ class LookupColorLayer(keras.layers.Layer):
             comes before. Defaults to `"linear"`.
         shared: Boolean, whether all channels have one curve. Defaults to
             `False`.
+        shaper_size: Integer of at least 2, the number of entries of curves
+            that the colours go through before the cube, one for each channel:
+            they put the entries of the cube where they are needed, as films
+            and cameras with a logarithmic curve have it. Interpolated
+            linearly, and trained with the cube. Defaults to none.
         value_range: Pair of numbers, the lowest and the highest value that a
             pixel can have, going in and coming out. Defaults to `(0, 1)`.
         extrapolate: What happens to values outside `value_range`. `"clamp"`
@@ -95,6 +103,10 @@ class LookupColorLayer(keras.layers.Layer):
             `keras_perceptual.TableSmoothness`.
         table_constraint: Optional Keras constraint of the table, such as
             `keras_perceptual.MonotonicTable`.
+        shaper_regularizer: Optional Keras regularizer of the shaper.
+        shaper_constraint: Optional Keras constraint of the shaper.
+            `keras_perceptual.MonotonicTable` keeps it from folding colours
+            over each other.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`
@@ -106,6 +118,8 @@ class LookupColorLayer(keras.layers.Layer):
             one. Its values are in (0, 1) whatever the `value_range`, so that
             the same learning rate does for all, and may leave (0, 1) in
             training. The output is not clipped.
+        shaper: The curves before a cube, a weight shaped `(shaper_size, 3)`,
+            or `None`. Its values are places in the cube, from 0 to 1.
 
     Input shape:
         `(batch, height, width, 3)`, or `(batch, 3, height, width)` with
@@ -163,11 +177,14 @@ class LookupColorLayer(keras.layers.Layer):
         *,
         interpolation="linear",
         shared=False,
+        shaper_size=None,
         value_range=(0, 1),
         extrapolate="clamp",
         table_initializer="identity",
         table_regularizer=None,
         table_constraint=None,
+        shaper_regularizer=None,
+        shaper_constraint=None,
         data_format=None,
         **kwargs,
     ):
@@ -203,9 +220,18 @@ class LookupColorLayer(keras.layers.Layer):
                 "none. Use dimensions=1, or leave out `shared`. "
                 f"Received: shared={shared!r}, dimensions={dimensions!r}"
             )
+        self.shaper_size = shaper_size
+        if shaper_size is not None:
+            self.shaper_size = validation.check_integer(
+                owner, "shaper_size", shaper_size, minimum=2
+            )
+        self._check_shaper(shaper_regularizer, shaper_constraint)
         self.table_initializer = _get_initializer(owner, table_initializer)
         self.table_regularizer = keras.regularizers.get(table_regularizer)
         self.table_constraint = keras.constraints.get(table_constraint)
+        self.shaper_regularizer = keras.regularizers.get(shaper_regularizer)
+        self.shaper_constraint = keras.constraints.get(shaper_constraint)
+        self.shaper = None
         self.data_format = validation.standardize_data_format(
             owner, data_format
         )
@@ -222,6 +248,15 @@ class LookupColorLayer(keras.layers.Layer):
         """Creates the table, unless one is given with the images."""
         image_shape, table_shape = _split(input_shape)
         self._check_channels(image_shape)
+        if self.shaper_size is not None:
+            self.shaper = self.add_weight(
+                name="shaper",
+                shape=(self.shaper_size, 3),
+                initializer=self._identity,
+                regularizer=self.shaper_regularizer,
+                constraint=self.shaper_constraint,
+                autocast=False,
+            )
         if table_shape is not None:
             self._check_given_table(table_shape)
             return
@@ -239,7 +274,7 @@ class LookupColorLayer(keras.layers.Layer):
         )
 
     def _identity(self, shape, dtype=None):
-        if self.dimensions == 1:
+        if len(shape) == 2:
             table = identity_curves(*shape)
         else:
             table = identity_cube(shape[:3])
@@ -260,7 +295,10 @@ class LookupColorLayer(keras.layers.Layer):
             look_up = _backend.load("compilation").compile_in_graph(
                 _look_up, self._settings()
             )
-        return look_up(images, table)
+        shaper = None
+        if self.shaper is not None:
+            shaper = ops.convert_to_tensor(self.shaper.value)
+        return look_up(images, table, shaper)
 
     def _settings(self):
         """Returns what a look-up depends on beside colours and table."""
@@ -278,36 +316,29 @@ class LookupColorLayer(keras.layers.Layer):
             self.compute_dtype,
         )
 
-    def set_table(self, table):
+    def set_table(self, table, shaper=None):
         """Replaces the table, for example by one that was measured.
 
         Args:
             table: Array of the shape of `table`, with values in (0, 1) for
                 the range of the pixels.
+            shaper: Array of shape `(shaper_size, 3)` that replaces the
+                shaper, with values in (0, 1) for the edges of the cube.
+                Defaults to leaving it as it is.
 
         Raises:
-            ValueError: If the array is of another shape, or holds values that
-                are not finite.
+            ValueError: If an array is of another shape, or holds values that
+                are not finite, or if there is no shaper.
         """
-        owner = type(self).__name__
-        table = keras.ops.convert_to_numpy(table)
-        if table.shape != self.table_shape:
-            raise ValueError(
-                f"{owner} with size={self.size} and "
-                f"dimensions={self.dimensions} needs a table of shape "
-                f"{self.table_shape}"
-                + (", indexed [r, g, b]. " if self.dimensions == 3 else ". ")
-                + "Reshape the table, or make the layer of its size. "
-                f"Received: table.shape={table.shape}"
-            )
-        finite = np.isfinite(table)
-        if not np.all(finite):
-            raise ValueError(
-                f"{owner} needs a table of finite numbers. Repair the entries "
-                "that are not, for example with `numpy.nan_to_num`. "
-                f"Received: a table with {np.sum(~finite)} entries that are "
-                "NaN or infinite"
-            )
+        table = self._checked("table", table, self.table_shape)
+        if shaper is not None:
+            if self.shaper_size is None:
+                raise ValueError(
+                    f"{type(self).__name__} has no shaper to replace. Make "
+                    "the layer with `shaper_size`, or leave the shaper out. "
+                    f"Received: shaper of type {type(shaper).__name__}"
+                )
+            shaper = self._checked("shaper", shaper, (self.shaper_size, 3))
         if not self.built:
             self.build(
                 (None, None, None, 3)
@@ -315,6 +346,30 @@ class LookupColorLayer(keras.layers.Layer):
                 else (None, 3, None, None)
             )
         self._own_table().assign(table)
+        if shaper is not None:
+            self.shaper.assign(shaper)
+
+    def _checked(self, name, entries, shape):
+        """Returns entries as a NumPy array, if they are what is needed."""
+        owner = type(self).__name__
+        entries = keras.ops.convert_to_numpy(entries)
+        if entries.shape != shape:
+            raise ValueError(
+                f"{owner} with size={self.size} and "
+                f"dimensions={self.dimensions} needs a {name} of shape {shape}"
+                + (", indexed [r, g, b]. " if len(shape) == 4 else ". ")
+                + f"Reshape the {name}, or make the layer of its size. "
+                f"Received: {name}.shape={entries.shape}"
+            )
+        finite = np.isfinite(entries)
+        if not np.all(finite):
+            raise ValueError(
+                f"{owner} needs a {name} of finite numbers. Repair the entries "
+                "that are not, for example with `numpy.nan_to_num`. "
+                f"Received: a {name} with {np.sum(~finite)} entries that are "
+                "NaN or infinite"
+            )
+        return entries
 
     @classmethod
     def from_cube(cls, path, **arguments):
@@ -325,18 +380,18 @@ class LookupColorLayer(keras.layers.Layer):
         Args:
             path: String or path-like object, the file. For what is read, see
                 `keras_perceptual.io.read_cube`.
-            **arguments: Arguments of the layer but `size` and `dimensions`,
-                which the file knows. `value_range` defaults to the domain of
-                the file, mostly (0, 1); with another, the lowest and highest
-                colour of the images stand for those of the domain.
+            **arguments: Arguments of the layer but `size`, `dimensions` and
+                `shaper_size`, which the file knows. `value_range` defaults to
+                the domain of the file, mostly (0, 1); with another, the lowest
+                and highest colour of the images stand for those of the domain.
 
         Returns:
             A `LookupColorLayer` that holds the table.
 
         Raises:
             ValueError: If the file is no `.cube` file, if its domain is not
-                the same for all channels, if it holds both curves and a cube,
-                or if an argument is not one of the layer.
+                the same for all channels, or if an argument is not one of
+                the layer.
             OSError: If the file cannot be read.
 
         Example:
@@ -352,41 +407,17 @@ class LookupColorLayer(keras.layers.Layer):
         [[0.0, 0.0, 0.0], [1.0, 0.75, 0.5]]
         """
         owner = f"{cls.__name__}.from_cube"
-        taken = {"size", "dimensions", "shared"} & arguments.keys()
+        taken = {"size", "dimensions", "shared", "shaper_size"}
+        taken &= arguments.keys()
         if taken:
             raise ValueError(
                 f"{owner} takes the size and the kind of the table from the "
                 "file. Leave them out. "
                 f"Received: {', '.join(sorted(taken))}"
             )
-        table = read_cube(path)
-        if table.curves is not None and table.cube is not None:
-            raise ValueError(
-                f"{owner} makes one layer of one table, and the file holds "
-                "curves and a cube that follow each other. Read it with "
-                "`keras_perceptual.io.read_cube`, and make a layer of each "
-                "with `set_table`. "
-                f"Received: {table!r}"
-            )
-        name = "curves" if table.cube is None else "cube"
-        entries = getattr(table, name)
-        low, high = getattr(table, f"{name}_domain")
-        if len(set(low)) > 1 or len(set(high)) > 1:
-            raise ValueError(
-                f"{owner} makes a layer with one range for all channels, and "
-                "the domain of the file differs between them. Sample the "
-                "table again over one range. "
-                f"Received: domain={(low, high)}"
-            )
-        low, high = low[0], high[0]
-        layer = cls(
-            len(entries),
-            1 if name == "curves" else 3,
-            **{"value_range": (low, high), **arguments},
-        )
-        if (low, high) != (0.0, 1.0):
-            entries = (entries.astype("float64") - low) / (high - low)
-        layer.set_table(entries)
+        known, table, shaper = from_color_table(owner, read_cube(path))
+        layer = cls(**{**known, **arguments})
+        layer.set_table(table, shaper)
         return layer
 
     def to_cube(self, path, *, title="", domain=(0, 1)):
@@ -424,22 +455,13 @@ class LookupColorLayer(keras.layers.Layer):
         """
         owner = f"{type(self).__name__}.to_cube"
         low, high = validation.check_value_range(owner, domain)
-        if len(set(self.table_shape[:-1])) > 1:
-            raise ValueError(
-                f"{owner} writes cubes with edges of one size, as the format "
-                "has it. Train a cube of one size to have a file. "
-                f"Received: size={self.size}"
-            )
-        entries = ops.convert_to_numpy(ops.convert_to_tensor(self._own_table()))
-        if (low, high) != (0.0, 1.0):
-            entries = entries.astype("float64") * (high - low) + low
-        both = ((low,) * 3, (high,) * 3)
-        if self.dimensions == 1:
-            entries = np.broadcast_to(entries, (self.size, 3))
-            table = ColorTable(curves=entries, curves_domain=both, title=title)
-        else:
-            table = ColorTable(cube=entries, cube_domain=both, title=title)
-        write_cube(path, table)
+        table, shaper = (
+            None if x is None else ops.convert_to_numpy(x.value)
+            for x in (self._own_table(), self.shaper)
+        )
+        write_cube(
+            path, to_color_table(owner, table, shaper, (low, high), title)
+        )
 
     def plot(self, image=None, axes=None):
         """Draws the table, and what it makes of an image.
@@ -507,6 +529,25 @@ class LookupColorLayer(keras.layers.Layer):
             f"or make another layer. Received: {self.name!r} without a table"
         )
 
+    def _check_shaper(self, regularizer, constraint):
+        """Refuses a shaper where none can be."""
+        if self.shaper_size is not None and self.dimensions != 3:
+            raise ValueError(
+                f"{type(self).__name__} puts a shaper before a cube, and "
+                "dimensions=1 is curves alone. Use dimensions=3, or leave out "
+                "`shaper_size`. "
+                f"Received: shaper_size={self.shaper_size!r}, "
+                f"dimensions={self.dimensions!r}"
+            )
+        given = regularizer or constraint
+        if self.shaper_size is None and given is not None:
+            raise ValueError(
+                f"{type(self).__name__} has no shaper for a regularizer or a "
+                "constraint to apply to. Pass `shaper_size`, or use "
+                "`table_regularizer` and `table_constraint`. "
+                f"Received: {given!r}"
+            )
+
     def _check_given_table(self, shape):
         """Refuses a table from elsewhere that does not fit the layer."""
         owner = type(self).__name__
@@ -569,6 +610,7 @@ class LookupColorLayer(keras.layers.Layer):
             dimensions=self.dimensions,
             interpolation=self.interpolation,
             shared=self.shared,
+            shaper_size=self.shaper_size,
             value_range=list(self.value_range),
             extrapolate=self.extrapolate,
             table_initializer=initializer,
@@ -576,18 +618,25 @@ class LookupColorLayer(keras.layers.Layer):
                 self.table_regularizer
             ),
             table_constraint=keras.constraints.serialize(self.table_constraint),
+            shaper_regularizer=keras.regularizers.serialize(
+                self.shaper_regularizer
+            ),
+            shaper_constraint=keras.constraints.serialize(
+                self.shaper_constraint
+            ),
             data_format=self.data_format,
         )
         return config
 
 
-def _look_up(settings, images, table):
+def _look_up(settings, images, table, shaper):
     """Returns the images in the colours of the table.
 
     Args:
         settings: Tuple, what `LookupColorLayer._settings` returns.
         images: Tensor of images.
         table: Tensor, a table or one for each image.
+        shaper: Tensor, the curves that come before a cube, or `None`.
     """
     dimensions, interpolation, extrapolate, data_format, low, high, dtype = (
         settings
@@ -599,7 +648,13 @@ def _look_up(settings, images, table):
     look_up = look_up_curves if dimensions == 1 else look_up_cube
     # The table is scaled, not the pixels, of which there are more.
     table = ops.cast(table, colors.dtype) * (high - low) + low
-    colors = look_up(colors, table, interpolation, (low, high), extrapolate)
+    value_range = low, high
+    if shaper is not None:
+        colors = look_up_curves(
+            colors, shaper, "linear", value_range, extrapolate
+        )
+        value_range = 0.0, 1.0
+    colors = look_up(colors, table, interpolation, value_range, extrapolate)
     if alpha.shape[-1]:
         colors = ops.concatenate([colors, alpha], axis=-1)
     if data_format == "channels_first":

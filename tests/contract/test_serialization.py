@@ -250,6 +250,12 @@ CONFIGURATIONS = {
         {"size": 6, "interpolation": "nearest"},
         {"size": 7, "extrapolate": "linear", "dtype": "mixed_bfloat16"},
         {"size": 3, "trainable": False, "name": "grade"},
+        {
+            "size": 3,
+            "shaper_size": 4,
+            "shaper_regularizer": keras.regularizers.L2(0.5),
+            "shaper_constraint": keras.constraints.NonNeg(),
+        },
     ],
     "TableSmoothness": [{"factor": 0.5, "order": 2}, {"factor": 2.0}],
     "TableMonotonicity": [{"factor": 0.5, "axes": "all"}, {"factor": 2.0}],

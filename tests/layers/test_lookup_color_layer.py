@@ -801,8 +801,8 @@ def test_a_table_from_a_file_is_fine_tuned_and_written_again(tmp_path, images):
 def test_files_that_are_no_single_layer(tmp_path):
     path = tmp_path / "both.cube"
     rows = "0 0 0\n1 1 1\n"
-    path.write_text("LUT_1D_SIZE 2\nLUT_3D_SIZE 2\n" + rows * 5)
-    with pytest.raises(ValueError, match=r"curves and a cube.*`set_table`"):
+    path.write_text("LUT_3D_SIZE 2\nDOMAIN_MAX 1 1 2\n" + rows * 4)
+    with pytest.raises(ValueError, match=r"one range for all channels"):
         LookupColorLayer.from_cube(path)
     path.write_text("LUT_1D_SIZE 2\nDOMAIN_MAX 1 1 2\n" + rows)
     with pytest.raises(ValueError, match=r"one range for all channels"):
@@ -817,6 +817,93 @@ def test_files_that_are_no_single_layer(tmp_path):
     with pytest.raises(ValueError, match=r"none of its own"):
         LookupColorLayer(3).to_cube(path)
     assert path.read_text().startswith("LUT_1D_SIZE 2")
+
+
+# A shaper before the cube.
+
+
+def shaped(rng, value_range=(0, 1), **arguments):
+    layer = LookupColorLayer(
+        4, shaper_size=6, value_range=value_range, **arguments
+    )
+    curves = np.linspace(0, 1, 6)[:, None] ** [0.5, 1.0, 2.0]
+    layer.set_table(rng.uniform(0, 1, (4, 4, 4, 3)), curves)
+    return layer
+
+
+@pytest.mark.parametrize("value_range", [(0, 1), (-1, 1)])
+@pytest.mark.parametrize("interpolation", ["linear", "tetrahedral"])
+def test_a_shaper_comes_before_the_cube(
+    rng, images, value_range, interpolation
+):
+    layer = shaped(rng, value_range, interpolation=interpolation)
+    cube, curves = (to_numpy(x.value) for x in (layer.table, layer.shaper))
+    low, high = value_range
+    found = to_numpy(layer(images * (high - low) + low))
+    twin = {
+        "linear": reference.trilinear,
+        "tetrahedral": reference.tetrahedral,
+    }[interpolation]
+    expected = twin(reference.curves(images, curves), cube)
+    np.testing.assert_allclose(found, expected * (high - low) + low, atol=5e-6)
+
+
+def test_a_shaper_changes_nothing_at_first_and_is_trained(rng, images):
+    layer = LookupColorLayer(
+        4,
+        shaper_size=5,
+        shaper_constraint=keras.constraints.NonNeg(),
+        shaper_regularizer="l2",
+    )
+    np.testing.assert_allclose(to_numpy(layer(images)), images, atol=3e-7)
+    assert len(layer.losses) == 1
+    before = to_numpy(layer.shaper.value)
+    model = keras.Sequential([keras.Input((4, 6, 3)), layer])
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.fit(images, images**2, epochs=3, verbose=0)
+    after = to_numpy(layer.shaper.value)
+    assert np.any(after != before)
+    assert np.all(after >= 0)
+    assert [x.shape for x in layer.get_weights()] == [(5, 3), (4, 4, 4, 3)]
+
+
+@pytest.mark.parametrize("ranges", ["", "LUT_3D_INPUT_RANGE -1 3\n"])
+def test_a_file_with_curves_and_a_cube_is_one_layer(tmp_path, rng, ranges):
+    """Applied one after the other by NumPy."""
+    path = tmp_path / "both.cube"
+    curves = rng.uniform(0, 1, (3, 3)).astype("float32")
+    cube = rng.uniform(0, 1, (8, 3)).astype("float32")
+    text = "LUT_1D_SIZE 3\nLUT_1D_INPUT_RANGE 0 2\nLUT_3D_SIZE 2\n" + ranges
+    for row in np.concatenate([curves, cube]):
+        text += " ".join(map(str, row)) + "\n"
+    path.write_text(text)
+    layer = LookupColorLayer.from_cube(path)
+    assert layer.value_range == (0.0, 2.0)
+    colors = rng.uniform(0, 2, (50, 3)).astype("float32")
+    places = reference.curves(colors / 2, curves)
+    if ranges:
+        places = (places + 1) / 4
+    # Red is the fastest in a file.
+    entries = cube.reshape(2, 2, 2, 3).transpose(2, 1, 0, 3)
+    expected = reference.trilinear(places, entries)
+    np.testing.assert_allclose(to_numpy(layer(colors)), expected, atol=1e-5)
+    layer.to_cube(tmp_path / "again.cube", domain=(0, 2))
+    again = LookupColorLayer.from_cube(tmp_path / "again.cube")
+    np.testing.assert_allclose(to_numpy(again(colors)), expected, atol=1e-5)
+
+
+def test_shapers_that_cannot_be(rng):
+    with pytest.raises(ValueError, match=r"before a cube.*dimensions=1"):
+        LookupColorLayer(4, 1, shaper_size=4)
+    with pytest.raises(ValueError, match=r"no shaper for a reg.*Received: 'l2"):
+        LookupColorLayer(4, shaper_regularizer="l2")
+    with pytest.raises(ValueError, match=r"`shaper_size`.*Received: shaper_s"):
+        LookupColorLayer(4, shaper_size=1)
+    with pytest.raises(ValueError, match=r"no shaper to replace"):
+        LookupColorLayer(2).set_table(np.zeros((2, 2, 2, 3)), np.zeros((2, 3)))
+    layer = LookupColorLayer(2, shaper_size=4)
+    with pytest.raises(ValueError, match=r"shaper of shape \(4, 3\)"):
+        layer.set_table(np.zeros((2, 2, 2, 3)), np.zeros((2, 3)))
 
 
 # Pictures.
