@@ -9,6 +9,7 @@ import typing
 
 from keras import ops
 
+from keras_perceptual import _backend
 from keras_perceptual.ops.value_range import clamp
 
 
@@ -88,20 +89,13 @@ class CubePlaces:
 
     def __call__(self, colors):
         """Returns the `Places` of the colours."""
-        setting = self.value_range, self.extrapolate
-        if len(set(self.sizes)) == 1:
-            cells, fractions = (
-                [x[..., i] for i in range(3)]
-                for x in locate(colors, self.sizes[0], *setting)
-            )
-        else:
-            cells, fractions = zip(
-                *(
-                    locate(colors[..., i], size, *setting)
-                    for i, size in enumerate(self.sizes)
-                ),
-                strict=True,
-            )
+        cells, fractions = zip(
+            *(
+                locate(colors[..., i], size, self.value_range, self.extrapolate)
+                for i, size in enumerate(self.sizes)
+            ),
+            strict=True,
+        )
         steps = strides(self.sizes)
         corner = sum(
             cell * step for cell, step in zip(cells, steps, strict=True)
@@ -150,16 +144,17 @@ def _tetrahedral(corner, fractions, steps):
     """
     r, g, b = fractions
     red, green, blue = steps
+    choose = _backend.load("tensors").choose
     # Sort the three, along with the steps that they stand for.
     swap = r < g
-    high, high_step = _choose(swap, g, r), _choose_step(swap, green, red)
-    low, low_step = _choose(swap, r, g), _choose_step(swap, red, green)
+    high, high_step = choose(swap, g, r), choose(swap, green, red)
+    low, low_step = choose(swap, r, g), choose(swap, red, green)
     first_is_blue, last_is_blue = high < b, low >= b
-    first = _choose(first_is_blue, b, high)
-    first_step = _choose_step(first_is_blue, blue, high_step)
-    last = _choose(last_is_blue, b, low)
-    last_step = _choose_step(last_is_blue, blue, low_step)
-    second = _choose(first_is_blue, high, _choose(last_is_blue, low, b))
+    first = choose(first_is_blue, b, high)
+    first_step = choose(first_is_blue, blue, high_step)
+    last = choose(last_is_blue, b, low)
+    last_step = choose(last_is_blue, blue, low_step)
+    second = choose(first_is_blue, high, choose(last_is_blue, low, b))
     across = sum(steps)
 
     def blend(rows):
@@ -177,14 +172,3 @@ def _tetrahedral(corner, fractions, steps):
         lambda: [1 - first, first - second, second - last, last],
         blend,
     )
-
-
-def _choose(condition, yes, no):
-    """As `ops.where` of finite tensors, which is far slower on PyTorch."""
-    chosen = ops.cast(condition, yes.dtype)
-    return chosen * yes + (1 - chosen) * no
-
-
-def _choose_step(condition, yes, no):
-    """As `ops.where` of integers."""
-    return no + ops.cast(condition, "int32") * (yes - no)

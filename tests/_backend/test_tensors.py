@@ -1,3 +1,4 @@
+import checks
 import keras
 import numpy as np
 
@@ -32,3 +33,25 @@ def test_traced_tensors_have_none():
 
         look(torch.zeros(2, device="meta"))
     assert seen == [False]
+
+
+def test_clamp_has_the_slope_of_the_inside_at_the_ends():
+    x = np.float32([-1.0, 0.0, 0.25, 1.0, 2.0])
+    clamp = _backend.load("tensors").clamp
+    found = clamp(keras.ops.convert_to_tensor(x), 0.0, 1.0)
+    assert keras.ops.convert_to_numpy(found).tolist() == [0, 0, 0.25, 1, 1]
+    (slope,) = checks.gradients(lambda x: keras.ops.sum(clamp(x, 0.0, 1.0)), x)
+    assert slope.tolist() == [0, 1, 1, 1, 0]
+
+
+def test_choose_takes_numbers_and_tensors():
+    choose = _backend.load("tensors").choose
+    condition = keras.ops.convert_to_tensor([True, False])
+    for yes, no, dtype in ((0.1, [0.3, 0.7], "float32"), (5, [1, 2], "int32")):
+        found = choose(condition, yes, keras.ops.convert_to_tensor(no, dtype))
+        assert keras.backend.standardize_dtype(found.dtype) == dtype
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(found), np.array([yes, no[1]], dtype)
+        )
+    found = choose(condition, 5, 7)
+    assert keras.ops.convert_to_numpy(found).tolist() == [5, 7]

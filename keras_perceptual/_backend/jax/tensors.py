@@ -29,3 +29,8 @@ def clamp(x, low, high):
     """Moves what lies outside a range to its end, with the slope 1 there."""
     # The slope of `clip` at the ends is a half here.
     return jnp.where(x < low, low, jnp.where(x > high, high, x))
+
+
+def choose(condition, yes, no):
+    """Returns `yes` where a condition holds and `no` elsewhere, both finite."""
+    return jnp.where(condition, yes, no)

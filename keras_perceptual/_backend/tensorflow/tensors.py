@@ -21,3 +21,8 @@ def num_devices():
 def clamp(x, low, high):
     """Moves what lies outside a range to its end, with the slope 1 there."""
     return tf.clip_by_value(x, low, high)
+
+
+def choose(condition, yes, no):
+    """Returns `yes` where a condition holds and `no` elsewhere, both finite."""
+    return tf.where(condition, yes, no)

@@ -21,3 +21,13 @@ def num_devices():
 def clamp(x, low, high):
     """Moves what lies outside a range to its end, with the slope 1 there."""
     return torch.clamp(x, low, high)
+
+
+def choose(condition, yes, no):
+    """Returns `yes` where a condition holds and `no` elsewhere, both finite."""
+    # `torch.where` takes ten times as long as an addition.
+    dtype = next(
+        (x.dtype for x in (yes, no) if isinstance(x, torch.Tensor)), torch.int32
+    )
+    chosen = condition.to(dtype)
+    return chosen * yes + (1 - chosen) * no
