@@ -116,6 +116,9 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
         weights.
 
     Notes:
+        - Train the default network with the learning rate of the paper, 1e-4.
+          A weight is the sum of its 8192 features, so that with 1e-3, Keras's
+          default for Adam, each step changes it too much to learn anything.
         - In mixed precision the tables, their weights and the look-up are in
           float32. The backbone computes as its own dtype says.
         - A config holds the architecture of the backbone, a saved model its
