@@ -25,6 +25,9 @@ from keras_perceptual.gradients import (
     GradientSanityError as GradientSanityError,
 )
 from keras_perceptual.gradients import check_gradients as check_gradients
+from keras_perceptual.layers import (
+    AdaptiveLookupColorLayer as AdaptiveLookupColorLayer,
+)
 from keras_perceptual.layers import LookupColorLayer as LookupColorLayer
 from keras_perceptual.losses import DISTS as DISTS
 from keras_perceptual.losses import LPIPS as LPIPS

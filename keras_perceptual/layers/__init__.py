@@ -1,5 +1,8 @@
 """Layers."""
 
+from keras_perceptual.layers.adaptive_lookup_color_layer import (
+    AdaptiveLookupColorLayer as AdaptiveLookupColorLayer,
+)
 from keras_perceptual.layers.lookup_color_layer import (
     LookupColorLayer as LookupColorLayer,
 )

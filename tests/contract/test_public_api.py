@@ -16,6 +16,7 @@ import keras_perceptual
 
 # A change here is a change of the API and needs a line in CHANGELOG.md.
 PUBLIC_NAMES = [
+    "AdaptiveLookupColorLayer",
     "BoundedTable",
     "CharbonnierLoss",
     "ContextualLoss",
@@ -57,6 +58,7 @@ INTERNAL_MODULES = ["plotting", "validation"]
 
 # Where each public object lives, apart from the top level.
 HOMES = {
+    "AdaptiveLookupColorLayer": "layers",
     "BoundedTable": "constraints",
     "CharbonnierLoss": "losses",
     "ContextualLoss": "losses",

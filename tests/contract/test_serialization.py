@@ -234,6 +234,23 @@ CONFIGURATIONS = {
         },
         {"backbone": "alexnet", "layers": ["relu2"], "reduction": None},
     ],
+    "AdaptiveLookupColorLayer": [
+        {
+            "size": (2, 4, 3),
+            "num_tables": 2,
+            "backbone": keras.layers.GlobalMaxPooling2D(
+                data_format="channels_first", name="looks"
+            ),
+            "interpolation": "tetrahedral",
+            "value_range": (-1, 1),
+            "table_regularizer": kp.TableSmoothness(0.5, order=2),
+            "table_constraint": kp.MonotonicTable(axes="all", low=-0.25),
+            "mix_regularizer": keras.regularizers.L2(0.25),
+            "data_format": "channels_first",
+            "dtype": "mixed_bfloat16",
+        },
+        {"size": 4, "extrapolate": "linear", "name": "each"},
+    ],
     "LookupColorLayer": [
         {
             "size": 5,

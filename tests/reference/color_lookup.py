@@ -91,3 +91,14 @@ def tetrahedral(colors, table):
             before = at(corner)
         result[index] = value
     return result
+
+
+def mixed(images, tables, weights, look_up=trilinear):
+    """Each image in a table of its own: as much of each as its weight says."""
+    result = []
+    for image, shares in zip(images, weights, strict=True):
+        table = np.zeros(np.shape(tables[0]))
+        for share, basis in zip(shares, tables, strict=True):
+            table += float(share) * np.asarray(basis, "float64")
+        result.append(look_up(image, table))
+    return np.stack(result)
