@@ -27,7 +27,8 @@ def read_blended(places, points, tables):
     Returns:
         A tensor of shape `(batch, points, width)`.
     """
-    if len(tables) == 1:
+    # In an export a size can be a symbol, which is no integer.
+    if isinstance(tables.shape[0], int) and len(tables) == 1:
         return _read(places, points[0], tables[0])[None]
     return jax.vmap(functools.partial(_read, places))(points, tables)
 
@@ -41,7 +42,7 @@ def _read(places, points, table):
         found = places(points)
         return found.blend([_rows(table, i) for i in found.indices])
 
-    return _joined(jax.lax.map(blend, _blocks(points)), len(points))
+    return _joined(jax.lax.map(blend, _blocks(points)), points)
 
 
 def _forward(places, points, table):
@@ -77,7 +78,7 @@ def _backward(places, kept, upstream):
         jnp.zeros((len(table), width + spare), table.dtype),
         (_blocks(points), _blocks(upstream)),
     )
-    return _joined(of_points, len(points)), of_table[:, :width]
+    return _joined(of_points, points), of_table[:, :width]
 
 
 _read.defvjp(_forward, _backward)
@@ -89,13 +90,16 @@ def _rows(table, index):
 
 def _blocks(x):
     """Returns `x` in blocks of one size, the last one filled with zeros."""
-    blocks = 1
-    if jax.default_backend() == "cpu":
-        blocks = max(1, -(-len(x) // BLOCK))
+    if jax.default_backend() != "cpu" or not isinstance(x.shape[0], int):
+        return x[None]
+    blocks = max(1, -(-len(x) // BLOCK))
     size = -(-len(x) // blocks)
     x = jnp.pad(x, ((0, blocks * size - len(x)), (0, 0)))
     return x.reshape(blocks, size, x.shape[-1])
 
 
-def _joined(blocks, count):
-    return blocks.reshape(-1, blocks.shape[-1])[:count]
+def _joined(blocks, x):
+    """Returns blocks as one, as long as `x`."""
+    if blocks.shape[0] == 1:
+        return blocks[0]
+    return blocks.reshape(-1, blocks.shape[-1])[: len(x)]

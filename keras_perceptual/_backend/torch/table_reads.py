@@ -21,15 +21,19 @@ def read_blended(places, points, tables):
     Returns:
         A tensor of shape `(batch, points, width)`.
     """
-    read = BlendedRead.apply
     if (
         points.device.type != "cpu"
         or points.dtype not in (torch.float32, torch.float64)
+        # What is written down for elsewhere is to be plain operations.
         or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
     ):
-        read = _read_at_once
+        return _read_at_once(places, points, tables)
     return torch.stack(
-        [read(places, points[i], tables[i]) for i in range(tables.shape[0])]
+        [
+            BlendedRead.apply(places, *one)
+            for one in zip(points, tables, strict=True)
+        ]
     )
 
 
@@ -65,10 +69,12 @@ class BlendedRead(torch.autograd.Function):
         points, table = context.saved_tensors
         if torch.is_grad_enabled():
             # These gradients are to be differentiated in turn.
-            result = _read_at_once(context.places, points, table)
+            result = _read_at_once(context.places, points[None], table[None])
             needed = [x for x in (points, table) if x.requires_grad]
             found = iter(
-                torch.autograd.grad(result, needed, upstream, create_graph=True)
+                torch.autograd.grad(
+                    result[0], needed, upstream, create_graph=True
+                )
             )
             return None, *(
                 next(found) if x.requires_grad else None
@@ -77,10 +83,14 @@ class BlendedRead(torch.autograd.Function):
         return None, *_gradients(context.places, points, table, upstream)
 
 
-def _read_at_once(places, points, table):
-    """The same in plain operations."""
+def _read_at_once(places, points, tables):
+    """The same in plain operations, for all tables together."""
+    count, entries, width = tables.shape
     found = places(points)
-    return found.blend([table[index] for index in found.indices])
+    starts = torch.arange(count, dtype=torch.int32, device=points.device)
+    starts = starts[:, None] * entries
+    rows = tables.reshape(-1, width)
+    return found.blend([rows[index + starts] for index in found.indices])
 
 
 def _gradients(places, points, table, upstream):
