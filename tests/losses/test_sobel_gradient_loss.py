@@ -747,3 +747,25 @@ def test_unknown_sizes_in_a_tensorflow_graph(pair, config, jit_compile):
             lambda x, t=y_true: loss(t, x), y_pred.numpy()
         )
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("config", CONFIGS[::3], ids=label)
+def test_a_compiled_call_in_a_tensorflow_graph_computes_the_same(pair, config):
+    """Where the sizes are known, a graph has the loss compiled by XLA."""
+    import tensorflow as tf
+
+    loss = SobelGradientLoss(**config)
+
+    @tf.function
+    def gradient(y_true, y_pred):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred)
+        return value, tape.gradient(value, y_pred)
+
+    y_true, y_pred = (tf.constant(x) for x in pair)
+    value, found = gradient(y_true, y_pred)
+    np.testing.assert_allclose(value, loss(y_true, y_pred), rtol=1e-6)
+    (expected,) = checks.gradients(lambda x: loss(y_true, x), pair[1])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
