@@ -290,11 +290,10 @@ class LookupColorLayer(keras.layers.Layer):
             table = ops.convert_to_tensor(self._own_table().value)
         else:
             self._check_given_table(tuple(table.shape))
-        look_up = functools.partial(_look_up, self._settings())
+        prepare = functools.partial
         if training:
-            look_up = _backend.load("compilation").compile_in_graph(
-                _look_up, self._settings()
-            )
+            prepare = _backend.load("compilation").compile_in_graph
+        look_up = prepare(_look_up, self._settings())
         shaper = None
         if self.shaper is not None:
             shaper = ops.convert_to_tensor(self.shaper.value)

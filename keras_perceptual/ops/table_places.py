@@ -80,6 +80,8 @@ class CubePlaces:
         sizes: Tuple, the number of entries along each edge.
         interpolation: `"linear"`, for eight entries, or `"tetrahedral"`, for
             four.
+        value_range: Pair of floats, as for `locate`.
+        extrapolate: `"linear"` or `"clamp"`, as for `locate`.
     """
 
     sizes: tuple

@@ -1,4 +1,4 @@
-"""Looking at tensors without computing."""
+"""What each backend knows of tensors, and small steps that they differ in."""
 
 import torch
 
