@@ -19,8 +19,7 @@ def read_blended(places, points, tables):
     of this again for every number of whatever sums the result up.
 
     Args:
-        places: `CubePlaces`, or another function of `(..., 3)` points that
-            returns their `Places`. Equal ones have an equal hash.
+        places: `CubePlaces`.
         points: Tensor of shape `(batch, points, 3)`.
         tables: Tensor of shape `(batch, entries, width)`.
 

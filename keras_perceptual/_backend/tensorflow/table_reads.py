@@ -10,8 +10,7 @@ def read_blended(places, points, tables):
     entries and their shares again.
 
     Args:
-        places: `CubePlaces`, or another function of `(..., 3)` points that
-            returns their `Places`. Equal ones have an equal hash.
+        places: `CubePlaces`.
         points: Tensor of shape `(batch, points, 3)`.
         tables: Tensor of shape `(batch, entries, width)`.
 

@@ -3,7 +3,7 @@
 import torch
 
 # Points to a block on a CPU: what is made of them stays in its cache.
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 
 
 def read_blended(places, points, tables):
@@ -13,8 +13,7 @@ def read_blended(places, points, tables):
     entries and their shares again.
 
     Args:
-        places: `CubePlaces`, or another function of `(..., 3)` points that
-            returns their `Places`. Equal ones have an equal hash.
+        places: `CubePlaces`.
         points: Tensor of shape `(batch, points, 3)`.
         tables: Tensor of shape `(batch, entries, width)`.
 
@@ -45,16 +44,13 @@ class BlendedRead(torch.autograd.Function):
     @staticmethod
     def forward(places, points, table):
         """Blends the entries for each point, one block after the other."""
-        planes = _planes(table)
-        results = []
-        for part in points.split(BLOCK):
-            found = places(_planes(part).t())
-            rows = [
-                planes.index_select(1, index)[:, :, None]
-                for index in found.indices
+        read = _sum if places.extrapolate == "clamp" else _blend
+        return torch.cat(
+            [
+                read(places(_planes(part).t()), table)
+                for part in points.split(BLOCK)
             ]
-            results.append(found.blend(rows)[:, :, 0].t())
-        return torch.cat(results)
+        )
 
     @staticmethod
     def setup_context(context, inputs, output):
@@ -93,6 +89,23 @@ def _read_at_once(places, points, tables):
     return found.blend([rows[index + starts] for index in found.indices])
 
 
+def _sum(found, table):
+    """The sum of entries times shares; the shares are between 0 and 1."""
+    return torch.nn.functional.embedding_bag(
+        torch.stack(found.indices, -1),
+        table,
+        mode="sum",
+        per_sample_weights=torch.stack(found.weights(), -1),
+    )
+
+
+def _blend(found, table):
+    """The same, exact also far outside, where the shares are large."""
+    planes = _planes(table)
+    rows = [planes.index_select(1, i)[:, :, None] for i in found.indices]
+    return found.blend(rows)[:, :, 0].t()
+
+
 def _gradients(places, points, table, upstream):
     """Returns the gradients of points and table, one block after the other."""
     planes = _planes(table)
@@ -109,7 +122,8 @@ def _gradients(places, points, table, upstream):
             (planes.index_select(1, index) * above).sum(0)
             for index in found.indices
         ]
-        of_points.append(torch.autograd.grad(weights, part, of_weights)[0])
+        slopes = torch.autograd.grad(weights, part, of_weights)[0]
+        of_points.append(torch.stack(slopes.unbind(-1), -1))
         indices = torch.cat(found.indices)
         weights = torch.stack(weights).detach()
         for of_plane, one in zip(of_planes, above, strict=True):
@@ -122,4 +136,5 @@ def _gradients(places, points, table, upstream):
 
 def _planes(rows):
     """Returns the columns of `rows`, each in one piece of memory."""
-    return rows.detach().t().contiguous()
+    # Takes a quarter of the time of `contiguous`.
+    return torch.stack(rows.detach().unbind(-1))
