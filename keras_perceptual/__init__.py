@@ -28,6 +28,7 @@ from keras_perceptual.gradients import check_gradients as check_gradients
 from keras_perceptual.layers import (
     AdaptiveLookupColorLayer as AdaptiveLookupColorLayer,
 )
+from keras_perceptual.layers import ImageDistance as ImageDistance
 from keras_perceptual.layers import LookupColorLayer as LookupColorLayer
 from keras_perceptual.losses import DISTS as DISTS
 from keras_perceptual.losses import LPIPS as LPIPS

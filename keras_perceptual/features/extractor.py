@@ -154,19 +154,19 @@ class FeatureExtractor:
             _check_pooling(network, pooling)
             network = load_weights(network, backbone, source, dtype)
         with building_scope(dtype):
-            self._network = keras.Model(
+            self.network = keras.Model(
                 *tap_network(network, list(taps.values()), pooling),
                 name=network.name,
             )
-        self._network.trainable = False
-        self._run = convolutions.save_passes(self._network)
-        self.identity = _identity(self._network)
+        self.network.trainable = False
+        self._run = convolutions.save_passes(self.network)
+        self.identity = _identity(self.network)
         self._sizes_seen = set()
 
     @property
     def channels(self):
         """Numbers of channels that images may have; `None` for any."""
-        wanted = self._network.inputs[0].shape[-1]
+        wanted = self.network.inputs[0].shape[-1]
         return {None: None, 3: (1, 3)}.get(wanted, (wanted,))
 
     def __call__(self, images):
@@ -181,7 +181,7 @@ class FeatureExtractor:
             received=f"Received: images.shape={shape}",
         )
         self._check_size(*shape[1:3])
-        dtype = self._network.compute_dtype
+        dtype = self.network.compute_dtype
         images = ops.cast(images, _at_least_float32(dtype))
         if shape[-1] == 1 and self.channels == (1, 3):
             images = ops.repeat(images, 3, axis=-1)
@@ -197,18 +197,21 @@ class FeatureExtractor:
 
     def _check_size(self, height, width):
         """Refuses images of which a layer would see nothing."""
-        size = (height, width)
+        # While a model is exported, sizes are symbols.
+        size = tuple(
+            side if isinstance(side, int) else None for side in (height, width)
+        )
         if size in self._sizes_seen:
             return
-        if not _sees(self._network, size):
+        if not _sees(self.network, size):
             for name, output in zip(
-                self.layers, self._network.outputs, strict=True
+                self.layers, self.network.outputs, strict=True
             ):
-                network = keras.Model(self._network.inputs[0], output)
+                network = keras.Model(self.network.inputs[0], output)
                 if not _sees(network, size):
                     raise ValueError(
                         f"These images are too small for the layer {name!r} "
-                        f"of {self._network.name!r}: nothing is left of them "
+                        f"of {self.network.name!r}: nothing is left of them "
                         "there. Use images of at least "
                         f"{_smallest_side(network)} pixels a side, or a "
                         "layer nearer to the input. "

@@ -85,6 +85,27 @@ class ImageLoss(keras.losses.Loss):
         y_true, y_pred, _ = self._admit(y_true, y_pred)
         return self.call(self._cast(y_true), self._cast(y_pred))
 
+    def compare(self, y_true, y_pred):
+        """Returns the loss of each image, without looking at their values.
+
+        Args:
+            y_true: Images.
+            y_pred: Images of the same shape, of any type.
+
+        Returns:
+            A tensor shaped `(batch,)`.
+        """
+        validation.check_image_pair(
+            type(self).__name__,
+            y_true,
+            y_pred,
+            channels=self.channels,
+            data_format=self.data_format,
+            predicted=False,
+        )
+        y_true, y_pred = self._cast((y_true, y_pred))
+        return self.call(self._clip(y_true), self._clip(y_pred))
+
     def _admit(
         self, y_true, y_pred, sample_weight=None, *, looks_at=tuple(TOLERANCES)
     ):
@@ -124,6 +145,10 @@ class ImageLoss(keras.losses.Loss):
     def _in_range(self, name, images):
         """Looks at the values of images, and moves stray ones if asked to."""
         self._range_check(name, images)
+        return self._clip(images)
+
+    def _clip(self, images):
+        """Moves stray values into the range, if asked to."""
         if self.check_range != "clip":
             return images
         return clamp(ops.cast(images, self.dtype), *self.value_range)

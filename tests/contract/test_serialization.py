@@ -251,6 +251,13 @@ CONFIGURATIONS = {
         },
         {"size": 4, "extrapolate": "linear", "name": "each"},
     ],
+    "ImageDistance": [
+        {
+            "loss": kp.SobelGradientLoss("l2", value_range=(0, 255)),
+            "name": "edges",
+            "dtype": "mixed_bfloat16",
+        },
+    ],
     "LookupColorLayer": [
         {
             "size": 5,

@@ -43,8 +43,8 @@ def test_one_layer(rng):
 
 
 def test_the_network_is_cut_behind_the_deepest_tap():
-    full = FeatureExtractor("vgg16", ["block5_conv3"])._network
-    short = FeatureExtractor("vgg16", ["block1_conv2"])._network
+    full = FeatureExtractor("vgg16", ["block5_conv3"]).network
+    short = FeatureExtractor("vgg16", ["block1_conv2"]).network
     assert len(short.layers) == 3
     assert short.count_params() < full.count_params() / 300
     assert not short.trainable_variables
@@ -271,12 +271,12 @@ def test_pytorch_names_before_and_after_the_activation(rng):
 
 
 def test_nothing_is_wired_anew_without_need():
-    network = FeatureExtractor("vgg16", ["relu1_2"])._network
+    network = FeatureExtractor("vgg16", ["relu1_2"]).network
     assert [layer.name for layer in network.layers[1:]] == [
         "block1_conv1",
         "block1_conv2",
     ]
-    split = FeatureExtractor("vgg16", ["conv1_2"])._network
+    split = FeatureExtractor("vgg16", ["conv1_2"]).network
     assert split.layers[-1].name == "block1_conv2"
     assert split.layers[-1].activation is keras.activations.linear
     assert not split.trainable_variables

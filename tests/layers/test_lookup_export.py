@@ -5,16 +5,19 @@ TensorFlow and JAX, LiteRT (once TensorFlow Lite) from TensorFlow, ONNX from
 all three, and programs of `torch.export` from PyTorch.
 """
 
-import warnings
-
 import keras
 import numpy as np
 import pytest
+from exports import (
+    BACKEND,
+    export_litert,
+    export_onnx,
+    export_saved_model,
+    export_torch_program,
+)
 
 from keras_perceptual.layers import LookupColorLayer
 
-BACKEND = keras.backend.backend()
-KERAS = tuple(int(part) for part in keras.__version__.split(".")[:2])
 KINDS = {
     "curves": {"dimensions": 1},
     "one curve that goes on": {
@@ -115,72 +118,6 @@ def by_tf2onnx(export):
     return export is export_onnx and BACKEND == "tensorflow"
 
 
-def export_saved_model(model, folder):
-    """Returns a function that runs a model as TensorFlow's SavedModel."""
-    import tensorflow as tf
-
-    with warnings.catch_warnings():
-        # Of JAX, about an argument that Keras gives.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        model.export(folder / "model", verbose=False)
-    loaded = tf.saved_model.load(folder / "model")
-
-    def run(*inputs):
-        return loaded.serve(
-            list(inputs) if len(inputs) > 1 else inputs[0]
-        ).numpy()
-
-    return run
-
-
-def export_litert(model, folder):
-    """Returns a function that runs a model in LiteRT, as phones do."""
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    import tensorflow as tf
-
-    if KERAS < (3, 13):
-        pytest.skip("Keras exports to LiteRT from version 3.13 on")
-    path = folder / "model.tflite"
-    model.export(
-        path,
-        format="litert",
-        verbose=False,
-        # Else conversion would fall back on kernels of TensorFlow's own,
-        # which apps do not have.
-        target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
-    )
-    runner = interpreter.Interpreter(str(path)).get_signature_runner()
-
-    def run(*inputs):
-        (result,) = runner(
-            **{i.name: x for i, x in zip(model.inputs, inputs, strict=True)}
-        ).values()
-        return result
-
-    return run
-
-
-def export_onnx(model, folder, **arguments):
-    """Returns a function that runs a model in ONNX Runtime."""
-    runtime = pytest.importorskip("onnxruntime")
-    pytest.importorskip(
-        {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnx"}[BACKEND]
-    )
-    path = folder / "model.onnx"
-    with warnings.catch_warnings():
-        # The converters use what NumPy and PyTorch are about to drop.
-        warnings.simplefilter("ignore")
-        model.export(path, format="onnx", verbose=False, **arguments)
-    session = runtime.InferenceSession(str(path))
-    names = [given.name for given in session.get_inputs()]
-
-    def run(*inputs):
-        (result,) = session.run(None, dict(zip(names, inputs, strict=True)))
-        return result
-
-    return run
-
-
 @pytest.mark.skipif(
     BACKEND == "torch", reason="Keras needs torch_xla for a SavedModel"
 )
@@ -228,24 +165,9 @@ def test_onnx_with_tables(tmp_path):
 @pytest.mark.skipif(BACKEND != "torch", reason="is about PyTorch alone")
 @pytest.mark.parametrize("name", KINDS)
 def test_torch_program(name, tmp_path):
-    import torch
-
     model = make_model(name)
-    # PyTorch's programs are of one size here.
     images = make_images((2, 4, 6), model.input_shape[-1])
-    path = tmp_path / "model.pt2"
-    model.export(
-        path,
-        format="torch",
-        verbose=False,
-        input_signature=[keras.InputSpec(shape=images.shape, dtype="float32")],
-    )
-    program = torch.export.load(path).module()
-
-    def run(images):
-        return program(torch.tensor(images)).detach().numpy()
-
-    check_run(model, run, images)
+    check_run(model, export_torch_program(model, tmp_path, images), images)
 
 
 @pytest.mark.tensorflow_only
