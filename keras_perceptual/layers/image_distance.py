@@ -58,9 +58,7 @@ class ImageDistance(keras.layers.Layer):
 
     def __init__(self, loss, *, name=None, dtype=None):
         # The loss casts the images itself, and no shorter than to float32.
-        super().__init__(
-            name=name, dtype=dtype, trainable=False, autocast=False
-        )
+        super().__init__(name=name, dtype=dtype, autocast=False)
         owner = type(self).__name__
         if not isinstance(loss, ImageLoss):
             raise ValueError(
@@ -72,6 +70,16 @@ class ImageDistance(keras.layers.Layer):
         # Tracked, so that it goes along into what is exported.
         extractor = getattr(loss, "_extractor", None)
         self.network = extractor and extractor.network
+
+    @property
+    def trainable(self):
+        """Always `False`: the distance is one to rely on."""
+        return False
+
+    @trainable.setter
+    def trainable(self, value):
+        # A model sets it for all its layers.
+        pass
 
     def call(self, inputs):
         """Returns the distance of each pair of images."""
