@@ -5,6 +5,7 @@ that of the cell, on every backend.
 """
 
 import dataclasses
+import itertools
 import typing
 
 from keras import ops
@@ -18,16 +19,23 @@ class Places(typing.NamedTuple):
 
     Attributes:
         indices: List of integer tensors `(...)`, the entries of each colour.
+        fractions: List of three tensors `(...)`, how far into its cell each
+            colour lies along each axis.
         weights: Function that returns a list of tensors `(...)`, the shares
             of the entries. They sum to 1.
         blend: Function of the list of entries, each shaped `(..., width)`,
             that returns their blend. It is the sum of entries times weights,
             computed so that far outside the table rounding stays small.
+        slopes: Function of a list of tensors `(...)`, a value for each entry,
+            that returns the derivative of the sum of values times weights by
+            each of the fractions.
     """
 
     indices: list
+    fractions: list
     weights: typing.Callable
     blend: typing.Callable
+    slopes: typing.Callable
 
 
 def locate(x, size, value_range=(0.0, 1.0), extrapolate="linear"):
@@ -91,10 +99,14 @@ class CubePlaces:
 
     def __call__(self, colors):
         """Returns the `Places` of the colours."""
+        return self.of_channels([colors[..., i] for i in range(3)])
+
+    def of_channels(self, channels):
+        """Returns the `Places` of colours given as three tensors `(...)`."""
         cells, fractions = zip(
             *(
-                locate(colors[..., i], size, self.value_range, self.extrapolate)
-                for i, size in enumerate(self.sizes)
+                locate(channel, size, self.value_range, self.extrapolate)
+                for channel, size in zip(channels, self.sizes, strict=True)
             ),
             strict=True,
         )
@@ -127,14 +139,30 @@ def _trilinear(corner, fractions, steps):
     def blend(rows):
         """One axis after the other."""
         for fraction in fractions:
-            half = len(rows) // 2
-            rows = [
-                low + ops.expand_dims(fraction, -1) * (high - low)
-                for low, high in zip(rows[:half], rows[half:], strict=True)
-            ]
+            rows = _mix(rows, ops.expand_dims(fraction, -1))
         return rows[0]
 
-    return Places(indices, weights, blend)
+    def slopes(values):
+        """The differences along an axis, mixed along the others."""
+        found = []
+        for fraction in fractions:
+            found = [_mix(differences, fraction) for differences in found]
+            found.append([high - low for low, high in _halves(values)])
+            values = _mix(values, fraction)
+        return [differences[0] for differences in found]
+
+    return Places(indices, fractions, weights, blend, slopes)
+
+
+def _halves(values):
+    """Returns pairs of what lies on the two sides of the first axis."""
+    half = len(values) // 2
+    return zip(values[:half], values[half:], strict=True)
+
+
+def _mix(values, fraction):
+    """Returns half as many values, mixed along the first axis."""
+    return [low + fraction * (high - low) for low, high in _halves(values)]
 
 
 def _tetrahedral(corner, fractions, steps):
@@ -168,9 +196,25 @@ def _tetrahedral(corner, fractions, steps):
             result = result + ops.expand_dims(share, -1) * (after - before)
         return result
 
+    def slopes(values):
+        """The differences along the way, given back to the axes."""
+        of_first, of_second, of_last = (
+            after - before for before, after in itertools.pairwise(values)
+        )
+        of_high = choose(first_is_blue, of_second, of_first)
+        of_low = choose(last_is_blue, of_second, of_last)
+        of_blue = choose(last_is_blue, of_last, of_second)
+        return [
+            choose(swap, of_low, of_high),
+            choose(swap, of_high, of_low),
+            choose(first_is_blue, of_first, of_blue),
+        ]
+
     return Places(
         [corner]
         + [corner + step for step in (first_step, across - last_step, across)],
+        fractions,
         lambda: [1 - first, first - second, second - last, last],
         blend,
+        slopes,
     )

@@ -57,6 +57,37 @@ def test_weights_and_blend_tell_the_same(rng, interpolation, sizes):
     np.testing.assert_allclose(to_numpy(blended), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("interpolation", ["linear", "tetrahedral"])
+def test_slopes_by_differences(rng, interpolation):
+    """Along one axis what is blended is linear within a cell."""
+    sizes = (3, 4, 2)
+    cells = rng.integers(0, np.array(sizes) - 1, (200, 3))
+    # Far enough from each other that a step passes no border.
+    places = np.stack([rng.permutation([0.2, 0.5, 0.8]) for _ in cells])
+    values = rng.uniform(-1, 1, (8, len(cells))).astype("float32")
+    locate_colors = CubePlaces(sizes, interpolation)
+
+    def total(places):
+        colors = (cells + places) / (np.array(sizes) - 1)
+        weights = locate_colors(tensor(colors)).weights()
+        return sum(
+            to_numpy(w) * v for w, v in zip(weights, values, strict=False)
+        )
+
+    colors = (cells + places) / (np.array(sizes) - 1)
+    found = locate_colors(tensor(colors))
+    slopes = found.slopes(
+        [tensor(v) for v, _ in zip(values, found.indices, strict=False)]
+    )
+    for axis, slope in enumerate(slopes):
+        np.testing.assert_allclose(
+            to_numpy(found.fractions[axis]), places[:, axis], atol=1e-6
+        )
+        step = 0.1 * np.eye(3)[axis]
+        expected = (total(places + step) - total(places - step)) / 0.2
+        np.testing.assert_allclose(to_numpy(slope), expected, atol=1e-5)
+
+
 def test_equal_ones_have_an_equal_hash():
     one, same = (CubePlaces((3, 3, 3), "linear") for _ in range(2))
     assert hash(one) == hash(same)

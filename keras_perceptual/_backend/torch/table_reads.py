@@ -47,7 +47,7 @@ class BlendedRead(torch.autograd.Function):
         read = _sum if places.extrapolate == "clamp" else _blend
         return torch.cat(
             [
-                read(places(_planes(part).t()), table)
+                read(places.of_channels(_planes(part).unbind()), table)
                 for part in points.split(BLOCK)
             ]
         )
@@ -114,23 +114,24 @@ def _gradients(places, points, table, upstream):
     for part, above in zip(
         points.split(BLOCK), upstream.split(BLOCK), strict=True
     ):
-        part, above = _planes(part).t().requires_grad_(), _planes(above)
+        above = _planes(above)
+        channels = [x.requires_grad_() for x in _planes(part).unbind()]
         with torch.enable_grad():
-            found = places(part)
-            weights = found.weights()
+            found = places.of_channels(channels)
         of_weights = [
             (planes.index_select(1, index) * above).sum(0)
             for index in found.indices
         ]
-        slopes = torch.autograd.grad(weights, part, of_weights)[0]
-        of_points.append(torch.stack(slopes.unbind(-1), -1))
-        indices = torch.cat(found.indices)
-        weights = torch.stack(weights).detach()
-        for of_plane, one in zip(of_planes, above, strict=True):
-            # Counting is the fastest addition of many numbers to few.
-            of_plane += torch.bincount(
-                indices, (weights * one).reshape(-1), len(table)
-            )
+        of_channels = torch.autograd.grad(
+            found.fractions, channels, found.slopes(of_weights)
+        )
+        of_points.append(torch.stack(of_channels, -1))
+        # Each block by itself, so that small numbers are added to small ones.
+        indices = torch.cat([i.long() for i in found.indices])
+        shares = torch.stack(found.weights()) * above[:, None]
+        of_planes += torch.zeros_like(planes).scatter_add_(
+            1, indices.expand(len(planes), -1), shares.flatten(1)
+        )
     return torch.cat(of_points), of_planes.t()
 
 
