@@ -34,10 +34,21 @@ def rng():
     return np.random.default_rng(0)
 
 
-def pytest_collection_modifyitems(items):
-    if keras.backend.backend() == "tensorflow":
-        return
-    skip = pytest.mark.skip(reason="is about TensorFlow alone")
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all-cells",
+        action="store_true",
+        help="also train in ways that are not the backend's usual one",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    reasons = {}
+    if not config.getoption("--all-cells"):
+        reasons["further_cell"] = "is run with --all-cells"
+    if keras.backend.backend() != "tensorflow":
+        reasons["tensorflow_only"] = "is about TensorFlow alone"
     for item in items:
-        if "tensorflow_only" in item.keywords:
-            item.add_marker(skip)
+        for keyword, reason in reasons.items():
+            if keyword in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
