@@ -18,6 +18,7 @@ from keras_perceptual._version import __version__ as __version__
 from keras_perceptual.callbacks import (
     GradientSanityCallback as GradientSanityCallback,
 )
+from keras_perceptual.callbacks import ImageLogger as ImageLogger
 from keras_perceptual.constraints import BoundedTable as BoundedTable
 from keras_perceptual.constraints import MonotonicTable as MonotonicTable
 from keras_perceptual.gradients import GradientReport as GradientReport

@@ -7,6 +7,7 @@ never the values of a tensor.
 
 import difflib
 import numbers
+import os
 
 import keras
 
@@ -86,6 +87,16 @@ def check_integer(owner, argument, value, *, minimum):
             f"{minimum}. Received: {argument}={value!r}"
         )
     return int(value)
+
+
+def check_folder(owner, log_dir):
+    """Returns the path of a folder, which need not be there, as a string."""
+    if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
+        raise ValueError(
+            f"{owner} needs `log_dir` to be the path of a folder, such as "
+            f"'logs'. Received: log_dir={log_dir!r}"
+        )
+    return os.fspath(log_dir)
 
 
 def standardize_data_format(owner, data_format):

@@ -1,6 +1,5 @@
 """The callback that checks whether every weight receives a gradient."""
 
-import os
 import warnings
 
 import keras
@@ -125,7 +124,9 @@ class GradientSanityCallback(keras.callbacks.Callback):
             owner, "on_nonfinite", on_nonfinite, policies
         )
         self.ignore = _check_patterns(owner, ignore)
-        self.log_dir = _check_folder(owner, log_dir)
+        self.log_dir = log_dir
+        if log_dir is not None:
+            self.log_dir = validation.check_folder(owner, log_dir)
         self._check = None
 
     @property
@@ -222,15 +223,3 @@ def _check_patterns(owner, ignore):
             f"Received: ignore={ignore!r}"
         )
     return tuple(ignore)
-
-
-def _check_folder(owner, log_dir):
-    """Returns the path of a folder as a string, or `None`."""
-    if log_dir is None:
-        return None
-    if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
-        raise ValueError(
-            f"{owner} needs `log_dir` to be the path of a folder, or `None` to "
-            f"write nothing. Received: log_dir={log_dir!r}"
-        )
-    return os.fspath(log_dir)

@@ -1,11 +1,76 @@
-"""A gradient report for TensorBoard."""
+"""Files of summaries, as TensorBoard reads them."""
 
+import itertools
 import os
+import socket
+import time
 
 from keras_perceptual.gradients import tables
 
 # Their numbers in the protocol of TensorBoard.
-SCALAR, TENSOR = 1, 2
+SCALAR, TENSOR, BLOB_SEQUENCE = 1, 2, 3
+counter = itertools.count()
+
+
+class EventFile:
+    """A new file in a folder, to which summaries are added.
+
+    It is made with the file formats of TensorFlow alone: no TensorBoard has to
+    be installed, as it has for `tf.summary.scalar`, and no operation runs, for
+    which TensorFlow would take hold of a GPU that another backend works on.
+
+    Args:
+        folder: The folder, which is made if it is not there. TensorBoard reads
+            the files of a folder one after the other: one writer for each.
+    """
+
+    def __init__(self, folder):
+        import tensorflow as tf
+
+        folder = os.fspath(folder)
+        tf.io.gfile.makedirs(folder)
+        name = (
+            f"events.out.tfevents.{int(time.time()):010}."
+            f"{socket.gethostname()}.{os.getpid()}.{next(counter)}.v2"
+        )
+        self._tf = tf
+        self._writer = tf.io.TFRecordWriter(os.path.join(folder, name))
+        self._write(file_version="brain.Event:2")
+
+    def add_scalar(self, tag, number, step):
+        """Adds a number."""
+        self._add(tag, step, "scalars", SCALAR, float(number), "float32")
+
+    def add_text(self, tag, text, step):
+        """Adds a text, in Markdown."""
+        self._add(tag, step, "text", TENSOR, text.encode())
+
+    def add_image(self, tag, png, size, step):
+        """Adds a picture, given as a PNG file and its width and height."""
+        width, height = (str(side).encode() for side in size)
+        self._add(tag, step, "images", BLOB_SEQUENCE, [width, height, png])
+
+    def flush(self):
+        """Lets TensorBoard see what was added."""
+        self._writer.flush()
+
+    def close(self):
+        """Ends the file."""
+        self._writer.close()
+
+    def _add(self, tag, step, plugin, kind, value, dtype=None):
+        v1 = self._tf.compat.v1
+        data = v1.SummaryMetadata.PluginData(plugin_name=plugin)
+        summary = v1.Summary.Value(
+            tag=tag,
+            tensor=self._tf.make_tensor_proto(value, dtype),
+            metadata=v1.SummaryMetadata(plugin_data=data, data_class=kind),
+        )
+        self._write(step=step, summary=v1.Summary(value=[summary]))
+
+    def _write(self, **fields):
+        event = self._tf.compat.v1.Event(wall_time=time.time(), **fields)
+        self._writer.write(event.SerializeToString())
 
 
 def write_summaries(report, folder):
@@ -18,29 +83,15 @@ def write_summaries(report, folder):
         report: A `GradientReport`.
         folder: The folder for the file.
     """
-    # The writer of the callback that Keras has, too. What is around it,
-    # `tf.summary.scalar`, needs TensorBoard to be installed.
-    import tensorflow as tf
-
-    def metadata(plugin, kind):
-        data = tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin)
-        return tf.compat.v1.SummaryMetadata(plugin_data=data, data_class=kind)
-
-    writer = tf.summary.create_file_writer(os.fspath(folder))
-    with writer.as_default(step=report.batches):
-        for record in report:
-            numbers = {"norm": record.norm, "ratio": record.ratio}
-            for name, number in numbers.items():
-                if number is not None:
-                    tf.summary.write(
-                        f"gradient_{name}/{record.path}",
-                        tf.constant(number, "float32"),
-                        metadata=metadata("scalars", SCALAR),
-                    )
-        table = tables.as_text(report, color=False)
-        # Four spaces make a block of code of it.
-        text = "\n".join(f"    {line}" for line in table.splitlines())
-        tf.summary.write(
-            "gradient_report", text, metadata=metadata("text", TENSOR)
-        )
-    writer.close()
+    file = EventFile(folder)
+    for record in report:
+        numbers = {"norm": record.norm, "ratio": record.ratio}
+        for name, number in numbers.items():
+            if number is not None:
+                tag = f"gradient_{name}/{record.path}"
+                file.add_scalar(tag, number, report.batches)
+    table = tables.as_text(report, color=False)
+    # Four spaces make a block of code of it.
+    text = "\n".join(f"    {line}" for line in table.splitlines())
+    file.add_text("gradient_report", text, report.batches)
+    file.close()

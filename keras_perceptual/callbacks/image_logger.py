@@ -1,0 +1,432 @@
+"""The callback that shows what a model makes of some images as it trains."""
+
+import contextlib
+import io
+import os
+import pathlib
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_perceptual import _backend, validation
+from keras_perceptual._backend.tensorflow.summaries import EventFile
+from keras_perceptual.callbacks.image_sheet import (
+    CHANNELS,
+    draw_sheet,
+    is_batch,
+    to_pixels,
+)
+from keras_perceptual.callbacks.table_pictures import draw_table, find_tables
+from keras_perceptual.plotting import import_pillow, import_pyplot
+
+side_looks = _backend.load("side_looks")
+UNITS = ("epoch", "batch")
+# Where the events are written, inside `log_dir`.
+FOLDER = "images"
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class ImageLogger(keras.callbacks.Callback):
+    """Draws what a model makes of some images while it trains.
+
+    Numbers do not show that a network smears, leaves a grid behind or loses a
+    colour; pictures do. At the beginning of `fit` and after every epoch the
+    model predicts the images that it was given here, and a sheet is drawn: a
+    row for each image, with input, prediction and target side by side. It goes
+    into `log_dir` as a PNG file, `epoch-0001.png`, and into TensorBoard with
+    the colour tables that the model has learned and with all values in the
+    logs of Keras: loss, metrics and the terms that `LossTerms` shows.
+
+    The training is not changed: weights, optimizer, metrics and random numbers
+    are those of a training without the callback. What cannot be written, as on
+    a full disk, is warned about once.
+
+    Args:
+        log_dir: A path, the folder to write to. It is made if it is not there,
+            and files of the same name are replaced.
+        inputs: Array of images, or whatever `model.predict` takes, with the
+            images along the first axis. What is not an image, such as the
+            noise that a generator starts from, is left out of the sheet.
+        targets: Array of as many images, what the predictions should be.
+            Defaults to none.
+        every: Integer, after how many units there is a sheet. Defaults to 1.
+        unit: `"epoch"` or `"batch"`. With batches, JAX has to wait for every
+            step of the training. Defaults to `"epoch"`.
+        max_images: Integer, how many of the images are used, the first ones.
+            Defaults to 4.
+        output: String or integer, the name or the place of the output to show,
+            of a model that has several. Defaults to the only one.
+        value_range: Pair of numbers, what is shown as black and as white: in
+            inputs, predictions and targets. Arrays of 8-bit integers are shown
+            as they are. Defaults to `(0, 1)`.
+        tables: Boolean, whether the table of every `LookupColorLayer` is drawn
+            too, and that of every `AdaptiveLookupColorLayer` for the first
+            image. Without matplotlib they are left out, with a warning.
+            Defaults to `True`.
+        png: Boolean, whether to write PNG files. Defaults to `True`.
+        tensorboard: Boolean, whether to write for TensorBoard. Defaults to
+            `True`.
+        data_format: `"channels_last"` or `"channels_first"`, of the images.
+            Defaults to `keras.config.image_data_format()`.
+
+    Raises:
+        ImportError: If Pillow is not installed.
+        ValueError: If an argument is not one of those above; in `fit`, before
+            the first batch, if the prediction is no batch of images: grey, RGB
+            or RGB with transparency, one for each input.
+
+    Example:
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> import keras
+    >>> from keras_perceptual.callbacks import ImageLogger
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same")]
+    ... )
+    >>> model.compile("adam", "mean_absolute_error")
+    >>> images = keras.random.uniform((4, 8, 8, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     show = ImageLogger(folder, images[:2], targets=images[:2])
+    ...     history = model.fit(
+    ...         images, images, epochs=2, verbose=0, callbacks=[show]
+    ...     )
+    ...     print(sorted(path.name for path in pathlib.Path(folder).iterdir()))
+    ['epoch-0000.png', 'epoch-0001.png', 'epoch-0002.png', 'images']
+
+    Reference:
+        Of the many callbacks of this kind the best known is `ImageLogger` in
+        [Esser et al., 2021](https://arxiv.org/abs/2012.09841), which draws the
+        batch that is trained on.
+
+    Notes:
+        - The number in the name of a file is that of the epochs, or batches,
+          before it; in TensorBoard it is the step of the picture. Batches are
+          counted for as long as the callback is used.
+        - Events are in `log_dir/images/train` and `log_dir/images/validation`,
+          with names and steps as `keras.callbacks.TensorBoard` has them, which
+          can write to the same `log_dir`: TensorBoard wants a folder for each
+          of its writers. To write them TensorFlow is imported, TensorBoard
+          need not be installed.
+        - Random numbers that a layer draws from a `keras.random.SeedGenerator`
+          do not change the training, nor do those of PyTorch.
+        - Where several processes train one model, the first of them writes.
+        - `get_config` returns the images with everything else.
+    """
+
+    def __init__(
+        self,
+        log_dir,
+        inputs,
+        *,
+        targets=None,
+        every=1,
+        unit="epoch",
+        max_images=4,
+        output=None,
+        value_range=(0, 1),
+        tables=True,
+        png=True,
+        tensorboard=True,
+        data_format=None,
+    ):
+        super().__init__()
+        owner = type(self).__name__
+        self.log_dir = validation.check_folder(owner, log_dir)
+        self.every = validation.check_integer(owner, "every", every, minimum=1)
+        self.unit = validation.check_choice(owner, "unit", unit, UNITS)
+        self.max_images = validation.check_integer(
+            owner, "max_images", max_images, minimum=1
+        )
+        self.output = output
+        self.value_range = validation.check_value_range(owner, value_range)
+        self.tables = bool(tables)
+        self.png = bool(png)
+        self.tensorboard = bool(tensorboard)
+        self.data_format = validation.standardize_data_format(
+            owner, data_format
+        )
+        if not (self.png or self.tensorboard):
+            raise ValueError(
+                f"{owner} is to write neither PNG files nor events. Leave out "
+                "one of the two arguments, or the callback. "
+                f"Received: png={png!r}, tensorboard={tensorboard!r}"
+            )
+        import_pillow(owner, "leave the callback out")
+        self.inputs = keras.tree.map_structure(self._taken, inputs)
+        self.targets = None if targets is None else self._taken(targets)
+        self._check_images()
+        if self.unit == "batch":
+            # Had the class such a method, JAX would wait for every step also
+            # where nobody asks for batches.
+            self.on_train_batch_end = self._count_batches
+        self._batches = self._last_batch = 0
+        self._files = {}
+        self._warned = set()
+
+    def on_train_begin(self, logs=None):
+        """Has the sheet of the untrained model drawn."""
+        self._is_first = True
+        self._warned = set()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Draws the sheet to compare others with, and finds what is wrong."""
+        self._last_batch = -1
+        if self._is_first:
+            self._is_first = False
+            self._log(epoch if self.unit == "epoch" else self._batches)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Draws a sheet, if it is time to."""
+        if self.unit == "epoch" and (epoch + 1) % self.every == 0:
+            self._log(epoch + 1, logs, step=epoch)
+
+    def on_train_end(self, logs=None):
+        """Closes the files."""
+        for file in self._files.values():
+            self._attempt(file.close)
+        self._files = {}
+
+    def _count_batches(self, batch, logs=None):
+        """Draws a sheet, if it is time to; a step may have several batches."""
+        before = self._batches
+        self._batches += batch - self._last_batch
+        self._last_batch = batch
+        if self._batches // self.every > before // self.every:
+            self._log(self._batches, logs, step=self._batches)
+
+    def _log(self, number, logs=None, step=None):
+        """Predicts, draws and writes.
+
+        Args:
+            number: How many epochs or batches were before this.
+            logs: Dictionary of numbers, or `None`.
+            step: What TensorBoard is to show the numbers at.
+        """
+        model = self.model
+        tables = {}
+        with _as_if_not_looked_at(model):
+            predicted = self._show(model.predict_on_batch(self.inputs))
+            if self.tables:
+                tables = find_tables(model, self.inputs)
+        if not side_looks.is_chief(model):
+            return
+        stem = f"{self.unit}-{number:0{4 if self.unit == 'epoch' else 7}}"
+        caption = f"{self.unit} {number}" if number else "before training"
+        columns = {**self._columns(), "prediction": predicted}
+        if self.targets is not None:
+            columns["target"] = self._pixels(self.targets)
+        sheet = draw_sheet(columns, caption)
+        file = io.BytesIO()
+        sheet.save(file, "png")
+        pictures = {"sheet": (file.getvalue(), sheet.size)}
+        for path, table in self._drawable(tables).items():
+            pictures[f"tables/{path}"] = draw_table(table, f"{path}, {caption}")
+        if self.png:
+            for tag, (png, _) in pictures.items():
+                name = tag.removeprefix("tables/").replace("/", "-")
+                ending = "" if tag == "sheet" else f"-{name}"
+                path = pathlib.Path(self.log_dir, f"{stem}{ending}.png")
+                self._attempt(_write_whole, path, png)
+        if self.tensorboard:
+            self._attempt(self._write_events, pictures, number, logs, step)
+
+    def _write_events(self, pictures, number, logs, step):
+        """Adds pictures and numbers to the files for TensorBoard."""
+        file = self._file("train")
+        for tag, (png, size) in pictures.items():
+            file.add_image(tag, png, size, number)
+        for name, value in (logs or {}).items():
+            if np.size(value) == 1:
+                run = "validation" if name.startswith("val_") else "train"
+                tag = f"{self.unit}_{name.removeprefix('val_')}"
+                value = np.reshape(ops.convert_to_numpy(value), ())
+                self._file(run).add_scalar(tag, value, step)
+        for file in self._files.values():
+            file.flush()
+
+    def _file(self, run):
+        """Returns the file of a run, a new one the first time."""
+        if run not in self._files:
+            folder = os.path.join(self.log_dir, FOLDER, run)
+            self._files[run] = EventFile(folder)
+        return self._files[run]
+
+    def _attempt(self, write, *arguments):
+        """Writes something, and warns once if that cannot be."""
+        # Whatever it is, a training of hours must not end for a picture.
+        try:
+            write(*arguments)
+        except Exception as error:
+            self._warn(
+                "could not write a picture, and goes on without. Make sure "
+                "that the folder can be written to, and that there is room.",
+                f"log_dir={self.log_dir!r}, {error!r}",
+            )
+
+    def _warn(self, problem, received):
+        """Warns of a problem once in a training."""
+        if problem in self._warned:
+            return
+        self._warned.add(problem)
+        warnings.warn(
+            f"{type(self).__name__} {problem} Received: {received}",
+            stacklevel=3,
+        )
+
+    def _drawable(self, tables):
+        """Returns the tables, or none where nothing can draw them."""
+        if not tables:
+            return {}
+        try:
+            import_pyplot("A picture of a colour table", "leave it out")
+        except ImportError as error:
+            self._warn(
+                "leaves out the colour tables, as matplotlib is missing. "
+                "Install it, or pass `tables=False`.",
+                repr(error),
+            )
+            return {}
+        return tables
+
+    def _taken(self, images):
+        """Returns the first images of an array, as a NumPy array."""
+        if not hasattr(images, "shape") or not len(images.shape):
+            raise ValueError(
+                f"{type(self).__name__} needs arrays with the images along the "
+                "first axis. Take a batch out of a dataset, and stack images "
+                "that are in a list. "
+                f"Received: something of type {type(images).__name__}"
+            )
+        return np.array(ops.convert_to_numpy(images[: self.max_images]))
+
+    def _check_images(self):
+        """Refuses inputs and targets that are not as many, or no images."""
+        arrays = keras.tree.flatten(self.inputs)
+        if self.targets is not None:
+            arrays.append(self.targets)
+        shapes = [x.shape for x in arrays]
+        received = f"Received: arrays of shapes {shapes}"
+        if len({shape[0] for shape in shapes}) != 1 or not shapes[0][0]:
+            raise ValueError(
+                f"{type(self).__name__} needs a target for each input, and one "
+                "input at least. Take the same images of both. "
+                f"{received}"
+            )
+        if self.targets is not None:
+            self._check_batch("targets", self.targets)
+
+    def _check_batch(self, what, images):
+        """Refuses what is no batch of images, as many as there are inputs."""
+        shape = np.shape(images)
+        if not is_batch(shape, self.data_format):
+            raise ValueError(
+                f"{type(self).__name__} draws batches of images with "
+                f"{', '.join(map(str, CHANNELS[:-1]))} or {CHANNELS[-1]} "
+                f"channels, in the layout {self.data_format}. Pass the "
+                "`data_format` that the model has, or leave the callback out. "
+                f"Received: {what} of shape {shape}"
+            )
+
+    def _show(self, predicted):
+        """Returns the prediction to be drawn, as pixels."""
+        predicted = self._chosen(predicted)
+        count = len(keras.tree.flatten(self.inputs)[0])
+        # Each of several replicas has predicted all.
+        predicted = np.asarray(predicted)[:count]
+        self._check_batch("a prediction", predicted)
+        return self._pixels(predicted)
+
+    def _chosen(self, predicted):
+        """Returns one output of those of the model."""
+        if hasattr(predicted, "shape"):
+            names, outputs = [0], [predicted]
+        elif isinstance(predicted, dict):
+            names, outputs = list(predicted), list(predicted.values())
+        else:
+            names, outputs = list(range(len(predicted))), list(predicted)
+        if self.output is None and len(names) == 1:
+            return outputs[0]
+        if self.output not in names:
+            raise ValueError(
+                f"{type(self).__name__} shows one output, and the model has "
+                f"{len(names)}. Pass the name or the place of one as `output`, "
+                f"of these: {names}. Received: output={self.output!r}"
+            )
+        return outputs[names.index(self.output)]
+
+    def _columns(self):
+        """Returns those inputs that are images, as pixels by title."""
+        inputs = self.inputs
+        if not isinstance(inputs, dict):
+            inputs = keras.tree.flatten(inputs)
+            several = len(inputs) > 1
+            inputs = {
+                f"input {place}" if several else "input": x
+                for place, x in enumerate(inputs, start=1)
+            }
+        return {
+            title: self._pixels(x)
+            for title, x in inputs.items()
+            if is_batch(np.shape(x), self.data_format)
+        }
+
+    def _pixels(self, images):
+        return to_pixels(images, self.value_range, self.data_format)
+
+    def get_config(self):
+        """Returns every argument of the constructor."""
+        return {
+            "log_dir": self.log_dir,
+            "inputs": keras.saving.serialize_keras_object(self.inputs),
+            "targets": keras.saving.serialize_keras_object(self.targets),
+            "every": self.every,
+            "unit": self.unit,
+            "max_images": self.max_images,
+            "output": self.output,
+            "value_range": list(self.value_range),
+            "tables": self.tables,
+            "png": self.png,
+            "tensorboard": self.tensorboard,
+            "data_format": self.data_format,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Creates a callback from what `get_config` returned."""
+        images = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("inputs", "targets")
+        }
+        return cls(**{**config, **images})
+
+
+@contextlib.contextmanager
+def _as_if_not_looked_at(model):
+    """Puts the state of random numbers back that a prediction has changed."""
+    weights = {id(weight) for weight in model.non_trainable_weights}
+    seeds = [
+        (variable, np.array(ops.convert_to_numpy(variable)))
+        for variable in model.non_trainable_variables
+        if id(variable) not in weights
+    ]
+    with side_looks.looking(model):
+        try:
+            yield
+        finally:
+            for variable, value in seeds:
+                variable.assign(value)
+
+
+def _write_whole(path, content):
+    """Writes a file that is never there in part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
