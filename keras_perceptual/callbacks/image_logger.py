@@ -22,7 +22,8 @@ from keras_perceptual.callbacks.table_pictures import draw_table, find_tables
 from keras_perceptual.plotting import import_pillow, import_pyplot
 
 side_looks = _backend.load("side_looks")
-UNITS = ("epoch", "batch")
+# Of the numbers in the names of files.
+DIGITS = {"epoch": 4, "batch": 7}
 # Where the events are written, inside `log_dir`.
 FOLDER = "images"
 
@@ -35,9 +36,10 @@ class ImageLogger(keras.callbacks.Callback):
     colour; pictures do. At the beginning of `fit` and after every epoch the
     model predicts the images that it was given here, and a sheet is drawn: a
     row for each image, with input, prediction and target side by side. It goes
-    into `log_dir` as a PNG file, `epoch-0001.png`, and into TensorBoard with
-    the colour tables that the model has learned and with all values in the
-    logs of Keras: loss, metrics and the terms that `LossTerms` shows.
+    into `log_dir` as a PNG file, `epoch-0001.png`, and into TensorBoard, and so
+    do the colour tables that the model has learned. TensorBoard also gets all
+    numbers in the logs of Keras, after every epoch: loss, metrics and the terms
+    that `LossTerms` shows.
 
     The training is not changed: weights, optimizer, metrics and random numbers
     are those of a training without the callback. What cannot be written, as on
@@ -51,9 +53,9 @@ class ImageLogger(keras.callbacks.Callback):
             noise that a generator starts from, is left out of the sheet.
         targets: Array of as many images, what the predictions should be.
             Defaults to none.
-        every: Integer, after how many units there is a sheet. Defaults to 1.
-        unit: `"epoch"` or `"batch"`. With batches, JAX has to wait for every
-            step of the training. Defaults to `"epoch"`.
+        every: Integer, after how many epochs there is a sheet. Defaults to 1.
+        unit: `"epoch"`, or `"batch"` to count batches instead. JAX then has to
+            wait for every step of the training. Defaults to `"epoch"`.
         max_images: Integer, how many of the images are used, the first ones.
             Defaults to 4.
         output: String or integer, the name or the place of the output to show,
@@ -136,7 +138,7 @@ class ImageLogger(keras.callbacks.Callback):
         owner = type(self).__name__
         self.log_dir = validation.check_folder(owner, log_dir)
         self.every = validation.check_integer(owner, "every", every, minimum=1)
-        self.unit = validation.check_choice(owner, "unit", unit, UNITS)
+        self.unit = validation.check_choice(owner, "unit", unit, DIGITS)
         self.max_images = validation.check_integer(
             owner, "max_images", max_images, minimum=1
         )
@@ -176,12 +178,13 @@ class ImageLogger(keras.callbacks.Callback):
         self._last_batch = -1
         if self._is_first:
             self._is_first = False
-            self._log(epoch if self.unit == "epoch" else self._batches)
+            self._draw(epoch if self.unit == "epoch" else self._batches)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Draws a sheet, if it is time to."""
+        """Writes the numbers, and draws a sheet if it is time to."""
         if self.unit == "epoch" and (epoch + 1) % self.every == 0:
-            self._log(epoch + 1, logs, step=epoch)
+            self._draw(epoch + 1)
+        self._write_logs("epoch", logs, epoch)
 
     def on_train_end(self, logs=None):
         """Closes the files."""
@@ -195,16 +198,11 @@ class ImageLogger(keras.callbacks.Callback):
         self._batches += batch - self._last_batch
         self._last_batch = batch
         if self._batches // self.every > before // self.every:
-            self._log(self._batches, logs, step=self._batches)
+            self._draw(self._batches)
+            self._write_logs("batch", logs, self._batches)
 
-    def _log(self, number, logs=None, step=None):
-        """Predicts, draws and writes.
-
-        Args:
-            number: How many epochs or batches were before this.
-            logs: Dictionary of numbers, or `None`.
-            step: What TensorBoard is to show the numbers at.
-        """
+    def _draw(self, number):
+        """Predicts, draws and writes, after a number of epochs or batches."""
         model = self.model
         tables = {}
         with _as_if_not_looked_at(model):
@@ -213,7 +211,7 @@ class ImageLogger(keras.callbacks.Callback):
                 tables = find_tables(model, self.inputs)
         if not side_looks.is_chief(model):
             return
-        stem = f"{self.unit}-{number:0{4 if self.unit == 'epoch' else 7}}"
+        stem = f"{self.unit}-{number:0{DIGITS[self.unit]}}"
         caption = f"{self.unit} {number}" if number else "before training"
         columns = {**self._columns(), "prediction": predicted}
         if self.targets is not None:
@@ -221,31 +219,37 @@ class ImageLogger(keras.callbacks.Callback):
         sheet = draw_sheet(columns, caption)
         file = io.BytesIO()
         sheet.save(file, "png")
-        pictures = {"sheet": (file.getvalue(), sheet.size)}
+        pictures = {"sheet": (f"{stem}.png", file.getvalue(), sheet.size)}
         for path, table in self._drawable(tables).items():
-            pictures[f"tables/{path}"] = draw_table(table, f"{path}, {caption}")
-        if self.png:
-            for tag, (png, _) in pictures.items():
-                name = tag.removeprefix("tables/").replace("/", "-")
-                ending = "" if tag == "sheet" else f"-{name}"
-                path = pathlib.Path(self.log_dir, f"{stem}{ending}.png")
+            name = f"{stem}-{path.replace('/', '-')}.png"
+            drawn = draw_table(table, f"{path}, {caption}")
+            pictures[f"tables/{path}"] = (name, *drawn)
+        for tag, (name, png, size) in pictures.items():
+            if self.png:
+                path = pathlib.Path(self.log_dir, name)
                 self._attempt(_write_whole, path, png)
-        if self.tensorboard:
-            self._attempt(self._write_events, pictures, number, logs, step)
+            if self.tensorboard:
+                self._attempt(self._add_image, tag, png, size, number)
 
-    def _write_events(self, pictures, number, logs, step):
-        """Adds pictures and numbers to the files for TensorBoard."""
+    def _add_image(self, tag, png, size, step):
         file = self._file("train")
-        for tag, (png, size) in pictures.items():
-            file.add_image(tag, png, size, number)
-        for name, value in (logs or {}).items():
-            if np.size(value) == 1:
-                run = "validation" if name.startswith("val_") else "train"
-                tag = f"{self.unit}_{name.removeprefix('val_')}"
-                value = np.reshape(ops.convert_to_numpy(value), ())
-                self._file(run).add_scalar(tag, value, step)
-        for file in self._files.values():
-            file.flush()
+        file.add_image(tag, png, size, step)
+        file.flush()
+
+    def _write_logs(self, unit, logs, step):
+        """Writes the numbers in the logs of Keras for TensorBoard."""
+        if self.tensorboard and side_looks.is_chief(self.model):
+            for name, value in (logs or {}).items():
+                self._attempt(self._add_scalar, unit, name, value, step)
+
+    def _add_scalar(self, unit, name, value, step):
+        value = ops.convert_to_numpy(value)
+        if value.size != 1:
+            return
+        file = self._file("validation" if name.startswith("val_") else "train")
+        tag = f"{unit}_{name.removeprefix('val_')}"
+        file.add_scalar(tag, value.item(), step)
+        file.flush()
 
     def _file(self, run):
         """Returns the file of a run, a new one the first time."""
