@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from keras_perceptual.plotting import import_pyplot
+from keras_perceptual.plotting import import_pillow, import_pyplot
 
 
 def test_pyplot_is_returned():
@@ -18,3 +18,18 @@ def test_without_matplotlib_the_error_says_what_to_do(monkeypatch):
     )
     with pytest.raises(ImportError, match=message):
         import_pyplot("A picture", "look away")
+
+
+def test_pillow_is_returned():
+    image = pytest.importorskip("PIL.Image")
+    assert import_pillow("A picture", "look away").Image is image
+
+
+def test_without_pillow_the_error_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    message = (
+        r"^A picture needs Pillow\..*`pip install pillow`, or look away\. "
+        r"Received: .*PIL"
+    )
+    with pytest.raises(ImportError, match=message):
+        import_pillow("A picture", "look away")

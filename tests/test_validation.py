@@ -65,6 +65,15 @@ def images(*shape, dtype="float32"):
     return np.zeros(shape, dtype)
 
 
+def test_check_folder(tmp_path):
+    assert validation.check_folder("Callback", tmp_path) == str(tmp_path)
+    assert validation.check_folder("Callback", "logs") == "logs"
+    for value in (None, "", 3):
+        message = rf"^Callback .* Received: log_dir={value!r}$"
+        with pytest.raises(ValueError, match=message):
+            validation.check_folder("Callback", value)
+
+
 def test_check_image_pair_accepts():
     check_pair(images(1, 4, 4, 3), images(1, 4, 4, 3))
     check_pair(images(1, 4, 4, 3, dtype="uint8"), images(1, 4, 4, 3))

@@ -194,6 +194,10 @@ class ImageLogger(keras.callbacks.Callback):
 
     def _count_batches(self, batch, logs=None):
         """Draws a sheet, if it is time to; a step may have several batches."""
+        steps = self.params["steps"]
+        if steps:
+            # Keras takes the last step of an epoch for as long as the others.
+            batch = min(batch, steps - 1)
         before = self._batches
         self._batches += batch - self._last_batch
         self._last_batch = batch
@@ -412,7 +416,7 @@ def _as_if_not_looked_at(model):
     """Puts the state of random numbers back that a prediction has changed."""
     weights = {id(weight) for weight in model.non_trainable_weights}
     seeds = [
-        (variable, np.array(ops.convert_to_numpy(variable)))
+        (variable, np.array(ops.convert_to_numpy(variable.value)))
         for variable in model.non_trainable_variables
         if id(variable) not in weights
     ]

@@ -78,8 +78,10 @@ def draw_table(table, title):
 
 def _going_in(model, layer, inputs):
     """Returns what a layer is called with, `None` where that is not known."""
+    is_sequential = isinstance(model, keras.Sequential)
     try:
-        before = keras.Model(model.inputs, layer.input)
+        start = model.inputs[0] if is_sequential else model.input
+        before = keras.Model(start, layer.input)
     except (AttributeError, ValueError):
         return None
     return before(inputs, training=False)

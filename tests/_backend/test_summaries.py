@@ -1,6 +1,9 @@
 import pytest
 
-from keras_perceptual._backend.tensorflow.summaries import write_summaries
+from keras_perceptual._backend.tensorflow.summaries import (
+    EventFile,
+    write_summaries,
+)
 from keras_perceptual.gradients import GradientRecord, GradientReport
 
 REPORT = GradientReport(
@@ -21,9 +24,9 @@ def read_events(folder):
     for record in tf.data.TFRecordDataset(str(path)):
         event = tf.compat.v1.Event.FromString(record.numpy())
         for value in event.summary.value:
-            number = tf.make_ndarray(value.tensor).item()
+            content = tf.make_ndarray(value.tensor).tolist()
             plugin = value.metadata.plugin_data.plugin_name
-            found.append((value.tag, event.step, plugin, number))
+            found.append((value.tag, event.step, plugin, content))
     return found
 
 
@@ -45,3 +48,39 @@ def test_tensorboard_reads_them(tmp_path):
     write_summaries(REPORT, tmp_path)
     events = accumulator.EventAccumulator(str(tmp_path)).Reload()
     assert "gradient_norm/a/kernel" in events.Tags()["tensors"]
+
+
+def write_one_of_each(folder):
+    file = EventFile(folder)
+    file.add_scalar("loss", 0.25, 3)
+    file.add_image("sheet", b"png", (4, 5), 2)
+    file.add_text("words", "text", 1)
+    file.flush()
+    return file
+
+
+def test_what_was_added_is_there_before_the_file_is_closed(tmp_path):
+    file = write_one_of_each(tmp_path / "a" / "b")
+    assert read_events(tmp_path / "a" / "b") == [
+        ("loss", 3, "scalars", 0.25),
+        ("sheet", 2, "images", [b"4", b"5", b"png"]),
+        ("words", 1, "text", b"text"),
+    ]
+    file.close()
+
+
+def test_each_file_has_a_name_of_its_own(tmp_path):
+    for _ in range(2):
+        write_one_of_each(tmp_path).close()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_tensorboard_shows_pictures(tmp_path):
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    write_one_of_each(tmp_path).close()
+    events = accumulator.EventAccumulator(str(tmp_path)).Reload()
+    (picture,) = events.Tensors("sheet")
+    assert list(picture.tensor_proto.string_val) == [b"4", b"5", b"png"]
+    assert events.PluginTagToContent("images") == {"sheet": b""}

@@ -15,7 +15,8 @@ def looking(model):
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
+        devices = range(torch.cuda.device_count())
+        with torch.no_grad(), torch.random.fork_rng(devices):
             yield
     finally:
         for module, mode in modes:
