@@ -11,7 +11,10 @@ from keras_perceptual.io.color_table import (
     DEFAULT_DOMAIN,
     ColorTable,
 )
+from keras_perceptual.progress import track
 
+# How many colours are looked up at a time.
+PART = 2**15
 INTERPOLATIONS = {
     "linear": table_lookup.look_up_trilinear,
     "tetrahedral": table_lookup.look_up_tetrahedral,
@@ -57,18 +60,22 @@ def apply_table(table, colors, *, interpolation="linear"):
             f"Received: colors of type {received.dtype} and shape "
             f"{received.shape}"
         )
-    colors = received.astype("float64")
-    if table.curves is not None:
-        places = table_lookup.to_places(
-            colors, table.curves_domain, len(table.curves)
-        )
-        colors = table_lookup.look_up_curves(places, table.curves)
-    if table.cube is not None:
-        places = table_lookup.to_places(
-            colors, table.cube_domain, len(table.cube)
-        )
-        colors = look_up(places, table.cube)
-    return colors.astype(received.dtype)
+
+    def apply(colors):
+        colors = colors.astype("float64")
+        if table.curves is not None:
+            places = table_lookup.to_places(
+                colors, table.curves_domain, len(table.curves)
+            )
+            colors = table_lookup.look_up_curves(places, table.curves)
+        if table.cube is not None:
+            places = table_lookup.to_places(
+                colors, table.cube_domain, len(table.cube)
+            )
+            colors = look_up(places, table.cube)
+        return colors
+
+    return _in_parts(apply, received)
 
 
 def resize_table(table, *, curves=None, cube=None, interpolation="linear"):
@@ -112,8 +119,9 @@ def resize_table(table, *, curves=None, cube=None, interpolation="linear"):
     if cube is not None:
         size = _check_size(owner, table, "cube", cube)
         places = [np.linspace(0, len(table.cube) - 1, size)] * 3
-        changed["cube"] = look_up(
-            np.stack(np.meshgrid(*places, indexing="ij"), axis=-1), table.cube
+        changed["cube"] = _in_parts(
+            lambda places: look_up(places, table.cube),
+            np.stack(np.meshgrid(*places, indexing="ij"), axis=-1),
         )
     return dataclasses.replace(table, **changed)
 
@@ -234,6 +242,19 @@ def compose_tables(first, second, *, size=None, interpolation="linear"):
     return dataclasses.replace(
         table, cube=second.cube, cube_domain=second.cube_domain, title=""
     )
+
+
+def _in_parts(function, colors):
+    """Applies a function to some colours at a time, of whatever shape.
+
+    That is faster than all at once, as the parts stay in the cache.
+    """
+    rows = colors.reshape(-1, 3)
+    result = np.empty_like(rows)
+    for start in track(range(0, len(rows), PART)):
+        part = slice(start, start + PART)
+        result[part] = function(rows[part])
+    return result.reshape(colors.shape)
 
 
 def _check_table(owner, table):

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_perceptual import _backend, validation
 from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.progress import track
 
 host_calls = _backend.load("host_calls")
 
@@ -73,7 +74,7 @@ class FeatureLoss(ImageLoss):
             for x in maps.values()
         )
 
-    def encode(self, images, mask=None):
+    def encode(self, images, mask=None, *, batch_size=None):
         """Computes once what the loss keeps of target images.
 
         What it returns is accepted as `y_true` by a loss of the same
@@ -86,6 +87,9 @@ class FeatureLoss(ImageLoss):
             mask: Optional weights shaped `(batch, height, width)`, where the
                 loss will be given a mask; only statistics of the whole image
                 depend on it.
+            batch_size: Integer, how many images are encoded at a time, where
+                all would need too much memory; what takes long shows a
+                progress bar. Defaults to `None`: all at once.
 
         Returns:
             A tensor shaped `(batch, n)`: the features, and in front of them
@@ -93,6 +97,16 @@ class FeatureLoss(ImageLoss):
             configuration refuses them; in code compiled by XLA outside `fit`,
             where nothing can be refused, its value is NaN.
         """
+        if batch_size is not None:
+            size = validation.check_integer(
+                type(self).__name__, "batch_size", batch_size, minimum=1
+            )
+            parts = []
+            for start in track(range(0, max(len(images), 1), size)):
+                part = slice(start, start + size)
+                some = None if mask is None else mask[part]
+                parts.append(self.encode(images[part], some))
+            return ops.concatenate(parts)
         if mask is not None:
             images = images, mask
         images, *_ = self._admit(images, _split(images)[0], encoding=True)

@@ -3,12 +3,14 @@ import pytest
 from color_tables import apply_by_hand, assert_same
 from reference import color_lookup as reference
 
+from keras_perceptual import progress
 from keras_perceptual.io import (
     ColorTable,
     apply_table,
     compose_tables,
     invert_table,
     resize_table,
+    table_operations,
 )
 
 DOMAIN = ((-0.5, 0.0, 0.25), (1.5, 2.0, 1.0))
@@ -254,3 +256,25 @@ def test_only_tables_will_do(call):
     table = ColorTable(curves=[[0, 0, 0], [1, 1, 1]])
     with pytest.raises(TypeError, match=r"Make one first.*type ndarray$"):
         call(table, table.curves)
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_many_colours_are_looked_up_in_parts(
+    rng, colors, interpolation, monkeypatch, capsys
+):
+    table = make_table(rng, 5, 4)
+
+    def results():
+        return (
+            apply_table(table, colors, interpolation=interpolation),
+            resize_table(table, cube=7, interpolation=interpolation).cube,
+        )
+
+    expected = results()
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(table_operations, "PART", 50)
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    for found, whole in zip(results(), expected, strict=True):
+        np.testing.assert_array_equal(found, whole)
+    printed = capsys.readouterr().out
+    assert "12/12" in printed and "7/7" in printed

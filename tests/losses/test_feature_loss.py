@@ -4,7 +4,7 @@ import pytest
 from checks import gradients
 from keras import ops
 
-from keras_perceptual import PerceptualLoss
+from keras_perceptual import PerceptualLoss, progress
 
 BACKEND = keras.backend.backend()
 
@@ -214,6 +214,20 @@ class TestEncodedTargets:
         np.testing.assert_allclose(
             found, expected, atol=1e-5 * np.abs(expected).max()
         )
+
+    def test_in_batches(self, mask, monkeypatch, capsys):
+        loss = alexnet()
+        true, _ = pair_of({})
+        images = np.concatenate([true, 1 - true, true])[:5]
+        masks = np.concatenate([mask, 1 - mask, mask])[:5]
+        for arguments in ((images,), (images, masks)):
+            expected = to_numpy(loss.encode(*arguments))
+            monkeypatch.setattr(progress, "PATIENCE", 0.0)
+            found = to_numpy(loss.encode(*arguments, batch_size=2))
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+            assert "3/3" in capsys.readouterr().out
+        with pytest.raises(ValueError, match="Received: batch_size=0"):
+            loss.encode(images, batch_size=0)
 
     def test_may_be_of_a_type_without_a_gradient(self):
         loss = alexnet(value_range=(0, 255))

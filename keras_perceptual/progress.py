@@ -1,0 +1,28 @@
+"""A progress bar for work that turns out to take long."""
+
+import time
+
+import keras
+
+PATIENCE = 3.0  # Seconds without a bar.
+
+
+def track(items):
+    """Yields items, with a bar after some seconds of working on them.
+
+    Nothing is shown where Keras is to be quiet, as after
+    `keras.config.disable_interactive_logging()`.
+
+    Args:
+        items: A sequence.
+    """
+    bar = keras.utils.Progbar(len(items), unit_name="part")
+    begin = time.monotonic()
+    is_shown = False
+    for done, item in enumerate(items, start=1):
+        yield item
+        if not is_shown:
+            is_long = time.monotonic() - begin > PATIENCE and done < len(items)
+            is_shown = is_long and keras.config.is_interactive_logging_enabled()
+        if is_shown:
+            bar.update(done)

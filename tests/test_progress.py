@@ -1,0 +1,37 @@
+import keras
+import pytest
+
+from keras_perceptual import progress
+
+
+@pytest.fixture
+def quiet():
+    keras.config.disable_interactive_logging()
+    yield
+    keras.config.enable_interactive_logging()
+
+
+def test_a_bar_is_shown_of_what_takes_long(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    assert list(progress.track(range(4))) == [0, 1, 2, 3]
+    printed = capsys.readouterr().out
+    assert "4/4" in printed and "/part" in printed
+
+
+def test_nothing_is_shown_of_what_is_short(capsys):
+    assert list(progress.track("ab")) == ["a", "b"]
+    assert list(progress.track([])) == []
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_shown_of_a_single_part(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    assert list(progress.track([1])) == [1]
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_shown_where_keras_is_quiet(capsys, monkeypatch, quiet):
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    assert list(progress.track(range(4))) == [0, 1, 2, 3]
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
