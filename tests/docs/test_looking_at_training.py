@@ -29,7 +29,7 @@ def test_the_code_draws_the_pictures(tmp_path, monkeypatch):
         with Image.open(path) as image:
             sheets[name] = np.asarray(image.convert("RGB"), "float32")
     assert sheets["drawn"].shape == sheets["shown"].shape
-    # The same photographs in the same places, after fewer epochs.
-    assert np.abs(sheets["drawn"] - sheets["shown"]).mean() < 8
+    # Before training it is 5, after one epoch 1.
+    assert np.abs(sheets["drawn"] - sheets["shown"]).mean() < 3
     names = {path.name for path in (tmp_path / "logs").glob("*.png")}
     assert "epoch-0001-colours.png" in names
