@@ -1,0 +1,251 @@
+"""Makes pages for the site out of files that are something else as well.
+
+Pure functions from text to text; `tools/docs_hook.py` hands them to MkDocs.
+The package is read and not imported, so that no backend is needed.
+"""
+
+import ast
+import pathlib
+import posixpath
+import re
+from typing import NamedTuple
+
+PACKAGE = "keras_perceptual"
+# Files of the project that are a page, and which.
+PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "keras_perceptual/features/weights/NOTICE.md": "weights.md",
+}
+# Folders of the project whose pictures are on the site, under the same path.
+PICTURES = ("benchmarks", "examples")
+
+
+class PublicObject(NamedTuple):
+    """A public class or function.
+
+    Args:
+        name: Its name.
+        path: Where users find it, such as `"keras_perceptual.LPIPS"`.
+        summary: The first paragraph of its docstring.
+    """
+
+    name: str
+    path: str
+    summary: str
+
+
+def read(path):
+    """Returns the text of a file."""
+    return path.read_text(encoding="utf-8")
+
+
+def exports(init):
+    """Returns what an `__init__.py` hands on, `{name: module it is from}`."""
+    return {
+        alias.name: node.module
+        for node in ast.parse(read(init)).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname == alias.name and not alias.name.startswith("_")
+    }
+
+
+def summary(root, module, name):
+    """Returns the first paragraph of a docstring, as one line."""
+    source = root / f"{module.replace('.', '/')}.py"
+    for node in ast.parse(read(source)).body:
+        if getattr(node, "name", None) == name:
+            paragraph = ast.get_docstring(node).partition("\n\n")[0]
+            return " ".join(paragraph.split())
+    raise ValueError(
+        f"{module} was expected to define {name}, which is imported from "
+        f"there. Received: {source}"
+    )
+
+
+def public_objects(root):
+    """Returns all public classes and functions, by the module they are in.
+
+    Args:
+        root: The folder of the project.
+
+    Returns:
+        A dictionary from names of modules, such as `"losses"`, to lists of
+        `PublicObject` in alphabetical order. Each object is in it once.
+    """
+    package = root / PACKAGE
+    top_level = exports(package / "__init__.py")
+    modules = [name for name, origin in top_level.items() if origin == PACKAGE]
+    found = {}
+    for module in sorted(modules):
+        names = exports(package / module / "__init__.py")
+        found[module] = [
+            PublicObject(
+                name,
+                f"{PACKAGE}.{name}"
+                if name in top_level
+                else f"{PACKAGE}.{module}.{name}",
+                summary(root, origin, name),
+            )
+            for name, origin in sorted(
+                names.items(), key=lambda x: x[0].lower()
+            )
+        ]
+    return found
+
+
+def object_pages(root):
+    """Returns a page for each public object, and one that lists them all."""
+    pages = {}
+    listing = ["# Objects\n\nAll that is public, by the module it is in.\n"]
+    for module, objects in public_objects(root).items():
+        about = ast.get_docstring(
+            ast.parse(read(root / PACKAGE / module / "__init__.py"))
+        ).partition("\n")[0]
+        listing.append(f"## {module}\n\n{about}\n")
+        for name, path, text in objects:
+            page = f"{module}/{name}.md"
+            listing.append(f"- [`{name}`]({page}): {text}")
+            pages[f"objects/{page}"] = (
+                f"---\ntitle: {name}\n---\n\n::: {path}\n"
+            )
+        listing.append("")
+    return {"objects/index.md": "\n".join(listing), **pages}
+
+
+def example_page(name, source, picture=None):
+    """Returns the page of an example: its text as text, its code as code.
+
+    Args:
+        name: The path of the example, such as `"examples/depth_edges.py"`.
+        source: What is in it. Its first string is a header (`Title:`,
+            `Description:` and others) or a line with the title, then text.
+            Further strings on lines of their own are text.
+        picture: The name of the picture that it makes, beside it.
+    """
+    lines = source.splitlines()
+    blocks, code_from = [], 0
+
+    def end_code(end):
+        code = "\n".join(lines[code_from:end]).strip("\n")
+        if code:
+            blocks.append(f"```python\n{code}\n```")
+
+    for node in ast.parse(source).body:
+        value = getattr(node, "value", None)
+        if not isinstance(node, ast.Expr) or not isinstance(
+            getattr(value, "value", None), str
+        ):
+            continue
+        end_code(node.lineno - 1)
+        blocks.append(value.value.strip("\n"))
+        code_from = node.end_lineno
+    end_code(len(lines))
+
+    header, _, text = blocks[0].partition("\n\n")
+    fields = dict(re.findall(r"^(\w[\w ]*): (.+(?:\n .+)*)", header, re.M))
+    title = fields.get("Title", header.rstrip("."))
+    top = [f"# {title}"]
+    if "Description" in fields:
+        top.append(" ".join(fields["Description"].split()))
+    if picture:
+        top.append(f"![{title}]({picture})")
+    top.append(f"This page is the file `{name}`, which runs as it is.")
+    return "\n\n".join([*top, text, *blocks[1:]]) + "\n"
+
+
+def example_pages(root):
+    """Returns the pages of all examples, and one that lists them."""
+    pages, listing = {}, ["# Examples\n"]
+    for path in sorted((root / "examples").glob("*.py")):
+        picture = path.with_suffix(".png")
+        page = example_page(
+            f"examples/{path.name}",
+            read(path),
+            picture.name if picture.exists() else None,
+        )
+        pages[f"examples/{path.stem}.md"] = page
+        title, _, below = page.removeprefix("# ").partition("\n\n")
+        about = below.partition("\n\n")[0]
+        listing.append(f"- [{title}]({path.stem}.md)")
+        if not about.startswith(("!", "This page")):
+            listing[-1] += f": {about[:1].lower()}{about[1:]}"
+    return {"examples/index.md": "\n".join(listing) + "\n", **pages}
+
+
+def site_paths(root):
+    """Returns where files of the project are on the site."""
+    paths = dict(PAGES)
+    for path in sorted((root / "examples").glob("*.py")):
+        paths[f"examples/{path.name}"] = f"examples/{path.stem}.md"
+    for folder in PICTURES:
+        for path in sorted((root / folder).glob("*.png")):
+            paths[f"{folder}/{path.name}"] = f"{folder}/{path.name}"
+    for path in (root / "docs").rglob("*"):
+        if path.is_file():
+            name = path.relative_to(root / "docs").as_posix()
+            paths[f"docs/{name}"] = name
+    return paths
+
+
+def relink(text, source, page, paths):
+    """Returns a page whose links lead to the same files on the site.
+
+    Args:
+        text: The page, with links as they are in the project.
+        source: The file of the project that it stands in.
+        page: The page of the site that it becomes.
+        paths: Where files of the project are on the site.
+    """
+
+    def link(match):
+        target = posixpath.normpath(
+            posixpath.join(posixpath.dirname(source), match[1])
+        )
+        if target not in paths:
+            return match[0]
+        start = posixpath.dirname(page) or "."
+        return f"]({posixpath.relpath(paths[target], start)}"
+
+    return re.sub(r"\]\(([^)#\s]+)", link, text)
+
+
+def link_objects(text, page, objects):
+    """Returns a page on which the names of public objects lead to theirs.
+
+    Args:
+        text: The page. What is changed are names in backquotes, also with a
+            method or arguments, outside of code, headings and links.
+        page: Where it is on the site.
+        objects: What `public_objects` returns.
+    """
+    pages = {}
+    for module, found in objects.items():
+        for name, path, _ in found:
+            for spelling in (name, f"{module}.{name}", path):
+                pages[spelling] = f"objects/{module}/{name}.md"
+    start = posixpath.dirname(page) or "."
+
+    def link(match):
+        name = match[1]
+        target = pages.get(name) or pages.get(name.rpartition(".")[0])
+        # A page does not lead to itself.
+        if target in (None, page):
+            return match[0]
+        return f"[{match[0]}]({posixpath.relpath(target, start)})"
+
+    blocks = re.split(r"(^```.*?^```|^#.*?$)", text, flags=re.M | re.S)
+    blocks[::2] = [
+        re.sub(r"(?<![\[`])`([\w.]+)(\([^`]*\))?`(?![\]`])", link, block)
+        for block in blocks[::2]
+    ]
+    return "".join(blocks)
+
+
+def all_pages(root):
+    """Returns all pages that are made, `{path on the site: Markdown}`."""
+    root = pathlib.Path(root)
+    copies = {page: read(root / source) for source, page in PAGES.items()}
+    return {**copies, **object_pages(root), **example_pages(root)}
