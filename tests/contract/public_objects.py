@@ -1,5 +1,6 @@
 """What the package shows to the outside, found from the package itself."""
 
+import importlib.util
 import inspect
 import os
 import pathlib
@@ -16,7 +17,7 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
 
 # Folders of the checkout that no commit has.
 NOT_SOURCE = {
-    ".git", ".venv", "venv", "build", "dist", "__pycache__",
+    ".git", ".venv", "venv", "build", "dist", "site", "__pycache__",
     ".pytest_cache", ".ruff_cache",
 }  # fmt: skip
 
@@ -63,6 +64,15 @@ def package_modules():
         )
         if "._backend" not in module.name
     )
+
+
+def load_tool(name):
+    """Returns a script of the folder `tools` as a module."""
+    path = REPOSITORY / "tools" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run_python(code, *arguments, backend=None, cwd=None, **environment):

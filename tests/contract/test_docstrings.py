@@ -116,18 +116,3 @@ def test_readme_commands_are_those_of_ci():
     assert len(commands) == 2
     for command in commands:
         assert command in script
-
-
-def test_changelog_is_headed_by_this_version():
-    changelog = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^## \[(.+?)\]", changelog, re.M)
-    assert headings[0] == "Unreleased"
-    released = headings[1:2]
-    assert released in ([], [keras_perceptual.__version__])
-
-
-def test_readme_links_lead_somewhere():
-    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
-    assert targets
-    for target in targets:
-        assert (REPOSITORY / target).exists(), target
