@@ -178,8 +178,8 @@ def test_docstrings_are_shown_by_their_sections():
 
     assert docs_docstrings.to_google_style(docstring) == (
         "Does.\n\nArgs: Call arguments:\n    x: A number.\n\n"
-        f"{heading('Returns')}\n\n\nA number\nof two lines.\n\n"
-        f"{heading('Example')}\n\n\n\n```pycon\n>>> f(1)\n2\n```\n\n"
+        f"{heading('Returns')}\n\nA number\nof two lines.\n\n"
+        f"{heading('Example')}\n\n\n```pycon\n>>> f(1)\n2\n```\n\n"
         "Raises:\n    ValueError: Never.\n"
     )
 
