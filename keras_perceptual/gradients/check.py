@@ -104,7 +104,7 @@ def _as_it_was(model):
     """Puts weights, metrics and the train function back afterwards."""
     train_function = model.train_function
     values = [
-        (variable, ops.convert_to_numpy(variable.value).copy())
+        (variable, ops.convert_to_numpy(ops.copy(variable.value)).copy())
         for variable in [*model.variables, *model.metrics_variables]
     ]
     try:

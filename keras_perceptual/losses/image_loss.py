@@ -4,6 +4,7 @@ import keras
 from keras import ops, tree
 
 from keras_perceptual import validation
+from keras_perceptual.losses.device_share import weigh_by_share
 from keras_perceptual.losses.range_check import TOLERANCES, RangeCheck
 from keras_perceptual.ops.value_range import clamp
 
@@ -70,7 +71,9 @@ class ImageLoss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Checks the images, then computes the reduced loss."""
-        return super().__call__(*self._admit(y_true, y_pred, sample_weight))
+        admitted = self._admit(y_true, y_pred, sample_weight)
+        loss = super().__call__(*admitted)
+        return weigh_by_share(loss, self.reduction, *admitted[1:])
 
     def per_image(self, y_true, y_pred):
         """Returns the loss of each image, before weights and reduction.

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_perceptual import validation
+from keras_perceptual.losses.device_share import weigh_by_share
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -72,7 +73,7 @@ class WeightedSumLoss(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Computes the sum of the terms."""
         values = {
-            name: loss(y_true, y_pred, sample_weight)
+            name: _compute(loss, y_true, y_pred, sample_weight)
             for name, (loss, _) in self.terms.items()
         }
         for watcher in self._watchers:
@@ -112,6 +113,14 @@ class WeightedSumLoss(keras.losses.Loss):
             for name, (loss, weight) in config["terms"].items()
         }
         return cls(terms, name=config["name"])
+
+
+def _compute(loss, y_true, y_pred, sample_weight):
+    """Returns the value of a term."""
+    value = loss(y_true, y_pred, sample_weight)
+    if type(loss).__call__ is not keras.losses.Loss.__call__:
+        return value  # One of this package, which has done so itself.
+    return weigh_by_share(value, loss.reduction, y_pred, sample_weight)
 
 
 def _check_terms(owner, terms):

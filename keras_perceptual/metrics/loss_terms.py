@@ -6,6 +6,7 @@ from keras import ops
 from keras_perceptual import _backend
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
 
+replicas = _backend.load("replicas")
 tensors = _backend.load("tensors")
 
 
@@ -88,7 +89,7 @@ class LossTerms(keras.metrics.Metric):
         count = ops.cast(batch_size, self._count.dtype)
         for name, value in values.items():
             # Each device of several computes its share of the loss.
-            value = value * tensors.num_devices()
+            value = value * replicas.count()
             value = ops.cast(value, self._count.dtype)
             self._totals[name].assign_add(value * count)
         self._count.assign_add(count)

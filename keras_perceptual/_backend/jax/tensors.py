@@ -17,14 +17,6 @@ def can_assign(variable, value):
     return has_values(value) or not has_values(variable)
 
 
-def num_devices():
-    """Returns among how many devices the batch of a step is shared out.
-
-    JAX shares out arrays and computes as if there were one.
-    """
-    return 1
-
-
 def clamp(x, low, high):
     """Moves what lies outside a range to its end, with the slope 1 there."""
     # The slope of `clip` at the ends is a half here.

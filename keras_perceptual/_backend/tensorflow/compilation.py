@@ -31,7 +31,11 @@ def compile_in_graph(function, *settings):
         ]
         if tf.executing_eagerly() or None in sizes or _has_accelerator():
             return function(*settings, *tensors)
-        return _compiled(function, *settings)(*tensors)
+        # A variable that several devices have a copy of would become a part
+        # of what is compiled, in the place of others of its shape.
+        return _compiled(function, *settings)(
+            *(x if x is None else tf.convert_to_tensor(x) for x in tensors)
+        )
 
     return run
 

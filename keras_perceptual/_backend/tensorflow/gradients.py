@@ -88,6 +88,7 @@ class GradientRecorder:
         self._sums = sums
         self._width = width
         self._tables = []
+        self._gatherers = {}
         self._slots = {}
         self._step = None
         self._traced = []
@@ -141,14 +142,33 @@ class GradientRecorder:
 
     def read(self):
         """Returns the row of each variable, as NumPy arrays by key."""
-        values = []
-        for table in self._tables:
-            replicas = self._strategy.experimental_local_results(table)
-            # Each replica sees its own part of the batch.
-            values.append(np.max([r.numpy() for r in replicas], axis=0))
+        # Each replica sees its own part of the batch.
+        values = [
+            np.max(self._read_replicas(table), axis=0) for table in self._tables
+        ]
         return {
             key: values[index][row] for key, (index, row) in self._slots.items()
         }
+
+    def _read_replicas(self, table):
+        """Returns the rows of all replicas, those of other machines too.
+
+        All machines have to ask, and come to the same verdict: one that stops
+        alone leaves the others waiting for it.
+        """
+        if self._strategy.num_replicas_in_sync == 1:
+            return table.numpy()[np.newaxis]
+        if table.ref() not in self._gatherers:
+            # In a graph: devices that take turns in Python are slow.
+            self._gatherers[table.ref()] = tf.function(
+                lambda: self._strategy.gather(
+                    self._strategy.run(
+                        lambda: tf.convert_to_tensor(table)[tf.newaxis]
+                    ),
+                    axis=0,
+                )
+            )
+        return self._gatherers[table.ref()]().numpy()
 
     def remember_step(self, step, data):
         """Keeps the step and the shapes of what goes into it."""

@@ -13,11 +13,6 @@ def can_assign(variable, value):
     return True
 
 
-def num_devices():
-    """Returns among how many devices the batch of a step is shared out."""
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
 def clamp(x, low, high):
     """Moves what lies outside a range to its end, with the slope 1 there."""
     return tf.clip_by_value(x, low, high)

@@ -1,0 +1,77 @@
+"""Models to be checked for gradients on several devices."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+from keras_perceptual import GradientSanityCallback, GradientSanityError
+
+# What is wrong, and what the callback is to say of the four variables.
+EXPECTED = {
+    "nothing": ("passed", ["ok"] * 4),
+    "cut": ("raised", ["missing", "missing", "ok", "ok"]),
+    "nan on one device": ("raised", ["nonfinite"] * 4),
+    "zeros on one device": ("passed", ["ok"] * 4),
+    "zeros everywhere": ("raised", ["zero"] * 4),
+}
+
+
+def outcome(case, strategy=None, model_class=keras.Model):
+    """Returns what the callback does, its statuses, and what is to blame."""
+    scope = strategy.scope if strategy else contextlib.nullcontext
+    keras.utils.set_random_seed(0)
+    between = keras.ops.stop_gradient if case == "cut" else keras.ops.copy
+    with scope():
+        inputs = keras.Input((4,))
+        x = keras.layers.Dense(4, name="hidden")(inputs)
+        x = keras.layers.Lambda(between, name="between")(x)
+        outputs = keras.layers.Dense(1, name="out")(x)
+        if model_class is keras.Model:
+            model = model_class(inputs, outputs)
+            model.compile("sgd", "mse")
+    if model_class is not keras.Model:
+        model = model_class(inputs, outputs)
+    callback = GradientSanityCallback(steps=2)
+    x, y, weights = batches(case)
+    result = "passed"
+    with contextlib.nullcontext() if model.compiled else scope():
+        if not model.compiled:
+            model.compile("sgd", "mse")
+        try:
+            model.fit(
+                x,
+                y,
+                sample_weight=weights,
+                batch_size=8,
+                shuffle=False,
+                verbose=0,
+                callbacks=[callback],
+            )
+        except GradientSanityError:
+            result = "raised"
+    culprits = {
+        str(record.culprit.function)
+        for record in callback.report
+        if record.culprit
+    }
+    statuses = [record.status for record in callback.report]
+    return result, statuses, sorted(culprits)
+
+
+def batches(case, count=24, batch=8):
+    """Returns inputs, targets and weights.
+
+    The second half of each batch goes to the second device.
+    """
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.5, 1, size=(count, 4)).astype("float32")
+    weights = np.ones(count, "float32")
+    second = np.arange(count) % batch >= batch // 2
+    if case == "nan on one device":
+        x[second] = np.nan
+    if case == "zeros on one device":
+        weights[second] = 0
+    if case == "zeros everywhere":
+        weights[:] = 0
+    return x, np.ones((count, 1), "float32"), weights

@@ -1,0 +1,43 @@
+"""Two devices of one machine find what one of them finds alone."""
+
+import json
+
+import checked
+import keras
+import numpy as np
+import pytest
+import training
+from public_objects import run_python
+
+BACKEND = keras.backend.backend()
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        BACKEND == "torch", reason="PyTorch has one device a process"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """In a process of its own, which has two devices."""
+    folder = tmp_path_factory.mktemp("two_devices")
+    script = (checked.FOLDER / "two_devices.py").read_text(encoding="utf-8")
+    run_python(script, folder, PYTHONPATH=checked.PATHS)
+    return folder
+
+
+def test_training_is_the_same(results):
+    """Losses, metrics and weights, with a short batch and with masks."""
+    training.assert_equal_numbers(
+        np.load(results / "two.npz"), np.load(results / "one.npz")
+    )
+
+
+def test_the_gradient_check_sees_all_devices(results):
+    outcomes = json.loads((results / "outcomes.json").read_text())
+    for case, (result, statuses, culprits) in outcomes.items():
+        assert (result, statuses) == checked.EXPECTED[case], case
+        cut = case == "cut"
+        assert culprits == (["keras.ops.stop_gradient"] if cut else []), case

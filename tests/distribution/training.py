@@ -1,0 +1,117 @@
+"""The same short trainings, to be run on one device and on several."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+import keras_perceptual as kp
+
+SIDE = 32
+BATCH = 8
+# The last batch is short: of three images, two devices get two and one. JAX
+# does not share out what cannot be divided.
+IMAGES = 10 if keras.backend.backend() == "jax" else 11
+CASES = ("image_weights", "masks")
+
+
+class WorkerModel(keras.Model):
+    """A model that `fit` trains on several machines, see docs/distributed.md.
+
+    It is created outside the scope of the strategy, its layers inside.
+    """
+
+    def train_step(self, data):
+        return as_vectors(super().train_step(data))
+
+    def test_step(self, data):
+        return as_vectors(super().test_step(data))
+
+
+def as_vectors(logs):
+    return keras.tree.map_structure(lambda x: keras.ops.reshape(x, (1,)), logs)
+
+
+def photographs(count=IMAGES, seed=0):
+    """Returns inputs, targets, masks and a weight for each image."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(size=(2, count, SIDE, SIDE, 3)).astype("float32")
+    masks = (rng.uniform(size=(count, SIDE, SIDE)) > 0.3).astype("float32")
+    # Images differ in how much of them counts.
+    masks[::2, : SIDE // 2] = 0
+    weights = rng.uniform(0.2, 2, size=count).astype("float32")
+    return x, y, masks, weights
+
+
+def sum_of_losses():
+    """Edges, features and pixels; Keras's mean divides by the mask."""
+    return kp.WeightedSumLoss(
+        {
+            "pixels": keras.losses.MeanSquaredError(
+                reduction="mean_with_sample_weight"
+            ),
+            "edges": (kp.SobelGradientLoss("l2"), 0.5),
+            "features": (
+                kp.PerceptualLoss("alexnet", weights="random"),
+                0.01,
+            ),
+        }
+    )
+
+
+def compile_for(case, model, **options):
+    """Compiles a model with the losses and metrics of a case."""
+    metrics = []
+    if case == "image_weights":
+        loss = kp.SobelGradientLoss(reduction="mean_with_sample_weight")
+    else:
+        loss = sum_of_losses()
+        metrics = [kp.LossTerms(loss), kp.LPIPSMetric()]
+    optimizer = keras.optimizers.SGD(0.05)
+    model.compile(optimizer, loss, metrics=metrics, **options)
+
+
+def run(case, strategy=None, model_class=keras.Model, **options):
+    """Trains for two epochs and returns all numbers, by name."""
+    scope = strategy.scope if strategy else contextlib.nullcontext
+    keras.utils.set_random_seed(0)
+    with scope():
+        inputs = keras.Input((SIDE, SIDE, 3))
+        x = keras.layers.Conv2D(3, 3, padding="same", name="conv")(inputs)
+        outputs = kp.LookupColorLayer(5, name="table")(x)
+        if model_class is keras.Model:
+            model = model_class(inputs, outputs)
+            compile_for(case, model, **options)
+    if model_class is not keras.Model:
+        model = model_class(inputs, outputs)
+    x, y, masks, weights = photographs()
+    with contextlib.nullcontext() if model.compiled else scope():
+        if not model.compiled:
+            compile_for(case, model, **options)
+        history = model.fit(
+            x,
+            y,
+            sample_weight=weights if case == "image_weights" else masks,
+            batch_size=BATCH,
+            epochs=2,
+            shuffle=False,
+            verbose=0,
+        ).history
+    found = {name: np.array(values) for name, values in history.items()}
+    found |= {
+        variable.path: keras.ops.convert_to_numpy(variable.value)
+        for variable in model.trainable_variables
+    }
+    return {f"{case} {name}": value for name, value in found.items()}
+
+
+def assert_equal_numbers(found, expected, **tolerances):
+    """Whatever one device finds, several find too."""
+    assert sorted(found) == sorted(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            found[name],
+            value,
+            err_msg=name,
+            **({"rtol": 1e-5, "atol": 1e-6} | tolerances),
+        )

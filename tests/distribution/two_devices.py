@@ -1,0 +1,39 @@
+"""What a process with two devices finds, for test_two_devices.py."""
+
+import json
+import os
+import pathlib
+import sys
+
+if os.environ["KERAS_BACKEND"] == "jax":
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    strategy = None
+else:
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+import checked
+import keras
+import numpy as np
+import training
+
+folder = pathlib.Path(sys.argv[1])
+alone = {}
+for case in training.CASES:
+    alone |= training.run(case, jit_compile=False)
+np.savez(folder / "one.npz", **alone)
+
+if strategy is None:
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+found = {}
+for case in training.CASES:
+    found |= training.run(case, strategy, jit_compile=False)
+np.savez(folder / "two.npz", **found)
+
+outcomes = {case: checked.outcome(case, strategy) for case in checked.EXPECTED}
+(folder / "outcomes.json").write_text(json.dumps(outcomes))
