@@ -1,6 +1,7 @@
 """Models to be checked for gradients on several devices."""
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ EXPECTED = {
     "nan on one device": ("raised", ["nonfinite"] * 4),
     "zeros on one device": ("passed", ["ok"] * 4),
     "zeros everywhere": ("raised", ["zero"] * 4),
+    "stray": ("raised", ["ok"] * 4 + ["untracked"]),
 }
 
 
@@ -21,11 +23,16 @@ def outcome(case, strategy=None, model_class=keras.Model):
     """Returns what the callback does, its statuses, and what is to blame."""
     scope = strategy.scope if strategy else contextlib.nullcontext
     keras.utils.set_random_seed(0)
-    between = keras.ops.stop_gradient if case == "cut" else keras.ops.copy
     with scope():
+        between = keras.ops.copy
+        if case == "cut":
+            between = keras.ops.stop_gradient
+        if case == "stray":
+            scale = keras.Variable(np.ones(4, "float32"), name="scale")
+            between = functools.partial(keras.ops.multiply, scale)
         inputs = keras.Input((4,))
         x = keras.layers.Dense(4, name="hidden")(inputs)
-        x = keras.layers.Lambda(between, name="between")(x)
+        x = keras.layers.Lambda(lambda x: between(x), name="between")(x)
         outputs = keras.layers.Dense(1, name="out")(x)
         if model_class is keras.Model:
             model = model_class(inputs, outputs)

@@ -14,16 +14,14 @@ import keras
 
 FOLDER = pathlib.Path(__file__).parent
 # Where the tests of the package find their helpers.
-PATHS = (FOLDER, FOLDER.parent, FOLDER.parents[1])
+PATHS = (FOLDER.parent, FOLDER.parents[1])
 HOST = "127.0.0.1"
 
 
 def free_ports(count):
     """Returns ports of this machine that nobody listens at."""
     with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.socket()) for _ in range(count)
-        ]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
             one.bind((HOST, 0))
         return [one.getsockname()[1] for one in sockets]
@@ -107,11 +105,11 @@ def wait_for(processes, seconds):
             ) from None
 
 
-def run_together(script, *arguments, seconds=150):
-    """Runs two processes and returns what each of them printed."""
-    with started(script, *arguments) as processes:
+def run_together(script, *arguments, count=2, seconds=300):
+    """Runs processes to their ends and returns what each of them printed."""
+    with started(script, *arguments, count=count) as processes:
         wait_for(processes, seconds)
         texts = [text_of(process) for process in processes]
         for process, text in zip(processes, texts, strict=True):
-            assert process.returncode == 0, text[:6000]
+            assert process.returncode == 0, text[-5000:]
     return texts

@@ -2,12 +2,10 @@
 
 import json
 
-import checked
 import keras
 import numpy as np
 import pytest
-import training
-from public_objects import run_python
+from distribution import checked, processes, training
 
 BACKEND = keras.backend.backend()
 
@@ -23,8 +21,7 @@ pytestmark = [
 def results(tmp_path_factory):
     """In a process of its own, which has two devices."""
     folder = tmp_path_factory.mktemp("two_devices")
-    script = (checked.FOLDER / "two_devices.py").read_text(encoding="utf-8")
-    run_python(script, folder, PYTHONPATH=checked.PATHS)
+    processes.run_together("two_devices.py", folder, count=1)
     return folder
 
 

@@ -4,18 +4,15 @@ import json
 import pathlib
 import sys
 
-import tensorflow as tf
-
-# Before anything else of TensorFlow is done.
-strategy = tf.distribute.MultiWorkerMirroredStrategy()
-
-import checked
 import numpy as np
-import training
+import tensorflow as tf
+from distribution import checked, training
 
+# Before TensorFlow computes anything.
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
 folder, rank = pathlib.Path(sys.argv[1]), strategy.cluster_resolver.task_id
 worker = {"strategy": strategy, "model_class": training.WorkerModel}
-found = training.run("masks", **worker, jit_compile=False)
+found = training.run("masks", **worker)
 np.savez(folder / f"{rank}.npz", **found)
 outcomes = {case: checked.outcome(case, **worker) for case in checked.EXPECTED}
 (folder / f"{rank}.json").write_text(json.dumps(outcomes))

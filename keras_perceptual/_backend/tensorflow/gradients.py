@@ -4,6 +4,7 @@ The step may be eager, traced into a graph or compiled by XLA, so the numbers
 are kept in variables that the step itself updates.
 """
 
+import concurrent.futures
 import contextlib
 import functools
 import gc
@@ -194,20 +195,26 @@ class GradientRecorder:
         Args:
             known: The Keras variables of the model and its optimizers.
         """
-        if self._strategy.num_replicas_in_sync > 1:
-            return []
-        known = {id(variable.value) for variable in known}
+        known = {k for v in known for k in self._keys_of_copies(v.value)}
         found = {k: v for k, v in self._used.items() if k not in known}
         if not found:
             return []
         owners = {
-            id(variable._value): variable
+            key: variable
             for variable in gc.get_objects()
             # Not `isinstance`: some objects answer for others, and warn.
             if issubclass(type(variable), keras.Variable)
+            for key in self._keys_of_copies(variable._value)
         }
         found = [owners.get(key, variable) for key, variable in found.items()]
-        return [variable for variable in found if variable.trainable]
+        # Every device has used its own copy.
+        found = {id(variable): variable for variable in found}
+        return [variable for variable in found.values() if variable.trainable]
+
+    def _keys_of_copies(self, native):
+        """Returns the `id` of a variable and of its copies on devices."""
+        copies = self._strategy.experimental_local_results(native)
+        return {id(native), *map(id, copies)}
 
     def trace_step(self, variables):
         """Returns the `Dataflow` of the step that was last taken."""
@@ -225,7 +232,12 @@ class GradientRecorder:
                 [dataflow.describe_derivative(target, sources, variables)],
                 operations,
             )
-        return dataflow.trace_step(*self._step, variables)
+        # A thread of its own is outside the scope of any strategy, in which a
+        # variable of several devices could not be told from its copies.
+        with concurrent.futures.ThreadPoolExecutor(1) as outside:
+            return outside.submit(
+                dataflow.trace_step, *self._step, variables
+            ).result()
 
     def diagnose(self, variables):
         """Has the next trace of the step read where gradients become zero.

@@ -1,0 +1,53 @@
+"""Two processes find what one of them finds alone, and end together."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from distribution import checked, processes, training
+
+BACKEND = keras.backend.backend()
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What both workers have found; none of them waits for ever."""
+    folder = tmp_path_factory.mktemp("two_workers")
+    processes.run_together("two_workers.py", folder)
+    return folder
+
+
+@pytest.mark.tensorflow_only
+def test_training_is_the_same(results):
+    """Losses, metrics and weights, with a short batch and with masks."""
+    alone = training.run("masks")
+    for rank in range(2):
+        training.assert_equal_numbers(np.load(results / f"{rank}.npz"), alone)
+
+
+@pytest.mark.tensorflow_only
+def test_the_gradient_check_ends_all_workers_or_none(results):
+    for rank in range(2):
+        outcomes = json.loads((results / f"{rank}.json").read_text())
+        for case, (result, statuses, culprits) in outcomes.items():
+            assert (result, statuses) == checked.EXPECTED[case], case
+            cut = case == "cut"
+            assert culprits == (["keras.ops.stop_gradient"] if cut else []), (
+                case
+            )
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="is about PyTorch alone")
+def test_processes_of_pytorch(tmp_path):
+    processes.run_together("two_torch_processes.py", tmp_path)
+    alone = np.load(tmp_path / "alone.npz")
+    for rank in range(2):
+        training.assert_equal_numbers(np.load(tmp_path / f"{rank}.npz"), alone)
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert found["cut"] == ["missing", "missing", "ok", "ok"]
+        assert found["agreed"] is True
+    # What one process alone would not have known.
+    assert json.loads((tmp_path / "0.json").read_text())["own"] is False
