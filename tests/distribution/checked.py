@@ -58,9 +58,9 @@ def outcome(case, strategy=None, model_class=keras.Model):
         except GradientSanityError:
             result = "raised"
     culprits = {
-        str(record.culprit.function)
+        record.culprit.function
         for record in callback.report
-        if record.culprit
+        if record.culprit and record.culprit.function
     }
     statuses = [record.status for record in callback.report]
     return result, statuses, sorted(culprits)

@@ -38,3 +38,21 @@ def test_the_gradient_check_sees_all_devices(results):
         assert (result, statuses) == checked.EXPECTED[case], case
         cut = case == "cut"
         assert culprits == (["keras.ops.stop_gradient"] if cut else []), case
+
+
+@pytest.mark.tensorflow_only
+def test_every_device_has_the_frozen_network_once(results):
+    """Each reads its own copy: none is sent from device to device."""
+    found = json.loads((results / "backbone.json").read_text())
+    assert len(found["devices"]) == 10
+    assert all(group == ["CPU:0", "CPU:1"] for group in found["devices"])
+
+
+@pytest.mark.tensorflow_only
+def test_what_is_saved_under_a_strategy_has_no_frozen_network(results):
+    found = json.loads((results / "backbone.json").read_text())
+    assert found["numbers"] > 2e6
+    assert (results / "model.keras").stat().st_size < 5e4
+    checkpoint = results / "checkpoint.data-00000-of-00001"
+    assert checkpoint.stat().st_size < 5e4
+    assert found["saved"]

@@ -21,6 +21,8 @@ import keras
 import numpy as np
 from distribution import checked, training
 
+import keras_perceptual as kp
+
 folder = pathlib.Path(sys.argv[1])
 # JAX takes long to compile, and shares out arrays rather than losses.
 cases = training.CASES if strategy else training.CASES[:1]
@@ -38,3 +40,24 @@ np.savez(folder / "two.npz", **found)
 
 outcomes = {case: checked.outcome(case, strategy) for case in checked.EXPECTED}
 (folder / "outcomes.json").write_text(json.dumps(outcomes))
+
+if strategy is not None:
+    with strategy.scope():
+        loss = kp.PerceptualLoss("alexnet", weights="random")
+        model = keras.Sequential(
+            [keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 3)]
+        )
+        model.compile("adam", loss)
+        model.optimizer.build(model.trainable_variables)
+    copies = [
+        strategy.experimental_local_results(variable.value)
+        for variable in loss._extractor.network.weights
+    ]
+    model.save(folder / "model.keras")
+    checkpoint = tf.train.Checkpoint(model=model).write(folder / "checkpoint")
+    backbone = {
+        "devices": [[x.device[-5:] for x in group] for group in copies],
+        "saved": [name for name, _ in tf.train.list_variables(checkpoint)],
+        "numbers": sum(int(np.prod(x.shape)) for x, *_ in copies),
+    }
+    (folder / "backbone.json").write_text(json.dumps(backbone))
