@@ -59,19 +59,20 @@ def sum_of_losses():
     )
 
 
-def compile_for(case, model, **options):
+def compile_for(case, model, judge):
     """Compiles a model with the losses and metrics of a case."""
     metrics = []
     if case == "image_weights":
         loss = kp.SobelGradientLoss(reduction="mean_with_sample_weight")
     else:
         loss = sum_of_losses()
-        metrics = [kp.LossTerms(loss), kp.LPIPSMetric()]
+        metrics = [kp.LossTerms(loss)]
+        metrics += [kp.LPIPSMetric()] if judge else []
     optimizer = keras.optimizers.SGD(0.05)
-    model.compile(optimizer, loss, metrics=metrics, **options)
+    model.compile(optimizer, loss, metrics=metrics)
 
 
-def run(case, strategy=None, model_class=keras.Model, **options):
+def run(case, strategy=None, model_class=keras.Model, judge=False):
     """Trains for two epochs and returns all numbers, by name."""
     scope = strategy.scope if strategy else contextlib.nullcontext
     keras.utils.set_random_seed(0)
@@ -81,13 +82,13 @@ def run(case, strategy=None, model_class=keras.Model, **options):
         outputs = kp.LookupColorLayer(5, name="table")(x)
         if model_class is keras.Model:
             model = model_class(inputs, outputs)
-            compile_for(case, model, **options)
+            compile_for(case, model, judge)
     if model_class is not keras.Model:
         model = model_class(inputs, outputs)
     x, y, masks, weights = photographs()
     with contextlib.nullcontext() if model.compiled else scope():
         if not model.compiled:
-            compile_for(case, model, **options)
+            compile_for(case, model, judge)
         history = model.fit(
             x,
             y,

@@ -28,14 +28,14 @@ folder = pathlib.Path(sys.argv[1])
 cases = training.CASES if strategy else training.CASES[:1]
 alone = {}
 for case in cases:
-    alone |= training.run(case)
+    alone |= training.run(case, judge=True)
 np.savez(folder / "one.npz", **alone)
 
 if strategy is None:
     keras.distribution.set_distribution(keras.distribution.DataParallel())
 found = {}
 for case in cases:
-    found |= training.run(case, strategy)
+    found |= training.run(case, strategy, judge=True)
 np.savez(folder / "two.npz", **found)
 
 outcomes = {case: checked.outcome(case, strategy) for case in checked.EXPECTED}

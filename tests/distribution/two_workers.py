@@ -14,5 +14,8 @@ folder, rank = pathlib.Path(sys.argv[1]), strategy.cluster_resolver.task_id
 worker = {"strategy": strategy, "model_class": training.WorkerModel}
 found = training.run("masks", **worker)
 np.savez(folder / f"{rank}.npz", **found)
-outcomes = {case: checked.outcome(case, **worker) for case in checked.EXPECTED}
+# What is a matter of the traced step alone is in test_two_devices.py.
+cases = checked.EXPECTED.keys() - {"stray"}
+# All workers in the same order.
+outcomes = {case: checked.outcome(case, **worker) for case in sorted(cases)}
 (folder / f"{rank}.json").write_text(json.dumps(outcomes))
