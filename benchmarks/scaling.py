@@ -8,7 +8,8 @@ each step and one thread for its arithmetic, so that two of them do twice the
 work of one on two cores.
 
 Prints images per second, the share of that of twice one device, and how much
-of a step it takes to add up gradients of the same sizes and nothing else.
+of a step it takes to add up gradients of the same sizes and nothing else. Times
+are those of the fastest steps, as other programs slow down the rest.
 
     python benchmarks/scaling.py [--steps 6] [--batch 8] [--side 64]
 """
@@ -85,7 +86,7 @@ class Stopwatch(keras.callbacks.Callback):
 
 
 def time_of_sums(strategy, model, repeats=20):
-    """Returns the seconds it takes to add up gradients of all devices."""
+    """Returns the least seconds to add up gradients of all devices."""
 
     def add_up():
         zeros = [tf.zeros(v.shape) for v in model.trainable_variables]
@@ -94,10 +95,12 @@ def time_of_sums(strategy, model, repeats=20):
 
     run = tf.function(lambda: strategy.run(add_up))
     run()
-    began = time.perf_counter()
+    times = []
     for _ in range(repeats):
+        began = time.perf_counter()
         run()
-    return (time.perf_counter() - began) / repeats
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def measure(setting, encoded, steps, batch, side):
@@ -135,7 +138,7 @@ def measure(setting, encoded, steps, batch, side):
             callbacks=[watch],
         )
     sums = time_of_sums(strategy, model) if devices > 1 else 0.0
-    return float(np.median(watch.times)), sums
+    return min(watch.times), sums
 
 
 def free_ports(count):

@@ -198,7 +198,7 @@ def work(quick, output):
     photographs = load_photographs()
     truth = photographs.pop(HELD_OUT)[None]
     noisy = add_noise(truth, rng)
-    count = 16 if quick else 1600
+    count = 16 if quick else 960
     crops = cut_crops(list(photographs.values()), count, rng)
     noisy_crops = add_noise(crops, rng)
 
