@@ -56,6 +56,7 @@ def outcome(case, strategy=None, model_class=keras.Model):
             )
         except GradientSanityError:
             result = "raised"
+    assert not {"apply", "stateless_apply"} & vars(model.optimizer).keys()
     culprits = {
         record.culprit.function
         for record in callback.report

@@ -133,41 +133,6 @@ def test_a_trace_that_keras_does_not_know_of_leaves_nothing_behind(images):
     assert np.isnan(float(terms.result()["pixels"]))
 
 
-@pytest.mark.tensorflow_only
-@pytest.mark.slow
-def test_several_devices(images):
-    """In a process of its own, which has two devices."""
-    from contract.public_objects import run_python
-
-    found = run_python(
-        """
-import tensorflow as tf
-cpus = tf.config.list_physical_devices("CPU")
-tf.config.set_logical_device_configuration(
-    cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-import keras, numpy as np, keras_perceptual as kp
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-images = np.random.default_rng(0).uniform(size=(8, 8, 8, 3)).astype("float32")
-with strategy.scope():
-    loss = kp.WeightedSumLoss({
-        "pixels": keras.losses.MeanSquaredError(),
-        "edges": (kp.SobelGradientLoss("l2"), 0.25),
-    })
-    model = keras.Sequential(
-        [keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 1, name="conv")]
-    )
-    model.compile("sgd", loss, metrics=[kp.LossTerms(loss)])
-found = model.evaluate(
-    images, images[::-1], batch_size=4, verbose=0, return_dict=True
-)
-print(found["loss"], found["pixels"] + 0.25 * found["edges"])
-"""
-    )
-    total, of_terms = map(float, found.split()[-2:])
-    np.testing.assert_allclose(of_terms, total, rtol=1e-5)
-
-
 def test_refuses_what_is_not_a_sum():
     with pytest.raises(ValueError, match="Received: loss="):
         kp.LossTerms(keras.losses.MeanSquaredError())
