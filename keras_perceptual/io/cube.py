@@ -70,7 +70,9 @@ def write_cube(path, table):
 
     Reading the file gives the same table, to the last bit. It is written
     beside its place first and moved there when it is whole, so that no
-    program ever sees half a file; a file of that name is replaced.
+    program ever sees half a file; a file of that name is replaced. Where the
+    process is killed meanwhile, the old file stays, and a hidden one whose
+    name ends in `.cube.part`.
 
     Args:
         path: String or path-like object, the file to write.
