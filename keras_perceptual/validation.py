@@ -6,41 +6,61 @@ never the values of a tensor.
 """
 
 import difflib
+import math
 import numbers
 import os
+import reprlib
 
 import keras
+
+# More would take images of a million pixels a side and is a mistake, or a file
+# that somebody tampered with.
+MOST_SCALES = 20
+
+# How much of a value is shown: of a list the first entries, of a nest the
+# outer ones, of a text the beginning and the end.
+_representation = reprlib.Repr()
+_representation.maxstring = _representation.maxother = 200
+_representation.maxlong = 40
+_representation.maxlist = _representation.maxtuple = 12
+_representation.maxdict = 12
+
+
+def show(value):
+    """Returns a value as it is shown in a message, however large it is."""
+    return _representation.repr(value)
 
 
 def check_choice(owner, argument, value, choices):
     """Refuses a `value` that is not among `choices`, naming near ones."""
     choices = tuple(choices)
-    if value in choices:
+    is_plain = isinstance(value, str | numbers.Number)
+    if is_plain and not isinstance(value, bool) and value in choices:
         return value
     raise ValueError(
         f"{owner} does not know this `{argument}`. "
         f"{nearest_names(value, choices)}Use one of {list(choices)}. "
-        f"Received: {argument}={value!r}"
+        f"Received: {argument}={show(value)}"
     )
 
 
 def nearest_names(value, names):
     """Returns "Did you mean ...? " for a misspelt name, else nothing."""
-    near = difflib.get_close_matches(str(value), [str(n) for n in names])
+    near = difflib.get_close_matches(str(value)[:80], [str(n) for n in names])
     return f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
 
 
 def check_value_range(owner, value_range):
     """Returns `value_range` as two floats in increasing order."""
     try:
-        low, high = (float(bound) for bound in value_range)
+        low, high = (_as_float(bound) for bound in value_range)
     except (TypeError, ValueError):
         low, high = 0.0, 0.0
     if not low < high or high - low == float("inf"):
         raise ValueError(
             f"{owner} needs a `value_range` of two finite numbers, the lowest "
             "and the highest value a pixel can have, for example (0, 1), "
-            f"(-1, 1) or (0, 255). Received: value_range={value_range!r}"
+            f"(-1, 1) or (0, 255). Received: value_range={show(value_range)}"
         )
     return low, high
 
@@ -53,17 +73,27 @@ def check_number(owner, argument, value, *, minimum=None, above=None):
     if above is not None:
         expected += f" above {above}"
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = _as_float(value) if is_number else math.nan
     if (
-        not is_number
-        or not abs(value) < float("inf")
-        or (minimum is not None and value < minimum)
-        or (above is not None and not value > above)
+        not math.isfinite(number)
+        or (minimum is not None and number < minimum)
+        or (above is not None and not number > above)
     ):
         raise ValueError(
             f"{owner} needs `{argument}` to be {expected}. "
-            f"Received: {argument}={value!r}"
+            f"Received: {argument}={show(value)}"
         )
-    return float(value)
+    return number
+
+
+def _as_float(value):
+    """Returns a number as a float, infinity if it is larger than any."""
+    if isinstance(value, str | bytes | bool):
+        raise TypeError("Received: what is no number")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def check_bounds(owner, low, high):
@@ -78,13 +108,19 @@ def check_bounds(owner, low, high):
     return low, high
 
 
-def check_integer(owner, argument, value, *, minimum):
-    """Returns `value` as an int of at least `minimum`."""
+def check_integer(owner, argument, value, *, minimum, maximum=None):
+    """Returns `value` as an int of at least `minimum`, at most `maximum`."""
     is_integer = isinstance(value, numbers.Integral)
-    if not is_integer or isinstance(value, bool) or value < minimum:
+    if (
+        not is_integer
+        or isinstance(value, bool)
+        or value < minimum
+        or (maximum is not None and value > maximum)
+    ):
+        most = "" if maximum is None else f" and at most {maximum}"
         raise ValueError(
             f"{owner} needs `{argument}` to be a whole number of at least "
-            f"{minimum}. Received: {argument}={value!r}"
+            f"{minimum}{most}. Received: {argument}={show(value)}"
         )
     return int(value)
 
@@ -94,9 +130,86 @@ def check_folder(owner, log_dir):
     if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
         raise ValueError(
             f"{owner} needs `log_dir` to be the path of a folder, such as "
-            f"'logs'. Received: log_dir={log_dir!r}"
+            f"'logs'. Received: log_dir={show(log_dir)}"
         )
     return os.fspath(log_dir)
+
+
+def check_boolean(owner, argument, value):
+    """Returns `value` as a bool, refusing what is none; 0 and 1 are."""
+    if isinstance(value, numbers.Integral) and value in (0, 1):
+        return bool(value)
+    # Of NumPy, whose type is not among the numbers.
+    if type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise ValueError(
+        f"{owner} needs `{argument}` to be True or False. "
+        f"Received: {argument}={show(value)}"
+    )
+
+
+def check_name(owner, name):
+    """Returns the name of a Keras object, `None` for that of its class."""
+    if name is None or (isinstance(name, str) and name):
+        return name
+    raise ValueError(
+        f"{owner} needs `name` to be a text, or `None` for the usual one. "
+        f"Received: name={show(name)}"
+    )
+
+
+def check_policy(owner, dtype):
+    """Returns a dtype policy, by default that of the Keras configuration."""
+    dtype = keras.config.floatx() if dtype is None else dtype
+    policy = dtype
+    # Of a dictionary, Keras makes whatever it says.
+    if isinstance(dtype, str | dict):
+        try:
+            policy = keras.dtype_policies.get(dtype)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            policy = None
+    if not isinstance(policy, keras.dtype_policies.DTypePolicy):
+        raise ValueError(
+            f"{owner} needs `dtype` to be the name of a floating-point type, "
+            'such as "float32", or a dtype policy, such as "mixed_float16". '
+            f"Received: dtype={show(dtype)}"
+        )
+    return policy
+
+
+def check_path(owner, argument, path):
+    """Returns a word or the path of a file as a string, or `None`."""
+    if path is None or isinstance(path, str):
+        return path
+    if isinstance(path, os.PathLike):
+        return os.fsdecode(path)
+    raise ValueError(
+        f"{owner} needs `{argument}` to be a text: one of the words that it "
+        "knows, or the path of a file. "
+        f"Received: {argument}={show(path)}"
+    )
+
+
+def revive_argument(owner, config, argument):
+    """Returns an object that is an argument of another, out of its config.
+
+    Args:
+        owner: Name of the object that is revived, for the message.
+        config: Dictionary, what `get_config` of that object returned.
+        argument: String, the key of the object in it.
+
+    Raises:
+        ValueError: If there is no such thing; Keras raises what it does if it
+            cannot revive it.
+    """
+    serialized = config.get(argument)
+    if not isinstance(serialized, dict):
+        raise ValueError(
+            f"A configuration of {owner} needs a `{argument}` that Keras can "
+            "revive, as `keras.saving.serialize_keras_object` makes it. Save "
+            f"the object again. Received: {argument}={show(serialized)}"
+        )
+    return keras.saving.deserialize_keras_object(serialized)
 
 
 def standardize_data_format(owner, data_format):
@@ -104,7 +217,9 @@ def standardize_data_format(owner, data_format):
     return check_choice(
         owner,
         "data_format",
-        data_format or keras.config.image_data_format(),
+        keras.config.image_data_format()
+        if data_format is None
+        else data_format,
         ("channels_last", "channels_first"),
     )
 

@@ -220,6 +220,6 @@ def _check_patterns(owner, ignore):
         raise ValueError(
             f"{owner} needs `ignore` to be a pattern of variable paths or a "
             "list of such patterns, for example `['head/*', '*/key/bias']`. "
-            f"Received: ignore={ignore!r}"
+            f"Received: ignore={validation.show(ignore)}"
         )
     return tuple(ignore)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 import pathlib
 import random
 import warnings
@@ -137,7 +138,7 @@ def resolve_source(owner, name, weights):
     backbone = BACKBONES[name]
     if weights is None:
         return backbone.sources[0]
-    weights = str(weights)
+    weights = validation.check_path(owner, "weights", weights)
     if weights in backbone.sources:
         return weights
     endings = {
@@ -150,9 +151,10 @@ def resolve_source(owner, name, weights):
             f"{owner} has no such weights for {name!r}. "
             f"{validation.nearest_names(weights, backbone.sources)}"
             f"Use one of {list(backbone.sources)}, or the path of a file that "
-            f"ends in {' or '.join(endings)}. Received: weights={weights!r}"
+            f"ends in {' or '.join(endings)}. "
+            f"Received: weights={validation.show(weights)}"
         )
-    if not pathlib.Path(weights).is_file():
+    if not os.path.isfile(weights):
         raise FileNotFoundError(
             f"{owner} finds no weights file at this path. Check the path, or "
             f"use one of {list(backbone.sources)}. "
@@ -174,7 +176,7 @@ def check_torchvision_weights(owner, weights):
     Raises:
         ValueError: If other weights are asked for.
     """
-    weights = None if weights is None else str(weights)
+    weights = validation.check_path(owner, "weights", weights)
     if weights in (None, "torchvision", "random") or weights.endswith(".npz"):
         return weights
     raise ValueError(
@@ -183,7 +185,7 @@ def check_torchvision_weights(owner, weights):
         '("imagenet", or an .h5 file) make another network, with other '
         "channels. Leave out `weights` for those in this package, or give the "
         "path of an .npz file of torchvision's. "
-        f"Received: weights={weights!r}"
+        f"Received: weights={validation.show(weights)}"
     )
 
 

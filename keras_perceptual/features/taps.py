@@ -1,5 +1,7 @@
 """The names of taps: layers of a network, after or before their activation."""
 
+from collections.abc import Iterable
+
 import keras
 
 from keras_perceptual import validation
@@ -69,26 +71,28 @@ def check_layers(owner, argument, layers):
     if layers is None:
         return None
     if not isinstance(layers, dict):
-        layers = [layers] if isinstance(layers, str) else list(layers)
+        layers = [layers] if isinstance(layers, str) else layers
+        # What is no collection at all goes into the message.
+        layers = list(layers) if isinstance(layers, Iterable) else [layers]
     if not layers or not all(isinstance(name, str) for name in layers):
         raise ValueError(
             f"{owner} needs the name of at least one layer. Leave "
             f"`{argument}` out for the usual ones, or give a list such as "
             "['relu3_3'] or a dictionary such as {'relu3_3': 1.0}. "
-            f"Received: {argument}={layers}"
+            f"Received: {argument}={validation.show(layers)}"
         )
     if not isinstance(layers, dict):
         return layers
     weights = {
         name: validation.check_number(
-            owner, f"{argument}[{name!r}]", weight, minimum=0
+            owner, f"{argument}[{validation.show(name)}]", weight, minimum=0
         )
         for name, weight in layers.items()
     }
     if not any(weights.values()):
         raise ValueError(
             f"{owner} would always be zero: no layer has a weight above 0. "
-            f"Received: {argument}={layers}"
+            f"Received: {argument}={validation.show(layers)}"
         )
     return {name: weight for name, weight in weights.items() if weight}
 
@@ -114,20 +118,21 @@ def check_taps(taps, network, aliases=None):
             raise ValueError(
                 f"{network.name!r} has no layer of this name. "
                 f"{validation.nearest_names(given, choices)}"
-                f"It has {known}. Received: layers={list(taps)}"
+                f"It has {known}. "
+                f"Received: layers={validation.show(list(taps))}"
             )
         if isinstance(network.get_layer(name).output, list | tuple):
             raise ValueError(
                 f"The layer {name!r} of {network.name!r} returns several "
                 "tensors. Choose a layer behind it. "
-                f"Received: layers={list(taps)}"
+                f"Received: layers={validation.show(list(taps))}"
             )
         if is_before_activation(tap):
             _check_activation(network, name, list(taps))
     if len(set(taps.values())) < len(taps):
         raise ValueError(
             "One layer was asked for twice, by different names. Name each "
-            f"layer once. Received: layers={list(taps)}"
+            f"layer once. Received: layers={validation.show(list(taps))}"
         )
 
 
@@ -151,5 +156,5 @@ def _check_activation(network, name, names):
         )
     raise ValueError(
         f"The layer {name!r} of {network.name!r} {reason}. "
-        f"Received: layers={names}"
+        f"Received: layers={validation.show(names)}"
     )

@@ -1,14 +1,30 @@
 """Reading weights from files: those of the package and those of the user."""
 
+import contextlib
 import hashlib
 import io
+import math
 import pathlib
+import types
 import zipfile
+import zlib
 
+import h5py
 import keras
 import numpy as np
 
 FOLDER = pathlib.Path(__file__).parent / "weights"
+
+# What reading an archive of arrays raises about another file.
+NOT_ARRAYS = (
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 # What tools/convert_weights.py printed when it made the files.
 SHA256 = {
@@ -64,11 +80,65 @@ def load_file(model, path):
         FileNotFoundError: If there is no such file.
         ValueError: If the file does not fit the model; pickles are refused.
     """
-    data = _read_bytes(path, "Check the path that was given as `weights`")
+    advice = "Check the path that was given as `weights`"
+    with _readable(path, advice), open(path, "rb"):
+        pass
     if str(path).endswith(".npz"):
-        assign(model, _read_npz(io.BytesIO(data), path), path)
-        return
+        _load_npz(model, path)
+    else:
+        _load_h5(model, path)
+    for variable in model.weights:
+        if not np.all(np.isfinite(keras.ops.convert_to_numpy(variable.value))):
+            raise ValueError(
+                f"The weights in {path} hold NaN or infinity, in "
+                f"{variable.path!r}, and every loss would be NaN. Give "
+                f"weights of a network that works. Received: weights={path!r}"
+            )
+
+
+def _load_npz(model, path):
+    """Loads the arrays of a model, and reads no others of the file.
+
+    Nor does it believe the file: an array is read once its type and its shape
+    are those of the variable, so that no file can ask for more memory.
+    """
+    wanted = {
+        f"{layer.name}/{variable.name}": tuple(variable.shape)
+        for layer in model.layers
+        for variable in layer.weights
+    }
+    with _only_arrays(path), zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        arrays = dict.fromkeys(names)
+        for key in wanted.keys() & arrays.keys():
+            with archive.open(f"{key}.npy") as member:
+                arrays[key] = _read_array(member, wanted[key])
+    assign(model, arrays, path)
+
+
+def _read_array(file, wanted):
+    """Returns an array, or what has but its shape where that is another."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        header = np.lib.format.read_array_header_1_0(file)
+    else:
+        header = np.lib.format.read_array_header_2_0(file)
+    shape, fortran_order, dtype = header
+    if dtype.kind not in "fiu":
+        raise ValueError(f"no numbers are in it. Received: dtype={dtype}")
+    if shape != wanted:
+        return types.SimpleNamespace(shape=shape)
+    size = math.prod(shape) * dtype.itemsize
+    data = file.read(size)
+    if len(data) != size or file.read(1):
+        raise ValueError(f"it has another size. Received: shape={shape}")
+    order = "F" if fortran_order else "C"
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _load_h5(model, path):
     try:
+        _check_claims(model, path)
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(
@@ -76,6 +146,25 @@ def load_file(model, path):
             "without its classifier. Give a file that Keras wrote for this "
             f"architecture. Keras says: {error} Received: weights={path!r}"
         ) from error
+
+
+def _check_claims(model, path):
+    """Refuses a file that says it holds far more than a model needs."""
+    claimed = 0
+
+    def count(name, item):
+        nonlocal claimed
+        if isinstance(item, h5py.Dataset):
+            claimed += item.size
+
+    with h5py.File(path) as file:
+        file.visititems(count)
+    # There may be an optimizer in it, which remembers something of each.
+    if claimed > 10 * model.count_params() + 1000:
+        raise ValueError(
+            f"The file is for {model.count_params():,} weights. "
+            f"Received: a claim of {claimed:,} numbers"
+        )
 
 
 def assign(model, arrays, source):
@@ -135,8 +224,15 @@ def assign_random(model, seed=0):
 
 
 def _read_bytes(path, advice):
-    try:
+    with _readable(path, advice):
         return pathlib.Path(path).read_bytes()
+
+
+@contextlib.contextmanager
+def _readable(path, advice):
+    """Says so where a file cannot be read."""
+    try:
+        yield
     except OSError as error:
         raise FileNotFoundError(
             f"A weights file cannot be read: {error.strerror}. {advice}. "
@@ -145,10 +241,16 @@ def _read_bytes(path, advice):
 
 
 def _read_npz(file, path):
+    with _only_arrays(path), np.load(file, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+@contextlib.contextmanager
+def _only_arrays(path):
+    """Says so where a file does not hold plain arrays."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            return dict(archive)
-    except (ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        yield
+    except NOT_ARRAYS as error:
         raise ValueError(
             "A weights file should hold plain arrays as written by "
             f"`numpy.savez`, and this one does not ({error}). "

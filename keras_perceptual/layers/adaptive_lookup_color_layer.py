@@ -1,9 +1,12 @@
 """A layer that reads colours from a table that it makes for each image."""
 
+import math
+
 import keras
 from keras import ops
 
 from keras_perceptual import validation
+from keras_perceptual.io.color_table import CUBE_SIZES
 from keras_perceptual.layers.lookup_color_layer import LookupColorLayer
 from keras_perceptual.layers.mixing_network import build_mixing_network
 from keras_perceptual.ops.color_lookup import identity_cube
@@ -40,6 +43,7 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
         size: Integer of at least 2, the number of entries along each edge of
             a cube, or three of them, for red, green and blue. Defaults to 33.
         num_tables: Integer of at least 1, the number of cubes that are mixed.
+            Together they have at most as many entries as the largest cube.
             Defaults to 3.
         backbone: Keras layer or model that looks at the images. It is called
             with the red, green and blue as they are, in `value_range` and
@@ -161,6 +165,7 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
         self.num_tables = validation.check_integer(
             owner, "num_tables", num_tables, minimum=1
         )
+        _check_entries(owner, self.num_tables, self.reader.table_shape)
         self.table_regularizer = keras.regularizers.get(table_regularizer)
         self.table_constraint = keras.constraints.get(table_constraint)
         self.mix_regularizer = keras.regularizers.get(mix_regularizer)
@@ -370,6 +375,19 @@ def _zero_for_the_first(shape, dtype=None):
     )
 
 
+def _check_entries(owner, num_tables, table_shape):
+    """Refuses tables that together are larger than the largest one."""
+    most, entries = CUBE_SIZES[1] ** 3, math.prod(table_shape[:3])
+    if num_tables * entries > most:
+        raise ValueError(
+            f"{owner} holds up to {most:,} colours in all its tables, as many "
+            "as the largest table. Take fewer tables, or smaller ones: 33 "
+            "entries along an edge are usual. "
+            f"Received: num_tables={validation.show(num_tables)}, with "
+            f"{entries:,} colours each"
+        )
+
+
 def _check_backbone(owner, backbone):
     if isinstance(backbone, keras.layers.Layer):
         return backbone
@@ -377,5 +395,5 @@ def _check_backbone(owner, backbone):
         f"{owner} needs a Keras layer or model as `backbone`, which is trained "
         "and saved with it, or `None` for a small network of its own. Put a "
         "function into a `keras.layers.Layer`. "
-        f"Received: backbone={backbone!r}"
+        f"Received: backbone={validation.show(backbone)}"
     )

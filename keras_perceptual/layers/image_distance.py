@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_perceptual import validation
 from keras_perceptual.losses.image_loss import ImageLoss
 
 
@@ -64,7 +65,7 @@ class ImageDistance(keras.layers.Layer):
             raise ValueError(
                 f"{owner} compares images by a loss of this package between "
                 "two batches of images. Give it one, such as `LPIPS()`. "
-                f"Received: loss={loss!r}"
+                f"Received: loss={validation.show(loss)}"
             )
         self.loss = loss
         # Tracked, so that it goes along into what is exported.
@@ -106,5 +107,5 @@ class ImageDistance(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Revives the layer and its loss."""
-        loss = keras.saving.deserialize_keras_object(config["loss"])
+        loss = validation.revive_argument(cls.__name__, config, "loss")
         return cls(**{**config, "loss": loss})

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend, validation
+from keras_perceptual.io.color_table import CUBE_SIZES, CURVE_SIZES
 from keras_perceptual.io.cube import read_cube, write_cube
 from keras_perceptual.io.table_plots import (
     cube_panel,
@@ -69,9 +70,10 @@ class LookupColorLayer(keras.layers.Layer):
     taken for transparency and passed through.
 
     Args:
-        size: Integer of at least 2. The number of entries of a curve, or
-            along each edge of the cube; of a cube also three, for red, green
-            and blue. Defaults to 33.
+        size: Integer of at least 2. The number of entries of a curve, up to
+            65536, or along each edge of the cube, up to 256, as `.cube` files
+            have them; of a cube also three, for red, green and blue. Defaults
+            to 33.
         dimensions: 1 for a curve for each channel, 3 for a cube. Defaults
             to 3.
         interpolation: `"linear"` blends the two entries around a value, in a
@@ -82,7 +84,7 @@ class LookupColorLayer(keras.layers.Layer):
             comes before. Defaults to `"linear"`.
         shared: Boolean, whether all channels have one curve. Defaults to
             `False`.
-        shaper_size: Integer of at least 2, the number of entries of curves
+        shaper_size: Integer from 2 to 65536, the number of entries of curves
             that the colours go through before the cube, one for each channel:
             they put the entries of the cube where they are needed, as films
             and cameras with a logarithmic curve have it. Interpolated
@@ -213,7 +215,7 @@ class LookupColorLayer(keras.layers.Layer):
                 f"Received: interpolation={interpolation!r}, "
                 f"extrapolate={extrapolate!r}"
             )
-        self.shared = bool(shared)
+        self.shared = validation.check_boolean(owner, "shared", shared)
         if self.shared and self.dimensions != 1:
             raise ValueError(
                 f"{owner} shares a curve between channels, and a cube has "
@@ -223,7 +225,11 @@ class LookupColorLayer(keras.layers.Layer):
         self.shaper_size = shaper_size
         if shaper_size is not None:
             self.shaper_size = validation.check_integer(
-                owner, "shaper_size", shaper_size, minimum=2
+                owner,
+                "shaper_size",
+                shaper_size,
+                minimum=CURVE_SIZES[0],
+                maximum=CURVE_SIZES[1],
             )
         self._check_shaper(shaper_regularizer, shaper_constraint)
         self.table_initializer = _get_initializer(owner, table_initializer)
@@ -544,7 +550,7 @@ class LookupColorLayer(keras.layers.Layer):
                 f"{type(self).__name__} has no shaper for a regularizer or a "
                 "constraint to apply to. Pass `shaper_size`, or use "
                 "`table_regularizer` and `table_constraint`. "
-                f"Received: {given!r}"
+                f"Received: {validation.show(given)}"
             )
 
     def _check_given_table(self, shape):
@@ -671,12 +677,13 @@ def _split(shape):
 
 def _check_size(owner, size, dimensions):
     """Returns the number of entries, or three of them for a cube."""
+    low, high = CURVE_SIZES if dimensions == 1 else CUBE_SIZES
+    check = functools.partial(
+        validation.check_integer, owner, "size", minimum=low, maximum=high
+    )
     if dimensions == 3 and isinstance(size, list | tuple) and len(size) == 3:
-        return tuple(
-            validation.check_integer(owner, "size", edge, minimum=2)
-            for edge in size
-        )
-    return validation.check_integer(owner, "size", size, minimum=2)
+        return tuple(map(check, size))
+    return check(size)
 
 
 def _get_initializer(owner, initializer):

@@ -107,9 +107,11 @@ class FocalFrequencyLoss(ImageLoss):
         )
         owner = type(self).__name__
         self.alpha = validation.check_number(owner, "alpha", alpha, minimum=0)
-        self.log_matrix = bool(log_matrix)
+        self.log_matrix = validation.check_boolean(
+            owner, "log_matrix", log_matrix
+        )
         self.patch_factor = validation.check_integer(
-            owner, "patch_factor", patch_factor, minimum=1
+            owner, "patch_factor", patch_factor, minimum=1, maximum=1024
         )
 
     def call(self, y_true, y_pred):

@@ -47,15 +47,15 @@ class ImageLoss(keras.losses.Loss):
         name=None,
         dtype=None,
     ):
-        policy = keras.dtype_policies.get(dtype or keras.config.floatx())
+        owner = type(self).__name__
+        policy = validation.check_policy(owner, dtype)
         half = policy.compute_dtype in ("float16", "bfloat16")
         super().__init__(
-            name=name,
+            name=validation.check_name(owner, name),
             reduction=reduction,
             dtype="float32" if half else policy.compute_dtype,
         )
         self._dtype_name = policy.name
-        owner = type(self).__name__
         self.value_range = validation.check_value_range(owner, value_range)
         self.data_format = validation.standardize_data_format(
             owner, data_format

@@ -153,7 +153,9 @@ class LPIPS(WindowedLoss):
             owner, "backbone", backbone, TAPS
         )
         self.weights = check_torchvision_weights(owner, weights)
-        self.linear_heads = bool(linear_heads)
+        self.linear_heads = validation.check_boolean(
+            owner, "linear_heads", linear_heads
+        )
         taps = TAPS[self.backbone]
         self._heads = dict.fromkeys(taps)
         if self.linear_heads:

@@ -5,6 +5,7 @@ import keras
 from keras_perceptual import validation
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.ssim import (
+    LARGEST_FILTER,
     MS_SSIM_WEIGHTS,
     check_image_size,
     ms_ssim_distance,
@@ -134,7 +135,7 @@ class MSSSIMLoss(ImageLoss):
         owner = type(self).__name__
         self.weights = _check_weights(owner, weights)
         self.filter_size = validation.check_integer(
-            owner, "filter_size", filter_size, minimum=1
+            owner, "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
         )
         self.filter_sigma = validation.check_number(
             owner, "filter_sigma", filter_sigma, above=0
@@ -191,11 +192,13 @@ def _check_weights(owner, weights):
     """Returns the weights of the scales, by default those of the authors."""
     if weights is None:
         return MS_SSIM_WEIGHTS
-    if not isinstance(weights, (list, tuple)) or not weights:
+    is_list = isinstance(weights, (list, tuple))
+    if not is_list or not 0 < len(weights) <= validation.MOST_SCALES:
         raise ValueError(
             f"{owner} needs `weights` to be a list of numbers, one for each "
-            "scale from the finest on, or None for the five usual ones. "
-            f"Received: weights={weights!r}"
+            "scale from the finest on, at most "
+            f"{validation.MOST_SCALES}, or None for the five usual ones. "
+            f"Received: weights={validation.show(weights)}"
         )
     return tuple(
         validation.check_number(owner, "weights", weight, minimum=0)

@@ -207,7 +207,9 @@ class PerceptualLoss(FeatureLoss):
         self.distance = validation.check_choice(
             owner, "distance", distance, FEATURE_DISTANCES
         )
-        self.normalize_features = bool(normalize_features)
+        self.normalize_features = validation.check_boolean(
+            owner, "normalize_features", normalize_features
+        )
         self.content_weight = validation.check_number(
             owner, "content_weight", content_weight, minimum=0
         )
@@ -220,9 +222,14 @@ class PerceptualLoss(FeatureLoss):
             owner, "gram_normalization", gram_normalization, GRAM_NORMALIZATIONS
         )
         self.scales = validation.check_integer(
-            owner, "scales", scales, minimum=1
+            owner,
+            "scales",
+            scales,
+            minimum=1,
+            maximum=validation.MOST_SCALES,
         )
-        self.weights = None if weights is None else str(weights)
+        weights = validation.check_path(owner, "weights", weights)
+        self.weights = weights
         # Keras' savers write out every model that an attribute leads to, so
         # that the network hides in an object that they do not look into.
         if isinstance(backbone, keras.Model):
@@ -441,10 +448,9 @@ class PerceptualLoss(FeatureLoss):
     @classmethod
     def from_config(cls, config):
         """Revives a loss; that of a `keras.Model` may lack its weights."""
-        backbone = config["backbone"]
-        if isinstance(backbone, str):
+        if isinstance(config.get("backbone", ""), str):
             return cls(**config)
-        backbone = keras.saving.deserialize_keras_object(backbone)
+        backbone = validation.revive_argument(cls.__name__, config, "backbone")
         loss = cls(**{**config, "backbone": backbone})
         loss._weights_are_lost = loss.weights is None and bool(
             backbone.variables

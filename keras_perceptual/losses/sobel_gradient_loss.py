@@ -2,6 +2,7 @@
 
 import functools
 import numbers
+import sys
 
 import keras
 from keras import ops
@@ -222,7 +223,11 @@ class SobelGradientLoss(ImageLoss):
         )
         self.mode = validation.check_choice(owner, "mode", mode, MODES)
         self.scales = validation.check_integer(
-            owner, "scales", scales, minimum=1
+            owner,
+            "scales",
+            scales,
+            minimum=1,
+            maximum=validation.MOST_SCALES,
         )
         self.downsampling = validation.check_choice(
             owner, "downsampling", downsampling, DOWNSAMPLINGS
@@ -230,8 +235,8 @@ class SobelGradientLoss(ImageLoss):
         self.components = validation.check_choice(
             owner, "components", components, ("mean", "sum")
         )
-        self.normalize = bool(normalize)
-        self.log_space = bool(log_space)
+        self.normalize = validation.check_boolean(owner, "normalize", normalize)
+        self.log_space = validation.check_boolean(owner, "log_space", log_space)
         self.padding = validation.check_choice(
             owner, "padding", padding, PADDINGS
         )
@@ -471,11 +476,11 @@ def _check_norm(owner, norm):
     if isinstance(norm, str):
         return validation.check_choice(owner, "norm", norm, names)
     is_number = isinstance(norm, numbers.Real) and not isinstance(norm, bool)
-    if not is_number or not 1 <= norm < float("inf"):
+    if not is_number or not 1 <= norm <= sys.float_info.max:
         raise ValueError(
             f"{owner} needs `norm` to be one of {list(names)}, or a finite "
             "number of at least 1, to whose power differences are raised; "
             "below 1, equal images would have no gradient. "
-            f"Received: norm={norm!r}"
+            f"Received: norm={validation.show(norm)}"
         )
     return float(norm)

@@ -4,7 +4,11 @@ import keras
 
 from keras_perceptual import validation
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.ops.ssim import check_image_size, ssim_distance
+from keras_perceptual.ops.ssim import (
+    LARGEST_FILTER,
+    check_image_size,
+    ssim_distance,
+)
 from keras_perceptual.ops.value_range import rescale
 
 
@@ -112,7 +116,7 @@ class SSIMLoss(ImageLoss):
         )
         owner = type(self).__name__
         self.filter_size = validation.check_integer(
-            owner, "filter_size", filter_size, minimum=1
+            owner, "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
         )
         self.filter_sigma = validation.check_number(
             owner, "filter_sigma", filter_sigma, above=0

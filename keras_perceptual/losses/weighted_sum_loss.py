@@ -66,8 +66,9 @@ class WeightedSumLoss(keras.losses.Loss):
     """
 
     def __init__(self, terms, *, name="weighted_sum_loss"):
-        super().__init__(name=name)
-        self.terms = _check_terms(type(self).__name__, terms)
+        owner = type(self).__name__
+        super().__init__(name=validation.check_name(owner, name))
+        self.terms = _check_terms(owner, terms)
         self._watchers = weakref.WeakSet()
 
     def __call__(self, y_true, y_pred, sample_weight=None):
@@ -108,11 +109,24 @@ class WeightedSumLoss(keras.losses.Loss):
     @classmethod
     def from_config(cls, config):
         """Revives the loss and its terms."""
-        terms = {
-            name: (keras.saving.deserialize_keras_object(loss), weight)
-            for name, (loss, weight) in config["terms"].items()
+        owner, terms = cls.__name__, config.get("terms")
+        if not isinstance(terms, dict) or not all(
+            isinstance(term, list | tuple) and len(term) == 2
+            for term in terms.values()
+        ):
+            raise ValueError(
+                f"A configuration of {owner} needs `terms`, a dictionary from "
+                "names to pairs of a loss and its weight. Save the loss again. "
+                f"Received: terms={validation.show(terms)}"
+            )
+        revived = {
+            name: (
+                validation.revive_argument(owner, {name: loss}, name),
+                weight,
+            )
+            for name, (loss, weight) in terms.items()
         }
-        return cls(terms, name=config["name"])
+        return cls(**{**config, "terms": revived})
 
 
 def _compute(loss, y_true, y_pred, sample_weight):
@@ -129,7 +143,8 @@ def _check_terms(owner, terms):
         raise ValueError(
             f"{owner} needs a dictionary of at least one term, such as "
             "{'pixels': keras.losses.MeanAbsoluteError(), 'edges': "
-            f"(SobelGradientLoss(), 0.05)}}. Received: terms={terms!r}"
+            f"(SobelGradientLoss(), 0.05)}}. Received: "
+            f"terms={validation.show(terms)}"
         )
     found = {}
     for name, term in terms.items():
@@ -138,13 +153,13 @@ def _check_terms(owner, terms):
             raise ValueError(
                 f"{owner} needs a name for each term, under which its value "
                 "is shown beside the `loss` itself. "
-                f"Received: a term named {name!r}"
+                f"Received: a term named {validation.show(name)}"
             )
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
                 f"{owner} adds up instances of `keras.losses.Loss`, such as "
                 "`keras.losses.MeanAbsoluteError()`, which it can save. "
-                f"Received: terms[{name!r}]={loss!r}"
+                f"Received: terms[{name!r}]={validation.show(loss)}"
             )
         found[name] = (
             loss,

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_perceptual import validation
 from keras_perceptual.losses.dists import DISTS
 from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
 
@@ -56,6 +57,7 @@ class DISTSMetric(ImageLossMetric):
         if not isinstance(loss, DISTS):
             raise ValueError(
                 f"{type(self).__name__} averages `DISTS`. Give it one, or use "
-                f"`ImageLossMetric` for other losses. Received: loss={loss!r}"
+                f"`ImageLossMetric` for other losses. Received: "
+                f"loss={validation.show(loss)}"
             )
         super().__init__(loss, tile=tile, name=name, dtype=dtype)

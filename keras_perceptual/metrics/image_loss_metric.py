@@ -6,7 +6,7 @@ from keras import ops
 from keras_perceptual import validation
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.losses.windowed_loss import WindowedLoss
+from keras_perceptual.losses.windowed_loss import SMALLEST, WindowedLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -70,17 +70,23 @@ class ImageLossMetric(keras.metrics.Mean):
                 f"{owner} averages a loss of this package between two batches "
                 "of images. Give it one, such as `LPIPS()`; other losses of "
                 "Keras have metrics of their own. "
-                f"Received: loss={loss!r}"
+                f"Received: loss={validation.show(loss)}"
             )
         if tile is not None and not isinstance(loss, WindowedLoss):
             raise ValueError(
                 f"{owner} can look through windows with `LPIPS` and `DISTS` "
                 "alone. Leave out `tile`. "
-                f"Received: tile={tile}, loss={loss!r}"
+                f"Received: tile={validation.show(tile)}, "
+                f"loss={validation.show(loss)}"
             )
+        name = validation.check_name(owner, name)
         super().__init__(name=name or loss.name, dtype=dtype)
         self.loss = loss
         self.tile = tile
+        if tile is not None:
+            self.tile = validation.check_integer(
+                owner, "tile", tile, minimum=SMALLEST
+            )
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds the images of one batch."""
@@ -108,5 +114,5 @@ class ImageLossMetric(keras.metrics.Mean):
     @classmethod
     def from_config(cls, config):
         """Revives the metric and its loss."""
-        loss = keras.saving.deserialize_keras_object(config["loss"])
+        loss = validation.revive_argument(cls.__name__, config, "loss")
         return cls(**{**config, "loss": loss})

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_perceptual import _backend
+from keras_perceptual import _backend, validation
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
 
 replicas = _backend.load("replicas")
@@ -57,12 +57,13 @@ class LossTerms(keras.metrics.Metric):
     """
 
     def __init__(self, loss, *, name="loss_terms", dtype=None):
-        super().__init__(name=name, dtype=dtype)
+        owner = type(self).__name__
+        super().__init__(name=validation.check_name(owner, name), dtype=dtype)
         if not isinstance(loss, WeightedSumLoss):
             raise ValueError(
-                f"{type(self).__name__} shows the terms of a "
+                f"{owner} shows the terms of a "
                 "`WeightedSumLoss`. Give it the one that the model is compiled "
-                f"with. Received: loss={loss!r}"
+                f"with. Received: loss={validation.show(loss)}"
             )
         self.loss = loss
         self._totals = {
@@ -112,5 +113,5 @@ class LossTerms(keras.metrics.Metric):
     @classmethod
     def from_config(cls, config):
         """Revives the metric and the loss that it shows."""
-        loss = keras.saving.deserialize_keras_object(config["loss"])
+        loss = validation.revive_argument(cls.__name__, config, "loss")
         return cls(**{**config, "loss": loss})

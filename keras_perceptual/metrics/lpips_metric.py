@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_perceptual import validation
 from keras_perceptual.losses.lpips import LPIPS
 from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
 
@@ -55,6 +56,7 @@ class LPIPSMetric(ImageLossMetric):
         if not isinstance(loss, LPIPS):
             raise ValueError(
                 f"{type(self).__name__} averages `LPIPS`. Give it one, or use "
-                f"`ImageLossMetric` for other losses. Received: loss={loss!r}"
+                f"`ImageLossMetric` for other losses. Received: "
+                f"loss={validation.show(loss)}"
             )
         super().__init__(loss, tile=tile, name=name, dtype=dtype)

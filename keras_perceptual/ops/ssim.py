@@ -12,6 +12,9 @@ from keras_perceptual import _backend, validation
 from keras_perceptual.ops.averages import mean_over_positions
 from keras_perceptual.ops.image_gradients import spatial_axes
 
+# Of a window, in pixels a side; 11 is usual.
+LARGEST_FILTER = 1024
+
 convolutions = _backend.load("convolutions")
 
 # What each scale counts, from the finest on (Wang, Simoncelli and Bovik).
