@@ -29,7 +29,12 @@ def measure(instance):
         "data_format": getattr(measured, "data_format", "channels_last"),
     }
     if isinstance(instance, keras.layers.Layer):
-        found = instance(images(2, **layout))
+        compares = hasattr(instance, "loss")
+        found = instance(
+            [images(0, **layout), images(1, **layout)]
+            if compares
+            else images(2, **layout)
+        )
     else:
         found = measured(images(0, **layout), images(1, **layout))
     if isinstance(instance, keras.metrics.Metric):
