@@ -418,3 +418,10 @@ def test_tensorflow_is_imported_for_writing_events_alone(tmp_path):
     printed = run_python(WITHOUT_TENSORFLOW, tmp_path)
     assert printed.splitlines()[-1] == "False"
     assert filed(tmp_path) == ["epoch-0000.png", "epoch-0001.png"]
+
+
+def test_only_who_counts_batches_has_jax_wait_for_them(images):
+    name = "on_train_batch_end"
+    assert name not in vars(ImageLogger)
+    assert name not in vars(ImageLogger("logs", images))
+    assert name in vars(ImageLogger("logs", images, unit="batch"))
