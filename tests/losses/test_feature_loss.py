@@ -224,7 +224,8 @@ class TestEncodedTargets:
             expected = to_numpy(loss.encode(*arguments))
             monkeypatch.setattr(progress, "PATIENCE", 0.0)
             found = to_numpy(loss.encode(*arguments, batch_size=2))
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+            # PyTorch convolves batches of another size in another order.
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
             assert "3/3" in capsys.readouterr().out
         with pytest.raises(ValueError, match="Received: batch_size=0"):
             loss.encode(images, batch_size=0)
