@@ -7,8 +7,9 @@ processes that talk to each other on 127.0.0.1
 each step and one thread for its arithmetic (virtual devices share two), so that
 two of them do twice the work of one on two cores.
 
-Prints images per second, the share of that of twice one device, and how much
-of a step it takes to add up gradients of the same sizes and nothing else. Times
+Prints images per second, the share of that of twice one device, images per
+second of processor time, which other programs change least, and how much of a
+step it takes to add up gradients of the same sizes and nothing else. Times
 are those of the fastest steps, as other programs slow down the rest.
 
     python benchmarks/scaling.py [--steps 6] [--batch 8] [--side 64]
@@ -78,13 +79,18 @@ class Stopwatch(keras.callbacks.Callback):
         super().__init__()
         self.warm_up = warm_up
         self.times = []
+        self.processor_times = []
 
     def on_train_batch_begin(self, batch, logs=None):
         self.began = time.perf_counter()
+        self.processor_began = time.process_time()
 
     def on_train_batch_end(self, batch, logs=None):
         if batch >= self.warm_up:
             self.times.append(time.perf_counter() - self.began)
+            self.processor_times.append(
+                time.process_time() - self.processor_began
+            )
 
 
 def time_of_sums(strategy, model, repeats=20):
@@ -106,7 +112,7 @@ def time_of_sums(strategy, model, repeats=20):
 
 
 def measure(setting, encoded, steps, batch, side):
-    """Returns seconds for a step and for the sums in it."""
+    """Returns seconds of a step, of the processor in it, and of the sums."""
     strategy = make_strategy(setting)
     devices = SETTINGS[setting]
     keras.utils.set_random_seed(0)
@@ -140,7 +146,7 @@ def measure(setting, encoded, steps, batch, side):
             callbacks=[watch],
         )
     sums = time_of_sums(strategy, model) if devices > 1 else 0.0
-    return min(watch.times), sums
+    return min(watch.times), min(watch.processor_times), sums
 
 
 def free_ports(count):
@@ -202,19 +208,23 @@ def main():
         found = measure(**vars(arguments))
         print(json.dumps(found))
         return
-    print("| devices | targets | images/s | of twice one | adding up |")
-    print("| --- | --- | --- | --- | --- |", flush=True)
+    print("| devices | targets | images/s | of twice one | processor | sums |")
+    print("| --- | --- | --- | --- | --- | --- |", flush=True)
     for encoded in (False, True):
         alone = None
         for setting, devices in SETTINGS.items():
-            step, sums = in_processes(setting, encoded, arguments)
+            found = in_processes(setting, encoded, arguments)
+            step, processor, sums = found
             speed = devices * arguments.batch / step
+            in_process = 2 if setting == "two virtual devices" else 1
+            images = in_process * arguments.batch
             alone = alone or speed
             row = [
                 setting,
                 "encoded" if encoded else "images",
                 f"{speed:.1f}",
                 f"{speed / (devices * alone):.2f}" if devices > 1 else "-",
+                f"{images / processor:.1f}",
                 f"{1e3 * sums:.1f} ms, {sums / step:.1%}"
                 if devices > 1
                 else "-",
