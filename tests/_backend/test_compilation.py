@@ -62,3 +62,26 @@ def test_sizes_that_may_change_with_every_step_are_not_compiled():
 
     assert len(calls(None, 4)) == 1
     assert not calls(2, None)
+
+
+@pytest.mark.tensorflow_only
+def test_variables_of_a_strategy_stay_apart():
+    """None becomes a part of what is compiled, in the place of the next."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    compile_in_graph = _backend.load("compilation").compile_in_graph
+    double = compile_in_graph(lambda x: 2.0 * x)
+    found = []
+    for value in (1.0, 2.0):
+        with strategy.scope():
+            variable = tf.Variable([value])
+
+        @tf.function
+        def step(variable=variable):
+            with tf.GradientTape() as tape:
+                result = double(variable)
+            return result, tape.gradient(result, variable)
+
+        found.append([float(x[0]) for x in strategy.run(step)])
+    assert found == [[2.0, 2.0], [4.0, 2.0]]
