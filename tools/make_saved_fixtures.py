@@ -11,7 +11,9 @@ writes into `tests/saving/fixtures/<version>/`, once for each release:
 - `compiled.keras` and `compiled.weights.h5`: a model compiled with losses and
   metrics, and `compiled.npz`: what `evaluate` says.
 
-The folders of older versions stay as they are.
+The folders of older versions stay as they are. Run it with the oldest Keras
+that `setup.cfg` allows, for Keras reads files of newer ones only where none of
+its own layers has got a new argument.
 """
 
 import json
