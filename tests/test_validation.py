@@ -138,3 +138,41 @@ def test_split_mask():
     assert split("A", images, mask) == (images, mask, None)
     with pytest.raises(ValueError, match=r"two masks.*shape=\(2, 4, 4\)"):
         split("A", (images, mask), mask)
+
+
+@pytest.mark.parametrize("value", [10**400, "7", True, float("nan"), [1], None])
+def test_what_is_no_number_is_refused_whatever_it_is(value):
+    with pytest.raises(ValueError, match=r"finite number.*Received: x="):
+        validation.check_number("Owner", "x", value)
+
+
+@pytest.mark.parametrize("value", ["yes", 2, 0.5, None, [], {}])
+def test_what_is_no_truth_value_is_refused(value):
+    with pytest.raises(ValueError, match=r"True or False.*Received: x="):
+        validation.check_boolean("Owner", "x", value)
+
+
+@pytest.mark.parametrize("value", [True, 1, np.True_])
+def test_truth_values_are_accepted(value):
+    assert validation.check_boolean("Owner", "x", value) is True
+
+
+def test_a_largest_number_is_told():
+    with pytest.raises(ValueError, match=r"at least 2 and at most 9.*x=10$"):
+        validation.check_integer("Owner", "x", 10, minimum=2, maximum=9)
+
+
+@pytest.mark.parametrize("value", ["01", ["0", "1"], [False, True], {}, 7])
+def test_a_range_of_anything_but_numbers_is_refused(value):
+    with pytest.raises(ValueError, match=r"Received: value_range="):
+        validation.check_value_range("Owner", value)
+
+
+def test_messages_show_little_of_much():
+    for value in (
+        "x" * 10**6,
+        [1] * 10**6,
+        10**4000,
+        {i: i for i in range(99)},
+    ):
+        assert len(validation.show(value)) < 300
