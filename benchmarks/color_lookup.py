@@ -5,10 +5,17 @@ turns with it in one process, and the printed figures are medians of the ratios
 of neighbouring runs: what else the machine does slows down both.
 
     python benchmarks/color_lookup.py [--backend jax] [--rounds 15]
+
+With `--memory` it prints instead by how much each way makes a process grow at
+most, compiling included, in images: the result is one of them, and with
+gradients there are two more. Each is in a process of its own
+(on Linux).
 """
 
 import argparse
+import multiprocessing
 import os
+import re
 import time
 
 CUBES = ("linear", "tetrahedral")
@@ -23,6 +30,7 @@ def parse():
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--width", type=int, default=1920)
     parser.add_argument("--size", type=int, default=33)
+    parser.add_argument("--memory", action="store_true")
     return parser.parse_args()
 
 
@@ -192,21 +200,85 @@ def compare(rounds, runs):
         )
 
 
-def main():
-    """Times all ways in turn and prints the ratios."""
-    options = parse()
+def make_cube(size):
+    """Returns a smooth cube with other slopes everywhere."""
+    import numpy as np
+
+    from keras_perceptual.ops import identity_cube
+
+    cube = identity_cube(size)
+    return (0.8 * cube**1.3 + 0.2 * np.roll(cube, 1, -1)).astype("float32")
+
+
+def resident(key):
+    """Returns how many bytes this process holds, or held at most."""
+    with open("/proc/self/status") as file:
+        return 1024 * int(re.search(rf"{key}:\s+(\d+)", file.read())[1])
+
+
+def grow(options, interpolation, way, step):
+    """Returns by how many images a process grows at most."""
+    prepare(options)
+    import numpy as np
+
+    from keras_perceptual.layers import LookupColorLayer
+
+    layer = LookupColorLayer(options.size, interpolation=interpolation)
+    layer.set_table(make_cube(options.size))
+
+    def make_run(height, width):
+        images = np.full((1, height, width, 3), 0.4, "float32")
+        ways = STEPS[options.backend](images, images)
+        make = peer if way is None else ways[way][0]
+        return make(layer)[step]
+
+    def peer(layer):
+        return grid_sample(images, images, make_cube(options.size))
+
+    images = np.full((1, 8, 8, 3), 0.4, "float32")
+    make_run(8, 8)()
+    images = np.full((1, options.height, options.width, 3), 0.4, "float32")
+    run = make_run(options.height, options.width)
+    before = resident("VmRSS")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # Forgets what was held at most.
+    run()
+    return (resident("VmHWM") - before) / images.nbytes
+
+
+def measure_memory(options):
+    """Prints how much each way needs."""
+    ways = {"tensorflow": ["graph", "XLA"], "jax": ["jit"], "torch": ["eager"]}
+    context = multiprocessing.get_context("spawn")
+    for step, title in enumerate(("forward", "forward and backward")):
+        cases = [(i, w) for i in CUBES for w in ways[options.backend]]
+        for interpolation, way in [(CUBES[0], None), *cases]:
+            with context.Pool(1) as pool:
+                images = pool.apply(grow, (options, interpolation, way, step))
+            name = f"{interpolation}, {way}" if way else "grid_sample"
+            print(f"{title}, {name:24} {images:6.2f} images", flush=True)
+
+
+def prepare(options):
+    """Chooses the backend."""
     os.environ["KERAS_BACKEND"] = options.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # First: in a process with TensorFlow it has to be.
-    import numpy as np
     import torch  # noqa: F401
 
-    from keras_perceptual.layers import LookupColorLayer
-    from keras_perceptual.ops import identity_cube
 
-    cube = identity_cube(options.size)
-    # Smooth, with other slopes everywhere, and mixing channels.
-    cube = (0.8 * cube**1.3 + 0.2 * np.roll(cube, 1, -1)).astype("float32")
+def main():
+    """Times all ways in turn and prints the ratios."""
+    options = parse()
+    if options.memory:
+        measure_memory(options)
+        return
+    prepare(options)
+    import numpy as np
+
+    from keras_perceptual.layers import LookupColorLayer
+
+    cube = make_cube(options.size)
     for kind, images in pictures(options.height, options.width).items():
         target = np.random.default_rng(1).uniform(size=images.shape)
         target = target.astype("float32")
