@@ -66,7 +66,7 @@ class FitCheck:
         self._refusal = None
         self._stopped = False
         self._error = None
-        self._plain = _new_train_function(model)
+        self._plain = _own_train_function(model)
         self._explainer = StepExplainer(model, self._observer.recorder)
         self._watch_anew()
 
@@ -505,6 +505,16 @@ class FitCheck:
 
 class _StopStep(Exception):
     """Leaves a step that is about to fail, wherever it is."""
+
+
+def _own_train_function(model):
+    """Returns the train function that a model has, which may be traced."""
+    armed = getattr(model.train_function, "__func__", None)
+    if armed is FitCheck._watched_step:
+        # Left over from a `fit` that was interrupted before the step.
+        return _new_train_function(model)
+    model.make_train_function()
+    return model.train_function
 
 
 def _new_train_function(model):

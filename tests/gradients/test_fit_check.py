@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import pytest
 from gradient_models import healthy_model, regression_data
@@ -48,6 +51,61 @@ def test_armed_step_that_another_fit_finds_is_not_watched():
     check.collect()
     assert check.report is None
     assert "_watched_step" not in model.train_function.__qualname__
+
+
+def test_training_goes_on_with_the_train_function_it_had():
+    model = healthy_model()
+    step(model)
+    own = model.train_function
+    for _ in range(2):
+        check = FitCheck("Checker", model, Policy(steps=1))
+        check.arm()
+        step(model)
+        check.collect()
+        assert not check.active
+        assert model.train_function is own
+
+
+def test_armed_step_that_another_check_finds_is_not_gone_on_with():
+    model, check = prepared()
+    check.arm()
+    later = FitCheck("Checker", model, Policy())
+    later.close()
+    assert "_watched_step" not in model.train_function.__qualname__
+
+
+def test_nothing_of_a_check_outlives_it():
+    parts, loss = [], keras.losses.MeanSquaredError()
+
+    def watched_loss(y_true, y_pred):
+        if keras.backend.backend() == "tensorflow":
+            parts.append(weakref.ref(y_pred.graph))
+        return loss(y_true, y_pred)
+
+    model = healthy_model()
+    model.compile(loss=watched_loss)
+    step(model)
+    del parts[:]
+    check = FitCheck("Checker", model, Policy(steps=1))
+    parts += map(
+        weakref.ref,
+        (
+            check,
+            check._observed,
+            check._observer,
+            check._observer.recorder,
+            check._explainer,
+        ),
+    )
+    check.arm()
+    step(model)
+    check.collect()
+    assert check.report.ok
+    del check
+    gc.collect()
+    if keras.backend.backend() == "tensorflow":
+        assert len(parts) > 5
+    assert [part() for part in parts] == [None] * len(parts)
 
 
 def test_failing_step_ends_the_check():

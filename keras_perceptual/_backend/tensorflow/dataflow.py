@@ -9,6 +9,9 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.ops import get_gradient_function
 
+from keras_perceptual._backend.tensorflow.custom_gradients import (
+    forgettable_custom_gradients,
+)
 from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
 from keras_perceptual.gradients.dataflow import (
     Dataflow,
@@ -53,7 +56,7 @@ def trace_step(step, data, variables):
             lambda s: tf.zeros(s.shape, s.dtype), sources
         )
 
-    with intercept_gradient(answer):
+    with intercept_gradient(answer), forgettable_custom_gradients():
         concrete = tf.function(step, autograph=False).get_concrete_function(
             data
         )

@@ -14,6 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_perceptual._backend.tensorflow import dataflow, probes
+from keras_perceptual._backend.tensorflow.custom_gradients import (
+    forgettable_custom_gradients,
+)
 from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
 from keras_perceptual.gradients import zeros
 from keras_perceptual.gradients.attributes import replaced
@@ -64,7 +67,11 @@ def fresh_train_step(model, recorder):
             recorder.probe(target, sources)
         return original(tape, target, sources, *args, **kwargs)
 
-    with replaced(model, "train_step", train_step), intercept_gradient(answer):
+    with (
+        replaced(model, "train_step", train_step),
+        intercept_gradient(answer),
+        forgettable_custom_gradients(),
+    ):
         yield
 
 
