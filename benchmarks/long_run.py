@@ -6,8 +6,8 @@ trains a small network with one of everything that a step can go through, for
 10,000 steps, and prints the resident memory on the way: the first thousand
 steps pay for what is traced and cached, and nothing should come after them.
 Epochs are short, so that what happens at their ends happens often. With
-`--fits 20` the steps are those of 20 calls of `fit`, each of which has a
-gradient check and traces the step anew.
+`--fits 20` the steps are those of 20 calls of `fit`, each with a gradient
+check, which traces the step anew.
 """
 
 import argparse
@@ -84,6 +84,14 @@ def main():
     parser.add_argument("--fits", type=int, default=1)
     parser.add_argument("--no-check", action="store_true")
     arguments = parser.parse_args()
+    if arguments.steps < 1000 or arguments.steps % (
+        arguments.fits * STEPS_OF_AN_EPOCH
+    ):
+        parser.error(
+            f"--steps has to be 1000 or more and {STEPS_OF_AN_EPOCH} times a "
+            f"multiple of --fits. Received: --steps {arguments.steps} "
+            f"--fits {arguments.fits}"
+        )
     os.environ["KERAS_BACKEND"] = arguments.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
