@@ -214,7 +214,10 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
         if self.mix_regularizer is not None:
             count = ops.shape(weights)[0] * self.num_tables
             self.add_loss(
-                self.mix_regularizer(weights) / ops.cast(count, weights.dtype)
+                ops.divide_no_nan(
+                    self.mix_regularizer(weights),
+                    ops.cast(count, weights.dtype),
+                )
             )
         tables = mix_tables(self.tables, weights)
         outputs = self.reader([inputs, tables], training=training)
@@ -286,7 +289,7 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
             colors = colors[..., :3]
         else:
             colors = colors[:, :3]
-        features = self.backbone(colors, training=training)
+        features = self._look(colors, training)
         self._count_features(features)
         features = ops.cast(features, self.head.compute_dtype)
         if len(features.shape) == 4:
@@ -295,6 +298,17 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
                 features, axis=(1, 2) if channels_last else (2, 3)
             )
         return self.head(features)
+
+    def _look(self, colors, training):
+        """Returns what the backbone makes of images, or of none."""
+        if colors.shape[0] != 0:
+            return self.backbone(colors, training=training)
+        # Convolutions of TensorFlow's fail without an image: a black one is
+        # looked at instead, and not kept. Nothing is to be learned from it.
+        black = ops.zeros((1, *ops.shape(colors)[1:]), dtype=colors.dtype)
+        return self.backbone(ops.concatenate([colors, black]), training=False)[
+            :0
+        ]
 
     def _check_images(self, shape):
         validation.check_image_shape(

@@ -96,8 +96,7 @@ class CharbonnierLoss(ImageLoss):
             type(self).__name__, "epsilon", epsilon, above=0
         )
 
-    def call(self, y_true, y_pred):
-        """Returns one value for each image."""
+    def _values(self, y_true, y_pred):
         width = self.value_range[1] - self.value_range[0]
         difference = (y_pred - y_true) / width
         return mean_per_image(charbonnier_penalty(difference, self.epsilon))

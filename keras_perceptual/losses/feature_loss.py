@@ -120,8 +120,7 @@ class FeatureLoss(ImageLoss):
             [ops.cast(part, self.dtype) for part in parts], axis=1
         )
 
-    def call(self, y_true, y_pred):
-        """Returns the distance of each pair of images, shaped `(batch,)`."""
+    def _values(self, y_true, y_pred):
         return sum(self._terms(y_true, y_pred).values())
 
     def _observe(self, images, mask=None):

@@ -114,8 +114,7 @@ class FocalFrequencyLoss(ImageLoss):
             owner, "patch_factor", patch_factor, minimum=1, maximum=1024
         )
 
-    def call(self, y_true, y_pred):
-        """Returns one value for each image."""
+    def _values(self, y_true, y_pred):
         for images in (y_true, y_pred):
             check_patches(
                 type(self).__name__,

@@ -14,9 +14,9 @@ class ImageLoss(keras.losses.Loss):
 
     It refuses what cannot be compared before anything is computed, speaks up
     about pixel values that do not fit `value_range`, and keeps the whole
-    configuration. A subclass implements `call(y_true, y_pred)`, which receives
-    two floating-point batches and returns one value for each image, shaped
-    `(batch,)`.
+    configuration. A subclass implements `_values(y_true, y_pred)`, which
+    receives two floating-point batches and returns one value for each image,
+    shaped `(batch,)`. Batches without an image cost 0, and never get there.
 
     Args:
         value_range: Pair of numbers, the lowest and the highest value that a
@@ -73,7 +73,21 @@ class ImageLoss(keras.losses.Loss):
         """Checks the images, then computes the reduced loss."""
         admitted = self._admit(y_true, y_pred, sample_weight)
         loss = super().__call__(*admitted)
+        if tuple(loss.shape) == (0,) and self.reduction is not None:
+            # Keras leaves it at that where there is no image.
+            loss = ops.sum(loss)
         return weigh_by_share(loss, self.reduction, *admitted[1:])
+
+    def call(self, y_true, y_pred):
+        """Returns one value for each image, shaped `(batch,)`."""
+        if y_pred.shape[0] == 0:
+            # Many operations cannot do with none.
+            return ops.sum(y_pred, axis=(1, 2, 3))
+        return self._values(y_true, y_pred)
+
+    def _values(self, y_true, y_pred):
+        """Returns one value for each image, of batches that have some."""
+        raise NotImplementedError
 
     def per_image(self, y_true, y_pred):
         """Returns the loss of each image, before weights and reduction.

@@ -152,8 +152,7 @@ class MSSSIMLoss(ImageLoss):
                 f"Received: epsilon={epsilon!r}"
             )
 
-    def call(self, y_true, y_pred):
-        """Returns one value for each image."""
+    def _values(self, y_true, y_pred):
         for images in (y_true, y_pred):
             check_image_size(
                 type(self).__name__,

@@ -332,8 +332,7 @@ class SobelGradientLoss(ImageLoss):
         images = ops.cast(images, self.dtype)
         return ops.where(seen, images, self.value_range[0])
 
-    def call(self, y_true, y_pred):
-        """Returns one value for each image."""
+    def _values(self, y_true, y_pred):
         y_true, mask = y_true if isinstance(y_true, tuple) else (y_true, None)
         # Shapes of images that reach `call` agree, but one of the two may
         # know a size that the other does not.

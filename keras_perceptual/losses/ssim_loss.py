@@ -124,8 +124,7 @@ class SSIMLoss(ImageLoss):
         self.k1 = validation.check_number(owner, "k1", k1, above=0)
         self.k2 = validation.check_number(owner, "k2", k2, above=0)
 
-    def call(self, y_true, y_pred):
-        """Returns one value for each image."""
+    def _values(self, y_true, y_pred):
         for images in (y_true, y_pred):
             check_image_size(
                 type(self).__name__,

@@ -41,6 +41,8 @@ class WindowedLoss(FeatureLoss):
             return super().per_image(y_true, y_pred)
         owner = type(self).__name__
         tile = validation.check_integer(owner, "tile", tile, minimum=SMALLEST)
+        if validation.shape_and_dtype(y_pred)[0][:1] == (0,):
+            return super().per_image(y_true, y_pred)
         y_true, y_pred, _ = self._admit(y_true, y_pred)
         if isinstance(y_true, tuple) or len(y_true.shape) != 4:
             raise ValueError(

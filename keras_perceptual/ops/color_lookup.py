@@ -123,6 +123,8 @@ def look_up_curves(
             "curve for all of them, of shape (size, 1). "
             f"Received: colors.shape={tuple(colors.shape)}"
         )
+    if len(shape) == 3 and shape[0] == colors.shape[0] == 0:
+        return _of_no_image(colors, curves, colors.shape[-1])
     # A gather from the flat table: its gradient comes back through the
     # reshape as a dense tensor, which optimizers treat as they should.
     flat = ops.reshape(curves, (-1,))
@@ -204,6 +206,8 @@ def look_up_cube(
             f"Received: colors.shape={tuple(colors.shape)}"
         )
     sizes, channels = shape[-4:-1], shape[-1]
+    if len(shape) == 5 and shape[0] == colors.shape[0] == 0:
+        return _of_no_image(colors, cube, channels)
     if interpolation == "nearest":
         # A gather from the flat table: its gradient comes back through the
         # reshape as a dense tensor, which optimizers treat as they should.
@@ -224,6 +228,12 @@ def look_up_cube(
         ops.reshape(cube, (tables, math.prod(sizes), channels)),
     )
     return ops.reshape(found, (*ops.shape(colors)[:-1], channels))
+
+
+def _of_no_image(colors, tables, channels):
+    """Returns no colours, with a gradient for no colours and no tables."""
+    shape = (*ops.shape(colors)[:-1], channels)
+    return ops.broadcast_to(ops.sum(colors) + ops.sum(tables), shape)
 
 
 def _ramp(size):
