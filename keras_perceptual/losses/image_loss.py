@@ -73,7 +73,7 @@ class ImageLoss(keras.losses.Loss):
         """Checks the images, then computes the reduced loss."""
         admitted = self._admit(y_true, y_pred, sample_weight)
         loss = super().__call__(*admitted)
-        if tuple(loss.shape) == (0,) and self.reduction is not None:
+        if tuple(loss.shape) == (0,) and self.reduction not in (None, "none"):
             # Keras leaves it at that where there is no image.
             loss = ops.sum(loss)
         return weigh_by_share(loss, self.reduction, *admitted[1:])
