@@ -698,3 +698,22 @@ def test_tables_are_those_of_inference(images):
     (identity, _) = to_numpy(layer.tables_of(images))
     grid = np.stack(np.meshgrid(*[[0, 0.5, 1]] * 3, indexing="ij"), axis=-1)
     np.testing.assert_array_equal(identity, grid)
+
+
+@pytest.mark.parametrize("data_format", LAYOUTS)
+def test_no_images(data_format):
+    """None come back, they cost nothing, and no weight moves."""
+    layer = AdaptiveLookupColorLayer(
+        4, mix_regularizer=keras.regularizers.L2(1.0), data_format=data_format
+    )
+    shape = (0, 40, 60, 3) if data_format == "channels_last" else (0, 3, 40, 60)
+    images = np.zeros(shape, "float32")
+    assert tuple(layer(images, training=True).shape) == shape
+    assert [float(cost) for cost in layer.losses] == [0]
+    assert tuple(layer.tables_of(images).shape) == (0, 4, 4, 4, 3)
+
+    def total(x):
+        return keras.ops.sum(layer(x))
+
+    (gradient,) = checks.gradients(total, images)
+    assert gradient.shape == shape

@@ -960,3 +960,16 @@ def test_what_cannot_be_drawn(pyplot, images):
         layer.plot(images[0], axes=pyplot.subplot(projection="3d"))
     with pytest.raises(ValueError, match="none of its own"):
         LookupColorLayer(3).plot()
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "nearest"])
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_no_images(dimensions, interpolation):
+    """None come back, whether or not they have tables of their own."""
+    layer = LookupColorLayer(
+        4, dimensions=dimensions, interpolation=interpolation
+    )
+    images = np.zeros((0, 5, 6, 3), "float32")
+    tables = np.zeros((0, *layer.table_shape), "float32")
+    assert tuple(layer(images).shape) == (0, 5, 6, 3)
+    assert tuple(layer([images, tables]).shape) == (0, 5, 6, 3)
