@@ -246,7 +246,7 @@ def test_bill_of_materials_lists_the_weights(released):
     }
     assert all(part["licenses"] for part in models.values())
     needed = {part["name"] for part in bill["components"]} - set(models)
-    assert needed == {"keras", "numpy", "tensorflow"}
+    assert needed == {"h5py", "keras", "numpy", "tensorflow"}
 
 
 def test_release_of_changed_files_is_refused(committed, released):
