@@ -1,8 +1,7 @@
 """A progress bar for work that turns out to take long."""
 
+import sys
 import time
-
-import keras
 
 PATIENCE = 3.0  # Seconds without a bar.
 
@@ -11,11 +10,16 @@ def track(items):
     """Yields items, with a bar after some seconds of working on them.
 
     Nothing is shown where Keras is to be quiet, as after
-    `keras.config.disable_interactive_logging()`.
+    `keras.config.disable_interactive_logging()`, nor where nobody has imported
+    Keras, which would take longer than most of what is waited for.
 
     Args:
         items: A sequence.
     """
+    keras = sys.modules.get("keras")
+    if keras is None:
+        yield from items
+        return
     bar = keras.utils.Progbar(len(items), unit_name="part")
     begin = time.monotonic()
     is_shown = False

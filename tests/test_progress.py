@@ -1,3 +1,5 @@
+import sys
+
 import keras
 import pytest
 
@@ -35,3 +37,11 @@ def test_nothing_is_shown_where_keras_is_quiet(capsys, monkeypatch, quiet):
     assert list(progress.track(range(4))) == [0, 1, 2, 3]
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_keras_is_not_imported_for_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.delitem(sys.modules, "keras")
+    assert list(progress.track(range(4))) == [0, 1, 2, 3]
+    assert capsys.readouterr().out == ""
+    assert "keras" not in sys.modules
