@@ -82,9 +82,11 @@ def test_text_is_short_and_gives_the_same_bits(rng):
 
 def test_text_of_some_values():
     values = np.array([[0.1, -0.0, 1], [1e-45, 2.0**24, 1 / 3]], "float32")
-    assert shortest_text(values) == (
-        b"0.1 -0.0 1.0\n1e-45 1.6777216e+07 0.33333334\n"
-    )
+    # Versions of NumPy differ in where the exponent begins.
+    assert shortest_text(values) in [
+        b"0.1 -0.0 1.0\n1e-45 %s 0.33333334\n" % large
+        for large in (b"1.6777216e+07", b"16777216.0")
+    ]
 
 
 def test_options_of_printing_change_nothing():
