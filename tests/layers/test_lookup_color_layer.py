@@ -337,7 +337,7 @@ def test_regularizer_and_constraint_act(images):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": 1}, r"`size`.*at least 2 .*Received: size=1"),
+        ({"size": 1}, r"`size`.*at least 2 and at most 256. Received: size=1"),
         ({"size": 2.5}, r"`size`.*Received: size=2.5"),
         ({"dimensions": 2}, r"`dimensions`.*\[1, 3\].*dimensions=2"),
         (

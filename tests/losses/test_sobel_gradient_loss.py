@@ -618,7 +618,10 @@ def test_float64(pair):
         ({"operator": "sobol"}, r"`operator`. Did you mean 'sobel'"),
         ({"mode": "both"}, r"`mode`.*'gdl'.*Received: mode='both'"),
         ({"padding": "same"}, r"`padding`.*Received: padding='same'"),
-        ({"scales": 0}, r"`scales`.*at least 1 .*Received: scales=0"),
+        (
+            {"scales": 0},
+            r"`scales`.*at least 1 and at most 20. Received: scales=0",
+        ),
         ({"scales": 1.5}, r"whole number.*Received: scales=1.5"),
         ({"epsilon": 0}, r"`epsilon`.*above 0. Received: epsilon=0"),
         ({"value_range": 255}, r"`value_range`.*Received: value_range=255"),
