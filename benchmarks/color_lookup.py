@@ -226,28 +226,27 @@ def grow(options, interpolation, way, step):
     layer = LookupColorLayer(options.size, interpolation=interpolation)
     layer.set_table(make_cube(options.size))
 
-    def make_run(height, width):
+    def make_steps(height, width):
         images = np.full((1, height, width, 3), 0.4, "float32")
-        ways = STEPS[options.backend](images, images)
-        make = peer if way is None else ways[way][0]
-        return make(layer)[step]
+        if way is None:
+            return grid_sample(images, images, make_cube(options.size))
+        return STEPS[options.backend](images, images)[way][0](layer)
 
-    def peer(layer):
-        return grid_sample(images, images, make_cube(options.size))
-
-    images = np.full((1, 8, 8, 3), 0.4, "float32")
-    make_run(8, 8)()
-    images = np.full((1, options.height, options.width, 3), 0.4, "float32")
-    run = make_run(options.height, options.width)
+    make_steps(8, 8)[step]()
+    # Both are kept: what one of them frees, the other would fill first.
+    steps = make_steps(options.height, options.width)
     before = resident("VmRSS")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # Forgets what was held at most.
-    run()
-    return (resident("VmHWM") - before) / images.nbytes
+    steps[step]()
+    image = 4 * 3 * options.height * options.width
+    return (resident("VmHWM") - before) / image
 
 
 def measure_memory(options):
     """Prints how much each way needs."""
+    # What is freed goes back at once, or the run would fill it first.
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
     ways = {"tensorflow": ["graph", "XLA"], "jax": ["jit"], "torch": ["eager"]}
     context = multiprocessing.get_context("spawn")
     for step, title in enumerate(("forward", "forward and backward")):

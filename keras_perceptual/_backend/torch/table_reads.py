@@ -118,21 +118,27 @@ def _gradients(places, points, table, upstream):
         channels = [x.requires_grad_() for x in _planes(part).unbind()]
         with torch.enable_grad():
             found = places.of_channels(channels)
-        of_weights = [
-            (planes.index_select(1, index) * above).sum(0)
-            for index in found.indices
-        ]
+        of_weights = [_dot(planes, index, above) for index in found.indices]
         of_channels = torch.autograd.grad(
             found.fractions, channels, found.slopes(of_weights)
         )
         of_points.append(torch.stack(of_channels, -1))
         # Each block by itself, so that small numbers are added to small ones.
-        indices = torch.cat([i.long() for i in found.indices])
-        shares = torch.stack(found.weights()) * above[:, None]
-        of_planes += torch.zeros_like(planes).scatter_add_(
-            1, indices.expand(len(planes), -1), shares.flatten(1)
-        )
+        block = torch.zeros_like(planes)
+        for index, share in zip(found.indices, found.weights(), strict=True):
+            rows = index.long().expand(len(planes), -1)
+            block.scatter_add_(1, rows, share.detach() * above)
+        of_planes += block
     return torch.cat(of_points), of_planes.t()
+
+
+def _dot(planes, index, above):
+    """Returns the products of the entries at `index` with what is above."""
+    result = torch.zeros_like(above[0])
+    # Takes three quarters of the time of all planes at once.
+    for plane, factor in zip(planes, above, strict=True):
+        result.addcmul_(plane.index_select(0, index), factor)
+    return result
 
 
 def _planes(rows):
