@@ -130,14 +130,15 @@ def look_up_curves(
     flat = ops.reshape(curves, (-1,))
     start = _start_of_tables(owner, colors, shape, 2)
     own = ops.arange(0, channels, dtype="int32") + start
+    take = _backend.load("tensors").take
     if interpolation == "nearest":
         cell = nearest(colors, size, value_range)
-        found = ops.take(flat, cell * channels + own, axis=0)
+        found = take(flat, cell * channels + own)
         return ops.where(ops.isnan(colors), float("nan"), found)
     cell, fraction = locate(colors, size, value_range, extrapolate)
     index = cell * channels + own
-    below = ops.take(flat, index, axis=0)
-    above = ops.take(flat, index + channels, axis=0)
+    below = take(flat, index)
+    above = take(flat, index + channels)
     return below + fraction * (above - below)
 
 
@@ -208,22 +209,32 @@ def look_up_cube(
     sizes, channels = shape[-4:-1], shape[-1]
     if len(shape) == 5 and shape[0] == colors.shape[0] == 0:
         return _of_no_image(colors, cube, channels)
-    if interpolation == "nearest":
+    tensors = _backend.load("tensors")
+    if interpolation == "nearest" or tensors.is_exported(colors):
         # A gather from the flat table: its gradient comes back through the
         # reshape as a dense tensor, which optimizers treat as they should.
         flat = ops.reshape(cube, (-1, channels))
-        index = _start_of_tables(owner, colors[..., 0], shape, 4) + sum(
+        start = _start_of_tables(owner, colors[..., 0], shape, 4)
+    if interpolation == "nearest":
+        index = start + sum(
             nearest(colors[..., i], sizes[i], value_range) * step
             for i, step in enumerate(strides(sizes))
         )
         lost = ops.any(ops.isnan(colors), axis=-1, keepdims=True)
-        return ops.where(lost, float("nan"), ops.take(flat, index, axis=0))
+        return ops.where(lost, float("nan"), tensors.take(flat, index))
+    places = CubePlaces(sizes, interpolation, tuple(value_range), extrapolate)
+    if tensors.is_exported(colors):
+        # Plain operations, as what runs them knows no others.
+        found = places(colors)
+        return found.blend(
+            [tensors.take(flat, index + start) for index in found.indices]
+        )
     tables = 1
     if len(shape) == 5:
         _check_one_for_each(owner, colors[..., 0], shape)
         tables = ops.shape(colors)[0]
     found = _backend.load("table_reads").read_blended(
-        CubePlaces(sizes, interpolation, tuple(value_range), extrapolate),
+        places,
         ops.reshape(colors, (tables, -1, 3)),
         ops.reshape(cube, (tables, math.prod(sizes), channels)),
     )

@@ -146,8 +146,6 @@ def test_litert_with_tables(tmp_path):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_onnx(name, tmp_path):
-    if BACKEND == "torch" and KINDS[name]["dimensions"] == 1:
-        pytest.skip("PyTorch has no ONNX for Tensor.ravel, from keras.ops.take")
     check_kind(name, export_onnx, tmp_path)
 
 

@@ -26,8 +26,7 @@ def read_blended(places, points, tables):
     Returns:
         A tensor of shape `(batch, points, width)`.
     """
-    # In an export a size can be a symbol, which is no integer.
-    if isinstance(tables.shape[0], int) and len(tables) == 1:
+    if len(tables) == 1:
         return _read(places, points[0], tables[0])[None]
     return jax.vmap(functools.partial(_read, places))(points, tables)
 
@@ -89,7 +88,7 @@ def _rows(table, index):
 
 def _blocks(x):
     """Returns `x` in blocks of one size, the last one filled with zeros."""
-    if jax.default_backend() != "cpu" or not isinstance(x.shape[0], int):
+    if jax.default_backend() != "cpu":
         return x[None]
     blocks = max(1, -(-len(x) // BLOCK))
     size = -(-len(x) // blocks)

@@ -17,6 +17,11 @@ def can_assign(variable, value):
     return has_values(value) or not has_values(variable)
 
 
+def is_exported(x):
+    """Whether `x` belongs to a trace that is to run elsewhere."""
+    return not all(isinstance(size, int) for size in x.shape)
+
+
 def clamp(x, low, high):
     """Moves what lies outside a range to its end, with the slope 1 there."""
     # The slope of `clip` at the ends is a half here.
@@ -26,3 +31,8 @@ def clamp(x, low, high):
 def choose(condition, yes, no):
     """Returns `yes` where a condition holds and `no` elsewhere, both finite."""
     return jnp.where(condition, yes, no)
+
+
+def take(table, index):
+    """Returns the entries of `table` at integers that lie inside it."""
+    return table.at[index].get(mode="promise_in_bounds")

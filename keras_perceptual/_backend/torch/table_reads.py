@@ -20,12 +20,9 @@ def read_blended(places, points, tables):
     Returns:
         A tensor of shape `(batch, points, width)`.
     """
-    if (
-        points.device.type != "cpu"
-        or points.dtype not in (torch.float32, torch.float64)
-        # What is written down for elsewhere is to be plain operations.
-        or torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+    if points.device.type != "cpu" or points.dtype not in (
+        torch.float32,
+        torch.float64,
     ):
         return _read_at_once(places, points, tables)
     return torch.stack(

@@ -13,6 +13,11 @@ def can_assign(variable, value):
     return True
 
 
+def is_exported(x):
+    """Whether `x` belongs to a trace that is to run elsewhere."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 def clamp(x, low, high):
     """Moves what lies outside a range to its end, with the slope 1 there."""
     return torch.clamp(x, low, high)
@@ -26,3 +31,11 @@ def choose(condition, yes, no):
     )
     chosen = condition.to(dtype)
     return chosen * yes + (1 - chosen) * no
+
+
+def take(table, index):
+    """Returns the entries of `table` at integers that lie inside it."""
+    # Numbers one by one, not in rows: their gradient takes a tenth of the time.
+    if table.ndim > 1:
+        return torch.stack([take(x, index) for x in table.unbind(-1)], -1)
+    return table.index_select(0, index.reshape(-1)).reshape(index.shape)
