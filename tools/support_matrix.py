@@ -24,6 +24,12 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 README = REPOSITORY / "README.md"
 BEGIN, END = "<!-- support matrix -->", "<!-- end of support matrix -->"
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16", "float64")
+# What is run: settings of the environment and arguments of pytest.
+RUNS = {
+    "tensorflow": [({}, [])],
+    "jax": [({}, []), ({"JAX_ENABLE_X64": "1"}, ["-k", "float64"])],
+    "torch": [({}, [])],
+}
 NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 VERSIONS = """
 import importlib.metadata, json, os, platform
@@ -59,21 +65,24 @@ def run(python, backend):
         text=True,
     )
     release, keras, library = json.loads(versions.stdout)
+    cells = {}
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.xml"
-        subprocess.run(
-            [
-                python,
-                "-m",
-                "pytest",
-                "tests/contract/test_support.py",
-                "--all-cells",
-                f"--junitxml={report}",
-            ],
-            env=environment,
-            cwd=REPOSITORY,
-        )
-        cells = read_report(xml.etree.ElementTree.parse(report))
+        for settings, arguments in RUNS[backend]:
+            subprocess.run(
+                [
+                    python,
+                    "-m",
+                    "pytest",
+                    "tests/contract/test_support.py",
+                    "--all-cells",
+                    f"--junitxml={report}",
+                    *arguments,
+                ],
+                env=environment | settings,
+                cwd=REPOSITORY,
+            )
+            cells |= read_report(xml.etree.ElementTree.parse(report))
     label = f"{NAMES[backend]} {library}"
     return [release, keras, label, *(format_cell(cells, p) for p in POLICIES)]
 

@@ -44,7 +44,9 @@ class FeatureLoss(ImageLoss):
             whose sum is the loss of each image.
         """
         y_true, y_pred, _ = self._admit(y_true, y_pred)
-        return self._terms(self._cast(y_true), self._cast(y_pred))
+        y_true, y_pred, count = _some(self._cast(y_true), self._cast(y_pred))
+        terms = self._terms(y_true, y_pred)
+        return {name: values[:count] for name, values in terms.items()}
 
     def spatial_map(self, y_true, y_pred):
         """Returns where two images differ.
@@ -59,7 +61,7 @@ class FeatureLoss(ImageLoss):
         """
         y_true, y_pred, _ = self._admit(y_true, y_pred)
         y_true, _ = _split(self._cast(y_true))
-        y_pred = self._cast(y_pred)
+        y_true, y_pred, count = _some(y_true, self._cast(y_pred))
         pred = self._observe(y_pred)
         maps = self._maps(self._observe_target(y_true, None, pred), pred)
         axis = 1 if self.data_format == "channels_last" else 2
@@ -70,7 +72,7 @@ class FeatureLoss(ImageLoss):
                 size,
                 interpolation="bilinear",
                 data_format="channels_last",
-            )[..., 0]
+            )[:count, ..., 0]
             for x in maps.values()
         )
 
@@ -111,14 +113,15 @@ class FeatureLoss(ImageLoss):
             images = images, mask
         images, *_ = self._admit(images, _split(images)[0], encoding=True)
         images, mask = _split(self._cast(images))
-        kept = self._keep(images, mask)
+        images, _, count = _some(images, images)
+        kept = self._keep(images, None if count == 0 else mask)
         header = ops.convert_to_tensor(self._header(), dtype=self.dtype)
         batch = ops.shape(images)[0]
         parts = [ops.broadcast_to(header, (batch, HEADER))]
         parts += [ops.reshape(x, (batch, -1)) for x in kept.values()]
         return ops.concatenate(
             [ops.cast(part, self.dtype) for part in parts], axis=1
-        )
+        )[:count]
 
     def _values(self, y_true, y_pred):
         return sum(self._terms(y_true, y_pred).values())
@@ -238,3 +241,14 @@ class FeatureLoss(ImageLoss):
 def _split(y_true):
     """Returns targets and their mask, which may be `None`."""
     return y_true if isinstance(y_true, tuple) else (y_true, None)
+
+
+def _some(y_true, y_pred):
+    """Returns batches with an image, and how many of the results count.
+
+    Many operations cannot do with none. `None` stands for all of them.
+    """
+    if y_pred.shape[0] != 0:
+        return y_true, y_pred, None
+    one = ops.zeros((1, *y_pred.shape[1:]), y_pred.dtype)
+    return one, one, 0

@@ -117,6 +117,28 @@ class TestEmptyBatch:
         (found,) = gradients(cost, np.eye(3, dtype="float32"))
         np.testing.assert_array_equal(found, np.zeros((3, 3)))
 
+    @pytest.mark.parametrize("name", ["PerceptualLoss", "DISTS"])
+    def test_by_layer_and_encoded(self, name):
+        loss, image = loss_of(name), photos(0, 1, 32, 32, 3)
+        found = loss.per_layer(self.images, self.images)
+        assert set(found) == set(loss.per_layer(image, image))
+        assert all(tuple(x.shape) == (0,) for x in found.values())
+        encoded = loss.encode(self.images)
+        assert tuple(encoded.shape) == (0, loss.encode(image).shape[1])
+        assert tuple(loss.encode(self.images, batch_size=2).shape) == (
+            tuple(encoded.shape)
+        )
+        assert float(loss(encoded, self.images)) == 0
+
+    def test_has_an_empty_map(self):
+        found = loss_of("LPIPS").spatial_map(self.images, self.images)
+        assert tuple(found.shape) == (0, 32, 32)
+
+    def test_encoded_with_a_mask(self):
+        loss = loss_of("PerceptualLoss")
+        mask = np.zeros((0, 32, 32), "float32")
+        assert len(loss.encode(self.images, mask)) == 0
+
     @pytest.mark.parametrize("reduction", ["sum", "none", None])
     def test_reduction(self, reduction):
         loss = kp.SobelGradientLoss(reduction=reduction)
