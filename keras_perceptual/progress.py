@@ -6,7 +6,7 @@ import time
 PATIENCE = 3.0  # Seconds without a bar.
 
 
-def track(items):
+def track(items, total=None):
     """Yields items, with a bar after some seconds of working on them.
 
     Nothing is shown where Keras is to be quiet, as after
@@ -14,19 +14,23 @@ def track(items):
     Keras, which would take longer than most of what is waited for.
 
     Args:
-        items: A sequence.
+        items: An iterable.
+        total: Integer, how many items there are to come. Defaults to `None`,
+            for items that know.
     """
     keras = sys.modules.get("keras")
     if keras is None:
         yield from items
         return
-    bar = keras.utils.Progbar(len(items), unit_name="part")
+    if total is None:
+        total = len(items)
+    bar = keras.utils.Progbar(total, unit_name="part")
     begin = time.monotonic()
     is_shown = False
     for done, item in enumerate(items, start=1):
         yield item
         if not is_shown:
-            is_long = time.monotonic() - begin > PATIENCE and done < len(items)
+            is_long = time.monotonic() - begin > PATIENCE and done < total
             is_shown = is_long and keras.config.is_interactive_logging_enabled()
         if is_shown:
             bar.update(done)

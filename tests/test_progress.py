@@ -20,6 +20,12 @@ def test_a_bar_is_shown_of_what_takes_long(capsys, monkeypatch):
     assert "4/4" in printed and "/part" in printed
 
 
+def test_a_bar_is_shown_of_what_is_told_how_much_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    assert list(progress.track(iter("abc"), 3)) == ["a", "b", "c"]
+    assert "3/3" in capsys.readouterr().out
+
+
 def test_nothing_is_shown_of_what_is_short(capsys):
     assert list(progress.track("ab")) == ["a", "b"]
     assert list(progress.track([])) == []

@@ -11,6 +11,7 @@ from keras_perceptual.io.color_table import DEFAULT_DOMAIN, ColorTable
 from keras_perceptual.io.cube_header import Header
 from keras_perceptual.io.decimals import shortest_text
 from keras_perceptual.io.text_file import read_text
+from keras_perceptual.progress import track
 
 # The line of the title has 250 bytes with its end, as the specification asks.
 MAX_TITLE_LENGTH = 250 - len('TITLE ""\n')
@@ -170,7 +171,7 @@ def _parts(header, table):
         yield shortest_text(table.curves)
     if table.cube is not None:
         # Red runs fastest, and blue slowest: a part for each blue.
-        for plane in np.moveaxis(table.cube, 2, 0):
+        for plane in track(np.moveaxis(table.cube, 2, 0)):
             yield shortest_text(plane.swapaxes(0, 1).reshape(-1, 3))
 
 

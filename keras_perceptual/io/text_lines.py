@@ -1,6 +1,9 @@
 """The lines of a text file, in blocks."""
 
+import functools
 import os
+
+from keras_perceptual.progress import track
 
 # Holds the largest cube, 256 ** 3 rows of up to 45 bytes as written here.
 MAX_FILE_SIZE = 2**30
@@ -47,7 +50,8 @@ def read_blocks(file, source):
         if rest.startswith(start):
             raise source.mistake(1, problem, rest)
     rest = rest.removeprefix(UTF8_MARK)
-    while block := file.read(BLOCK_SIZE):
+    blocks = iter(functools.partial(file.read, BLOCK_SIZE), b"")
+    for block in track(blocks, -(-(size - file.tell()) // BLOCK_SIZE)):
         block = rest + block
         # A carriage return at the very end may be the first half of an end.
         end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1

@@ -1,3 +1,4 @@
+import importlib
 import io
 import os
 import pathlib
@@ -17,11 +18,13 @@ from color_tables import (
 )
 from public_objects import PACKAGE, run_python
 
+from keras_perceptual import progress
 from keras_perceptual.io import (
     ColorTable,
     cube,
     read_cube,
     text_file,
+    text_lines,
     write_cube,
 )
 
@@ -223,6 +226,18 @@ def test_what_is_written_is_read_to_the_last_bit(arguments, path, rng):
     lines = path.read_bytes().decode("ascii").split("\n")
     assert lines.pop() == ""
     assert not any("\r" in line or len(line) >= 250 for line in lines)
+
+
+def test_large_files_show_how_far_they_are(path, rng, capsys, monkeypatch):
+    importlib.import_module("keras")  # There is no bar without it.
+    table = random_table(rng, size=8)
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(text_lines, "BLOCK_SIZE", 1000)
+    write_cube(path, table)
+    assert "8/8" in capsys.readouterr().out
+    assert_same(read_cube(path), table)
+    blocks = -(-(path.stat().st_size - 4) // 1000)
+    assert f"{blocks}/{blocks}" in capsys.readouterr().out
 
 
 def test_extreme_values_are_kept(path):
