@@ -1,6 +1,7 @@
 """Two processes find what one of them finds alone, and end together."""
 
 import json
+import time
 
 import keras
 import numpy as np
@@ -38,6 +39,23 @@ def test_the_gradient_check_ends_all_workers_or_none(results):
             assert culprits == (["keras.ops.stop_gradient"] if cut else []), (
                 case
             )
+
+
+@pytest.mark.tensorflow_only
+def test_a_lost_worker_ends_the_other(tmp_path):
+    """Nobody waits for a machine that is no more."""
+    with processes.started("endless_worker.py", tmp_path) as workers:
+        signs = [tmp_path / f"{rank}.training" for rank in range(2)]
+        end = time.monotonic() + 300
+        while not all(sign.exists() for sign in signs):
+            assert time.monotonic() < end, "did not start"
+            for worker in workers:
+                assert worker.poll() is None, processes.text_of(worker)[-5000:]
+            time.sleep(0.1)
+        workers[1].kill()
+        processes.wait_for(workers, 120)
+        assert workers[0].returncode != 0
+        assert "UnavailableError" in processes.text_of(workers[0])
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="is about PyTorch alone")
