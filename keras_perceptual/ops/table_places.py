@@ -103,16 +103,14 @@ class CubePlaces:
 
     def of_channels(self, channels):
         """Returns the `Places` of colours given as three tensors `(...)`."""
-        cells, fractions = zip(
-            *(
-                locate(channel, size, self.value_range, self.extrapolate)
-                for channel, size in zip(channels, self.sizes, strict=True)
-            ),
-            strict=True,
-        )
+        found = [
+            locate(channel, size, self.value_range, self.extrapolate)
+            for channel, size in zip(channels, self.sizes, strict=True)
+        ]
+        fractions = [fraction for _, fraction in found]
         steps = strides(self.sizes)
         corner = sum(
-            cell * step for cell, step in zip(cells, steps, strict=True)
+            cell * step for (cell, _), step in zip(found, steps, strict=True)
         )
         if self.interpolation == "linear":
             return _trilinear(corner, fractions, steps)

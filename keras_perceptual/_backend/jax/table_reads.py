@@ -56,11 +56,11 @@ def _backward(places, kept, upstream):
 
     def step(of_table, block):
         points, upstream = block
-        indices = places(points).indices
-        weights, pull = jax.vjp(lambda x: places(x).weights(), points)
+        found = places(points)
+        _, pull = jax.vjp(lambda x: places(x).fractions, points)
         padded = jnp.pad(upstream, ((0, 0), (0, spare)))
         of_weights = []
-        for index, weight in zip(indices, weights, strict=True):
+        for index, weight in zip(found.indices, found.weights(), strict=True):
             rows = _rows(table, index)
             # One by one: a sum over so short an axis is slow here.
             of_weights.append(
@@ -69,7 +69,7 @@ def _backward(places, kept, upstream):
             of_table = of_table.at[index].add(
                 weight[:, None] * padded, mode="promise_in_bounds"
             )
-        return of_table, pull(of_weights)[0]
+        return of_table, pull(found.slopes(of_weights))[0]
 
     of_table, of_points = jax.lax.scan(
         step,

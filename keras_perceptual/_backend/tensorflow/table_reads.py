@@ -41,13 +41,12 @@ def _backward(places, points, tables, upstream):
     with tf.GradientTape() as tape:
         tape.watch(points)
         found = places(points)
-        weights = found.weights()
     of_weights, of_rows = [], []
     # Rows of four numbers are added twice as fast as rows of three.
     padded = upstream
     if upstream.shape[-1] == 3:
         padded = tf.pad(upstream, [(0, 0), (0, 0), (0, 1)])
-    for index, weight in zip(found.indices, weights, strict=True):
+    for index, weight in zip(found.indices, found.weights(), strict=True):
         index = index + start
         of_weights.append(
             tf.reduce_sum(upstream * tf.gather(rows, index), axis=-1)
@@ -59,7 +58,7 @@ def _backward(places, points, tables, upstream):
         )
     of_tables = tf.add_n(of_rows)[:, : upstream.shape[-1]]
     return (
-        tape.gradient(weights, points, of_weights),
+        tape.gradient(found.fractions, points, found.slopes(of_weights)),
         tf.reshape(of_tables, tf.shape(tables)),
     )
 
