@@ -34,7 +34,19 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.fixture
+def damaged_files(request):
+    """How many damaged files each reader of colour tables is given."""
+    return request.config.getoption("--damaged-files")
+
+
 def pytest_addoption(parser):
+    parser.addoption(
+        "--damaged-files",
+        type=int,
+        default=3000,
+        help="how many files with random damage each reader is given",
+    )
     parser.addoption(
         "--all-cells",
         action="store_true",

@@ -374,10 +374,10 @@ def test_a_place_that_cannot_be_written_to_is_an_error(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_damaged_files_are_read_whole_or_refused(path):
+def test_damaged_files_are_read_whole_or_refused(path, damaged_files):
     sources = [CUBE_FILE, CURVES_FILE, FULL_FILE]
     refused = "read_cube stopped in line "
-    check_damage(read_cube, sources, path, refused, count=3000)
+    check_damage(read_cube, sources, path, refused, damaged_files)
 
 
 def test_no_backend_is_needed():

@@ -140,9 +140,9 @@ def test_other_bits_are_refused(path):
         read(path, FLAME, bits=14)
 
 
-def test_damaged_files_are_read_whole_or_refused(path):
+def test_damaged_files_are_read_whole_or_refused(path, damaged_files):
     refused = ("read_3dl stopped in line ", "read_3dl cannot conclude")
-    check_damage(read_3dl, [FLAME, LUSTRE], path, refused)
+    check_damage(read_3dl, [FLAME, LUSTRE], path, refused, damaged_files)
 
 
 @pytest.mark.parametrize(

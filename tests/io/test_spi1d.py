@@ -97,9 +97,9 @@ def test_what_is_not_one_whole_table_is_refused(content, message, path):
     assert "Received: " in str(caught.value)
 
 
-def test_damaged_files_are_read_whole_or_refused(path):
+def test_damaged_files_are_read_whole_or_refused(path, damaged_files):
     refused = "read_spi1d stopped in line "
-    check_damage(read_spi1d, [FILE, SHARED], path, refused)
+    check_damage(read_spi1d, [FILE, SHARED], path, refused, damaged_files)
 
 
 @pytest.mark.parametrize("content", [FILE, SHARED])

@@ -118,9 +118,9 @@ def test_an_entry_that_stands_there_twice_is_named(
         read(path, HEADER + b"\n".join(rows))
 
 
-def test_damaged_files_are_read_whole_or_refused(path):
+def test_damaged_files_are_read_whole_or_refused(path, damaged_files):
     refused = "read_spi3d stopped in line "
-    check_damage(read_spi3d, [FILE], path, refused)
+    check_damage(read_spi3d, [FILE], path, refused, damaged_files)
 
 
 def test_opencolorio_reads_the_same(path, rng):
