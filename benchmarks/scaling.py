@@ -5,7 +5,7 @@ alone, on two virtual devices of one process (`MirroredStrategy`), and in two
 processes that talk to each other on 127.0.0.1
 (`MultiWorkerMirroredStrategy`). Every device has the same number of images in
 each step and a core of its own (virtual devices share two), so that two of them
-do twice the work of one. On Linux, as other systems do not let a process choose.
+do twice the work of one. On Linux: elsewhere a process cannot choose its cores.
 
 Prints images per second, the share of that of twice one device, images per
 second of processor time, which other programs change least, and how much of a
