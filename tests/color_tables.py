@@ -36,11 +36,21 @@ def mutated(generator, content):
     return bytes(content)
 
 
-def apply_with_opencolorio(path, colors):
+def grid(size, low=0.0, high=1.0):
+    """Returns the colours that the entries of a cube stand for."""
+    axes = np.linspace(low * np.ones(3), high * np.ones(3), size).T
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+
+
+def apply_with_opencolorio(path, colors, inverse=False):
+    """Returns colours as OpenColorIO has them; the inverse by tetrahedra."""
     opencolorio = pytest.importorskip("PyOpenColorIO")
     transform = opencolorio.FileTransform(
         str(path), interpolation=opencolorio.INTERP_LINEAR
     )
+    if inverse:
+        transform.setInterpolation(opencolorio.INTERP_TETRAHEDRAL)
+        transform.setDirection(opencolorio.TRANSFORM_DIR_INVERSE)
     processor = opencolorio.Config.CreateRaw().getProcessor(transform)
     processor = processor.getOptimizedCPUProcessor(
         opencolorio.OPTIMIZATION_NONE

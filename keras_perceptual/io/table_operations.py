@@ -11,6 +11,7 @@ from keras_perceptual.io.color_table import (
     DEFAULT_DOMAIN,
     ColorTable,
 )
+from keras_perceptual.io.cube_inverse import invert_cube
 from keras_perceptual.progress import track
 
 # How many colours are looked up at a time.
@@ -126,22 +127,29 @@ def resize_table(table, *, curves=None, cube=None, interpolation="linear"):
     return dataclasses.replace(table, **changed)
 
 
-def invert_table(table, *, size=4096):
-    """Returns curves that undo others.
+def invert_table(table, *, size=None):
+    """Returns a table that undoes another.
 
     Args:
         table: `ColorTable` of curves, each of which rises all the way, or
-            falls.
-        size: Integer, how many entries the result has. At these it is exact;
-            between them it is straight, where the inverse of a curve may have
-            a kink. Defaults to 4096.
+            falls, or of a cube that makes another colour of every colour, or
+            of both.
+        size: Integer, how many entries the result has, along each edge if it
+            is a cube. Defaults to `None`: 4096 for curves, and as many as it
+            has for a cube.
 
     Returns:
-        A `ColorTable` of curves, whose domain is what the others return.
+        A `ColorTable`, of curves if the other has curves alone, else of a
+        cube. Its domain is what the other returns: from the lowest red, green
+        and blue to the highest. At its entries it is exact, for a cube that is
+        read with `interpolation="tetrahedral"`; between them it is straight,
+        where the inverse may have a kink. What a cube does not make comes from
+        up to two of its cells outside of its domain, further off from where
+        its neighbours come from.
 
     Raises:
-        ValueError: If a curve has a level part or turns, if the size is none,
-            or if the table has a cube: that can make one colour of several.
+        ValueError: If a curve has a level part or turns, if the cube makes one
+            colour of several, or if the size is none.
         TypeError: If `table` is no `ColorTable`.
 
     Example:
@@ -151,17 +159,37 @@ def invert_table(table, *, size=4096):
     >>> inverse = invert_table(table)
     >>> apply_table(inverse, [0.25, 0.5, 1.0]).round(3).tolist()
     [0.5, 0.5, 0.5]
+
+    Reference:
+        - The entries of a cube are those of OpenColorIO's exact inverse,
+          `INTERP_TETRAHEDRAL` with `TRANSFORM_DIR_INVERSE`.
     """
     owner = "invert_table"
     _check_table(owner, table)
-    if table.cube is not None:
-        raise ValueError(
-            f"{owner} undoes curves, and a cube may make one colour of "
-            "several, which nothing undoes. For the cube that comes nearest, "
-            "train a LookupColorLayer from `apply_table(table, colors)` to "
-            f"`colors`. Received: {table!r}"
+    if table.cube is None:
+        size = 4096 if size is None else size
+        return _invert_curves(
+            owner, table, _check_size(owner, table, "curves", size)
         )
-    size = _check_size(owner, table, "curves", size)
+    undone = None
+    if table.curves is not None:
+        # First, as it costs nothing to find out that it cannot be.
+        shaper = dataclasses.replace(
+            table, cube=None, cube_domain=DEFAULT_DOMAIN
+        )
+        undone = invert_table(shaper)
+    size = len(table.cube) if size is None else size
+    size = _check_size(owner, table, "cube", size)
+    places, domain = invert_cube(table.cube, size)
+    low, high = np.array(table.cube_domain)
+    colors = low + places * ((high - low) / (len(table.cube) - 1))
+    if undone is not None:
+        colors = apply_table(undone, colors)
+    return ColorTable(cube=colors, cube_domain=domain)
+
+
+def _invert_curves(owner, table, size):
+    """Returns curves that undo others."""
     curves = table.curves.astype("float64")
     steps = np.diff(curves, axis=0)
     turns = ~(np.all(steps > 0, axis=0) | np.all(steps < 0, axis=0))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from color_tables import apply_by_hand, assert_same
+from color_tables import apply_by_hand, assert_same, grid
 from reference import color_lookup as reference
 
 from keras_perceptual import progress
@@ -141,10 +141,33 @@ def test_curves_that_turn_or_are_level_have_no_inverse(change, channels):
         invert_table(ColorTable(curves=curves))
 
 
-def test_a_cube_has_no_inverse(rng):
-    message = r"undoes curves.*train a LookupColorLayer.*cube=\(3, 3, 3, 3\)"
+def test_a_cube_is_undone(rng):
+    table = ColorTable(cube=2 - grid(5) / 2, cube_domain=DOMAIN)
+    inverse = invert_table(table)
+    assert inverse.cube.shape == table.cube.shape
+    assert inverse.cube_domain == ((1.5,) * 3, (2.0,) * 3)
+    colors = rng.uniform(*DOMAIN, (50, 3))
+    again = apply_table(inverse, apply_table(table, colors))
+    np.testing.assert_allclose(again, colors, atol=1e-6)
+
+
+def test_curves_and_a_cube_are_undone(rng):
+    curves = np.linspace(0, 1, 65)[:, None] ** [1.0, 1.2, 0.8]
+    table = ColorTable(
+        curves=curves, curves_domain=DOMAIN, cube=1 - 0.5 * grid(3)
+    )
+    inverse = invert_table(table, size=65)
+    assert inverse.curves is None and inverse.cube.shape == (65, 65, 65, 3)
+    colors = rng.uniform(*DOMAIN, (500, 3))
+    again = apply_table(inverse, apply_table(table, colors))
+    np.testing.assert_allclose(again, colors, atol=0.02)
+
+
+def test_curves_before_a_cube_are_looked_at_first():
+    curves = np.zeros((3, 3))
+    message = "rise all the way"
     with pytest.raises(ValueError, match=message):
-        invert_table(make_table(rng, 4, 3))
+        invert_table(ColorTable(curves=curves, cube=grid(200)))
 
 
 # Composing.
