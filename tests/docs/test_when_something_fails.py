@@ -1,17 +1,17 @@
 """The page names tests that are there."""
 
-import pathlib
 import re
 
-ROOT = pathlib.Path(__file__).parents[2]
+from public_objects import REPOSITORY
 
 
 def test_every_fault_has_its_tests():
-    page = (ROOT / "docs/when_something_fails.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    page = REPOSITORY / "docs" / "when_something_fails.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
     faults = [row for row in rows if not row.startswith(("| what", "| ---"))]
     assert len(faults) >= 12
     for fault in faults:
         tests = re.findall(r"`(tests/\S+\.py)`", fault)
         assert tests, fault
-        assert all((ROOT / test).is_file() for test in tests), tests
+        assert all((REPOSITORY / test).is_file() for test in tests), tests
