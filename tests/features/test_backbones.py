@@ -16,7 +16,15 @@ from keras_perceptual.features.backbones import (
 from keras_perceptual.features.taps import layer_name
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("vgg16", "alexnet")
+        else pytest.param(name, marks=pytest.mark.once)
+        for name in BACKBONES
+    ],
+)
 def test_has_its_default_layers_and_the_layers_that_aliases_mean(name):
     backbone = BACKBONES[name]
     network = build_untrained(name, "float32")

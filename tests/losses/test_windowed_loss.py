@@ -31,12 +31,16 @@ def pair(height, width):
             {"linear_heads": False, "value_range": (-1, 2)},
             marks=pytest.mark.slow,
         ),
-        pytest.param(LPIPS, {"backbone": "vgg16"}, marks=pytest.mark.slow),
+        pytest.param(
+            LPIPS,
+            {"backbone": "vgg16"},
+            marks=[pytest.mark.slow, pytest.mark.once],
+        ),
         pytest.param(DISTS, {}, marks=pytest.mark.slow),
         pytest.param(
             DISTS,
             {"resize": 276, "value_range": (-1, 2)},
-            marks=pytest.mark.slow,
+            marks=[pytest.mark.slow, pytest.mark.once],
         ),
     ],
 )
