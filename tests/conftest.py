@@ -29,6 +29,16 @@ def clean_keras():
     keras.utils.clear_session(free_memory=False)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled():
+    """JAX keeps what it compiles: gigabytes, by the end of all files."""
+    yield
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
