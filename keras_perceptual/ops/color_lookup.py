@@ -210,11 +210,22 @@ def look_up_cube(
     if len(shape) == 5 and shape[0] == colors.shape[0] == 0:
         return _of_no_image(colors, cube, channels)
     tensors = _backend.load("tensors")
-    if interpolation == "nearest" or tensors.is_exported(colors):
-        # A gather from the flat table: its gradient comes back through the
-        # reshape as a dense tensor, which optimizers treat as they should.
-        flat = ops.reshape(cube, (-1, channels))
-        start = _start_of_tables(owner, colors[..., 0], shape, 4)
+    places = CubePlaces(sizes, interpolation, tuple(value_range), extrapolate)
+    if interpolation != "nearest" and not tensors.is_exported(colors):
+        tables = 1
+        if len(shape) == 5:
+            _check_one_for_each(owner, colors[..., 0], shape)
+            tables = ops.shape(colors)[0]
+        found = _backend.load("table_reads").read_blended(
+            places,
+            ops.reshape(colors, (tables, -1, 3)),
+            ops.reshape(cube, (tables, math.prod(sizes), channels)),
+        )
+        return ops.reshape(found, (*ops.shape(colors)[:-1], channels))
+    # A gather from the flat table: its gradient comes back through the
+    # reshape as a dense tensor, which optimizers treat as they should.
+    flat = ops.reshape(cube, (-1, channels))
+    start = _start_of_tables(owner, colors[..., 0], shape, 4)
     if interpolation == "nearest":
         index = start + sum(
             nearest(colors[..., i], sizes[i], value_range) * step
@@ -222,23 +233,11 @@ def look_up_cube(
         )
         lost = ops.any(ops.isnan(colors), axis=-1, keepdims=True)
         return ops.where(lost, float("nan"), tensors.take(flat, index))
-    places = CubePlaces(sizes, interpolation, tuple(value_range), extrapolate)
-    if tensors.is_exported(colors):
-        # Plain operations, as what runs them knows no others.
-        found = places(colors)
-        return found.blend(
-            [tensors.take(flat, index + start) for index in found.indices]
-        )
-    tables = 1
-    if len(shape) == 5:
-        _check_one_for_each(owner, colors[..., 0], shape)
-        tables = ops.shape(colors)[0]
-    found = _backend.load("table_reads").read_blended(
-        places,
-        ops.reshape(colors, (tables, -1, 3)),
-        ops.reshape(cube, (tables, math.prod(sizes), channels)),
+    # Plain operations, as what runs an exported model knows no others.
+    found = places(colors)
+    return found.blend(
+        [tensors.take(flat, index + start) for index in found.indices]
     )
-    return ops.reshape(found, (*ops.shape(colors)[:-1], channels))
 
 
 def _of_no_image(colors, tables, channels):

@@ -5,6 +5,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from keras_perceptual._backend.jax.tensors import take
+
 # Points to a block on a CPU: what is made of them stays in its cache.
 BLOCK = 1 << 16
 
@@ -38,7 +40,7 @@ def _read(places, points, table):
 
     def blend(points):
         found = places(points)
-        return found.blend([_rows(table, i) for i in found.indices])
+        return found.blend([take(table, i) for i in found.indices])
 
     return _joined(jax.lax.map(blend, _blocks(points)), points)
 
@@ -61,7 +63,7 @@ def _backward(places, kept, upstream):
         padded = jnp.pad(upstream, ((0, 0), (0, spare)))
         of_weights = []
         for index, weight in zip(found.indices, found.weights(), strict=True):
-            rows = _rows(table, index)
+            rows = take(table, index)
             # One by one: a sum over so short an axis is slow here.
             of_weights.append(
                 sum(rows[:, i] * upstream[:, i] for i in range(width))
@@ -80,10 +82,6 @@ def _backward(places, kept, upstream):
 
 
 _read.defvjp(_forward, _backward)
-
-
-def _rows(table, index):
-    return table.at[index].get(mode="promise_in_bounds")
 
 
 def _blocks(x):
