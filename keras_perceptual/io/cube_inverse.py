@@ -37,7 +37,8 @@ def invert_cube(cube, size):
         comes from beyond its ends, or from where its neighbours come from.
 
     Raises:
-        ValueError: If two colours become one, or nearly none is found.
+        ValueError: If two colours become one, or if no entry of the result is
+            a colour that the cube makes.
     """
     cube = cube.astype("float64")
     low, high = cube.min(axis=(0, 1, 2)), cube.max(axis=(0, 1, 2))
@@ -45,9 +46,8 @@ def invert_cube(cube, size):
         raise _mistake(cube, (0, 0, 0))
     # A colour is from now on where it lies among the entries of the result.
     colors = _led_on((cube - low) / (high - low) * (size - 1))
-    places = np.arange(len(cube), dtype="float64")
-    places = np.stack(np.meshgrid(*[places] * 3, indexing="ij"), axis=-1)
-    places = _led_on(places)
+    places = np.indices(cube.shape[:3], dtype="float64")
+    places = _led_on(np.moveaxis(places, 0, -1))
     found = np.full((size**3, 3), np.nan)
     sign = None
     for is_inside, slab in track(

@@ -171,21 +171,15 @@ def invert_table(table, *, size=None):
         return _invert_curves(
             owner, table, _check_size(owner, table, "curves", size)
         )
-    undone = None
-    if table.curves is not None:
-        # First, as it costs nothing to find out that it cannot be.
-        shaper = dataclasses.replace(
-            table, cube=None, cube_domain=DEFAULT_DOMAIN
-        )
-        undone = invert_table(shaper)
+    # First, as it costs nothing to find out that they cannot be undone.
+    curves = None if table.curves is None else invert_table(_shaper(table))
     size = len(table.cube) if size is None else size
     size = _check_size(owner, table, "cube", size)
     places, domain = invert_cube(table.cube, size)
     low, high = np.array(table.cube_domain)
     colors = low + places * ((high - low) / (len(table.cube) - 1))
-    if undone is not None:
-        colors = apply_table(undone, colors)
-    return ColorTable(cube=colors, cube_domain=domain)
+    inverse = ColorTable(cube=colors, cube_domain=domain)
+    return inverse if curves is None else compose_tables(inverse, curves)
 
 
 def _invert_curves(owner, table, size):
@@ -262,14 +256,16 @@ def compose_tables(first, second, *, size=None, interpolation="linear"):
         if size is None:
             size = max(len(first.curves), len(second.curves))
         table = resize_table(first, curves=size)
-        shaper = dataclasses.replace(
-            second, cube=None, cube_domain=DEFAULT_DOMAIN
-        )
-        curves = apply_table(shaper, table.curves.astype("float64"))
+        curves = apply_table(_shaper(second), table.curves.astype("float64"))
         table = dataclasses.replace(table, curves=curves)
     return dataclasses.replace(
         table, cube=second.cube, cube_domain=second.cube_domain, title=""
     )
+
+
+def _shaper(table):
+    """Returns the curves of a table alone."""
+    return dataclasses.replace(table, cube=None, cube_domain=DEFAULT_DOMAIN)
 
 
 def _in_parts(function, colors):
