@@ -5,8 +5,7 @@ import warnings
 import keras
 
 from keras_perceptual import validation
-from keras_perceptual._backend.tensorflow import summaries
-from keras_perceptual.gradients import judging
+from keras_perceptual.gradients import judging, summaries
 from keras_perceptual.gradients.fit_check import FitCheck
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend, validation
-from keras_perceptual._backend.tensorflow.summaries import EventFile
 from keras_perceptual.callbacks.image_sheet import (
     CHANNELS,
     draw_sheet,
@@ -19,6 +18,7 @@ from keras_perceptual.callbacks.image_sheet import (
     to_pixels,
 )
 from keras_perceptual.callbacks.table_pictures import draw_table, find_tables
+from keras_perceptual.event_file import EventFile
 from keras_perceptual.plotting import import_pillow, import_pyplot
 
 side_looks = _backend.load("side_looks")

@@ -7,8 +7,7 @@ import warnings
 
 import keras
 
-from keras_perceptual import _backend
-from keras_perceptual.gradients import causes, reasons, zeros
+from keras_perceptual.gradients import causes, reasons, tracers, zeros
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.model_parts import (
@@ -50,7 +49,7 @@ def explain_leaving(error, keys):
         error: What was raised when the step was traced.
         keys: Keys of the variables to explain.
     """
-    if not _backend.load("dataflow").says_it_left(error):
+    if not tracers.load("dataflow").says_it_left(error):
         return {}
     place = locate_frames("", traceback.extract_tb(error.__traceback__))
     return dict.fromkeys(keys, Cause(reasons.LEFT, (place,)))
@@ -69,7 +68,7 @@ class StepExplainer:
     def __init__(self, model, recorder):
         self._model = model
         self._recorder = recorder
-        self._backend = _backend.load("dataflow")
+        self._backend = tracers.load("dataflow")
         self._flow = None
         self._error = None
         self._layers = {}
@@ -199,7 +198,7 @@ def _idle_optimizers(model):
     """Has the optimizers of a model do nothing."""
     with contextlib.ExitStack() as stack:
         for optimizer in find_optimizers(model):
-            for name in _backend.load("gradients").APPLY_METHODS:
+            for name in tracers.load("gradients").APPLY_METHODS:
                 stack.enter_context(replaced(optimizer, name, _IDLE[name]))
         yield
 

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_perceptual import _backend
-from keras_perceptual.gradients import judging, message, reasons
+from keras_perceptual.gradients import judging, message, reasons, tracers
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.error import GradientSanityError
 from keras_perceptual.gradients.explain import StepExplainer
@@ -83,7 +82,7 @@ class FitCheck:
         self._model.train_function = self._plain
 
     def _fresh_train_step(self):
-        return _backend.load("gradients").fresh_train_step(
+        return tracers.load("gradients").fresh_train_step(
             self._model, self._observer.recorder
         )
 
@@ -103,7 +102,7 @@ class FitCheck:
             with self._observer.watch(), self._fresh_train_step():
                 outputs = self._observed(*args, **kwargs)
         except Exception as error:
-            says_so = _backend.load("gradients").says_nothing_is_connected
+            says_so = tracers.load("gradients").says_nothing_is_connected
             if not self._observer.called and says_so(error):
                 self._refusal = (reasons.CUT_LOSS, model.trainable_variables)
             else:

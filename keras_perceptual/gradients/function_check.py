@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from keras_perceptual import _backend
-from keras_perceptual.gradients import causes, judging, reasons
+from keras_perceptual.gradients import causes, judging, reasons, tracers
 from keras_perceptual.gradients.explain import explain_leaving, unless_it_fails
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.statistics import (
@@ -33,9 +32,7 @@ def check_function(function, variables):
                 "function, for example `model.trainable_variables`. "
                 f"Received: {variable!r}"
             )
-    gradients = _backend.load("gradients").compute_gradients(
-        function, variables
-    )
+    gradients = tracers.load("gradients").compute_gradients(function, variables)
     found = _statistics(gradients)
     doubtful = [
         v
@@ -94,10 +91,10 @@ def _explain(function, variables, doubtful):
         return {}
     keys = [id(variable) for variable in doubtful]
     try:
-        flow = _backend.load("gradients").trace_function(function, variables)
+        flow = tracers.load("gradients").trace_function(function, variables)
     except Exception as error:
         if found := explain_leaving(error, keys):
             return found
         raise
-    functions = _backend.load("dataflow").public_functions()
+    functions = tracers.load("dataflow").public_functions()
     return causes.find_causes(flow, keys, {}, functions)

@@ -6,8 +6,7 @@ import threading
 
 import keras
 
-from keras_perceptual import _backend
-from keras_perceptual.gradients import reasons, statistics
+from keras_perceptual.gradients import reasons, statistics, tracers
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
@@ -32,7 +31,7 @@ class GradientObserver:
 
     def __init__(self, model, *, when_refused=None, update=True):
         self.model = model
-        self.recorder = _backend.load("gradients").GradientRecorder(
+        self.recorder = tracers.load("gradients").GradientRecorder(
             model, sums=statistics.SUMS, width=statistics.WIDTH
         )
         # Variables by `id`; holding them keeps the ids from being used again.
@@ -49,7 +48,7 @@ class GradientObserver:
         """Puts wrappers around the optimizers and takes them off again."""
         with contextlib.ExitStack() as stack:
             for optimizer in find_optimizers(self.model):
-                for name in _backend.load("gradients").APPLY_METHODS:
+                for name in tracers.load("gradients").APPLY_METHODS:
                     wrapper = self._wrap(optimizer, name)
                     stack.enter_context(replaced(optimizer, name, wrapper))
             yield

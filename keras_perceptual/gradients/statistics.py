@@ -4,7 +4,7 @@ import dataclasses
 
 from keras import ops
 
-from keras_perceptual import _backend
+from keras_perceptual.gradients import tracers
 
 # The first numbers of a row are added up over the calls of the optimizer, of
 # the last one the largest is kept.
@@ -91,7 +91,7 @@ def _largest_and_squares(gradient):
     The squares of small numbers vanish in float32; those of their shares in
     the largest one do not. NaN and infinity make the sum NaN.
     """
-    sizes = ops.abs(_backend.load("gradients").stored_values(gradient))
+    sizes = ops.abs(tracers.load("gradients").stored_values(gradient))
     sizes = ops.cast(sizes, "float32")
     if all(sizes.shape):
         largest = ops.max(sizes)

@@ -5,6 +5,7 @@ import inspect
 import os
 import pathlib
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,9 @@ import keras_perceptual
 
 PACKAGE = pathlib.Path(keras_perceptual.__file__).parent
 REPOSITORY = pathlib.Path(__file__).parents[2]
+
+# Importing those of another backend would import that backend.
+BACKEND_MODULES = re.compile(r"\._backend|\.tracers\.")
 
 # Folders of the checkout that no commit has.
 NOT_SOURCE = {
@@ -62,7 +66,7 @@ def package_modules():
         for module in pkgutil.walk_packages(
             [str(PACKAGE)], prefix="keras_perceptual."
         )
-        if "._backend" not in module.name
+        if not BACKEND_MODULES.search(module.name)
     )
 
 

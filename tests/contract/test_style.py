@@ -15,7 +15,12 @@ WITHOUT_TEST_FILE = {
     "_version.py": "one line; read by test_public_api.py",
 }
 # The same functions once for each backend: one test file for all three.
-BACKEND_FOLDERS = re.compile(r"^_backend/(?:tensorflow|jax|torch)/")
+BACKEND_FOLDERS = re.compile(
+    r"^(_backend|gradients/tracers)/(tensorflow|jax|torch)/"
+)
+
+# They take a file format from a backend, and compute nothing with it.
+FILE_FORMATS = {"event_file.py": {"tensorflow"}}
 
 TEXT_SUFFIXES = {
     "", ".py", ".md", ".cfg", ".toml", ".txt", ".json", ".yml", ".yaml",
@@ -147,8 +152,8 @@ def test_no_source_file_breaks_the_rule(rule):
 def test_backends_are_imported_in_their_own_folder_only():
     found = []
     for path in SOURCES:
-        folder = re.match(r"_backend/(\w+)/", relative(path))
-        allowed = {folder[1]} if folder else set()
+        folder = BACKEND_FOLDERS.match(relative(path))
+        allowed = {folder[2]} if folder else FILE_FORMATS.get(path.name, set())
         for name, line in imported_modules(syntax_tree(path)):
             if name.split(".")[0] in BACKENDS - allowed:
                 found.append(f"{relative(path)}:{line}")
@@ -161,7 +166,7 @@ def test_every_source_file_has_a_test_file():
         if path.name == "__init__.py" or relative(path) in WITHOUT_TEST_FILE:
             continue
         folder, _, name = BACKEND_FOLDERS.sub(
-            "_backend/", relative(path)
+            r"\1/", relative(path)
         ).rpartition("/")
         test_file = REPOSITORY / "tests" / folder / f"test_{name}"
         if not test_file.is_file():

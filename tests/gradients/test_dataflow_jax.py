@@ -8,9 +8,8 @@ import pytest
 from gradient_models import constant_loss, healthy_model, regression_data
 from keras import layers, ops
 
-from keras_perceptual import _backend
 from keras_perceptual.callbacks import GradientSanityCallback
-from keras_perceptual.gradients import GradientSanityError, reasons
+from keras_perceptual.gradients import GradientSanityError, reasons, tracers
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="is about JAX alone"
@@ -482,7 +481,7 @@ def test_tracing_changes_nothing(jax):
     model = model_with(ops.tanh)
     x, y = regression_data()
     model.fit(x, y, epochs=1, verbose=0)
-    recorder = _backend.load("gradients").GradientRecorder(
+    recorder = tracers.load("gradients").GradientRecorder(
         model, sums=2, width=3
     )
     state = model._get_jax_state(
@@ -504,7 +503,7 @@ def test_tracing_changes_nothing(jax):
 
 
 def test_leaving_the_backend(jax):
-    says_it_left = _backend.load("dataflow").says_it_left
+    says_it_left = tracers.load("dataflow").says_it_left
     for leave in (float, bool, np.asarray, lambda x: [0][x.astype(int)]):
         with pytest.raises(TypeError) as caught:
             jax.make_jaxpr(leave)(1.0)

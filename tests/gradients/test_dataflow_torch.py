@@ -9,9 +9,8 @@ import pytest
 from gradient_models import constant_loss, healthy_model, regression_data
 from keras import layers, ops
 
-from keras_perceptual import _backend
 from keras_perceptual.callbacks import GradientSanityCallback
-from keras_perceptual.gradients import GradientSanityError, reasons
+from keras_perceptual.gradients import GradientSanityError, reasons, tracers
 from keras_perceptual.gradients.dataflow import follow, needed_for, users_of
 from keras_perceptual.gradients.explain import StepExplainer
 
@@ -400,7 +399,7 @@ class TestHealthy:
 def explain(model):
     """Returns the causes that are found for all variables of a model."""
     x, y = map(torch.from_numpy, regression_data(8))
-    gradients = _backend.load("gradients")
+    gradients = tracers.load("gradients")
     recorder = gradients.GradientRecorder(model, sums=4, width=5)
     with gradients.fresh_train_step(model, recorder):
         model.train_step((x, y))
@@ -527,7 +526,7 @@ def test_an_explanation_changes_nothing():
 
 class TestRecording:
     def record(self, step, variables=()):
-        trace_step = _backend.load("dataflow").trace_step
+        trace_step = tracers.load("dataflow").trace_step
         return trace_step(step, None, variables, variables)
 
     def test_puts_back_values_and_gradients(self):

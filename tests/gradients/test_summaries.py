@@ -1,10 +1,7 @@
 import pytest
 
-from keras_perceptual._backend.tensorflow.summaries import (
-    EventFile,
-    write_summaries,
-)
 from keras_perceptual.gradients import GradientRecord, GradientReport
+from keras_perceptual.gradients.summaries import write_summaries
 
 REPORT = GradientReport(
     (
@@ -48,39 +45,3 @@ def test_tensorboard_reads_them(tmp_path):
     write_summaries(REPORT, tmp_path)
     events = accumulator.EventAccumulator(str(tmp_path)).Reload()
     assert "gradient_norm/a/kernel" in events.Tags()["tensors"]
-
-
-def write_one_of_each(folder):
-    file = EventFile(folder)
-    file.add_scalar("loss", 0.25, 3)
-    file.add_image("sheet", b"png", (4, 5), 2)
-    file.add_text("words", "text", 1)
-    file.flush()
-    return file
-
-
-def test_what_was_added_is_there_before_the_file_is_closed(tmp_path):
-    file = write_one_of_each(tmp_path / "a" / "b")
-    assert read_events(tmp_path / "a" / "b") == [
-        ("loss", 3, "scalars", 0.25),
-        ("sheet", 2, "images", [b"4", b"5", b"png"]),
-        ("words", 1, "text", b"text"),
-    ]
-    file.close()
-
-
-def test_each_file_has_a_name_of_its_own(tmp_path):
-    for _ in range(2):
-        write_one_of_each(tmp_path).close()
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_tensorboard_shows_pictures(tmp_path):
-    accumulator = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator"
-    )
-    write_one_of_each(tmp_path).close()
-    events = accumulator.EventAccumulator(str(tmp_path)).Reload()
-    (picture,) = events.Tensors("sheet")
-    assert list(picture.tensor_proto.string_val) == [b"4", b"5", b"png"]
-    assert events.PluginTagToContent("images") == {"sheet": b""}

@@ -1,10 +1,10 @@
 import keras
 import pytest
 
-from keras_perceptual import _backend
+from keras_perceptual.gradients import tracers
 from keras_perceptual.gradients.dataflow import follow, needed_for, users_of
 
-dataflow = _backend.load("dataflow")
+dataflow = tracers.load("dataflow")
 
 
 def test_public_functions_are_in_modules():

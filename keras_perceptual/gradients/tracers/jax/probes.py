@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from keras_perceptual._backend.jax import jaxprs
-from keras_perceptual._backend.jax.dataflow import Passes, Reader
 from keras_perceptual.gradients import dataflow, zeros
+from keras_perceptual.gradients.tracers.jax import jaxprs
+from keras_perceptual.gradients.tracers.jax.dataflow import Passes, Reader
 
 
 def read_gradients(function, leaves, variables, suspects):

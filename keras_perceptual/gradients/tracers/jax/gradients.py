@@ -12,10 +12,12 @@ import jax
 import keras
 import numpy as np
 
-from keras_perceptual._backend.jax import dataflow, jaxprs, probes
-from keras_perceptual._backend.jax.differentiation import heed_gradients
 from keras_perceptual.gradients import zeros
 from keras_perceptual.gradients.attributes import replaced
+from keras_perceptual.gradients.tracers.jax import dataflow, jaxprs, probes
+from keras_perceptual.gradients.tracers.jax.differentiation import (
+    heed_gradients,
+)
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("stateless_apply", "apply")

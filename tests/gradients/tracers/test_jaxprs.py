@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_perceptual import _backend
+from keras_perceptual.gradients import tracers
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="is about JAX alone"
@@ -18,7 +18,7 @@ def jax():
 
 @pytest.fixture
 def jaxprs():
-    return _backend.load("jaxprs")
+    return tracers.load("jaxprs")
 
 
 def traced(jax, function, *shapes):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_perceptual import _backend
+from keras_perceptual.gradients import tracers
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="is about JAX alone"
@@ -18,7 +18,7 @@ def jax():
 
 @pytest.fixture
 def mark_gradients():
-    return _backend.load("differentiation").mark_gradients
+    return tracers.load("differentiation").mark_gradients
 
 
 def names(jaxpr):

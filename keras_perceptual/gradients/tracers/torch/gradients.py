@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import torch
 
-from keras_perceptual._backend.torch import dataflow, probes
 from keras_perceptual.gradients import reasons
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.explain import StepExplainer
+from keras_perceptual.gradients.tracers.torch import dataflow, probes
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("apply",)

@@ -10,7 +10,7 @@ from keras_perceptual.gradients.dataflow import Operation
 def test_reads_gradients_and_sizes():
     import tensorflow as tf
 
-    from keras_perceptual._backend.tensorflow import probes
+    from keras_perceptual.gradients.tracers.tensorflow import probes
 
     found = []
 
@@ -45,7 +45,7 @@ def test_reads_gradients_and_sizes():
 def test_reads_a_step_that_is_taken_once_more():
     import torch
 
-    from keras_perceptual._backend.torch import probes
+    from keras_perceptual.gradients.tracers.torch import probes
 
     weight = keras.Variable([-1.0, -5.0])
     calls = []
@@ -73,8 +73,10 @@ def test_reads_where_gradients_are_asked_for():
     import jax
     import jax.numpy as jnp
 
-    from keras_perceptual._backend.jax import probes
-    from keras_perceptual._backend.jax.differentiation import heed_gradients
+    from keras_perceptual.gradients.tracers.jax import probes
+    from keras_perceptual.gradients.tracers.jax.differentiation import (
+        heed_gradients,
+    )
 
     found = []
 

@@ -7,7 +7,9 @@ pytestmark = pytest.mark.tensorflow_only
 def test_calls_are_answered_until_the_end():
     import tensorflow as tf
 
-    from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
+    from keras_perceptual.gradients.tracers.tensorflow.tapes import (
+        intercept_gradient,
+    )
 
     variable = keras.Variable(3.0)
     original = tf.GradientTape.gradient

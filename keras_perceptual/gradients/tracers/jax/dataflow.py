@@ -7,15 +7,15 @@ import traceback
 import jax
 import numpy as np
 
-from keras_perceptual._backend.jax import jaxprs
-from keras_perceptual._backend.jax.differentiation import (
-    differentiate,
-    mark_gradients,
-)
 from keras_perceptual.gradients.dataflow import (
     Dataflow,
     Derivative,
     Operation,
+)
+from keras_perceptual.gradients.tracers.jax import jaxprs
+from keras_perceptual.gradients.tracers.jax.differentiation import (
+    differentiate,
+    mark_gradients,
 )
 
 
@@ -200,6 +200,7 @@ class Passes:
         self._known = {}
 
     def __call__(self, operation, place, output):
+        """Answers for one input and one output of an operation."""
         equation = operation.native
         key = id(equation)
         if not jaxprs.holds_jaxpr(equation):

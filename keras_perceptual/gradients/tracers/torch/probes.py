@@ -3,9 +3,9 @@
 import torch
 from torch.autograd.graph import GradientEdge
 
-from keras_perceptual._backend.torch import dataflow
 from keras_perceptual.gradients import zeros
 from keras_perceptual.gradients.dataflow import Dataflow
+from keras_perceptual.gradients.tracers.torch import dataflow
 
 
 def read_step(step, data, variables, trained, suspects):

@@ -20,7 +20,7 @@ def doubled_gradient():
 def test_what_is_traced_inside_is_forgotten():
     import tensorflow as tf
 
-    from keras_perceptual._backend.tensorflow import custom_gradients
+    from keras_perceptual.gradients.tracers.tensorflow import custom_gradients
 
     inner, graphs = doubled_gradient(), []
 
@@ -44,7 +44,7 @@ def test_what_is_traced_inside_is_forgotten():
 def test_function_that_lives_on_can_still_be_differentiated():
     import tensorflow as tf
 
-    from keras_perceptual._backend.tensorflow import custom_gradients
+    from keras_perceptual.gradients.tracers.tensorflow import custom_gradients
 
     inner = doubled_gradient()
 
@@ -76,7 +76,7 @@ def test_function_that_lives_on_can_still_be_differentiated():
 def test_own_gradients_of_operations_stay_registered():
     import tensorflow as tf
 
-    from keras_perceptual._backend.tensorflow import custom_gradients
+    from keras_perceptual.gradients.tracers.tensorflow import custom_gradients
 
     original = tf.RegisterGradient.__call__
 

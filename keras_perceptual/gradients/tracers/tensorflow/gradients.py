@@ -13,13 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_perceptual._backend.tensorflow import dataflow, probes
-from keras_perceptual._backend.tensorflow.custom_gradients import (
-    forgettable_custom_gradients,
-)
-from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
 from keras_perceptual.gradients import zeros
 from keras_perceptual.gradients.attributes import replaced
+from keras_perceptual.gradients.tracers.tensorflow import dataflow, probes
+from keras_perceptual.gradients.tracers.tensorflow.custom_gradients import (
+    forgettable_custom_gradients,
+)
+from keras_perceptual.gradients.tracers.tensorflow.tapes import (
+    intercept_gradient,
+)
 
 # How many numbers can be read where gradients become zero.
 MOST_NUMBERS = 2**16

@@ -9,14 +9,16 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.ops import get_gradient_function
 
-from keras_perceptual._backend.tensorflow.custom_gradients import (
-    forgettable_custom_gradients,
-)
-from keras_perceptual._backend.tensorflow.tapes import intercept_gradient
 from keras_perceptual.gradients.dataflow import (
     Dataflow,
     Derivative,
     Operation,
+)
+from keras_perceptual.gradients.tracers.tensorflow.custom_gradients import (
+    forgettable_custom_gradients,
+)
+from keras_perceptual.gradients.tracers.tensorflow.tapes import (
+    intercept_gradient,
 )
 
 _HERE = os.path.dirname(__file__)

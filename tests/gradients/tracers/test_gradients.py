@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from gradient_models import healthy_model
 
-from keras_perceptual import _backend
+from keras_perceptual.gradients import tracers
 
 
 def recorder_of(model):
-    return _backend.load("gradients").GradientRecorder(model, sums=2, width=3)
+    return tracers.load("gradients").GradientRecorder(model, sums=2, width=3)
 
 
 def test_rows_are_added_up_and_the_last_numbers_compared():
@@ -40,7 +40,7 @@ def test_what_is_read_does_not_change_what_is_kept():
 
 def test_stored_values_of_a_dense_gradient():
     gradient = keras.ops.ones((2, 3))
-    assert _backend.load("gradients").stored_values(gradient) is gradient
+    assert tracers.load("gradients").stored_values(gradient) is gradient
 
 
 @pytest.mark.tensorflow_only
@@ -48,12 +48,12 @@ def test_stored_values_of_rows():
     import tensorflow as tf
 
     rows = tf.IndexedSlices(tf.ones((2, 3)), tf.constant([4, 9]))
-    values = _backend.load("gradients").stored_values(rows)
+    values = tracers.load("gradients").stored_values(rows)
     assert values.shape == (2, 3)
 
 
 def test_only_torch_refuses_a_loss_that_is_connected_to_nothing():
-    says_so = _backend.load("gradients").says_nothing_is_connected
+    says_so = tracers.load("gradients").says_nothing_is_connected
     assert not says_so(RuntimeError("something else"))
     if keras.backend.backend() == "torch":
         import torch

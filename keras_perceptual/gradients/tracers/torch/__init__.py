@@ -1,0 +1,1 @@
+"""What the gradient check asks of PyTorch."""
