@@ -5,7 +5,6 @@ says about it, and how it is judged. A new cause costs a new row.
 """
 
 import dataclasses
-import types
 from collections.abc import Mapping
 
 
@@ -47,7 +46,9 @@ class Diagnosis:
     general: bool = False
     ordinary: bool = False
     in_function: str = ""
-    on_backend: Mapping[str, str] = types.MappingProxyType({})
+    on_backend: Mapping[str, str] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
 
 
 _FREEZE = "freeze them with `layer.trainable = False`"
