@@ -39,7 +39,9 @@ def find_optimizers(model):
 def find_owners(model):
     """Returns the layer each trainable variable belongs to, by `id`.
 
-    Of nested layers it is the one that holds the fewest variables.
+    Of nested layers it is the one that holds the fewest variables, and the
+    innermost where several hold the same: a model with a single layer does
+    not stand for that layer.
     """
     owners = {}
     for layer in walk_parts(model):
@@ -47,10 +49,98 @@ def find_owners(model):
             continue
         weights = layer.weights
         for variable in weights:
-            size, _ = owners.get(id(variable), (float("inf"), None))
-            if len(weights) <= size:
+            size, owner = owners.get(id(variable), (float("inf"), None))
+            if len(weights) < size or (
+                len(weights) == size and not _holds(layer, owner)
+            ):
                 owners[id(variable)] = (len(weights), layer)
     return {key: layer for key, (_, layer) in owners.items()}
+
+
+def _holds(layer, other):
+    """Whether a layer is around another one."""
+    return any(part is other for part in walk_parts(layer))
+
+
+def plain_operations(layer):
+    """Returns the operations of a Functional model that are no layers.
+
+    `keras.ops.cast(x, "int32")` of a symbolic `x` makes one of them.
+    """
+    return [
+        operation
+        for operation in getattr(layer, "operations", None) or ()
+        if not isinstance(operation, keras.Layer)
+    ]
+
+
+def operations_by_name(model):
+    """Returns the layers of a model and its plain operations, by name.
+
+    The first one counts where several have the same name: an outer model
+    comes before those in it, and a layer before an operation.
+    """
+    layers = [p for p in walk_parts(model) if isinstance(p, keras.Layer)]
+    plain = [step for layer in layers for step in plain_operations(layer)]
+    named = {}
+    for part in (*layers, *plain):
+        named.setdefault(part.name, part)
+    return named
+
+
+def find_neighbors(operation, operations):
+    """Returns the names of the layers around a plain operation.
+
+    Args:
+        operation: An operation of a Functional model.
+        operations: All layers and operations of the model.
+
+    Returns:
+        The name of a layer that it computes from, and of one that computes
+        from it, other operations in between left out; `""` for none.
+    """
+    takers, makers = {}, {}
+    for other in operations:
+        inputs, outputs = _tensors_of(other)
+        for tensor in inputs:
+            takers.setdefault(id(tensor), []).append(other)
+        for tensor in outputs:
+            makers.setdefault(id(tensor), []).append(other)
+
+    def before(step):
+        return [o for t in _tensors_of(step)[0] for o in makers.get(id(t), ())]
+
+    def behind(step):
+        return [o for t in _tensors_of(step)[1] for o in takers.get(id(t), ())]
+
+    return _nearest_layer(operation, before), _nearest_layer(operation, behind)
+
+
+def _nearest_layer(operation, step):
+    """Returns the name of the first layer on the way, or `""`."""
+    seen, queue = {id(operation)}, [operation]
+    while queue:
+        for other in step(queue.pop(0)):
+            if isinstance(other, keras.Layer):
+                return other.name
+            if id(other) not in seen:
+                seen.add(id(other))
+                queue.append(other)
+    return ""
+
+
+def _tensors_of(operation):
+    """Returns the symbolic tensors that go in and that come out."""
+    try:
+        # All calls of it; `input` and `output` of a nested model are its own.
+        nodes = operation._inbound_nodes
+        pairs = [(node.input_tensors, node.output_tensors) for node in nodes]
+    except AttributeError:
+        pairs = []
+    return tuple(
+        [t for pair in pairs for t in keras.tree.flatten(pair[end])]
+        for end in (0, 1)
+    )
 
 
 def variables_of(optimizer):

@@ -11,8 +11,37 @@ import sysconfig
 
 import keras
 
-# Their code is not the user's.
+from keras_perceptual.gradients.mends import normalize
+from keras_perceptual.gradients.model_parts import (
+    find_neighbors,
+    plain_operations,
+)
+
+# Their code is not the user's, even where it is installed for editing.
 LIBRARIES = ("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "flax")
+_INSTALLED = re.compile(
+    r"[/\\](site-packages|dist-packages|[^/\\]+\.egg|python\d+\.zip)[/\\]"
+)
+# Files that never were.
+_GENERATED = ("<frozen", "<__array_function__", "<eval_with_key", "<attrs")
+_PACKAGE = pathlib.Path(__file__).parents[1]
+_OUR_LOSSES = f"{_PACKAGE / 'losses'}{os.sep}"
+# How Keras calls a training step: what is above it is not a part of the step.
+_TRAINERS = ("fit", "train_on_batch", "one_step_on_data")
+# How Keras calls the operations of a Functional model.
+_GRAPH_RUNNER = os.path.join("ops", "function.py")
+# They call other functions, which tell more.
+_CALLING = frozenset(
+    "call cond switch case while_loop fori_loop scan associative_scan map "
+    "map_fn vectorized_map vmap pmap jit grad value_and_grad function "
+    "recompute_grad checkpoint remat custom_gradient custom_vjp custom_jvp "
+    "py_function numpy_function name_scope".split()
+)
+_MODULES = {
+    "image": ("keras.ops.image", keras.ops.image),
+    "linalg": ("keras.ops.linalg", keras.ops.linalg),
+    "random": ("keras.random", keras.random),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +58,28 @@ class Place:
         line: The line of that file.
         within: The name of the function on that line.
         code: The source text of that line.
+        keras_operation: The name of the operation of a Functional model, such
+            as `"cast"` of `keras.ops.cast(x, "int32")`, where the model was
+            built with one; such a model has no lines.
+        above: The name of the layer whose output it takes, or `""`.
+        below: The name of the layer that takes its output, or `""`.
+        in_our_loss: Whether it belongs to a loss of this package.
 
     Example:
 
     >>> from keras_perceptual.gradients.places import Place
     >>> print(Place("ArgMax", "keras.ops.argmax", "pick", "Pick", "net.py", 7))
     keras.ops.argmax (ArgMax) in layer 'pick' (Pick), net.py:7
+    >>> print(
+    ...     Place(
+    ...         "Cast",
+    ...         "keras.ops.cast",
+    ...         keras_operation="cast",
+    ...         above="dense",
+    ...         below="dense_1",
+    ...     )
+    ... )
+    keras.ops.cast (Cast) in operation 'cast', between 'dense' and 'dense_1'
     """
 
     operation: str
@@ -45,6 +90,10 @@ class Place:
     line: int = 0
     within: str = ""
     code: str = ""
+    keras_operation: str = ""
+    above: str = ""
+    below: str = ""
+    in_our_loss: bool = False
 
     @property
     def source(self):
@@ -61,12 +110,21 @@ class Place:
         return f"{self.function} ({self.operation})"
 
     def __str__(self):
-        parts = [self.name]
-        if self.layer:
-            parts[0] += f" in layer {self.layer!r} ({self.layer_class})"
-        if self.source:
-            parts.append(self.source)
-        return ", ".join(parts)
+        parts = [self.name] if self.name else []
+        if self.keras_operation:
+            parts.append(f"in operation {self.keras_operation!r}")
+        elif self.layer:
+            parts.append(f"in layer {self.layer!r} ({self.layer_class})")
+        text = " ".join(parts)
+        return ", ".join(filter(None, (text, self._neighbors, self.source)))
+
+    @property
+    def _neighbors(self):
+        if self.above and self.below:
+            return f"between {self.above!r} and {self.below!r}"
+        if self.above:
+            return f"after {self.above!r}"
+        return f"before {self.below!r}" if self.below else ""
 
 
 def locate(operation, layers, functions=()):
@@ -74,47 +132,89 @@ def locate(operation, layers, functions=()):
 
     Args:
         operation: The `Operation`.
-        layers: The layers of the model by name.
+        layers: The layers of the model, and the operations of Functional
+            models that are no layers, by name.
         functions: Pairs of a prefix and a module of the backend, in which
             public functions are looked up.
     """
-    layer = _innermost_layer(operation.scope, layers)
+    frames = _within_step(operation.frames)
+    function = _public_function(frames, functions)
+    layer, step = _innermost(operation.scope, layers)
+    steps = (step,) if step else _likely_steps(layer, function, operation.kind)
+    if steps:
+        # Lines above those of the graph tell where the model is called.
+        frames = _behind(frames, lambda f: f.filename.endswith(_GRAPH_RUNNER))
+        above, below = find_neighbors(steps[0], layers.values())
+    else:
+        above = below = ""
     return Place(
         operation=operation.kind,
-        function=_public_function(operation.frames, functions),
+        function=function,
         layer=getattr(layer, "name", ""),
         layer_class="" if layer is None else type(layer).__name__,
-        **_source(operation.frames),
+        keras_operation=" or ".join(step.name for step in steps),
+        above=above,
+        below=below,
+        in_our_loss=any(
+            frame.filename.startswith(_OUR_LOSSES)
+            for frame in _below_user(frames)
+        ),
+        **_source(frames),
     )
 
 
 def locate_frames(function, frames):
-    """Returns the `Place` that the frames of a traceback lead to."""
-    return Place("", function, **_source(frames))
+    """Returns the `Place` that frames lead to.
+
+    Args:
+        function: What is called there, such as `"optimizer.apply"`, or `""`.
+        frames: The Python frames, the innermost last.
+    """
+    return Place("", function, **_source(_within_step(frames)))
 
 
+@functools.lru_cache(maxsize=4096)
 def is_library(filename):
-    """Whether a file belongs to Python, to a backend, to Keras or to us."""
-    return filename.startswith(("<frozen", *_library_folders()))
+    """Whether a file belongs to Python, to a backend, to Keras or to us.
+
+    So does all that is installed. A package that the user works on, installed
+    for editing, lies elsewhere.
+    """
+    return bool(
+        filename.startswith((*_GENERATED, *_library_folders()))
+        or _INSTALLED.search(filename)
+    )
 
 
 @functools.cache
 def _library_folders():
-    folders = [pathlib.Path(__file__).parents[1]]
-    for name in LIBRARIES:
-        spec = importlib.util.find_spec(name)
-        folders += (spec.submodule_search_locations or ()) if spec else ()
     paths = sysconfig.get_paths()
-    standard = [
-        entry
-        for entry in pathlib.Path(paths["stdlib"]).iterdir()
-        if entry.name not in ("site-packages", "dist-packages")
-    ]
-    folders = [f"{folder}{os.sep}" for folder in folders]
-    return (
-        *folders,
-        *(f"{e}{os.sep}" if e.is_dir() else str(e) for e in standard),
+    folders = [_PACKAGE, paths["stdlib"], paths["platstdlib"]]
+    for name in LIBRARIES:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            continue
+        folders += (spec.submodule_search_locations or ()) if spec else ()
+    return tuple(f"{folder}{os.sep}" for folder in folders)
+
+
+def _behind(frames, is_last):
+    """Returns the frames that the last one of some kind called."""
+    last = [i for i, frame in enumerate(frames) if is_last(frame)]
+    return frames[last[-1] + 1 :] if last else frames
+
+
+def _within_step(frames):
+    """Leaves out what is around a training step."""
+    return _behind(
+        frames, lambda f: f.name in _TRAINERS and is_library(f.filename)
     )
+
+
+def _below_user(frames):
+    """Returns the frames that the innermost line of the user called."""
+    return _behind(frames, lambda f: not is_library(f.filename))
 
 
 def _source(frames):
@@ -122,36 +222,76 @@ def _source(frames):
     for frame in reversed(frames):
         if not is_library(frame.filename):
             path = frame.filename
-            relative = os.path.relpath(path)
+            code = linecache.getline(path, frame.lineno) or frame.line or ""
             return {
-                "file": path if relative.startswith("..") else relative,
+                "file": _relative(path),
                 "line": frame.lineno,
                 "within": frame.name,
-                "code": linecache.getline(path, frame.lineno).strip(),
+                "code": code.strip(),
             }
     return {}
 
 
-def _innermost_layer(scope, layers):
+def _relative(path):
+    """Returns a path as seen from the working directory, if it is below."""
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):  # No such directory, or another drive.
+        return path
+    return path if relative.startswith("..") else relative
+
+
+def _innermost(scope, layers):
+    """Returns the innermost layer of a scope and the operation in it, if any.
+
+    An operation of a Functional model is no layer. Backends have scopes of
+    their own that may be called as it is: it counts in its own model only.
+    """
+    step = None
     for name in reversed(scope):
         for candidate in (name, re.sub(r"_\d+$", "", name)):
-            if candidate in layers:
-                return layers[candidate]
-    return None
+            found = layers.get(candidate)
+            if isinstance(found, keras.Layer):
+                own = any(step is other for other in plain_operations(found))
+                return found, step if own else None
+            if found is not None:
+                step = step or found
+                break
+    return None, step
+
+
+def _likely_steps(layer, function, kind):
+    """Returns the operations of a Functional model that may be meant."""
+    names = {normalize(function), normalize(kind)}
+    return [
+        step
+        for step in plain_operations(layer)
+        if normalize(type(step).__name__) in names
+    ]
 
 
 def _public_function(frames, functions):
     """Returns the first public function below the user's code."""
-    own = [i for i, f in enumerate(frames) if not is_library(f.filename)]
-    for frame in frames[own[-1] + 1 if own else 0 :]:
-        name = re.sub(r"_v\d$", "", frame.name)
-        folders = pathlib.PurePath(frame.filename).parts
-        if "keras" in folders and {"ops", "backend"} & set(folders):
-            if hasattr(keras.ops, name) and name != "call":
-                return f"keras.ops.{name}"
-        for prefix, module in functions:
-            package, _, _ = module.__name__.partition(".")
-            if prefix in folders or package in folders:
-                if callable(getattr(module, name, None)):
-                    return f"{prefix}.{name}"
+    calling = ""
+    for frame in _below_user(frames):
+        found = _public_name(frame, functions)
+        if found and found.rpartition(".")[2] not in _CALLING:
+            return found
+        calling = calling or found
+    return calling
+
+
+def _public_name(frame, functions):
+    """Returns the name under which a frame's function is public, or `""`."""
+    name = re.sub(r"_v\d$", "", frame.name)
+    path = pathlib.PurePath(frame.filename)
+    if "keras" in path.parts and {"ops", "backend", "random"} & set(path.parts):
+        prefix, module = _MODULES.get(path.stem, ("keras.ops", keras.ops))
+        if name != "call" and callable(getattr(module, name, None)):
+            return f"{prefix}.{name}"
+    for prefix, module in functions:
+        package, _, _ = module.__name__.partition(".")
+        if {prefix, package} & set(path.parts):
+            if callable(getattr(module, name, None)):
+                return f"{prefix}.{name}"
     return ""

@@ -3,8 +3,11 @@ from gradient_models import healthy_model
 from keras import layers
 
 from keras_perceptual.gradients.model_parts import (
+    find_neighbors,
     find_optimizers,
     find_owners,
+    operations_by_name,
+    plain_operations,
     variables_of,
     walk_parts,
 )
@@ -49,6 +52,67 @@ def test_owner_is_the_innermost_layer():
     owners = find_owners(outer)
     found = {v.path: owners[id(v)].name for v in outer.trainable_variables}
     assert sorted(found.values()) == ["a", "a", "b", "b", "c", "c"]
+
+
+def test_model_around_a_single_layer_does_not_take_its_place():
+    class Around(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.only = layers.Dense(2, name="only")
+            self.again = keras.Sequential([self.only], name="again")
+
+        def call(self, inputs):
+            return self.again(inputs)
+
+    model = Around()
+    model(keras.ops.ones((1, 4)))
+    owners = find_owners(model)
+    found = {owners[id(v)].name for v in model.trainable_variables}
+    assert found == {"only"}
+
+
+def make_functional():
+    """A shared tower, and two operations behind its second call."""
+    keras.utils.clear_session()
+    tower = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(3, name="inner")], name="tower"
+    )
+    one, two = keras.Input((4,), name="one"), keras.Input((4,), name="two")
+    steps = keras.ops.round(keras.ops.abs(tower(two)))
+    outputs = layers.Dense(1, name="last")(tower(one) - steps)
+    return keras.Model([one, two], outputs, name="net")
+
+
+def test_operations_of_functional_models_have_names():
+    model = make_functional()
+    plain = [operation.name for operation in plain_operations(model)]
+    assert sorted(plain) == ["absolute", "round", "subtract"]
+    named = operations_by_name(keras.Sequential([model]))
+    assert {*plain, "net", "tower", "inner", "last"} <= named.keys()
+    assert plain_operations(layers.Dense(1)) == []
+    assert plain_operations(None) == []
+
+
+def test_first_of_one_name_counts():
+    model = Nested()
+    model.pair[0].name = "nested"
+    assert operations_by_name(model)["nested"] is model
+
+
+def test_neighbors_are_the_nearest_layers():
+    named = operations_by_name(make_functional())
+    for name in ("absolute", "round", "subtract"):
+        found = find_neighbors(named[name], named.values())
+        assert found == ("tower", "last")
+    assert find_neighbors(named["last"], named.values()) == ("tower", "")
+    alone = keras.layers.Dense(1)
+    assert find_neighbors(alone, [alone]) == ("", "")
+
+
+def test_keras_without_nodes_has_no_neighbors(monkeypatch):
+    named = operations_by_name(make_functional())
+    monkeypatch.delattr(named["round"], "_inbound_nodes")
+    assert find_neighbors(named["round"], named.values()) == ("", "")
 
 
 def test_variables_of_an_optimizer():
