@@ -3,9 +3,10 @@
 import warnings
 
 import keras
+import numpy as np
 
 from keras_perceptual import validation
-from keras_perceptual.gradients import judging, summaries
+from keras_perceptual.gradients import judging, message, summaries
 from keras_perceptual.gradients.fit_check import FitCheck
 
 
@@ -127,6 +128,13 @@ class GradientSanityCallback(keras.callbacks.Callback):
         if log_dir is not None:
             self.log_dir = validation.check_folder(owner, log_dir)
         self._check = None
+        self._function = None
+        self._said_late = False
+
+    def set_model(self, model):
+        """Notes which train function the model has before it trains."""
+        super().set_model(model)
+        self._function = getattr(model, "train_function", None)
 
     @property
     def report(self):
@@ -136,6 +144,7 @@ class GradientSanityCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Prepares the check."""
         self._check = None
+        self._said_late = False
         self._check = FitCheck(
             type(self).__name__,
             self.model,
@@ -146,9 +155,11 @@ class GradientSanityCallback(keras.callbacks.Callback):
                 on_nonfinite=self.on_nonfinite,
                 ignore=self.ignore,
             ),
+            # One that the model did not have before is traced by nobody yet.
+            fresh=self._function is None,
             when_done=self._write_summaries,
         )
-        self._check.start()
+        self._function = self.model.train_function
 
     # There is no `on_train_batch_end`: to have one would make JAX wait for
     # every step of the whole training.
@@ -161,9 +172,11 @@ class GradientSanityCallback(keras.callbacks.Callback):
             self._check.arm()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Judges the last batch of the epoch."""
+        """Judges the last batch of the epoch, and looks at its loss."""
         if self._check.active:
             self._collect()
+        else:
+            self._look_at_loss(epoch, logs or {})
 
     def on_train_end(self, logs=None):
         """Judges what is left to judge."""
@@ -174,6 +187,21 @@ class GradientSanityCallback(keras.callbacks.Callback):
         # Has JAX put the values of the variables back in their place.
         _ = self.model
         self._check.collect(last=last)
+
+    def _look_at_loss(self, epoch, logs):
+        """Says once that the loss broke after the checked batches."""
+        try:
+            broken = not np.isfinite(float(logs.get("loss", 0.0)))
+        except (TypeError, ValueError):
+            return
+        if broken and self.on_nonfinite != "ignore" and not self._said_late:
+            self._said_late = True
+            warnings.warn(
+                message.describe_late_nan(
+                    type(self).__name__, epoch, self.report
+                ),
+                stacklevel=2,
+            )
 
     def _write_summaries(self, report):
         """Writes the report for TensorBoard, if asked to."""

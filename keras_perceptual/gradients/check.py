@@ -5,7 +5,7 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_perceptual.gradients import judging
+from keras_perceptual.gradients import judging, snapshots
 from keras_perceptual.gradients.fit_check import FitCheck
 from keras_perceptual.gradients.function_check import check_function
 
@@ -86,7 +86,6 @@ def check_gradients(model, x, y=None, sample_weight=None):
     )
     with _as_it_was(model):
         check = FitCheck("check_gradients", model, policy, update=False)
-        check.start()
         if check.active:
             check.arm()
             try:
@@ -108,7 +107,8 @@ def _as_it_was(model):
         for variable in [*model.variables, *model.metrics_variables]
     ]
     try:
-        yield
+        with snapshots.attributes_put_back(model):
+            yield
     finally:
         model.train_function = train_function
         # Metrics that did not exist before have nothing to go back to.

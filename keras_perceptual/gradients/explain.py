@@ -1,19 +1,23 @@
-"""Looking for the causes of what a gradient check found."""
+"""Finding out why gradients are as they are, by taking the step once more."""
 
 import contextlib
 import functools
 import traceback
-import warnings
 
-import keras
-
-from keras_perceptual.gradients import causes, reasons, tracers, zeros
+from keras_perceptual.gradients import (
+    diagnoses,
+    missing,
+    nonfinite,
+    tracers,
+    zeros,
+)
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.model_parts import (
+    operations_by_name,
     find_optimizers,
+    find_owners,
     variables_of,
-    walk_parts,
 )
 from keras_perceptual.gradients.places import locate_frames
 
@@ -21,20 +25,17 @@ from keras_perceptual.gradients.places import locate_frames
 def unless_it_fails(answer):
     """Has a method answer that nothing was found where it fails.
 
-    The verdict on a model must not depend on whether it can be explained.
+    The verdict on a model must not depend on whether it can be explained. What
+    went wrong is kept in the attribute `trouble` of the object.
     """
 
     def decorate(method):
         @functools.wraps(method)
-        def careful(*args):
+        def careful(self, *args):
             try:
-                return method(*args)
+                return method(self, *args)
             except Exception as error:
-                warnings.warn(
-                    "The gradient check could not find out where a gradient "
-                    f"is lost. Received: {error!r}",
-                    stacklevel=2,
-                )
+                self.trouble = self.trouble or error
                 return answer()
 
         return careful
@@ -42,113 +43,89 @@ def unless_it_fails(answer):
     return decorate
 
 
-def explain_leaving(error, keys):
-    """Returns the `Cause` of a step that leaves the backend, if it does.
+class Explainer:
+    """Explains the gradients of the last watched step of a model.
 
-    Args:
-        error: What was raised when the step was traced.
-        keys: Keys of the variables to explain.
-    """
-    if not tracers.load("dataflow").says_it_left(error):
-        return {}
-    place = locate_frames("", traceback.extract_tb(error.__traceback__))
-    return dict.fromkeys(keys, Cause(reasons.LEFT, (place,)))
-
-
-class StepExplainer:
-    """Explains gradients by the operations of a training step.
-
-    The step is traced, not run: no variable changes, and no data are needed.
+    The step is taken once more, on the batch and with the values it began
+    with. Afterwards everything is as it was.
 
     Args:
         model: The model being trained.
-        recorder: What has seen the step and its data.
+        seam: The `Seam` that watches its steps.
+
+    Attributes:
+        trouble: What went wrong, if anything.
     """
 
-    def __init__(self, model, recorder):
+    def __init__(self, model, seam):
+        self.trouble = None
         self._model = model
-        self._recorder = recorder
-        self._backend = tracers.load("dataflow")
-        self._flow = None
+        self._seam = seam
+        self._names = tracers.load("tracer").public_functions()
+        self._replay = None
         self._error = None
-        self._layers = {}
+        self._strangers = []
+
+    def forget(self):
+        """Has the next question answered by another step."""
+        self._replay = self._error = None
 
     @unless_it_fails(dict)
-    def explain_missing(self, variables):
+    def missing(self, variables):
         """Returns the `Cause` of missing gradients by the `id` of variables."""
-        flow = self._trace()
+        replay = self._take()
         keys = [id(variable) for variable in variables]
-        if flow is not None:
-            return causes.find_causes(
-                flow, keys, self._layers, self._backend.public_functions()
-            )
-        return explain_leaving(self._error, keys)
-
-    @unless_it_fails(dict)
-    def explain_failure(self, error):
-        """Returns the `Cause` by variable of an error in the gradients."""
-        if not self._backend.says_gradient_failed(error):
-            return {}
-        flow = self._trace()
-        if flow is None:
-            return {}
-        return causes.find_failing_gradients(
-            flow,
-            [id(variable) for variable in self._model.trainable_variables],
-            self._layers,
-            self._backend.public_functions(),
-        )
-
-    @unless_it_fails(tuple)
-    def suspect_operations(self, variables):
-        """Returns where NaN in the gradients of variables may come from."""
-        flow = self._trace()
-        if flow is None:
-            return ()
-        return causes.find_suspects(
-            flow,
-            [id(variable) for variable in variables],
-            self._layers,
-            self._backend.public_functions(),
-        )
-
-    @unless_it_fails(dict)
-    def explain_zeros(self, variables):
-        """Returns the `Cause` of zeros that stay by the `id` of variables."""
-        found, layers = {}, self._find_layers()
-        for flow, readings in self._recorder.read_zeros(variables):
-            found |= zeros.find_causes(
-                flow,
-                [id(variable) for variable in variables],
-                readings,
-                layers,
-                self._backend.public_functions(),
-            )
-        return found
-
-    @unless_it_fails(dict)
-    def find_penalized_only(self, variables):
-        """Returns the `Cause` of variables that nothing but a penalty reaches.
-
-        Args:
-            variables: Variables with a gradient.
-        """
-        if all(v.regularizer is None for v in variables):
-            return {}
-        flow = self._trace()
-        if flow is None:
-            return {}
-        found = causes.find_causes(
-            causes.without_penalties(flow),
-            [id(variable) for variable in variables],
-            self._layers,
-            self._backend.public_functions(),
-        )
-        return {
-            key: Cause(reasons.PENALTY, cause.places)
-            for key, cause in found.items()
-            if cause.reason not in reasons.UNCERTAIN
+        if replay is None:
+            return explain_leaving(self._error, keys)
+        owners = {
+            key: layer.name for key, layer in find_owners(self._model).items()
         }
+        return missing.find_causes(replay, keys, *self._where(), owners=owners)
+
+    @unless_it_fails(dict)
+    def zeros(self, variables):
+        """Returns the `Cause` of gradients of zeros by `id`."""
+        replay = self._take()
+        if replay is None:
+            return {}
+        return zeros.find_causes(
+            replay, list(map(id, variables)), *self._where()
+        )
+
+    @unless_it_fails(dict)
+    def nonfinite(self, variables):
+        """Returns the `Cause` of NaN and infinity by `id`."""
+        replay = self._take()
+        if replay is None:
+            return {}
+        keys = list(map(id, variables))
+        return dict.fromkeys(
+            keys, nonfinite.find_cause(replay, keys, *self._where())
+        )
+
+    @unless_it_fails(dict)
+    def penalized(self, variables):
+        """Returns the `Cause` by `id` where a penalty is all there is."""
+        replay = self._take()
+        if replay is None:
+            return {}
+        return missing.find_penalized(
+            replay, list(map(id, variables)), *self._where()
+        )
+
+    @unless_it_fails(dict)
+    def failing(self, error):
+        """Returns the `Cause` by `id` of an error in the gradients."""
+        if not tracers.load("tracer").says_gradient_failed(error):
+            return {}
+        replay = self._seam.tracer.replay(
+            # Without a batch the step is traced, and no gradient computed.
+            type(self._seam.moment)(),
+            self._model.trainable_variables,
+            (),
+        )
+        keys = [id(v) for v in self._model.trainable_variables]
+        return missing.find_failing(replay, keys, *self._where())
 
     @unless_it_fails(list)
     def find_untracked(self):
@@ -157,48 +134,68 @@ class StepExplainer:
         Returns:
             A list of pairs: the variable, and the `Place` where it is used.
         """
-        known = [*self._model.variables, *self._model.metrics_variables]
-        for optimizer in find_optimizers(self._model):
-            known += [*optimizer.variables, *variables_of(optimizer)]
-        strangers = self._recorder.find_untracked(known)
-        if not strangers or self._trace(strangers) is None:
+        known = self._known()
+        strangers = self._seam.tracer.find_untracked(known)
+        if not strangers:
             return []
-        places = causes.find_uses(
-            self._flow,
-            [id(variable) for variable in strangers],
-            self._layers,
-            self._backend.public_functions(),
+        self._strangers = strangers
+        self.forget()
+        replay = self._take()
+        if replay is None:
+            return []
+        places = missing.find_uses(
+            replay, [id(v) for v in strangers], *self._where()
         )
         return [(v, places[id(v)]) for v in strangers if id(v) in places]
 
-    def _find_layers(self):
-        return {
-            part.name: part
-            for part in walk_parts(self._model)
-            if isinstance(part, keras.Layer)
-        }
+    def _known(self):
+        """Returns the variables of the model and of its optimizers."""
+        known = [*self._model.variables, *self._model.metrics_variables]
+        for optimizer in find_optimizers(self._model):
+            known += [*optimizer.variables, *variables_of(optimizer)]
+        return known
 
-    def _trace(self, strangers=()):
-        """Returns the dataflow of the step, or `None` if it cannot be had."""
-        if strangers or (self._flow is None and self._error is None):
-            self._layers = self._find_layers()
+    def _where(self):
+        return operations_by_name(self._model), self._names
+
+    def _take(self):
+        """Returns the replay of the step, or `None` if it cannot be had."""
+        if self._replay is None and self._error is None:
+            followed = [*self._model.trainable_variables, *self._strangers]
+            keys = {id(variable) for variable in followed}
+            others = [v for v in self._known() if id(v) not in keys]
             try:
-                with _idle_optimizers(self._model), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    self._flow = self._recorder.trace_step(
-                        [*self._model.trainable_variables, *strangers]
+                with idle_optimizers(self._model):
+                    self._replay = self._seam.tracer.replay(
+                        self._seam.moment, followed, others
                     )
             except Exception as error:
                 self._error = error
-        return self._flow
+                if not tracers.load("tracer").says_it_left(error):
+                    self.trouble = self.trouble or error
+        return self._replay
+
+
+def explain_leaving(error, keys):
+    """Returns the `Cause` of a step that leaves the backend, if it does.
+
+    Args:
+        error: What was raised when the step was taken.
+        keys: Keys of the variables to explain.
+    """
+    if not tracers.load("tracer").says_it_left(error):
+        return {}
+    place = locate_frames("", traceback.extract_tb(error.__traceback__))
+    return dict.fromkeys(keys, Cause(diagnoses.LEFT, (place,)))
 
 
 @contextlib.contextmanager
-def _idle_optimizers(model):
+def idle_optimizers(model):
     """Has the optimizers of a model do nothing."""
+    names = tracers.load("tracer").Tracer.apply_methods
     with contextlib.ExitStack() as stack:
         for optimizer in find_optimizers(model):
-            for name in tracers.load("gradients").APPLY_METHODS:
+            for name in names:
                 stack.enter_context(replaced(optimizer, name, _IDLE[name]))
         yield
 

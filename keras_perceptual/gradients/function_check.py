@@ -3,8 +3,16 @@
 import keras
 from keras import ops
 
-from keras_perceptual.gradients import causes, judging, reasons, tracers
-from keras_perceptual.gradients.explain import explain_leaving, unless_it_fails
+from keras_perceptual.gradients import (
+    diagnoses,
+    judging,
+    missing,
+    nonfinite,
+    tracers,
+    zeros,
+)
+from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.explain import explain_leaving
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.statistics import (
     GradientStatistics,
@@ -32,18 +40,20 @@ def check_function(function, variables):
                 "function, for example `model.trainable_variables`. "
                 f"Received: {variable!r}"
             )
-    gradients = tracers.load("gradients").compute_gradients(function, variables)
+    gradients = tracers.load("tracer").compute_gradients(function, variables)
     found = _statistics(gradients)
-    doubtful = [
-        v
-        for v, statistics in zip(variables, found, strict=True)
-        if statistics is None or not statistics.nonzero
-    ]
-    explained = _explain(function, variables, doubtful)
+    statuses = [_judge(statistics) for statistics in found]
+    try:
+        causes = _find_causes(function, variables, statuses)
+    except Exception as error:
+        # The verdict does not depend on whether it can be explained.
+        causes = explain_leaving(error, list(map(id, variables)))
     return GradientReport(
         tuple(
-            _make_record(v, statistics, explained.get(id(v)))
-            for v, statistics in zip(variables, found, strict=True)
+            _make_record(v, *status, statistics, causes.get(id(v)))
+            for v, status, statistics in zip(
+                variables, statuses, found, strict=True
+            )
         ),
         batches=1,
     )
@@ -61,14 +71,50 @@ def _statistics(gradients):
     ]
 
 
-def _make_record(variable, statistics, cause):
-    # The step is known to ask for the gradient: this says that it is there.
-    lost = cause is not None and cause.reason != reasons.NOT_APPLIED
-    status, reason = judging.judge_variable(
-        statistics, handed=True, connected=False, disconnected=lost
+def _judge(statistics):
+    return judging.judge_variable(
+        statistics or GradientStatistics(),
+        handed=True,
+        connected=statistics is not None,
     )
-    missing = status == "missing"
-    norm = None if missing else statistics.finite_norm
+
+
+def _find_causes(function, variables, statuses):
+    """Returns the `Cause` of gradients that are not as they should be."""
+    wanted = {"missing": [], "zero": [], "nonfinite": []}
+    for variable, (status, _) in zip(variables, statuses, strict=True):
+        wanted.get(status, []).append(id(variable))
+    if not any(wanted.values()):
+        return {}
+    backend = tracers.load("tracer")
+    replay = tracers.load("replay").replay_function(function, variables)
+    where = {}, backend.public_functions()
+    causes = {
+        key: (
+            Cause(diagnoses.OUTSIDE)
+            if cause.diagnosis is diagnoses.UNUSED
+            else cause
+        )
+        for key, cause in missing.find_causes(
+            replay, wanted["missing"] + wanted["zero"], *where
+        ).items()
+        # What is connected is not missing.
+        if cause.diagnosis is not diagnoses.NOT_APPLIED
+    }
+    causes = zeros.find_causes(replay, wanted["zero"], *where) | causes
+    if wanted["nonfinite"]:
+        cause = nonfinite.find_cause(replay, wanted["nonfinite"], *where)
+        causes |= dict.fromkeys(wanted["nonfinite"], cause)
+    return causes
+
+
+def _make_record(variable, status, diagnosis, statistics, cause):
+    cause = cause or Cause(diagnosis)
+    if cause.diagnosis is not None:
+        status = cause.diagnosis.status
+    norm = None
+    if status != "missing" and statistics is not None:
+        norm = statistics.finite_norm
     return GradientRecord(
         path=variable.path,
         status=status,
@@ -79,22 +125,7 @@ def _make_record(variable, statistics, cause):
             else ratio_of_norms(norm, weight_norm(variable))
         ),
         shape=tuple(variable.shape),
-        reason=cause.reason if missing and lost else reason,
-        culprits=cause.places if missing and lost else (),
+        reason="" if cause.diagnosis is None else cause.diagnosis.title,
+        culprits=cause.places,
+        note=cause.note,
     )
-
-
-@unless_it_fails(dict)
-def _explain(function, variables, doubtful):
-    """Returns the `Cause` of missing gradients by the `id` of variables."""
-    if not doubtful:
-        return {}
-    keys = [id(variable) for variable in doubtful]
-    try:
-        flow = tracers.load("gradients").trace_function(function, variables)
-    except Exception as error:
-        if found := explain_leaving(error, keys):
-            return found
-        raise
-    functions = tracers.load("dataflow").public_functions()
-    return causes.find_causes(flow, keys, {}, functions)

@@ -3,9 +3,8 @@
 import dataclasses
 import fnmatch
 
-from keras_perceptual.gradients import reasons
+from keras_perceptual.gradients import diagnoses
 from keras_perceptual.gradients.report import GradientReport
-from keras_perceptual.gradients.statistics import GradientStatistics
 
 POLICIES = ("raise", "warn", "ignore")
 
@@ -29,32 +28,26 @@ class Policy:
         return [p for p in self.ignore if not fnmatch.filter(paths, p)]
 
 
-def judge_variable(
-    statistics, *, handed, connected, disconnected=False, stranger=False
-):
-    """Returns the status of one variable and why it is missing, if it is.
+def judge_variable(statistics, *, handed, connected, stranger=False):
+    """Returns the status of one variable and the `Diagnosis`, if any.
 
     Args:
-        statistics: The `GradientStatistics`, or `None` where nothing came.
+        statistics: The `GradientStatistics`.
         handed: Whether an optimizer was given the variable.
         connected: Whether it ever came with a gradient.
-        disconnected: Whether its zero is known to stand for no gradient.
         stranger: Whether the optimizer was built for other variables.
     """
-    statistics = statistics or GradientStatistics()
-    if disconnected and not statistics.nonzero:
-        return "missing", reasons.NONE
     if not statistics.calls:
         if stranger:
-            return "missing", reasons.STRANGER
+            return "missing", diagnoses.STRANGER
         if not handed:
-            return "missing", reasons.NOT_HANDED
+            return "missing", diagnoses.NOT_HANDED
         if not connected:
-            return "missing", reasons.NONE
-        return "missing", reasons.NOT_RUN
+            return "missing", diagnoses.NONE
+        return "missing", diagnoses.NOT_RUN
     if statistics.nonfinite or statistics.overflowed == statistics.calls:
-        return "nonfinite", ""
-    return ("ok" if statistics.nonzero else "zero"), ""
+        return "nonfinite", None
+    return ("ok" if statistics.nonzero else "zero"), None
 
 
 def zeros_are_fatal(report):
@@ -65,8 +58,12 @@ def zeros_are_fatal(report):
     """
     return bool(report.zero) and (
         not any(record.norm for record in report)
-        or any(record.reason in reasons.PERMANENT for record in report.zero)
+        or any(_diagnosis(record).permanent for record in report.zero)
     )
+
+
+def _diagnosis(record):
+    return diagnoses.find(record.reason, record.status)
 
 
 def due_records(report, *, finished, unexplained):
@@ -80,9 +77,7 @@ def due_records(report, *, finished, unexplained):
     """
     return {
         "missing": tuple(
-            r
-            for r in report.missing
-            if finished or r.reason not in reasons.UNCERTAIN
+            r for r in report.missing if finished or not _diagnosis(r).later
         ),
         "untracked": report.untracked,
         "zero": report.zero if finished else (),
@@ -117,16 +112,14 @@ def decide(report, policy, *, finished, unexplained=()):
     to_raise, to_warn = [], []
     for status, records in due.items():
         for record in records:
-            action = actions[status]
-            # None of these is certain: the optimizer may run later, a loss
-            # may compare with a network that is not meant to be trained, and
-            # the loss scale may still come down.
-            uncertain = record.reason in reasons.DOUBTFUL or (
-                status == "nonfinite" and record.path not in unexplained
+            # The optimizer may run later, a loss may compare with a network
+            # that is not meant to be trained, the loss scale may come down.
+            certain = _diagnosis(record).certain and (
+                status != "nonfinite" or record.path in unexplained
             )
-            if action == "raise" and not uncertain:
+            if actions[status] == "raise" and certain:
                 to_raise.append(record)
-            elif action != "ignore":
+            elif actions[status] != "ignore":
                 to_warn.append(record)
     return (
         GradientReport(tuple(to_raise), report.batches),

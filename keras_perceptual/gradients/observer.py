@@ -3,10 +3,11 @@
 import contextlib
 import functools
 import threading
+import traceback
 
 import keras
 
-from keras_perceptual.gradients import reasons, statistics, tracers
+from keras_perceptual.gradients import diagnoses
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
@@ -14,30 +15,43 @@ from keras_perceptual.gradients.model_parts import (
 )
 
 
-class GradientObserver:
-    """Records what the optimizers of a model are given while it watches.
+class StopStep(Exception):
+    """Leaves a step that is about to fail, wherever it is."""
 
-    Only inside `with observer.watch():` do the optimizers carry wrappers. What
-    is traced there keeps recording whenever it runs.
+
+class GradientObserver:
+    """Takes note of what the optimizers of a model are given.
+
+    Only inside `with observer.watch():` do the optimizers carry wrappers.
+    Nothing that goes wrong in taking note reaches the step.
 
     Args:
         model: The model whose optimizers are watched.
-        when_refused: Called with a reason and the variables in question when
-            an optimizer is about to refuse a call: it is given nothing but
-            missing gradients, or variables that it was not built for.
+        tracer: The `Tracer` of its step, which counts the gradients.
+        when_refused: Called with a `Diagnosis` and the variables in question
+            when an optimizer is about to refuse a call: it is given nothing
+            but missing gradients, or variables that it was not built for. May
+            raise `StopStep`.
         update: Whether the optimizers do their work. If not, they only take
             note of the gradients and nothing is trained.
+
+    Attributes:
+        handed: The variables that an optimizer was given, by `id`; holding
+            them keeps the ids from being used again.
+        connected: The `id` of those that came with a gradient.
+        called: The optimizers that were called.
+        frames: The Python frames of the last call.
+        trouble: What went wrong in taking note, if anything.
     """
 
-    def __init__(self, model, *, when_refused=None, update=True):
-        self.model = model
-        self.recorder = tracers.load("gradients").GradientRecorder(
-            model, sums=statistics.SUMS, width=statistics.WIDTH
-        )
-        # Variables by `id`; holding them keeps the ids from being used again.
+    def __init__(self, model, tracer, *, when_refused=None, update=True):
         self.handed = {}
         self.connected = set()
         self.called = []
+        self.frames = ()
+        self.trouble = None
+        self._model = model
+        self._tracer = tracer
         self._when_refused = when_refused
         self._update = update
         # Replicas run in threads of their own, which take turns.
@@ -47,23 +61,11 @@ class GradientObserver:
     def watch(self):
         """Puts wrappers around the optimizers and takes them off again."""
         with contextlib.ExitStack() as stack:
-            for optimizer in find_optimizers(self.model):
-                for name in tracers.load("gradients").APPLY_METHODS:
+            for optimizer in find_optimizers(self._model):
+                for name in self._tracer.apply_methods:
                     wrapper = self._wrap(optimizer, name)
                     stack.enter_context(replaced(optimizer, name, wrapper))
             yield
-
-    def read(self):
-        """Returns the statistics of each variable so far, by its `id`."""
-        return {
-            key: statistics.GradientStatistics.from_row(row)
-            for key, row in self.recorder.read().items()
-        }
-
-    def find_disconnected(self, keys):
-        """Returns those of `keys` whose zero stands for no gradient at all."""
-        with self.watch():
-            return self.recorder.find_disconnected(keys)
 
     def _wrap(self, optimizer, name):
         original = getattr(optimizer, name)
@@ -95,24 +97,25 @@ class GradientObserver:
             else list(trainable_variables)
         )
         if len(gradients) != len(variables) or not gradients:
-            return original(grads, trainable_variables)
+            return original(gradients, trainable_variables)
         if self._update and not optimizer.built:
             # As the optimizer would, but before the missing ones are dropped.
             optimizer.build(variables)
             optimizer.built = True
-        strangers = self._strangers(optimizer, variables)
-        if strangers:
-            self._refused(reasons.STRANGER, strangers)
-        scale, is_dynamic = _loss_scale(optimizer)
-        pairs = self._record(optimizer, gradients, variables, scale, is_dynamic)
-        if not pairs:
-            self._refused(reasons.NONE, variables)
+        with self._safely():
+            values = [getattr(v, "value", v) for v in variables]
+            self._look(optimizer, gradients, variables, values)
         if not self._update:
             return None
-        if not pairs:
+        present = [
+            (gradient, variable)
+            for gradient, variable in zip(gradients, variables, strict=True)
+            if gradient is not None
+        ]
+        if not present:
             return original(gradients, variables)
         # Without the missing ones, about which the optimizer would warn.
-        return original([g for g, _ in pairs], [v for _, v in pairs])
+        return original([g for g, _ in present], [v for _, v in present])
 
     def _observe_stateless_apply(
         self,
@@ -122,62 +125,79 @@ class GradientObserver:
         grads,
         trainable_variables,
     ):
-        gradients = list(grads)
+        gradients, values = list(grads), list(trainable_variables)
         variables = variables_of(optimizer)
-        if len(gradients) == len(variables):
-            scale, is_dynamic = _loss_scale(
-                optimizer,
-                dict(
+        if len(gradients) == len(variables) == len(values):
+            with self._safely():
+                state = dict(
                     zip(
                         map(id, optimizer.variables),
                         optimizer_variables,
                         strict=False,
                     )
-                ),
-            )
-            self._record(optimizer, gradients, variables, scale, is_dynamic)
+                )
+                self._look(optimizer, gradients, variables, values, state)
+        else:
+            with self._safely():
+                self._refuse(
+                    diagnoses.STRANGER, self._model.trainable_variables
+                )
         if not self._update:
             return trainable_variables, optimizer_variables
-        return original(optimizer_variables, grads, trainable_variables)
+        return original(optimizer_variables, gradients, trainable_variables)
 
-    def _record(self, optimizer, gradients, variables, scale, is_dynamic):
-        """Takes note of one call and returns the pairs with a gradient."""
+    @contextlib.contextmanager
+    def _safely(self):
+        """Keeps what goes wrong inside from the step."""
+        try:
+            yield
+        except StopStep:
+            raise
+        except Exception as error:
+            self.trouble = self.trouble or error
+
+    def _look(self, optimizer, gradients, variables, values, state=None):
+        """Takes note of one call."""
         if not any(optimizer is other for other in self.called):
             self.called.append(optimizer)
+        self.frames = tuple(
+            reversed(
+                traceback.StackSummary.extract(
+                    traceback.walk_stack(None), lookup_lines=False
+                )
+            )
+        )
         variables = [self._keras_variable(v) for v in variables]
         self.handed.update((id(v), v) for v in variables)
-        pairs = [
-            (g, v)
-            for g, v in zip(gradients, variables, strict=True)
-            if g is not None
-        ]
-        if pairs:
-            keys = [id(v) for _, v in pairs]
-            self.connected.update(keys)
-            present = [g for g, _ in pairs]
-            rows = statistics.statistics_rows(present, scale, is_dynamic)
-            self.recorder.add(keys, rows, present)
-        return pairs
+        present = [i for i, g in enumerate(gradients) if g is not None]
+        self.connected.update(id(variables[i]) for i in present)
+        strangers = self._strangers(optimizer, variables)
+        if strangers:
+            self._refuse(diagnoses.STRANGER, strangers)
+        if not present:
+            self._refuse(diagnoses.NONE, variables)
+            return
+        self._tracer.add(
+            *(
+                [part[i] for i in present]
+                for part in (variables, values, gradients)
+            ),
+            *_loss_scale(optimizer, state),
+        )
 
-    def _refused(self, reason, variables):
+    def _refuse(self, diagnosis, variables):
         if self._when_refused is not None:
-            self._when_refused(
-                reason, [self._keras_variable(v) for v in variables]
-            )
+            self._when_refused(diagnosis, variables)
 
     def _strangers(self, optimizer, variables):
         """Returns those of `variables` that an optimizer does not know."""
         known = {id(self._keras_variable(v)) for v in variables_of(optimizer)}
-        if not known:
-            return []
-        return [
-            v for v in variables if id(self._keras_variable(v)) not in known
-        ]
+        return [v for v in variables if known and id(v) not in known]
 
     def _keras_variable(self, variable):
         """Returns the variable of the model behind a native one."""
         if not isinstance(variable, keras.Variable):
-            for candidate in self.model.trainable_variables:
+            for candidate in self._model.trainable_variables:
                 if candidate.value is variable:
                     return candidate
         return variable

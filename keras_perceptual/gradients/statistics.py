@@ -2,14 +2,15 @@
 
 import dataclasses
 
+import numpy as np
 from keras import ops
 
-from keras_perceptual.gradients import tracers
-
 # The first numbers of a row are added up over the calls of the optimizer, of
-# the last one the largest is kept.
+# the others the largest is kept.
 SUMS = 4
-WIDTH = 5
+WIDTH = 6
+# How much rounding leaves of what cancels out.
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class GradientStatistics:
         overflowed: How many held NaN or infinity that dynamic loss scaling
             answers by skipping the step and lowering the scale.
         norm: The largest Euclidean norm among the finite ones.
+        data_norm: The same without what a penalty on the variable adds.
     """
 
     calls: int = 0
@@ -30,6 +32,12 @@ class GradientStatistics:
     nonfinite: int = 0
     overflowed: int = 0
     norm: float = 0.0
+    data_norm: float = 0.0
+
+    @property
+    def only_penalized(self):
+        """Whether a penalty on the variable is all that reaches it."""
+        return self.norm > 0 and self.data_norm <= ROUNDING * self.norm
 
     @property
     def finite_norm(self):
@@ -39,20 +47,31 @@ class GradientStatistics:
 
     @classmethod
     def from_row(cls, row):
-        """Reads the numbers that `statistics_row` wrote."""
-        *counts, norm = (float(value) for value in row)
-        return cls(*(int(count) for count in counts), norm)
+        """Reads the numbers that `statistics_rows` wrote."""
+        numbers = [float(value) for value in row]
+        return cls(*map(int, numbers[:SUMS]), *numbers[SUMS:])
+
+    @staticmethod
+    def add_rows(total, row):
+        """Adds a row to others, in place: two NumPy arrays."""
+        total[:SUMS] += row[:SUMS]
+        np.maximum(total[SUMS:], row[SUMS:], out=total[SUMS:])
 
 
-def statistics_rows(gradients, loss_scale=None, is_dynamic=False):
+def statistics_rows(
+    gradients, loss_scale=None, is_dynamic=False, penalties=None
+):
     """Returns the statistics of gradients as rows of `WIDTH` numbers.
 
     A step is built faster the fewer operations each gradient needs by itself.
 
     Args:
-        gradients: The gradients as an optimizer receives them.
+        gradients: The numbers of each gradient as an optimizer receives it, a
+            tensor.
         loss_scale: The factor by which the loss was scaled, if any.
         is_dynamic: Whether the optimizer lowers the scale upon overflow.
+        penalties: What a penalty adds to some of the gradients, by place,
+            without the loss scale.
 
     Returns:
         Tensor shaped `(gradients, WIDTH)`.
@@ -73,16 +92,35 @@ def statistics_rows(gradients, loss_scale=None, is_dynamic=False):
             # At a scale below one the scale is not what overflows.
             explained = ops.cast(loss_scale >= 1.0, "float32")
     broken = 1.0 - finite
+    norm = ops.where(finite > 0, norm, 0.0)
     return ops.stack(
         [
             ops.ones_like(norm),
             nonzero,
             broken * (1.0 - explained),
             broken * explained,
-            ops.where(finite > 0, norm, 0.0),
+            norm,
+            _norms_of_data(norm, gradients, loss_scale, penalties or {}),
         ],
         axis=1,
     )
+
+
+def _norms_of_data(norms, gradients, loss_scale, penalties):
+    """Returns the norms without the penalties, those of others as they are."""
+    if not penalties:
+        return norms
+    scale = 1.0 if loss_scale is None else loss_scale
+    found = []
+    for place, gradient in enumerate(gradients):
+        if place not in penalties:
+            found.append(norms[place])
+            continue
+        rest = ops.cast(gradient, "float32") / scale
+        rest = rest - ops.cast(penalties[place], "float32")
+        largest, squares = _largest_and_squares(rest)
+        found.append(largest * ops.sqrt(squares))
+    return ops.stack(found)
 
 
 def _largest_and_squares(gradient):
@@ -91,8 +129,7 @@ def _largest_and_squares(gradient):
     The squares of small numbers vanish in float32; those of their shares in
     the largest one do not. NaN and infinity make the sum NaN.
     """
-    sizes = ops.abs(tracers.load("gradients").stored_values(gradient))
-    sizes = ops.cast(sizes, "float32")
+    sizes = ops.cast(ops.abs(gradient), "float32")
     if all(sizes.shape):
         largest = ops.max(sizes)
     else:  # There may be none.

@@ -5,8 +5,101 @@ in them; only the one of the backend that Keras runs on is ever imported.
 """
 
 import importlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Protocol
 
 import keras
+import numpy as np
+
+from keras_perceptual.gradients.replay import Replay
+from keras_perceptual.gradients.snapshots import Moment
+
+
+class Tracer(Protocol):
+    """What the check asks of a backend, about the step of one model.
+
+    A tracer makes a train function of the model. What is traced of it while
+    the tracer listens takes note of gradients, and goes on doing so as long as
+    a value on the device says so: the step is traced once for the check and
+    for the training.
+
+    Args:
+        model: The model.
+
+    Attributes:
+        python_steps: How often the Python code of the step has run.
+    """
+
+    # The methods through which an optimizer is handed gradients.
+    apply_methods: ClassVar[tuple[str, ...]]
+    # Whether a gradient of zeros may stand for none at all.
+    zeros_for_none: ClassVar[bool]
+    python_steps: int
+
+    def make_train_function(self) -> Callable[..., Any]:
+        """Returns a train function of the model, traced by nobody yet."""
+
+    def start_anew(self) -> None:
+        """Forgets the numbers of an earlier training."""
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Has the steps that run inside take note of their gradients."""
+
+    def hold(
+        self, arguments: tuple[Any, ...]
+    ) -> tuple[Moment, tuple[Any, ...]]:
+        """Keeps what the next step begins with.
+
+        Args:
+            arguments: What Keras calls the train function with.
+
+        Returns:
+            What was kept, and arguments that still have the batch.
+        """
+
+    def look_again(self, moment: Moment) -> None:
+        """Reads what could not be read in the step itself, after it.
+
+        Args:
+            moment: What the step began with.
+        """
+
+    def add(
+        self,
+        variables: Sequence[Any],
+        values: Sequence[Any],
+        gradients: Sequence[Any],
+        loss_scale: Any,
+        is_dynamic: bool,
+    ) -> None:
+        """Takes note of gradients in the step that computes them.
+
+        Args:
+            variables: The Keras variables that an optimizer is to change.
+            values: What they hold in the step.
+            gradients: The gradient of each.
+            loss_scale: The factor by which the loss was scaled, if any.
+            is_dynamic: Whether the optimizer lowers it upon an overflow.
+        """
+
+    def read(self) -> dict[int, np.ndarray]:
+        """Returns the row of statistics of each variable by its `id`."""
+
+    def find_untracked(self, known: Sequence[Any]) -> list[Any]:
+        """Returns what the step computes with and nobody trains.
+
+        Args:
+            known: The Keras variables of the model and its optimizers.
+        """
+
+    def replay(self, variables: Sequence[Any], others: Sequence[Any]) -> Replay:
+        """Takes the last step that was held once more.
+
+        Args:
+            variables: The variables to follow, the trainable ones first.
+            others: All other variables that are known.
+        """
 
 
 def load(topic):

@@ -11,6 +11,8 @@ import weakref
 
 import tensorflow as tf
 
+from keras_perceptual.gradients.patches import intercepted
+
 # The attribute of a graph in which its custom gradients are.
 _HELD = "_keras_perceptual_custom_gradients"
 
@@ -22,9 +24,8 @@ def forgettable_custom_gradients():
     A custom gradient is then held by its graph, and by those around it, and
     not by the registry. A graph that lives on can still be differentiated.
     """
-    original = tf.RegisterGradient.__call__
 
-    def register(decorator, gradient):
+    def register(original, decorator, gradient):
         graphs = _graphs_in_the_making()
         if not graphs or gradient.__module__ != tf.custom_gradient.__module__:
             return original(decorator, gradient)
@@ -34,11 +35,8 @@ def forgettable_custom_gradients():
         original(decorator, _not_holding(gradient))
         return gradient
 
-    tf.RegisterGradient.__call__ = register
-    try:
+    with intercepted(tf.RegisterGradient, "__call__", register):
         yield
-    finally:
-        tf.RegisterGradient.__call__ = original
 
 
 def _graphs_in_the_making():

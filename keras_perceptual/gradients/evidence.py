@@ -1,0 +1,302 @@
+"""What is known of the gradients of a model, and the report of it."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_perceptual.gradients import diagnoses, judging
+from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.model_parts import (
+    find_optimizers,
+    find_owners,
+    variables_of,
+)
+from keras_perceptual.gradients.report import GradientRecord, GradientReport
+from keras_perceptual.gradients.statistics import (
+    GradientStatistics,
+    ratio_of_norms,
+    weight_norm,
+)
+
+# A gradient that is smaller beside the weights is looked into.
+FAINT = 1e-6
+# What else is found out about a variable with a gradient of zeros where the
+# backend has zeros for none at all, but does not show that it has none.
+CONNECTED = (
+    diagnoses.NOT_ASKED,
+    diagnoses.NOT_APPLIED,
+)
+
+
+class Evidence:
+    """Collects what the watched steps of a model show.
+
+    Args:
+        model: The model being trained.
+        seam: The `Seam` that watches its steps.
+        observer: The `GradientObserver` of its optimizers.
+        explainer: The `Explainer` of its steps.
+        policy: The `judging.Policy`.
+
+    Attributes:
+        batches: How many batches were seen, without those that loss scaling
+            skipped: they say nothing about zeros.
+        statistics: The `GradientStatistics` so far, by the `id` of variables.
+    """
+
+    def __init__(self, model, seam, observer, explainer, policy):
+        self.batches = 0
+        self.statistics = {}
+        self._model = model
+        self._seam = seam
+        self._observer = observer
+        self._explainer = explainer
+        self._policy = policy
+        self._trained = list(model.trainable_variables)
+        self._overflows = 0
+        self._values = {}
+        self._causes = {}
+        self._looked_into = set()
+        self._weight_norms = {}
+        self._untracked = None
+
+    def variables(self):
+        """Returns what the model trains, or did when the training began."""
+        both = [*self._model.trainable_variables, *self._trained]
+        return list({id(v): v for v in both}.values())
+
+    def gather(self, steps):
+        """Reads what some more steps have left."""
+        rows = self._seam.tracer.read()
+        self.statistics = {
+            key: GradientStatistics.from_row(row) for key, row in rows.items()
+        }
+        overflows = max(
+            (s.overflowed for s in self.statistics.values()), default=0
+        )
+        self.batches += max(steps - overflows + self._overflows, 0)
+        self._overflows = overflows
+        self._explainer.forget()
+
+    def unexplained(self):
+        """Returns the paths of what is not finite for no good reason."""
+        return {v.path for v in self.variables() if self._of(v).nonfinite}
+
+    def judge(self, *, finished):
+        """Returns the `GradientReport` so far.
+
+        Args:
+            finished: Whether no more batches are to be looked at.
+        """
+        if self._untracked is None:
+            self._untracked = self._find_untracked()
+        verdicts = [(v, *self._judge(v)) for v in self.variables()]
+        self._look_for_causes(verdicts, finished)
+        owners = find_owners(self._model)
+        return GradientReport(
+            tuple(self._make_record(*v, owners) for v in verdicts)
+            + self._untracked,
+            max(self.batches, 1),
+        )
+
+    def refused(self, diagnosis, variables):
+        """Returns the report of a step that an optimizer refused."""
+        self._explainer.forget()
+        self._explain(self._explainer.missing, variables)
+        owners = find_owners(self._model)
+        return GradientReport(
+            tuple(
+                self._make_record(v, "missing", diagnosis, owners)
+                for v in variables
+            ),
+            self.batches + 1,
+        )
+
+    def failed(self, causes, variables):
+        """Returns the report of a step that failed in a gradient."""
+        self._causes |= causes
+        return self.refused(diagnoses.FAILS, variables)
+
+    def _of(self, variable):
+        return self.statistics.get(id(variable), GradientStatistics())
+
+    def _judge(self, variable):
+        """Returns the status of a variable and the `Diagnosis`, if any."""
+        observer = self._observer
+        status, diagnosis = judging.judge_variable(
+            self._of(variable),
+            handed=id(variable) in observer.handed,
+            connected=id(variable) in observer.connected,
+            stranger=self._has_stranger(),
+        )
+        if diagnosis is not diagnoses.NOT_HANDED:
+            return status, diagnosis
+        if self._has_changed(variable):
+            return "ok", None
+        if not any(v is variable for v in self._model.trainable_variables):
+            return status, diagnoses.FROZEN_IN_STEP
+        if self._waits_for_an_optimizer():
+            return status, diagnoses.NOT_RUN
+        return status, diagnosis
+
+    def _look_for_causes(self, verdicts, finished):
+        """Finds out more about what is not as it should be."""
+
+        def those(wanted):
+            return [
+                v for v, status, found in verdicts if wanted(v, status, found)
+            ]
+
+        self._explain(
+            self._explainer.missing,
+            those(
+                lambda v, status, found: (
+                    status == "missing"
+                    and found.general
+                    and (finished or not found.later)
+                )
+            ),
+        )
+        zero = those(lambda v, status, _: status == "zero")
+        if self._seam.tracer.zeros_for_none:
+            self._explain(
+                self._explainer.missing,
+                [v for v in zero if id(v) not in self._looked_into],
+                lambda cause: cause.diagnosis not in CONNECTED,
+            )
+            self._looked_into.update(map(id, zero))
+        penalized = those(
+            lambda v, status, _: (
+                status == "ok"
+                and self._of(v).only_penalized
+                and (finished or id(v) not in self._looked_into)
+            )
+        )
+        self._explain(self._explainer.penalized, penalized)
+        self._looked_into.update(map(id, penalized))
+        self._explain(
+            self._explainer.nonfinite,
+            those(lambda v, *_: self._of(v).nonfinite),
+        )
+        if finished:
+            self._explain(self._explainer.zeros, zero)
+            self._explain(
+                self._explainer.zeros,
+                self._faint(verdicts),
+                lambda cause: cause.diagnosis is diagnoses.CANCELS,
+            )
+
+    def _explain(self, explain, variables, accept=lambda cause: True):
+        """Adds the causes of some variables that have none yet."""
+        wanted = [v for v in variables if id(v) not in self._causes]
+        if wanted:
+            self._causes |= {
+                key: cause
+                for key, cause in explain(wanted).items()
+                if accept(cause)
+            }
+
+    def _faint(self, verdicts):
+        """Returns variables whose gradients are next to zero.
+
+        Where a layer has others that are not, nothing is wrong: rounding is
+        all that reaches a bias before a normalization.
+        """
+        owners = find_owners(self._model)
+        faint, lively = [], set()
+        for variable, status, _ in verdicts:
+            norm = self._of(variable).norm
+            if status != "ok" or not norm:
+                continue
+            if norm <= FAINT * max(self._weight_norm(variable), 1.0):
+                faint.append(variable)
+            else:
+                lively.add(id(owners.get(id(variable))))
+        return [v for v in faint if id(owners.get(id(v))) not in lively]
+
+    def _find_untracked(self):
+        """Returns records of variables that the model does not know of."""
+        records = []
+        for variable, place in self._explainer.find_untracked():
+            path = getattr(variable, "path", variable.name.split(":")[0])
+            shape = tuple(variable.shape)
+            # A number that no layer made may be changed by hand.
+            is_setting = not isinstance(variable, keras.Variable) and not shape
+            certain = place.layer and not is_setting
+            diagnosis = diagnoses.UNTRACKED if certain else diagnoses.UNTRAINED
+            ignored = self._policy.ignores(path)
+            records.append(
+                GradientRecord(
+                    path=path,
+                    status="ignored" if ignored else "untracked",
+                    shape=shape,
+                    layer=place.layer,
+                    layer_class=place.layer_class,
+                    reason=diagnosis.title,
+                    culprits=(place,),
+                )
+            )
+        return tuple(records)
+
+    def _make_record(self, variable, status, diagnosis, owners):
+        cause = self._causes.get(id(variable), Cause(diagnosis))
+        if cause.diagnosis is not None:
+            status = cause.diagnosis.status
+        ignored = status != "ok" and self._policy.ignores(variable.path)
+        norm = self._of(variable).finite_norm
+        owner = owners.get(id(variable))
+        return GradientRecord(
+            path=variable.path,
+            status="ignored" if ignored else status,
+            norm=norm,
+            ratio=(
+                None
+                if norm is None
+                else ratio_of_norms(norm, self._weight_norm(variable))
+            ),
+            shape=tuple(variable.shape),
+            layer=getattr(owner, "name", ""),
+            layer_class="" if owner is None else type(owner).__name__,
+            reason="" if cause.diagnosis is None else cause.diagnosis.title,
+            culprits=cause.places,
+            note=cause.note,
+        )
+
+    def _weight_norm(self, variable):
+        """Returns the norm of the weights when they were first looked at."""
+        if id(variable) not in self._weight_norms:
+            self._weight_norms[id(variable)] = weight_norm(variable)
+        return self._weight_norms[id(variable)]
+
+    def _has_stranger(self):
+        """Whether an optimizer trains in place of these variables others."""
+        ours = {id(v) for v in self.variables()}
+        return any(
+            not ours & {id(v) for v in variables_of(optimizer)}
+            for optimizer in self._observer.called
+        )
+
+    def _has_changed(self, variable):
+        """Whether a variable changes without an optimizer of Keras."""
+        value = ops.convert_to_numpy(variable.value)
+        before = self._seam.moment.values or {}
+        former = self._values.setdefault(
+            id(variable), np.array(before.get(id(variable), value))
+        )
+        return not np.array_equal(former, value, equal_nan=True)
+
+    def _waits_for_an_optimizer(self):
+        """Whether an optimizer of the model has not had its turn yet.
+
+        `compile` gives every model an optimizer, used or not: with several of
+        them, the one it gave does not count.
+        """
+        held = [
+            part
+            for part in find_optimizers(self._model)
+            if part is not self._model.optimizer
+        ]
+        called = self._observer.called
+        return bool(called) and any(
+            not any(part is other for other in called) for part in held
+        )

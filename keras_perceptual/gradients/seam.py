@@ -1,0 +1,99 @@
+"""Where the check meets the trainer of Keras."""
+
+import contextlib
+import functools
+import weakref
+
+from keras_perceptual.gradients import snapshots, tracers
+
+# The tracers of the train functions that they made and that models still have.
+_TRACERS = weakref.WeakKeyDictionary()
+
+
+class Seam:
+    """Has the next step of a model watched, and leaves nothing behind.
+
+    A step is watched by putting a function in the place of the model's train
+    function. The moment it is called it puts the model's own back, so that
+    nothing stays when the step fails or is interrupted.
+
+    Args:
+        model: The model.
+        watch: Function of a function without arguments, which takes the step.
+            It calls that and returns what it returns.
+        update: Whether the steps train the model.
+        fresh: Whether the train function of the model is known to be traced
+            by nobody yet.
+
+    Attributes:
+        tracer: The `Tracer` of the watched steps.
+        moment: What the last of them began with, a `Moment`.
+    """
+
+    def __init__(self, model, watch, *, update=True, fresh=False):
+        self._model = model
+        self._watch = watch
+        self.moment = snapshots.Moment()
+        # Of the `fit` that goes on, to know it from the next one.
+        self._history = getattr(model, "history", None)
+        self._plain = _own_train_function(model)
+        known = _TRACERS.get(self._plain) if update else None
+        if known is not None:
+            self.tracer, self._observed = known, self._plain
+            known.start_anew()
+            return
+        self.tracer = tracers.load("tracer").Tracer(model)
+        try:
+            self._observed = self.tracer.make_train_function()
+        finally:
+            model.train_function = self._plain
+        # One that was traced before stays the model's: what was frozen since
+        # then without `compile` trains on in it, as without a check.
+        if update and fresh:
+            self._plain = model.train_function = self._observed
+            with contextlib.suppress(TypeError):
+                _TRACERS[self._observed] = self.tracer
+
+    def arm(self):
+        """Has the next step of the model watched."""
+        self._model.train_function = self._watched_step
+
+    def disarm(self):
+        """Puts the train function of the model back."""
+        if self._model.train_function == self._watched_step:
+            self._model.train_function = self._plain
+
+    def _watched_step(self, *args):
+        self._model.train_function = self._plain
+        if getattr(self._model, "history", None) is not self._history:
+            # Left over from a `fit` that was interrupted before the step.
+            return self._plain(*args)
+        return self._watch(functools.partial(self._take_step, args))
+
+    def _take_step(self, arguments):
+        before, steps = self._copy_attributes(), self.tracer.python_steps
+        former = self.moment.attributes
+        self.moment, arguments = self.tracer.hold(arguments)
+        try:
+            with self.tracer.listening():
+                outputs = self._observed(*arguments)
+        finally:
+            ran = self.tracer.python_steps > steps
+            self.moment.attributes = before if ran else former
+        with contextlib.suppress(Exception):
+            self.tracer.look_again(self.moment)
+        return outputs
+
+    def _copy_attributes(self):
+        with contextlib.suppress(Exception):
+            return snapshots.copy_attributes(self._model)
+
+
+def _own_train_function(model):
+    """Returns the train function that a model has, which may be traced."""
+    armed = getattr(model.train_function, "__func__", None)
+    if armed is Seam._watched_step:
+        # Left over from a `fit` that was interrupted before the step.
+        model.train_function = model.train_function.__self__._plain
+    model.make_train_function()
+    return model.train_function

@@ -1,0 +1,182 @@
+"""What a step begins with, so that it can be taken once more.
+
+Taking a step again runs the user's code again. What that leaves behind, as far
+as it can be seen, is put back: values of variables, and plain attributes of
+the model and its layers, such as counters and `trainable`.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_perceptual.gradients.model_parts import find_optimizers, walk_parts
+
+# More is not copied: a training that just fits into the memory has to go on.
+MOST_BYTES = 2**30
+# The widest numbers that variables are made of.
+_BYTES = 8
+_PLAIN = (bool, int, float, str, type(None))
+
+
+@dataclasses.dataclass
+class Moment:
+    """What one step begins with.
+
+    Attributes:
+        batch: The data, or `None` where they were not kept.
+        values: What `copy_values` returned of the variables.
+        attributes: What `copy_attributes` returned, before the Python code of
+            the step ran last: a compiled step runs it once.
+        state: The state that a step on JAX is given.
+    """
+
+    batch: Any = None
+    values: dict | None = None
+    attributes: list | None = None
+    state: Any = None
+
+
+def variables_of_step(model):
+    """Returns the variables that a step may read or write, but for slots.
+
+    What an optimizer keeps for each weight is left out: it is idle when a step
+    is taken again.
+    """
+    small = [
+        variable
+        for optimizer in find_optimizers(model)
+        for variable in optimizer.variables
+        if not tuple(variable.shape)
+    ]
+    found = [*model.variables, *model.metrics_variables, *small]
+    return list({id(variable): variable for variable in found}.values())
+
+
+def copy_values(variables):
+    """Returns the values of variables as NumPy arrays, by the `id` of each.
+
+    Returns `None` where together they may be larger than `MOST_BYTES`.
+    """
+    if sum(math.prod(v.shape) for v in variables) * _BYTES > MOST_BYTES:
+        return None
+    return {
+        id(v): np.array(ops.convert_to_numpy(v.value), copy=True)
+        for v in variables
+    }
+
+
+@contextlib.contextmanager
+def values_put_back(variables, values=None):
+    """Has variables hold other values inside, and their own afterwards.
+
+    Args:
+        variables: Keras variables.
+        values: What `copy_values` returned of some of them, or `None`.
+    """
+    own = [
+        (v, np.array(ops.convert_to_numpy(v.value), copy=True))
+        for v in variables
+    ]
+    try:
+        for variable in variables:
+            if values and id(variable) in values:
+                variable.assign(values[id(variable)])
+        yield
+    finally:
+        for variable, value in own:
+            variable.assign(value)
+
+
+def copy_attributes(model):
+    """Returns the plain attributes of a model, its layers and its variables.
+
+    Plain are numbers, texts and truth values, and lists, sets and
+    dictionaries of nothing else. What Keras itself notes down in a layer is
+    left out: that it is built, for example, has to stay.
+    """
+    names = _names_of_keras()
+    return [
+        (
+            vars(part),
+            {
+                name: (value, _copy(value))
+                for name, value in vars(part).items()
+                if name not in names and _is_plain(value)
+            },
+        )
+        for part in (*walk_parts(model), *model.variables)
+    ]
+
+
+def put_attributes(attributes):
+    """Puts attributes back to what `copy_attributes` returned."""
+    names = _names_of_keras()
+    for held, former in attributes:
+        plain = [n for n, v in held.items() if _is_plain(v) and n not in names]
+        for name in plain:
+            if name not in former:
+                del held[name]
+        for name, (value, content) in former.items():
+            if name in plain or name not in held:
+                held[name] = value
+                _fill(value, content)
+
+
+@contextlib.contextmanager
+def attributes_put_back(model, attributes=None):
+    """Has a model hold other attributes inside, its own afterwards.
+
+    Args:
+        model: The model.
+        attributes: What `copy_attributes` returned, or `None`.
+    """
+    own = copy_attributes(model)
+    try:
+        if attributes is not None:
+            put_attributes(attributes)
+        yield
+    finally:
+        put_attributes(own)
+
+
+@functools.cache
+def _names_of_keras():
+    parts = (keras.Layer(), keras.Model(), keras.Variable(0.0))
+    return {name for part in parts for name in vars(part)} - {"_trainable"}
+
+
+def _is_plain(value):
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, (list, set)):
+        return all(isinstance(part, _PLAIN) for part in value)
+    return isinstance(value, _PLAIN)
+
+
+def _copy(value):
+    """Returns what a list, set or dictionary holds now."""
+    if isinstance(value, dict):
+        return dict(value)
+    return list(value) if isinstance(value, (list, set)) else value
+
+
+def _fill(value, content):
+    """Has a list, set or dictionary hold something again.
+
+    Those of a layer note down in it what is put into them. What comes back is
+    known there already.
+    """
+    if isinstance(value, dict):
+        dict.clear(value)
+        dict.update(value, content)
+    elif isinstance(value, list):
+        list.__setitem__(value, slice(None), content)
+    elif isinstance(value, set):
+        set.clear(value)
+        set.update(value, content)

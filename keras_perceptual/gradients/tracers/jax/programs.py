@@ -1,0 +1,104 @@
+"""A training step and the statistics of its gradients, traced once."""
+
+import jax
+import jax.extend
+
+from keras_perceptual.gradients.statistics import statistics_rows
+
+# The numbers of the second program need not be those of the first to the last
+# bit, and it runs a few times: it is compiled as fast as can be.
+_FAST = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+
+
+class Call:
+    """One call of an optimizer.
+
+    Args:
+        variables: The Keras variables.
+        values: What they hold in the step.
+        gradients: The gradient of each.
+        loss_scale: The factor by which the loss was scaled, or `None`.
+        is_dynamic: Whether the optimizer lowers it upon an overflow.
+    """
+
+    def __init__(self, variables, values, gradients, loss_scale, is_dynamic):
+        self.variables = variables
+        self.keys = tuple(id(variable) for variable in variables)
+        # A scale may be a number, which cannot come out of a step.
+        self._scale = loss_scale if isinstance(loss_scale, float) else None
+        self.tensors = (
+            list(values),
+            list(gradients),
+            None if self._scale is not None else loss_scale,
+        )
+        self._is_dynamic = is_dynamic
+
+    def rows(self, tensors=None):
+        """Returns the statistics, for other tensors if any are given."""
+        values, gradients, loss_scale = tensors or self.tensors
+        penalties = {
+            place: jax.grad(variable.regularizer)(values[place])
+            for place, variable in enumerate(self.variables)
+            if getattr(variable, "regularizer", None) is not None
+        }
+        return statistics_rows(
+            gradients,
+            loss_scale if self._scale is None else self._scale,
+            self._is_dynamic,
+            penalties,
+        )
+
+
+class Program:
+    """The two programs that are made of one trace of a step.
+
+    Args:
+        run: Function of the state and the data that returns what the step
+            returns and a list of `Call`.
+        state: The state of the step.
+        data: The batch.
+    """
+
+    def __init__(self, run, state, data):
+        calls = []
+
+        def traced(state, data):
+            outputs, given = run(state, data)
+            calls[:] = given
+            return outputs, [call.tensors for call in given]
+
+        closed, shapes = jax.make_jaxpr(traced, return_shape=True)(state, data)
+        for call in calls:
+            call.tensors = None
+        # The step has no gradients among its results, so that nothing in it
+        # differs from what Keras would have traced.
+        self._function = jax.extend.core.jaxpr_as_fun(closed)
+        self._structure = jax.tree.structure(shapes)
+        self._calls = calls
+        self._statistics = jax.jit(self._rows, compiler_options=_FAST)
+
+    def step(self, state, data):
+        """Takes the step."""
+        return self._run(state, data)[0]
+
+    def statistics(self, state, data):
+        """Returns pairs of the keys of variables and their statistics."""
+        rows = self._statistics(state, data)
+        return [
+            (call.keys, numbers)
+            for call, numbers in zip(self._calls, rows, strict=True)
+        ]
+
+    def _run(self, state, data):
+        flat = self._function(*jax.tree.leaves((state, data)))
+        return jax.tree.unflatten(self._structure, flat)
+
+    def _rows(self, state, data):
+        _, tensors = self._run(state, data)
+        return [
+            call.rows(taken)
+            for call, taken in zip(self._calls, tensors, strict=True)
+        ]

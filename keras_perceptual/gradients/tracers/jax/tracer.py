@@ -1,0 +1,280 @@
+"""Watching the training step of a model, for JAX."""
+
+import contextlib
+import functools
+import itertools
+import weakref
+
+import jax
+import keras
+import numpy as np
+
+from keras_perceptual.gradients import snapshots
+from keras_perceptual.gradients.attributes import replaced
+from keras_perceptual.gradients.statistics import (
+    WIDTH,
+    GradientStatistics,
+)
+from keras_perceptual.gradients.tracers.jax import replay
+from keras_perceptual.gradients.tracers.jax.programs import Call, Program
+
+
+class Tracer:
+    """Watches the step of one model, see `tracers.Tracer`.
+
+    XLA fuses the arithmetic of a step in another way once something else takes
+    a number from the middle of it, and then rounds differently. So the step
+    that trains has nothing added: it is traced once into a jaxpr, and of that
+    two programs are made. One is the step, the other one computes statistics
+    of the gradients in it and runs for the watched batches alone.
+    """
+
+    apply_methods = ("stateless_apply", "apply")
+    zeros_for_none = True
+
+    def __init__(self, model):
+        # The train function holds the tracer, and the model both of them.
+        self._reference = weakref.ref(model)
+        self._listens = False
+        self._given = None
+        self._programs = {}
+        self._totals = {}
+        self._used = {}
+        self.python_steps = 0
+
+    @property
+    def _model(self):
+        return self._reference()
+
+    def make_train_function(self):
+        """Returns a train function of the model, traced by nobody yet."""
+        model = self._model
+        if keras.config.is_nnx_enabled():
+            raise NotImplementedError(
+                "The gradient check cannot watch models of Flax NNX. Switch "
+                "NNX off to check them. Received: nnx_enabled=True"
+            )
+        step, steps = model.train_step, model.steps_per_execution
+        compiled = model.jit_compile and not model.run_eagerly
+
+        @functools.wraps(step)
+        def train_step(state, data):
+            program = self._programs.get(_signature((state, data)))
+            if program is None:
+                return step(state, data)
+            return program.step(state, data)
+
+        with replaced(model, "train_step", train_step):
+            model.make_train_function(force=True)
+        take_steps = model.train_function
+
+        def train_function(state, iterator):
+            if not self._listens:
+                return take_steps(state, iterator)
+            # Where there is no batch, Keras is told so as always.
+            first = next(iterator)
+            others = itertools.islice(iterator, steps - 1)
+            for batch in itertools.chain([first], others):
+                if compiled:
+                    # What is wrong with the step itself shows when it is
+                    # taken; what is wrong with looking must not.
+                    with contextlib.suppress(Exception):
+                        self._look(step, state, batch)
+                    logs, state = take_steps(state, iter([batch]))
+                else:
+                    logs, state = self._look_eagerly(step, state, batch)
+            return logs, state
+
+        model.train_function = train_function
+        return train_function
+
+    def _look(self, step, state, batch):
+        """Computes the statistics of the gradients of a batch."""
+        signature = _signature((state, batch))
+        if signature not in self._programs:
+            self._programs[signature] = Program(
+                functools.partial(self._run, step), state, batch
+            )
+        found = self._programs[signature].statistics(state, batch)
+        for keys, numbers in found:
+            self._add_rows(keys, numbers)
+
+    def _look_eagerly(self, step, state, batch):
+        """Takes a step that is not compiled."""
+        outputs, given = self._run(step, state, batch)
+        for call in given:
+            self._add_rows(call.keys, call.rows())
+        return outputs
+
+    def _run(self, step, state, batch):
+        """Takes a step and returns what it does and the `Call`s in it."""
+        self.python_steps += 1
+        self._given = []
+        try:
+            with replay.reads_noted(self._note_read):
+                outputs = step(state, batch)
+            return outputs, self._given
+        finally:
+            self._given = None
+
+    def _add_rows(self, keys, numbers):
+        if isinstance(numbers, jax.Array) and not numbers.is_fully_addressable:
+            numbers = numbers.addressable_data(0)
+        for key, row in zip(keys, np.asarray(numbers), strict=True):
+            total = self._totals.setdefault(key, np.zeros(WIDTH))
+            GradientStatistics.add_rows(total, row)
+
+    @contextlib.contextmanager
+    def listening(self):
+        """Has the steps that run inside take note of their gradients."""
+        self._listens = True
+        try:
+            yield
+        finally:
+            self._listens = False
+
+    def start_anew(self):
+        """Forgets the numbers of an earlier training."""
+        self._totals, self._used = {}, {}
+
+    def hold(self, arguments):
+        """Keeps what the next step begins with."""
+        state, iterator = arguments
+        moment = snapshots.Moment()
+        steps = self._model.steps_per_execution
+        batches = list(itertools.islice(iterator, steps))
+        if batches:
+            with contextlib.suppress(Exception):
+                moment.state = _copy_state(state)
+                moment.values = dict(
+                    zip(
+                        map(id, self._model.trainable_variables),
+                        moment.state[0],
+                        strict=True,
+                    )
+                )
+                # Of several steps the first is known to begin with these.
+                moment.batch = batches[0]
+        return moment, (state, iter(batches))
+
+    def _note_read(self, variable):
+        self._used[id(variable)] = variable
+
+    def add(self, variables, values, gradients, loss_scale, is_dynamic):
+        """Takes note of gradients in the step that computes them."""
+        if self._given is not None:
+            self._given.append(
+                Call(variables, values, gradients, loss_scale, is_dynamic)
+            )
+
+    def look_again(self, moment):
+        """Reads what could not be read in the step itself, after it."""
+
+    def read(self):
+        """Returns the row of each variable, as NumPy arrays by key."""
+        return {key: row.copy() for key, row in self._totals.items()}
+
+    def find_untracked(self, known):
+        """Returns what the step computes with and nobody trains.
+
+        Args:
+            known: The Keras variables of the model and its optimizers.
+        """
+        known = {id(variable) for variable in known}
+        return [
+            variable
+            for key, variable in self._used.items()
+            if key not in known and variable.trainable
+        ]
+
+    def replay(self, moment, variables, others):
+        """Takes a step once more."""
+        model = self._model
+        if moment.batch is None:
+            raise ValueError(
+                "The step cannot be taken once more, since its batch was not "
+                f"kept. Received: model={model.name!r}"
+            )
+        with (
+            replay.random_numbers_kept(),
+            snapshots.attributes_put_back(model, moment.attributes),
+            snapshots.values_put_back(snapshots.variables_of_step(model)),
+        ):
+            return replay.replay_step(
+                model.train_step,
+                (moment.state, moment.batch),
+                variables,
+                others,
+            )
+
+
+def _signature(arguments):
+    """Returns what the computation of a step depends on, as a key."""
+    leaves, structure = jax.tree.flatten(arguments)
+    return structure, tuple(
+        (np.shape(leaf), jax.dtypes.result_type(leaf)) for leaf in leaves
+    )
+
+
+def _copy_state(state):
+    """Returns the state of a step, which gives its memory away, as copies."""
+    leaves = jax.tree.leaves(state)
+    if sum(leaf.nbytes for leaf in leaves) > snapshots.MOST_BYTES:
+        raise MemoryError
+    return jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
+
+
+def compute_gradients(function, variables):
+    """Returns the gradients of what `function` returns.
+
+    Args:
+        function: Function without arguments that computes with `variables`.
+        variables: Keras variables.
+    """
+
+    def loss(values):
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return function()
+
+    return jax.grad(loss)([variable.value for variable in variables])
+
+
+def public_functions():
+    """Returns where the names of public functions are looked up."""
+    return (
+        ("jax.numpy", jax.numpy),
+        ("jax.nn", jax.nn),
+        ("jax.lax", jax.lax),
+        ("jax.image", jax.image),
+        ("jax", jax),
+    )
+
+
+def says_nothing_is_connected(error):
+    """Whether `error` is the backend's word for a loss without gradients."""
+    return False
+
+
+def says_it_left(error):
+    """Whether a step could not be traced as it leaves JAX.
+
+    That is so where it makes a number of Python or an array of NumPy out of a
+    tensor.
+    """
+    return isinstance(
+        error,
+        (
+            jax.errors.ConcretizationTypeError,
+            jax.errors.TracerArrayConversionError,
+            jax.errors.TracerIntegerConversionError,
+        ),
+    )
+
+
+def says_gradient_failed(error):
+    """Whether a step failed in a gradient and does not say in which.
+
+    JAX raises the errors of a gradient where they occur.
+    """
+    return False

@@ -1,0 +1,113 @@
+"""The gradients of a compiled step, computed beside it, for TensorFlow.
+
+XLA fuses the arithmetic of a step in another way once something else takes a
+number from the middle of it, and then rounds differently. So a step that is
+compiled has nothing added: what leads to its gradients is copied from its
+graph into a function of its own, without running Python again.
+"""
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from keras_perceptual.gradients.statistics import statistics_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of an optimizer in a graph.
+
+    Attributes:
+        keys: The `id` of each variable.
+        gradients: The numbers of the gradient of each, tensors of the graph.
+        loss_scale: The factor by which the loss was scaled, if any.
+        is_dynamic: Whether the optimizer lowers it upon an overflow.
+        penalties: Function that returns what penalties add to the gradients,
+            by place.
+    """
+
+    keys: list
+    gradients: list
+    loss_scale: Any
+    is_dynamic: bool
+    penalties: Any
+
+
+def make_shadow(calls):
+    """Returns a function of a batch that computes the rows of some calls.
+
+    Args:
+        calls: A list of `Call`, all of one graph, whose arguments are the
+            parts of the batch.
+    """
+    (graph,) = {tensor.graph for call in calls for tensor in call.gradients}
+    tensors = [tensor for call in calls for tensor in call.gradients]
+    present = _needed_for(tensors)
+    definition = graph.as_graph_def()
+    nodes = [
+        node
+        for node in definition.node
+        if node.name in present and node.op != "Placeholder"
+    ]
+    del definition.node[:]
+    definition.node.extend(nodes)
+    captured = {inner.name: _origin(outer) for outer, inner in graph.captures}
+    arguments = [t.name for t in graph.inputs if t.name not in captured]
+
+    @tf.function(jit_compile=True, autograph=False)
+    def shadow(*parts):
+        capture = tf.compat.v1.get_default_graph().capture
+        given = dict(zip(arguments, parts, strict=True))
+        given |= {name: capture(outer) for name, outer in captured.items()}
+        found = iter(
+            tf.graph_util.import_graph_def(
+                definition,
+                input_map={
+                    name: tensor
+                    for name, tensor in given.items()
+                    if name.partition(":")[0] in present
+                },
+                return_elements=[tensor.name for tensor in tensors],
+                name="",
+            )
+        )
+        return [
+            statistics_rows(
+                [next(found) for _ in call.gradients],
+                call.loss_scale,
+                call.is_dynamic,
+                call.penalties(),
+            )
+            for call in calls
+        ]
+
+    def compute(batch):
+        rows = shadow(*tf.nest.flatten(batch, expand_composites=True))
+        return [
+            (call.keys, numbers.numpy())
+            for call, numbers in zip(calls, rows, strict=True)
+        ]
+
+    return compute
+
+
+def _needed_for(tensors):
+    """Returns the names of the operations that tensors are computed by."""
+    wanted, found = [tensor.op for tensor in tensors], set()
+    while wanted:
+        operation = wanted.pop()
+        if operation.name not in found:
+            found.add(operation.name)
+            wanted += [tensor.op for tensor in operation.inputs]
+            wanted += operation.control_inputs
+    return found
+
+
+def _origin(tensor):
+    """Returns the tensor outside of all graphs that one in them stands for."""
+    while tf.is_symbolic_tensor(tensor):
+        tensor = next(
+            outer for outer, inner in tensor.graph.captures if inner is tensor
+        )
+    return tensor

@@ -1,0 +1,418 @@
+"""Watching the training step of a model, for TensorFlow."""
+
+import concurrent.futures
+import contextlib
+import functools
+import gc
+import itertools
+import weakref
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_perceptual.gradients import snapshots
+from keras_perceptual.gradients.attributes import replaced
+from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.statistics import (
+    SUMS,
+    WIDTH,
+    statistics_rows,
+)
+from keras_perceptual.gradients.tracers.tensorflow import replay, shadow
+from keras_perceptual.gradients.tracers.tensorflow.custom_gradients import (
+    forgettable_custom_gradients,
+)
+
+
+class Tracer:
+    """Watches the step of one model, see `tracers.Tracer`.
+
+    The step may be eager, traced into a graph or compiled by XLA, so the
+    numbers are kept in variables that the step itself updates.
+    """
+
+    apply_methods = ("apply",)
+    zeros_for_none = False
+
+    def __init__(self, model):
+        # The train function holds the tracer, and the model both of them.
+        self._reference = weakref.ref(model)
+        self._strategy = model.distribute_strategy
+        self._listens = False
+        self._tables = []
+        self._gatherers = {}
+        self._slots = {}
+        self._used = {}
+        self._specs = None
+        self._calls = []
+        self._shadow = None
+        self.python_steps = 0
+        # Replicas cannot create variables in the middle of a step.
+        with self._strategy.scope():
+            self._on = tf.Variable(False, trainable=False, name="watched")
+            self._make_room([id(v) for v in model.trainable_variables])
+
+    @property
+    def _model(self):
+        return self._reference()
+
+    def make_train_function(self):
+        """Returns a train function of the model, traced by nobody yet."""
+        step = self._model.train_step
+
+        @functools.wraps(step)
+        def train_step(data):
+            if not self._listens:
+                return step(data)
+            self._note_step(data)
+            with (
+                intercepted(tf.GradientTape, "gradient", self._heed_tape),
+                forgettable_custom_gradients(),
+            ):
+                return step(data)
+
+        with replaced(self._model, "train_step", train_step):
+            self._model.make_train_function(force=True)
+        return self._model.train_function
+
+    @contextlib.contextmanager
+    def listening(self):
+        """Has the steps that run inside take note of their gradients."""
+        self._listens = True
+        try:
+            self._on.assign(True)
+            yield
+        finally:
+            self._listens = False
+            self._on.assign(False)
+
+    def start_anew(self):
+        """Forgets the numbers of an earlier training."""
+        for table in self._tables:
+            table.assign(tf.zeros_like(table))
+        self._used = {}
+
+    def hold(self, arguments):
+        """Keeps what the next step begins with."""
+        (iterator,) = arguments
+        moment = snapshots.Moment()
+        if isinstance(iterator, tf.distribute.DistributedIterator):
+            return moment, arguments
+        batches = list(
+            itertools.islice(iterator, self._model.steps_per_execution)
+        )
+        if not batches:
+            return moment, arguments
+        with contextlib.suppress(Exception):
+            moment.values = snapshots.copy_values(
+                snapshots.variables_of_step(self._model)
+            )
+        # Of several steps in one the first is known to begin with these.
+        moment.batch = batches[0]
+        return moment, (_batches_again(batches, iterator),)
+
+    def _note_step(self, data):
+        self.python_steps += 1
+        self._calls = []
+        # Data of an unknown kind cannot be traced with, only trained on.
+        with contextlib.suppress(TypeError, ValueError):
+            self._specs = tf.nest.map_structure(
+                lambda x: x if x is None else tf.type_spec_from_value(x), data
+            )
+
+    def _heed_tape(self, original, tape, *args, **kwargs):
+        # Whatever happens there must not end a training that is well.
+        with contextlib.suppress(Exception):
+            self._used.update((id(v), v) for v in tape.watched_variables())
+        return original(tape, *args, **kwargs)
+
+    def add(self, variables, values, gradients, loss_scale, is_dynamic):
+        """Takes note of gradients in the step that computes them."""
+        keys = [id(variable) for variable in variables]
+        with tf.init_scope():
+            self._make_room(keys)
+        penalties = functools.partial(
+            _penalties,
+            {
+                place: (variable, values[place])
+                for place, variable in enumerate(variables)
+                if getattr(variable, "regularizer", None) is not None
+                and self._strategy.num_replicas_in_sync == 1
+                # Of a penalty all rows of a table have a share.
+                and not isinstance(gradients[place], tf.IndexedSlices)
+            },
+        )
+        gradients = [_stored_values(gradient) for gradient in gradients]
+        if self._is_compiled():
+            self._calls.append(
+                shadow.Call(keys, gradients, loss_scale, is_dynamic, penalties)
+            )
+            return
+
+        def keep():
+            rows = statistics_rows(
+                gradients, loss_scale, is_dynamic, penalties()
+            )
+            self._keep(keys, rows)
+            return True
+
+        tf.cond(self._on, keep, lambda: False)
+
+    def _is_compiled(self):
+        return (
+            self._model.jit_compile
+            and not tf.executing_eagerly()
+            and self._strategy.num_replicas_in_sync == 1
+        )
+
+    def look_again(self, moment):
+        """Computes the statistics of a step beside it, if it is compiled."""
+        if self._calls:
+            self._shadow, self._calls = shadow.make_shadow(self._calls), []
+        if self._shadow is None or moment.batch is None:
+            return
+        if moment.values is None:
+            return
+        variables = snapshots.variables_of_step(self._model)
+        batch = tf.nest.map_structure(_nothing_for_optional, moment.batch)
+        with snapshots.values_put_back(variables, moment.values):
+            for keys, rows in self._shadow(batch):
+                self._keep(keys, rows)
+
+    def _make_room(self, keys):
+        keys = [key for key in keys if key not in self._slots]
+        if not keys:
+            return
+        for row, key in enumerate(keys):
+            self._slots[key] = (len(self._tables), row)
+        self._tables.append(
+            tf.Variable(
+                tf.zeros((len(keys), WIDTH)),
+                trainable=False,
+                name="gradient_statistics",
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
+        )
+
+    def _keep(self, keys, rows):
+        """Adds rows of statistics to those of earlier calls."""
+        for index, table in enumerate(self._tables):
+            picked = [
+                i for i, k in enumerate(keys) if self._slots[k][0] == index
+            ]
+            if not picked:
+                continue
+            slots = tf.constant([[self._slots[keys[i]][1]] for i in picked])
+            new = tf.gather(rows, picked)
+            # XLA gathers from tensors only.
+            whole = tf.convert_to_tensor(table)
+            old = tf.gather_nd(whole, slots)
+            new = tf.concat(
+                [
+                    old[:, :SUMS] + new[:, :SUMS],
+                    tf.maximum(old[:, SUMS:], new[:, SUMS:]),
+                ],
+                axis=1,
+            )
+            table.assign(tf.tensor_scatter_nd_update(whole, slots, new))
+
+    def read(self):
+        """Returns the row of each variable, as NumPy arrays by key."""
+        # Each replica sees its own part of the batch.
+        values = [
+            np.max(self._read_replicas(table), axis=0) for table in self._tables
+        ]
+        return {
+            key: values[index][row] for key, (index, row) in self._slots.items()
+        }
+
+    def _read_replicas(self, table):
+        """Returns the rows of all replicas, those of other machines too.
+
+        All machines have to ask, and come to the same verdict: one that stops
+        alone leaves the others waiting for it.
+        """
+        if self._strategy.num_replicas_in_sync == 1:
+            return table.numpy()[np.newaxis]
+        if table.ref() not in self._gatherers:
+            # In a graph: devices that take turns in Python are slow.
+            self._gatherers[table.ref()] = tf.function(
+                lambda: self._strategy.gather(
+                    self._strategy.run(
+                        lambda: tf.convert_to_tensor(table)[tf.newaxis]
+                    ),
+                    axis=0,
+                )
+            )
+        return self._gatherers[table.ref()]().numpy()
+
+    def find_untracked(self, known):
+        """Returns what the step computes with and nobody trains.
+
+        Args:
+            known: The Keras variables of the model and its optimizers.
+        """
+        known = {k for v in known for k in self._keys_of_copies(v.value)}
+        found = {k: v for k, v in self._used.items() if k not in known}
+        if not found:
+            return []
+        owners = {
+            key: variable
+            for variable in gc.get_objects()
+            # Not `isinstance`: some objects answer for others, and warn.
+            if issubclass(type(variable), keras.Variable)
+            for key in self._keys_of_copies(variable._value)
+        }
+        found = [owners.get(key, variable) for key, variable in found.items()]
+        # Every device has used its own copy.
+        found = {id(variable): variable for variable in found}
+        return [variable for variable in found.values() if variable.trainable]
+
+    def _keys_of_copies(self, native):
+        """Returns the `id` of a variable and of its copies on devices."""
+        copies = self._strategy.experimental_local_results(native)
+        return {id(native), *map(id, copies)}
+
+    def replay(self, moment, variables, others):
+        """Takes a step once more."""
+        # A thread of its own is outside the scope of any strategy, in which a
+        # variable of several devices could not be told from its copies.
+        with concurrent.futures.ThreadPoolExecutor(1) as outside:
+            return outside.submit(
+                self._replay, moment, variables, others
+            ).result()
+
+    def _replay(self, moment, variables, others):
+        model = self._model
+        with (
+            _writes_put_back(),
+            replay.random_numbers_kept(),
+            snapshots.attributes_put_back(model, moment.attributes),
+            snapshots.values_put_back(
+                snapshots.variables_of_step(model), moment.values
+            ),
+        ):
+            if moment.batch is None:
+                return replay.trace_step(
+                    model.train_step, self._specs, variables
+                )
+            batch = tf.nest.map_structure(_nothing_for_optional, moment.batch)
+            return replay.replay_step(
+                model.train_step, (batch,), variables, others
+            )
+
+
+def _nothing_for_optional(part):
+    """Returns what Keras hands to a step for a part of a batch."""
+    return None if isinstance(part, tf.experimental.Optional) else part
+
+
+def _batches_again(batches, iterator):
+    """Returns an iterator like another one, over batches taken from it."""
+    if isinstance(iterator, tf.data.Iterator):
+        # Where it has another signature, the step would be traced again.
+        with contextlib.suppress(Exception):
+            dataset = functools.reduce(
+                tf.data.Dataset.concatenate,
+                map(tf.data.Dataset.from_tensors, batches),
+            )
+            return iter(
+                tf.data.experimental.from_variant(
+                    tf.data.experimental.to_variant(dataset),
+                    iterator.element_spec,
+                )
+            )
+    return iter(batches)
+
+
+def _stored_values(gradient):
+    """Returns the numbers that a gradient holds, without making it dense."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return gradient.values
+    return gradient
+
+
+def _penalties(penalized):
+    """Returns what penalties add to gradients.
+
+    Args:
+        penalized: Variables and their values by place.
+    """
+    return {
+        place: _penalty_gradient(*pair) for place, pair in penalized.items()
+    }
+
+
+def _penalty_gradient(variable, value):
+    """Returns the gradient of the penalty on a variable."""
+    value = tf.convert_to_tensor(value)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(value)
+        penalty = variable.regularizer(value)
+    gradient = tape.gradient(penalty, value)
+    return tf.zeros_like(value) if gradient is None else gradient
+
+
+@contextlib.contextmanager
+def _writes_put_back():
+    """Puts back the variables that are written to, whoever they belong to."""
+    former = {}
+
+    def write(original, variable, *args, **kwargs):
+        if tf.executing_eagerly() and id(variable) not in former:
+            former[id(variable)] = variable, variable.numpy()
+        return original(variable, *args, **kwargs)
+
+    kind = type(tf.Variable(0.0, trainable=False))
+    with contextlib.ExitStack() as stack:
+        for name in ("assign", "assign_add", "assign_sub"):
+            stack.enter_context(intercepted(kind, name, write))
+        try:
+            yield
+        finally:
+            for variable, value in former.values():
+                variable.assign(value)
+
+
+def compute_gradients(function, variables):
+    """Returns the gradients of what `function` returns, `None` for none."""
+    with tf.GradientTape() as tape:
+        loss = function()
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    return [None if g is None else _stored_values(g) for g in gradients]
+
+
+def public_functions():
+    """Returns where the names of public functions are looked up."""
+    return (
+        ("tf", tf),
+        ("tf.math", tf.math),
+        ("tf.nn", tf.nn),
+        ("tf.image", tf.image),
+        ("tf.linalg", tf.linalg),
+    )
+
+
+def says_nothing_is_connected(error):
+    """Whether `error` is the backend's word for a loss without gradients."""
+    return False
+
+
+def says_it_left(error):
+    """Whether a step could not be traced as it leaves TensorFlow.
+
+    That is so where it makes a number of Python or an array of NumPy out of a
+    tensor.
+    """
+    return "SymbolicTensor" in str(error) or (
+        "symbolic `tf.Tensor`" in str(error)
+        or "symbolic tf.Tensor" in str(error)
+        or "numpy() is only available" in str(error)
+    )
+
+
+def says_gradient_failed(error):
+    """Whether a step failed while TensorFlow computed gradients."""
+    return isinstance(error, tf.errors.OpError) and "gradient" in str(error)

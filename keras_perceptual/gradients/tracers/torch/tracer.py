@@ -1,0 +1,191 @@
+"""Watching the training step of a model, for PyTorch."""
+
+import contextlib
+import functools
+import weakref
+
+import numpy as np
+import torch
+
+from keras_perceptual.gradients import snapshots
+from keras_perceptual.gradients.attributes import replaced
+from keras_perceptual.gradients.statistics import (
+    WIDTH,
+    GradientStatistics,
+    statistics_rows,
+)
+from keras_perceptual.gradients.tracers.torch import replay
+
+
+class Tracer:
+    """Watches the step of one model, see `tracers.Tracer`.
+
+    Every step runs as Python does, so nothing of the tracer stays in the
+    train function: it looks on while it listens.
+    """
+
+    apply_methods = ("apply",)
+    zeros_for_none = True
+
+    def __init__(self, model):
+        self._reference = weakref.ref(model)
+        self._waiting = []
+        self._totals = {}
+        self._used = {}
+        self.python_steps = 0
+
+    @property
+    def _model(self):
+        return self._reference()
+
+    def make_train_function(self):
+        """Returns the train function of the model."""
+        self._model.make_train_function()
+        return self._model.train_function
+
+    @contextlib.contextmanager
+    def listening(self):
+        """Has the steps that run inside take note of their gradients."""
+        model = self._model
+        step = model.train_step
+
+        @functools.wraps(step)
+        def train_step(data):
+            self.python_steps += 1
+            return step(data)
+
+        with (
+            replaced(model, "train_step", train_step),
+            replay.leaves_noted(self._note_leaves),
+        ):
+            yield
+
+    def start_anew(self):
+        """Forgets the numbers of an earlier training."""
+        self._waiting, self._totals = [], {}
+        self._used = {}
+
+    def hold(self, arguments):
+        """Keeps what the next step begins with."""
+        moment = snapshots.Moment()
+        with contextlib.suppress(Exception):
+            moment.values = snapshots.copy_values(
+                snapshots.variables_of_step(self._model)
+            )
+            # The train function is given a list of one batch.
+            moment.batch = arguments[0][0]
+        return moment, arguments
+
+    @torch.compiler.disable
+    def _note_leaves(self, leaves):
+        self._used.update((id(leaf), leaf) for leaf in leaves)
+
+    @torch.compiler.disable
+    def add(self, variables, values, gradients, loss_scale, is_dynamic):
+        """Takes note of gradients in the step that computes them."""
+        keys = tuple(id(variable) for variable in variables)
+        penalties = {
+            place: _penalty_gradient(variable, values[place])
+            for place, variable in enumerate(variables)
+            if getattr(variable, "regularizer", None) is not None
+        }
+        gradients = [_stored_values(gradient) for gradient in gradients]
+        with torch.no_grad():
+            rows = statistics_rows(gradients, loss_scale, is_dynamic, penalties)
+        self._waiting.append((keys, rows))
+
+    def look_again(self, moment):
+        """Reads what could not be read in the step itself, after it."""
+
+    def read(self):
+        """Returns the row of each variable, as NumPy arrays by key."""
+        for keys, rows in self._waiting:
+            for key, row in zip(keys, rows.cpu().numpy(), strict=True):
+                total = self._totals.setdefault(key, np.zeros(WIDTH))
+                GradientStatistics.add_rows(total, row)
+        self._waiting.clear()
+        return {key: row.copy() for key, row in self._totals.items()}
+
+    def find_untracked(self, known):
+        """Returns what the step computes with and nobody trains.
+
+        Args:
+            known: The Keras variables of the model and its optimizers.
+        """
+        return replay.find_untracked(list(self._used.values()), known)
+
+    def replay(self, moment, variables, others):
+        """Takes a step once more."""
+        model = self._model
+        if moment.batch is None:
+            raise ValueError(
+                "The step cannot be taken once more, since its batch was not "
+                f"kept. Received: model={model.name!r}"
+            )
+        with (
+            replay.random_numbers_kept(),
+            snapshots.attributes_put_back(model, moment.attributes),
+            snapshots.values_put_back(
+                snapshots.variables_of_step(model), moment.values
+            ),
+        ):
+            return replay.replay_step(
+                model.train_step, (moment.batch,), variables, others
+            )
+
+
+def _stored_values(gradient):
+    """Returns the numbers that a gradient holds, without making it dense."""
+    if gradient.is_sparse:
+        return gradient.coalesce().values()
+    return gradient
+
+
+def _penalty_gradient(variable, value):
+    """Returns the gradient of the penalty on a variable."""
+    with torch.enable_grad():
+        value = value.detach().requires_grad_()
+        penalty = variable.regularizer(value)
+        if not penalty.requires_grad:
+            return torch.zeros_like(value)
+        (gradient,) = torch.autograd.grad(penalty, value)
+    return gradient
+
+
+def compute_gradients(function, variables):
+    """Returns the gradients of what `function` returns, `None` for none."""
+    loss = function()
+    if not loss.requires_grad:
+        return [None] * len(variables)
+    gradients = torch.autograd.grad(
+        loss, [variable.value for variable in variables], allow_unused=True
+    )
+    return [None if g is None else _stored_values(g) for g in gradients]
+
+
+def public_functions():
+    """Returns where the names of public functions are looked up."""
+    return (("torch", torch),)
+
+
+def says_nothing_is_connected(error):
+    """Whether `error` is the backend's word for a loss without gradients."""
+    return isinstance(error, RuntimeError) and (
+        "does not require grad and does not have a grad_fn" in str(error)
+    )
+
+
+def says_it_left(error):
+    """Whether a step could not be recorded as it leaves PyTorch.
+
+    Leaving is no error here, but an operation like others.
+    """
+    return False
+
+
+def says_gradient_failed(error):
+    """Whether a step failed in a gradient and does not say in which.
+
+    PyTorch raises the errors of a gradient where they occur.
+    """
+    return False
