@@ -55,6 +55,10 @@ class Operation:
         varies: Whether something else may come out of the same inputs: it
             draws random numbers, or reads what can be written to.
         conditional: Whether it ran in a branch that a condition chose.
+        alternatives: Keys of the values from outside that branch to which
+            gradients would come back had the condition chosen otherwise, as
+            far as it is known. An operation that stands for the choice itself,
+            of kind `"If"`, has them too.
     """
 
     kind: str
@@ -65,6 +69,7 @@ class Operation:
     differentiable: bool = True
     varies: bool = False
     conditional: bool = False
+    alternatives: frozenset[Hashable] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)

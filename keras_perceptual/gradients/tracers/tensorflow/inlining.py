@@ -1,0 +1,231 @@
+"""Having TensorFlow run in one piece what a step calls.
+
+Run eagerly, loops and branches are Python. What is not, or what leaves no
+operation behind, is looked after here.
+"""
+
+import contextlib
+import inspect
+
+import tensorflow as tf
+
+from keras_perceptual.gradients.patches import intercepted
+
+# They trace a function in order to change its graph.
+_NEED_GRAPHS = "tensorflow.python.ops.parallel_for"
+# It would not have its operations recorded.
+_RECOMPUTING = "recompute_grad.<locals>.inner"
+
+
+@contextlib.contextmanager
+def inlined(recorder):
+    """Takes apart what runs inside.
+
+    Args:
+        recorder: The `OpRecorder`.
+
+    Yields:
+        A list, to which a pair is added for each condition: the records of
+        what was chosen, and the functions that were not.
+    """
+    choices = []
+    with contextlib.ExitStack() as stack:
+
+        def listen(owner, name, answer):
+            stack.enter_context(
+                intercepted(owner, name, _if_listening(recorder, answer))
+            )
+
+        _listen_to_functions(listen, recorder)
+        _listen_to_conditions(listen, recorder, choices)
+        _listen_to_custom_gradients(listen, recorder)
+        _listen_to_python(listen, recorder)
+        yield choices
+
+
+def _if_listening(recorder, answer):
+    def answer_if_listening(original, *args, **kwargs):
+        if not recorder.listening:
+            return original(*args, **kwargs)
+        return answer(original, *args, **kwargs)
+
+    return answer_if_listening
+
+
+def _listen_to_functions(listen, recorder):
+    """Has functions run as Python, and notes those that have no Python."""
+
+    def call(original, function, *args, **kwargs):
+        if function.python_function.__module__.startswith(_NEED_GRAPHS):
+            return original(function, *args, **kwargs)
+        return function.python_function(*args, **kwargs)
+
+    def call_graph(original, function, arguments, captured):
+        with recorder.paused():
+            result = original(function, arguments, captured)
+        outputs = tf.nest.flatten(result, expand_composites=True)
+        recorder.note(
+            "PartitionedCall",
+            [*arguments, *captured],
+            [o for o in outputs if tf.is_tensor(o)],
+            graph=function.graph,
+        )
+        return result
+
+    function = tf.function(lambda: 0)
+    listen(type(function), "__call__", call)
+    from tensorflow.python.eager.polymorphic_function import concrete_function
+
+    listen(concrete_function.ConcreteFunction, "_call_flat", call_graph)
+
+
+def _listen_to_conditions(listen, recorder, choices):
+    """Notes which branch was taken, and what it was chosen by."""
+
+    def choose(ask, conditions, functions):
+        """Calls `ask` with functions that tell when they are called."""
+        taken = []
+
+        def branch(function):
+            def call():
+                taken.append(function)
+                with recorder.in_branch():
+                    return function()
+
+            return call
+
+        start = len(recorder.records)
+        result = ask(*map(branch, functions))
+        conditions = [c for c in conditions if tf.is_tensor(c)]
+        if not taken or not conditions:
+            return result
+        result = tf.nest.map_structure(
+            lambda value: _chosen(recorder, conditions, value), result
+        )
+        others = [f for f in functions if f is not taken[0]]
+        choices.append((recorder.records[start:], others))
+        return result
+
+    def cond(original, pred, true_fn=None, false_fn=None, name=None):
+        return choose(
+            lambda true, false: original(pred, true, false, name=name),
+            [pred],
+            [true_fn, false_fn],
+        )
+
+    def switch_case(
+        original, branch_index, branch_fns, default=None, name="switch_case"
+    ):
+        keys, functions = _keyed(branch_fns)
+        if default is not None:
+            functions.append(default)
+
+        def ask(*functions):
+            last = functions[-1] if default is not None else None
+            pairs = zip(keys, functions, strict=False)
+            return original(branch_index, list(pairs), last, name)
+
+        return choose(ask, [branch_index], functions)
+
+    def case(
+        original,
+        pred_fn_pairs,
+        default=None,
+        exclusive=False,
+        strict=False,
+        name="case",
+    ):
+        pairs = [tuple(pair) for pair in pred_fn_pairs]
+        functions = [function for _, function in pairs]
+        if default is not None:
+            functions.append(default)
+
+        def ask(*functions):
+            last = functions[-1] if default is not None else None
+            called = [
+                (condition, function)
+                for (condition, _), function in zip(
+                    pairs, functions, strict=False
+                )
+            ]
+            return original(called, last, exclusive, strict, name)
+
+        return choose(ask, [condition for condition, _ in pairs], functions)
+
+    listen(tf, "cond", cond)
+    listen(tf, "switch_case", switch_case)
+    listen(tf, "case", case)
+    # Keras uses it. It may go.
+    with contextlib.suppress(AttributeError):
+        listen(tf.__internal__.smart_cond, "smart_cond", cond)
+
+
+def _keyed(branches):
+    """Returns the indices and the functions of the branches of a switch."""
+    if isinstance(branches, dict):
+        branches = list(branches.items())
+    branches = list(branches)
+    if all(callable(branch) for branch in branches):
+        branches = list(enumerate(branches))
+    return [key for key, _ in branches], [function for _, function in branches]
+
+
+def _chosen(recorder, conditions, value):
+    """Returns a value that is noted to come out of a condition."""
+    if not isinstance(value, tf.Tensor):
+        return value
+    with recorder.paused():
+        result = tf.identity(value)
+    recorder.note("If", [*conditions, value], [result])
+    return result
+
+
+def _listen_to_custom_gradients(listen, recorder):
+    """Notes functions with a gradient of their own as one operation.
+
+    The operations in them are noted as well, but nothing comes out of them.
+    """
+    from tensorflow.python.eager import record as recording
+    from tensorflow.python.ops import custom_gradient
+
+    def call(original, function, args, kwargs):
+        if getattr(function, "__qualname__", "").startswith(_RECOMPUTING):
+            inner = inspect.getclosurevars(function).nonlocals["f"]
+            return inner(*args, **kwargs)
+        start, recorded = len(recorder.records), []
+
+        def note(original, name, outputs, inputs, *functions, **kwargs):
+            recorded[:] = [list(outputs), list(inputs)]
+            return original(name, outputs, inputs, *functions, **kwargs)
+
+        with intercepted(recording, "record_operation", note):
+            result = original(function, args, kwargs)
+        if recorded:
+            outputs, inputs = recorded
+            made = set(map(id, outputs))
+            recorder.records[start:] = [
+                record
+                for record in recorder.records[start:]
+                if made.isdisjoint(record.outputs)
+            ]
+            recorder.note("CustomGradient", inputs, outputs)
+        return result
+
+    listen(custom_gradient, "_eager_mode_decorator", call)
+
+
+def _listen_to_python(listen, recorder):
+    """Notes what NumPy computes, of which TensorFlow keeps no trace."""
+
+    def numpy_function(
+        original, func=None, inp=None, Tout=None, stateful=True, name=None
+    ):
+        result = original(func, inp, Tout, stateful, name)
+        recorder.note(
+            "PyFunc",
+            [value for value in inp or () if tf.is_tensor(value)],
+            [r for r in tf.nest.flatten(result) if tf.is_tensor(r)],
+        )
+        return result
+
+    listen(tf, "numpy_function", numpy_function)

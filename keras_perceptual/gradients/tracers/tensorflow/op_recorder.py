@@ -1,0 +1,277 @@
+"""Writing down every operation that TensorFlow runs in this thread."""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
+    is_differentiable,
+)
+
+# The check itself: its frames are nobody's business.
+_OURS = os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep
+# What they do to a variable is not written to it.
+_READS = (
+    "ReadVariableOp",
+    "ResourceGather",
+    "ResourceGatherNd",
+    "VariableShape",
+    "VarIsInitializedOp",
+)
+# Functions in which an operation of Keras runs.
+_CALLS = ("__call__", "call")
+
+
+@dataclasses.dataclass(eq=False)
+class Record:
+    """One operation that ran; what it is like is found out afterwards.
+
+    Attributes:
+        kind: The type of the operation.
+        inputs: Keys of the tensors that went in.
+        outputs: Keys of the tensors that came out.
+        attributes: The attributes as TensorFlow gave them, or `None`.
+        graph: The graph of the function that was called, if it was one.
+        frames: The `Frames` it ran in.
+        scope: Names of the operations of Keras it ran in.
+        conditional: Whether it ran in a branch.
+        alternatives: Keys of the values that gradients would come back to,
+            had the condition chosen otherwise.
+    """
+
+    kind: str
+    inputs: tuple
+    outputs: tuple
+    attributes: Any = None
+    graph: Any = None
+    frames: Sequence = ()
+    scope: tuple = ()
+    conditional: bool = False
+    alternatives: frozenset = frozenset()
+
+
+class Frames(Sequence):
+    """The frames an operation ran in, the innermost last.
+
+    Args:
+        lines: Pairs of a code object and a line of it, the innermost last.
+    """
+
+    def __init__(self, lines):
+        self._lines = lines
+
+    @functools.cached_property
+    def _summaries(self):
+        return [
+            traceback.FrameSummary(
+                code.co_filename, line, code.co_name, lookup_line=False
+            )
+            for code, line in self._lines
+        ]
+
+    def __getitem__(self, index):
+        return self._summaries[index]
+
+    def __len__(self):
+        return len(self._lines)
+
+
+class OpRecorder:
+    """Writes down the operations that run eagerly in this thread.
+
+    Args:
+        variables: The variables to follow, of Keras or TensorFlow.
+
+    Attributes:
+        records: A `Record` of each operation.
+        tensors: All tensors by key, alive, so that no key is used again.
+        handles: The keys of the variables to follow by the key of what
+            TensorFlow calls their handle.
+        holders: Keys of the values that stand for variables.
+        dependent: Keys of the values that depend on a variable to follow.
+        when_made: Function of a tensor, called for each that depends.
+    """
+
+    def __init__(self, variables):
+        self.records = []
+        self.tensors = {}
+        self.handles = {}
+        self.when_made = None
+        self._paused = 0
+        self._branches = 0
+        self._written = {}
+        self._numbers = itertools.count()
+        self._base = None
+        for variable in variables:
+            handle = native(variable).handle
+            self.handles[self.keep(handle)] = id(variable)
+        self.holders = dict(self.handles)
+        self.dependent = set(self.handles)
+
+    def keep(self, tensor):
+        """Returns the key of a tensor."""
+        key = id(tensor)
+        self.tensors[key] = tensor
+        return key
+
+    @property
+    def listening(self):
+        """Whether operations are written down at the moment."""
+        return not self._paused and tf.executing_eagerly()
+
+    @contextlib.contextmanager
+    def recording(self, base):
+        """Writes down what runs inside.
+
+        Args:
+            base: The frame that calls the step.
+        """
+        from tensorflow.python import pywrap_tfe
+        from tensorflow.python.eager import context, execute
+
+        def note(kind, inputs, attributes, outputs, name=None, graph=None):
+            if graph is None:
+                self.note(kind, inputs, outputs, attributes)
+
+        def run(original, kind, num_outputs, inputs, attrs, *args, **kwargs):
+            outputs = original(
+                kind, num_outputs, inputs, attrs, *args, **kwargs
+            )
+            self.note(kind, inputs, outputs or (), attrs)
+            return outputs
+
+        # TensorFlow would read variables without a word.
+        def run_fast(original, ctx, kind, name, *arguments):
+            if self.listening:
+                arguments = [_without_variables(a) for a in arguments]
+            return original(ctx, kind, name, *arguments)
+
+        eager = context.context()
+        eager.ensure_initialized()
+        self._base = base
+        with (
+            intercepted(execute, "execute", run),
+            intercepted(pywrap_tfe, "TFE_Py_FastPathExecute", run_fast),
+        ):
+            eager.add_op_callback(note)
+            try:
+                yield
+            finally:
+                eager.remove_op_callback(note)
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Does not write down what runs inside."""
+        self._paused += 1
+        try:
+            yield
+        finally:
+            self._paused -= 1
+
+    @contextlib.contextmanager
+    def in_branch(self):
+        """Marks what runs inside as chosen by a condition."""
+        self._branches += 1
+        try:
+            yield
+        finally:
+            self._branches -= 1
+
+    def note(self, kind, inputs, outputs, attributes=None, graph=None):
+        """Writes down one operation.
+
+        Args:
+            kind: Its type.
+            inputs: The tensors that go in.
+            outputs: The tensors that come out.
+            attributes: Its attributes, as TensorFlow hands them on.
+            graph: The graph of the function that was called, if it was one.
+
+        Returns:
+            The `Record`, if there is one.
+        """
+        if not self.listening:
+            return None
+        inputs = [tensor for tensor in inputs if tf.is_tensor(tensor)]
+        record = Record(
+            kind if isinstance(kind, str) else kind.decode(),
+            tuple(map(self.keep, inputs)),
+            tuple(map(self.keep, outputs)),
+            attributes,
+            graph,
+        )
+        self._follow_writing(record, inputs)
+        record.frames, record.scope = self._look_around()
+        record.conditional = self._branches > 0
+        self.records.append(record)
+        self._follow_variables(record, outputs)
+        return record
+
+    def _follow_writing(self, record, inputs):
+        """Has what was written to a variable go into what is read later on."""
+        for tensor, key in zip(inputs, record.inputs, strict=True):
+            if tensor.dtype != tf.resource:
+                continue
+            if key in self._written:
+                record.inputs += (self._written[key],)
+            if record.kind.startswith(("Assign", "ResourceScatter")):
+                self._written[key] = ("written", next(self._numbers))
+                record.outputs += (self._written[key],)
+
+    def _follow_variables(self, record, outputs):
+        if self.dependent.isdisjoint(record.inputs):
+            return
+        self.dependent.update(record.outputs)
+        source = self.holders.get(record.inputs[0])
+        for tensor in outputs:
+            if not is_differentiable(tensor):
+                continue
+            if source is not None and record.kind in ("ReadVariableOp", "Cast"):
+                self.holders[id(tensor)] = source
+            if self.when_made is not None:
+                self.when_made(tensor)
+
+    def frames(self):
+        """Returns the `Frames` of the step at the moment."""
+        return self._look_around()[0]
+
+    def _look_around(self):
+        """Returns the frames of the step, and the names of Keras in them."""
+        lines, scope = [], []
+        frame = sys._getframe(1)
+        while frame is not None and frame is not self._base:
+            code = frame.f_code
+            if not code.co_filename.startswith(_OURS):
+                lines.append((code, frame.f_lineno))
+                if code.co_name in _CALLS and code.co_argcount:
+                    owner = frame.f_locals.get(code.co_varnames[0])
+                    if isinstance(owner, keras.Operation):
+                        scope.append(owner.name)
+            frame = frame.f_back
+        scope = [name for name, _ in itertools.groupby(reversed(scope))]
+        return Frames(lines[::-1]), tuple(scope)
+
+
+def native(variable):
+    """Returns the variable of TensorFlow behind one of Keras."""
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def _without_variables(argument):
+    """Returns an argument with values in the place of variables."""
+    if isinstance(argument, tf.Variable | keras.Variable):
+        return tf.convert_to_tensor(argument)
+    if isinstance(argument, list | tuple):
+        if any(isinstance(a, tf.Variable | keras.Variable) for a in argument):
+            return [_without_variables(a) for a in argument]
+    return argument

@@ -1,0 +1,306 @@
+"""Taking a training step once more, operation by operation, for TensorFlow.
+
+It runs eagerly, so that loops, branches and functions are taken apart. A step
+that needs a graph is traced instead.
+"""
+
+import contextlib
+import dataclasses
+import sys
+
+import tensorflow as tf
+
+from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.replay import Derivative, Operation, Replay
+from keras_perceptual.gradients.tracers.tensorflow import graph_replay
+from keras_perceptual.gradients.tracers.tensorflow.custom_gradients import (
+    forgettable_custom_gradients,
+)
+from keras_perceptual.gradients.tracers.tensorflow.inlining import inlined
+from keras_perceptual.gradients.tracers.tensorflow.op_gradients import (
+    OpGradients,
+    is_stateful,
+)
+from keras_perceptual.gradients.tracers.tensorflow.op_recorder import (
+    OpRecorder,
+    native,
+)
+from keras_perceptual.gradients.tracers.tensorflow.random_state import (
+    random_numbers_kept,
+)
+from keras_perceptual.gradients.tracers.tensorflow.shadow_tapes import (
+    ShadowTapes,
+)
+from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
+    Contributions,
+    TensorNumbers,
+    has_numbers,
+)
+
+__all__ = ["random_numbers_kept", "replay_function", "replay_step"]
+
+# How many branches that were not taken are looked into.
+MOST_BRANCHES = 32
+
+
+def replay_step(step, arguments, variables, others=()):
+    """Takes a training step once more, operation by operation.
+
+    Args:
+        step: The training step, called as `step(*arguments)`.
+        arguments: A tuple with the data of one batch, of one replica.
+        variables: The variables to follow, of Keras or TensorFlow.
+        others: The other variables that are known.
+
+    Returns:
+        A `Replay`. The key of a variable is its `id`.
+    """
+    arguments = tf.nest.map_structure(_as_tensor, arguments)
+    names = name_data(*arguments)
+    try:
+        return _run(step, arguments, names, variables, others)
+    except Exception as error:
+        try:
+            return _trace(step, arguments, names, variables)
+        except Exception:
+            raise error from None
+
+
+def replay_function(function, variables):
+    """Computes a loss and its gradients once more, operation by operation.
+
+    Args:
+        function: Function without arguments that returns the loss.
+        variables: The variables to follow, of Keras or TensorFlow.
+
+    Returns:
+        A `Replay` with one `Derivative`.
+    """
+
+    def step():
+        with tf.GradientTape() as tape:
+            loss = function()
+        tape.gradient(loss, [native(variable) for variable in variables])
+
+    return replay_step(step, (), variables)
+
+
+def name_data(*data):
+    """Returns pairs of a tensor and of the name of its place in the batch."""
+    if len(data) != 1:
+        return _name("data", data) if data else []
+    (data,) = data
+    if not isinstance(data, tuple | list) or hasattr(data, "_fields"):
+        return _name("x", data)
+    if len(data) > 3:
+        return _name("data", data)
+    return [
+        pair
+        for name, part in zip(("x", "y", "sample_weight"), data, strict=False)
+        for pair in _name(name, part)
+    ]
+
+
+def _name(name, data):
+    """Returns the tensors in nested data with their names."""
+    if data is None:
+        return []
+    if isinstance(data, dict):
+        parts = [(f"{name}[{key!r}]", part) for key, part in data.items()]
+    elif isinstance(data, tuple | list):
+        parts = [(f"{name}[{place}]", part) for place, part in enumerate(data)]
+    else:
+        leaves = tf.nest.flatten(data, expand_composites=True)
+        return [(leaf, name) for leaf in leaves if tf.is_tensor(leaf)]
+    return [pair for part in parts for pair in _name(*part)]
+
+
+def _as_tensor(value):
+    """Returns a tensor for an array, and anything else as it is."""
+    if hasattr(value, "__array__") and not tf.is_tensor(value):
+        return tf.convert_to_tensor(value)
+    return value
+
+
+def _run(step, arguments, names, variables, others):
+    """Returns the `Replay` of a step that is run."""
+    recorder = OpRecorder(variables)
+    for tensor, _ in names:
+        recorder.keep(tensor)
+    tapes = ShadowTapes(recorder)
+    with contextlib.ExitStack() as stack:
+        choices = stack.enter_context(inlined(recorder))
+        stack.enter_context(tapes.recording())
+        stack.enter_context(recorder.recording(sys._getframe()))
+        try:
+            step(*arguments)
+        except Exception:
+            # What is wrong with the gradients may have ended it.
+            if tapes.error is None:
+                raise
+    _look_into_branches(recorder, choices)
+    return _describe(recorder, tapes.questions, names, others)
+
+
+def _look_into_branches(recorder, choices):
+    """Notes what the branches that were not taken would let through."""
+    for records, functions in choices[:MOST_BRANCHES]:
+        found = set()
+        for function in functions:
+            # It may be unfit for where it was not called.
+            with contextlib.suppress(Exception):
+                found |= graph_replay.connected_captures(function)
+        found &= recorder.tensors.keys()
+        for record in records:
+            if record.conditional or record.kind == "If":
+                record.alternatives |= found
+
+
+def _describe(recorder, questions, names, others):
+    """Returns what was written down as a `Replay`."""
+    tensors = recorder.tensors
+    failed = {kind for question in questions for kind in question.failed}
+    differentiable = OpGradients(tensors, failed)
+    gradients = [_gradients(recorder.records, q) for q in questions]
+    operations = []
+    for record in recorder.records:
+        operation = Operation(
+            kind=record.kind,
+            inputs=record.inputs,
+            outputs=record.outputs,
+            scope=record.scope,
+            frames=record.frames,
+            differentiable=differentiable(record),
+            varies=is_stateful(record.kind),
+            conditional=record.conditional,
+            alternatives=record.alternatives,
+        )
+        inner = None
+        if record.graph is not None:
+            inner = _look_into_call(recorder, record, operation, gradients)
+        operations += inner or [operation]
+    return Replay(
+        operations=tuple(operations),
+        holders=recorder.holders,
+        derivatives=tuple(
+            Derivative(
+                question.targets,
+                question.variables,
+                found,
+                Contributions(operations, tensors, found.tensors),
+                question.frames,
+            )
+            for question, found in zip(questions, gradients, strict=True)
+        ),
+        values=TensorNumbers(
+            {key: t for key, t in tensors.items() if has_numbers(t)}
+        ),
+        data={id(tensor): name for tensor, name in names},
+        changeable=frozenset(
+            key
+            for key, tensor in tensors.items()
+            if tensor.dtype == tf.resource and key not in recorder.handles
+        )
+        | {id(native(variable).handle) for variable in others},
+    )
+
+
+def _gradients(records, question):
+    """Returns the gradients, those of what was written to variables too.
+
+    What was written has the gradient of what is read.
+    """
+    gradients = dict(question.gradients)
+    for record in reversed(records):
+        for key in record.inputs:
+            if isinstance(key, tuple) and record.outputs[0] in gradients:
+                gradients[key] = gradients[record.outputs[0]]
+    return TensorNumbers(gradients)
+
+
+def _look_into_call(recorder, record, operation, gradients):
+    """Returns the operations of a function that loses a gradient.
+
+    Args:
+        recorder: The `OpRecorder`.
+        record: The `Record` of the call.
+        operation: The `Operation` of it.
+        gradients: The gradients of each derivative by key. What is known of
+            the values in the function is added.
+
+    Returns:
+        A list of `Operation`s, or `None` where all gradients come through.
+    """
+    asked = [g for g in gradients if any(key in g for key in record.outputs)]
+    depending = [
+        key
+        for key in record.inputs
+        if key in recorder.dependent and key in recorder.tensors
+    ]
+    if all(key in g and not g[key].zero for g in asked for key in depending):
+        return None
+    steps = graph_replay.GraphSteps()
+    path = ("call", id(record))
+    known = {
+        tensor.name: key
+        for tensor, key in zip(record.graph.inputs, record.inputs, strict=False)
+    }
+    made = steps.read(record.graph, known, path)
+    outer = list(record.frames)
+    inner = [
+        dataclasses.replace(
+            step,
+            scope=(*record.scope, *step.scope),
+            frames=graph_replay.within(outer, step.frames),
+            conditional=step.conditional or record.conditional,
+        )
+        for step in steps.operations
+    ]
+    for found in asked:
+        there = [
+            key
+            for key, output in zip(made, record.outputs, strict=False)
+            if output in found
+        ]
+        for key in steps.spread(there):
+            if key not in found:
+                found.know(key)
+    inner += [
+        dataclasses.replace(operation, inputs=(key,), outputs=(output,))
+        for key, output in zip(made, record.outputs, strict=False)
+    ]
+    return inner
+
+
+def _trace(step, arguments, names, variables):
+    """Returns the `Replay` of a step that is traced."""
+    asked = []
+
+    def answer(original, tape, target, sources, *args, **kwargs):
+        flat = [native(source) for source in tf.nest.flatten(sources)]
+        if not all(isinstance(source, tf.Variable) for source in flat):
+            return original(tape, target, sources, *args, **kwargs)
+        frames = graph_replay.current_frames()
+        asked.append((target, sources, frames))
+        return tf.nest.map_structure(
+            lambda source: tf.zeros(source.shape, source.dtype), sources
+        )
+
+    traced = tf.function(step, autograph=False)
+    with (
+        intercepted(tf.GradientTape, "gradient", answer),
+        forgettable_custom_gradients(),
+    ):
+        graph = traced.get_concrete_function(*arguments).graph
+    places = {id(tensor): name for tensor, name in names}
+    leaves = [
+        leaf
+        for leaf in tf.nest.flatten(arguments, expand_composites=True)
+        if tf.is_tensor(leaf)
+    ]
+    data = [
+        (inner, places[id(leaf)])
+        for leaf, inner in zip(leaves, graph.inputs, strict=False)
+        if id(leaf) in places
+    ]
+    return graph_replay.replay_graph(graph, variables, asked, data=data)

@@ -1,0 +1,267 @@
+"""Asking the gradient tapes of a step for more than the step asks them.
+
+A tape answers once. Beside each tape of the step another one records the same
+operations; it is asked for the gradients of every value, and knows of values
+that the first one lost sight of.
+"""
+
+import contextlib
+import sys
+
+import tensorflow as tf
+
+from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.tracers.tensorflow.op_recorder import native
+from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
+    is_differentiable,
+    stored,
+)
+
+
+class Question:
+    """One call that asked for the gradients of variables.
+
+    Attributes:
+        targets: Keys of what was differentiated.
+        variables: Keys of the variables asked about.
+        gradients: Gradients of all values that have one, by key.
+        frames: The frames of the call.
+        failed: Types of operations whose gradient could not be computed.
+    """
+
+    def __init__(self, targets, variables, frames):
+        self.targets, self.variables = targets, variables
+        self.gradients = {}
+        self.frames = frames
+        self.failed = set()
+
+
+class ShadowTapes:
+    """Records beside the tapes of a step.
+
+    Args:
+        recorder: The `OpRecorder` of the step.
+
+    Attributes:
+        questions: A `Question` for each call that asked about variables.
+        error: The first error in a call that asked for gradients.
+    """
+
+    def __init__(self, recorder):
+        self.questions = []
+        self.error = None
+        self._recorder = recorder
+        self._options = {}
+        self._shadows = {}
+        self._entered = set()
+
+    @contextlib.contextmanager
+    def recording(self):
+        """Follows the tapes that are used inside."""
+        self._recorder.when_made = self._watch
+        answers = {
+            "__init__": self._init,
+            "__enter__": self._enter,
+            "__exit__": self._exit,
+            "watch": self._watch_of_tape,
+            "reset": self._reset,
+            "stop_recording": self._stop_recording,
+            "gradient": self._gradient,
+            "jacobian": self._jacobian,
+        }
+        with contextlib.ExitStack() as stack:
+            for name, answer in answers.items():
+                stack.enter_context(intercepted(tf.GradientTape, name, answer))
+            try:
+                yield
+            finally:
+                self._recorder.when_made = None
+
+    def _init(
+        self, original, tape, persistent=False, watch_accessed_variables=True
+    ):
+        original(tape, persistent, watch_accessed_variables)
+        if self._recorder.listening:
+            # The tape is kept, so that no other one has its `id`.
+            options = (persistent, watch_accessed_variables, tape)
+            self._options[id(tape)] = options
+
+    def _enter(self, original, tape):
+        result = original(tape)
+        if id(tape) in self._options:
+            shadow = self._shadows.get(id(tape))
+            if shadow is None:
+                with self._recorder.paused():
+                    shadow = tf.GradientTape(True, self._options[id(tape)][1])
+                    self._shadows[id(tape)] = shadow
+            shadow.__enter__()
+            self._entered.add(id(tape))
+            # What was computed before is there to be differentiated by.
+            for key in self._recorder.dependent:
+                tensor = self._recorder.tensors.get(key)
+                if tensor is not None and is_differentiable(tensor):
+                    shadow.watch(tensor)
+        return result
+
+    def _exit(self, original, tape, *exception):
+        if id(tape) in self._entered:
+            self._leave(tape)
+        return original(tape, *exception)
+
+    def _watch_of_tape(self, original, tape, tensor):
+        if id(tape) in self._shadows:
+            self._shadows[id(tape)].watch(tensor)
+        return original(tape, tensor)
+
+    def _reset(self, original, tape):
+        if id(tape) in self._shadows:
+            self._shadows[id(tape)].reset()
+        return original(tape)
+
+    @contextlib.contextmanager
+    def _stop_recording(self, original, tape):
+        recording = id(tape) in self._entered
+        if recording:
+            self._leave(tape)
+        try:
+            with original(tape):
+                yield
+        finally:
+            if recording:
+                self._shadows[id(tape)].__enter__()
+                self._entered.add(id(tape))
+
+    def _leave(self, tape):
+        """Has the shadow of a tape no longer record."""
+        self._entered.remove(id(tape))
+        self._shadows[id(tape)].__exit__(None, None, None)
+
+    def _watch(self, tensor):
+        """Has gradients be known of what comes out of any operation."""
+        for shadow in self._shadows.values():
+            shadow.watch(tensor)
+
+    def _gradient(self, original, tape, target, sources, *args, **kwargs):
+        return self._answer(
+            original, tape, target, sources, args, kwargs, *args[:1]
+        )
+
+    def _jacobian(self, original, tape, target, sources, *args, **kwargs):
+        return self._answer(original, tape, target, sources, args, kwargs)
+
+    def _answer(
+        self, original, tape, target, sources, args, kwargs, weights=None
+    ):
+        """Has the tape answer, and its shadow as well."""
+        shadow = self._shadows.get(id(tape))
+        asked = self._followed(sources)
+        if shadow is None or not asked or not self._recorder.listening:
+            return self._ask_tape(original, tape, target, sources, args, kwargs)
+        weights = kwargs.get("output_gradients", weights)
+        self._ask_shadow(shadow, target, asked, weights)
+        try:
+            return self._ask_tape(original, tape, target, sources, args, kwargs)
+        except Exception as error:
+            # What is wrong with the gradients is being found out.
+            self.error = self.error or error
+            return tf.nest.map_structure(lambda source: None, sources)
+
+    def _ask_tape(self, original, tape, target, sources, args, kwargs):
+        persistent, *_ = self._options.get(id(tape), (True,))
+        if not persistent:  # It ends its recording, and forgets.
+            if id(tape) in self._entered:
+                self._leave(tape)
+            self._shadows.pop(id(tape), None)
+        return original(tape, target, sources, *args, **kwargs)
+
+    def _followed(self, sources):
+        """Returns the keys of the variables to follow among sources."""
+        handles = self._recorder.handles
+        natives = [native(source) for source in tf.nest.flatten(sources)]
+        return frozenset(
+            handles[id(source.handle)]
+            for source in natives
+            if isinstance(source, tf.Variable) and id(source.handle) in handles
+        )
+
+    def _ask_shadow(self, shadow, target, asked, weights):
+        from tensorflow.python.eager import record
+
+        recorder = self._recorder
+        targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
+        question = Question(
+            tuple(map(recorder.keep, targets)), asked, recorder.frames()
+        )
+        values = [
+            (key, tensor)
+            for key, tensor in recorder.tensors.items()
+            if is_differentiable(tensor) or key in recorder.handles
+        ]
+        with (
+            recorder.paused(),
+            record.stop_recording(),
+            _failing_gradients_are_none(question.failed),
+        ):
+            gradients = shadow.gradient(
+                target, [tensor for _, tensor in values], weights
+            )
+        question.gradients = {
+            key: stored(gradient)
+            for (key, _), gradient in zip(values, gradients, strict=True)
+            if gradient is not None
+        }
+        self.questions.append(question)
+
+
+@contextlib.contextmanager
+def _failing_gradients_are_none(failed):
+    """Goes on where an operation has no gradient, or one that fails.
+
+    Args:
+        failed: A set, to which the types of such operations are added.
+    """
+    from tensorflow.python.framework import ops
+
+    registry = ops._gradient_registry
+
+    def look_up(original, where, name):
+        try:
+            function = original(where, name)
+        except LookupError:
+            if where is not registry:
+                raise
+            failed.add(name)
+            return None
+        if where is not registry or function is None:
+            return function
+
+        def careful(op, *gradients):
+            try:
+                found = function(op, *gradients)
+                _check_shapes(op.inputs, found)
+                return found
+            except Exception:
+                failed.add(name)
+                # TensorFlow may have forgotten what went in.
+                caller = sys._getframe(1).f_locals
+                return [None] * caller["num_inputs"]
+
+        return careful
+
+    with intercepted(type(registry), "lookup", look_up):
+        yield
+
+
+def _check_shapes(values, gradients):
+    """Fails where what a gradient is handed to would fail.
+
+    Args:
+        values: What went into an operation; TensorFlow keeps what it needs.
+        gradients: Their gradients.
+    """
+    if not isinstance(gradients, list | tuple):
+        gradients = [gradients]
+    for value, gradient in zip(values or (), gradients, strict=False):
+        if isinstance(value, tf.Tensor) and isinstance(gradient, tf.Tensor):
+            if is_differentiable(value):
+                value.shape.assert_is_compatible_with(gradient.shape)
