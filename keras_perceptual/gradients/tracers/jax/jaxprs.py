@@ -4,7 +4,7 @@ import jax
 import jax.extend
 
 # They run what they hold not just once, from the first line to the last.
-_CONTROL_FLOW = ("scan", "while", "cond")
+_CONTROL_FLOW = ("scan", "while", "cond", "shard_map", "xla_pmap")
 
 
 def dependent_outputs(jaxpr, dependent_inputs):
@@ -33,11 +33,70 @@ def dependent_outputs(jaxpr, dependent_inputs):
 
 
 def _equation_outputs(equation, inputs):
-    """Looks into functions called with all inputs, and assumes the rest."""
+    """Looks into what an equation holds, and assumes the rest."""
     inner, _ = called_jaxpr(equation)
     if inner is not None:
         return dependent_outputs(inner, inputs)
-    return [True] * len(equation.outvars)
+    look = _LOOKS.get(equation.primitive.name)
+    return look(equation.params, inputs) if look else (
+        [True] * len(equation.outvars)
+    )
+
+
+def _outputs_of_cond(params, inputs):
+    index, *inputs = inputs
+    branches = [
+        dependent_outputs(branch.jaxpr, inputs) for branch in params["branches"]
+    ]
+    return [index or any(flags) for flags in zip(*branches, strict=True)]
+
+
+def _outputs_of_scan(params, inputs):
+    start, end = params["num_consts"], params["num_carry"]
+    end += start
+    constants, carry, rest = inputs[:start], inputs[start:end], inputs[end:]
+
+    def turn(carry):
+        return dependent_outputs(
+            params["jaxpr"].jaxpr, [*constants, *carry, *rest]
+        )
+
+    carry = _after_all_turns(lambda carry: turn(carry)[: len(carry)], carry)
+    return [*carry, *turn(carry)[len(carry) :]]
+
+
+def _outputs_of_while(params, inputs):
+    start = params["cond_nconsts"]
+    end = start + params["body_nconsts"]
+    carry = _after_all_turns(
+        lambda carry: dependent_outputs(
+            params["body_jaxpr"].jaxpr, [*inputs[start:end], *carry]
+        ),
+        inputs[end:],
+    )
+    if any(
+        dependent_outputs(
+            params["cond_jaxpr"].jaxpr, [*inputs[:start], *carry]
+        )
+    ):
+        return [True] * len(carry)
+    return carry
+
+
+def _after_all_turns(turn, carry):
+    """Tells what depends on the inputs of a loop after any number of turns."""
+    while True:
+        following = [a or b for a, b in zip(carry, turn(carry), strict=True)]
+        if following == carry:
+            return carry
+        carry = following
+
+
+_LOOKS = {
+    "cond": _outputs_of_cond,
+    "scan": _outputs_of_scan,
+    "while": _outputs_of_while,
+}
 
 
 def called_jaxpr(equation):
@@ -66,6 +125,18 @@ def holds_jaxpr(equation):
     )
 
 
+def count_calls(equation):
+    """Returns how many operations an equation is when loops are taken apart."""
+    times = equation.params.get("length", 1)
+    held = [
+        sum(map(count_calls, getattr(part, "jaxpr", part).eqns))
+        for value in equation.params.values()
+        for part in (value if isinstance(value, tuple) else (value,))
+        if hasattr(getattr(part, "jaxpr", part), "eqns")
+    ]
+    return times * max(held, default=1)
+
+
 def is_literal(atom):
     """Whether an input or an output is a number, and not a variable."""
     return isinstance(atom, jax.extend.core.Literal)
@@ -80,14 +151,27 @@ def shapes_of(atoms):
 
 def as_function(equation, output):
     """Returns the function by which an equation computes an output."""
+    run = function_of(equation, [output])
+    return lambda *inputs: run(*inputs)[0]
+
+
+def function_of(equation, outputs):
+    """Returns the function by which an equation computes some outputs.
+
+    Args:
+        equation: The equation.
+        outputs: Places of the outputs.
+
+    Returns:
+        A function of the inputs that returns a list.
+    """
     # Its inputs need not differ from each other, those of a function do.
     plain = jax.make_jaxpr(lambda *inputs: inputs[:1])(
         *shapes_of(equation.invars)
     ).jaxpr
     jaxpr = plain.replace(
         eqns=[equation.replace(invars=list(plain.invars))],
-        outvars=[equation.outvars[output]],
+        outvars=[equation.outvars[output] for output in outputs],
         effects=equation.effects,
     )
-    run = jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(jaxpr, ()))
-    return lambda *inputs: run(*inputs)[0]
+    return jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(jaxpr, ()))

@@ -1,0 +1,156 @@
+"""Taking a training step once more, operation by operation, for JAX."""
+
+import contextlib
+import itertools
+import random
+
+import jax
+import keras
+import numpy as np
+
+from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.tracers.jax.flattening import Flattening, Where
+from keras_perceptual.gradients.tracers.jax.marks import marked_gradients
+from keras_perceptual.gradients.tracers.jax.reads import reads_noted
+
+_PARTS_OF_DATA = ("x", "y", "sample_weight")
+_count = itertools.count()
+
+
+def replay_step(step, arguments, variables, others=()):
+    """Takes a training step once more, operation by operation.
+
+    Args:
+        step: The step.
+        arguments: The state, in which the trainable variables come first, and
+            the data that the step takes.
+        variables: The Keras variables to follow: the trainable ones of the
+            state, in this order, and others that the state does not contain.
+        others: All other Keras variables that are known.
+
+    Returns:
+        The `Replay`. The key of a variable in it is its `id`.
+    """
+    read = {}
+    with (
+        reads_noted(lambda variable: read.update({id(variable): variable})),
+        marked_gradients(),
+        _named_operations(),
+        _traced_anew(),
+    ):
+        closed = _trace(step, arguments)
+    flattening = Flattening()
+    inputs = _describe(flattening, arguments, variables)
+    for variable in (*others, *read.values()):
+        if id(variable) not in flattening.holders.values():
+            flattening.add_changeable(variable.value)
+    # Numbers that are not finite are looked for here, and no error.
+    with jax.debug_nans(False), jax.debug_infs(False):
+        flattening.read(closed.jaxpr, closed.consts, inputs, Where())
+        replay = flattening.finish()
+    if not replay.derivatives:
+        raise ValueError(
+            "The step computes gradients by none of `jax.grad`, "
+            f"`jax.value_and_grad` and `jax.vjp`. Received: step={step!r}"
+        )
+    return replay
+
+
+def replay_function(function, variables):
+    """Computes the gradients of a function, operation by operation.
+
+    Args:
+        function: Function without arguments that returns a loss.
+        variables: The Keras variables to differentiate it by.
+
+    Returns:
+        The `Replay`, with one `Derivative`.
+    """
+
+    def loss(values):
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return function()
+
+    def step(state, data):
+        return jax.grad(loss)(state[0])
+
+    state = ([variable.value for variable in variables],)
+    return replay_step(step, (state, ()), variables)
+
+
+@contextlib.contextmanager
+def random_numbers_kept():
+    """Puts the random numbers to come back as they were.
+
+    JAX has none: they come from keys.
+    """
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+
+
+def _trace(step, arguments):
+    def the_step_itself(*arguments):
+        # What it returns need not be anything that JAX knows.
+        step(*arguments)
+        return ()
+
+    return jax.make_jaxpr(the_step_itself)(*arguments)
+
+
+def _describe(flattening, arguments, variables):
+    """Has the values that a step is given known, and returns their keys."""
+    (trained, *rest), data = arguments
+    trained = jax.tree.leaves(trained)
+    keys = []
+    for variable, array in zip(variables, trained, strict=False):
+        keys.append(flattening.add_variable(id(variable), array))
+        flattening.add_stored(variable.value, keys[-1])
+    for array in (*trained[len(keys) :], *jax.tree.leaves(rest)):
+        keys.append(flattening.add_value(array))
+        flattening.changeable.add(keys[-1])
+    for path, array in jax.tree_util.tree_leaves_with_path(data):
+        keys.append(flattening.add_value(array))
+        flattening.data[keys[-1]] = _name(data, path)
+    for variable in variables[len(trained) :]:
+        # What is not part of the state goes in as a constant.
+        key = flattening.add_variable(id(variable), variable.value, False)
+        flattening.add_constant(variable.value, key)
+    return keys
+
+
+def _name(data, path):
+    """Returns the name of a part of the data, such as `"x['mask']"`."""
+    name = "x"
+    if isinstance(data, (tuple, list)) and len(data) <= len(_PARTS_OF_DATA):
+        name = _PARTS_OF_DATA[path[0].idx]
+        path = path[1:]
+    return name + jax.tree_util.keystr(path)
+
+
+def _named_operations():
+    """Has operations of Keras that are no layers stand in scopes as well."""
+
+    def call(original, operation, *args, **kwargs):
+        if isinstance(operation, keras.Layer):
+            return original(operation, *args, **kwargs)
+        with jax.named_scope(operation.name):
+            return original(operation, *args, **kwargs)
+
+    return intercepted(keras.Operation, "__call__", call)
+
+
+def _traced_anew():
+    """Has functions traced again that JAX has traced before.
+
+    What it keeps is kept for one set of options, of which this is one.
+    """
+    try:
+        from jax.experimental.xla_metadata import set_xla_metadata
+    except ImportError:
+        return contextlib.nullcontext()
+    return set_xla_metadata(replay=next(_count))

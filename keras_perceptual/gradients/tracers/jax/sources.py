@@ -1,0 +1,69 @@
+"""Where in a program an operation of JAX comes from."""
+
+import functools
+import itertools
+import os
+import re
+import traceback
+
+from keras_perceptual.gradients import patches
+
+# Function in this package that calls the step; what is below is not its.
+OUTERMOST = "the_step_itself"
+# What JAX writes around the names of scopes it has transformed.
+_TRANSFORMED = re.compile(r"\b(?:jvp|vmap|transpose|checkpoint)\(|[()]")
+
+
+def scope_of(equation):
+    """Returns the names of the scopes in which an equation was made."""
+    names = _TRANSFORMED.sub("", str(equation.source_info.name_stack))
+    return tuple(filter(None, names.split("/")))
+
+
+def frames_of(equation, called):
+    """Returns the Python frames in which an equation was made.
+
+    Args:
+        equation: The equation.
+        called: Whether it is in a function that JAX has traced by itself, and
+            keeps: who called that first is of no interest.
+
+    Returns:
+        A tuple of frames, the innermost last.
+    """
+    return _frames(equation.source_info.traceback, called)
+
+
+# Many equations are made on the same line.
+@functools.lru_cache(maxsize=10_000)
+def _frames(trace, called):
+    if trace is None:
+        return ()
+
+    def goes_on(frame):
+        name = frame.function_name.rpartition(".")[2]
+        return name != OUTERMOST and not (
+            called and frame.file_name.endswith("linear_util.py")
+        )
+
+    # The innermost comes first.
+    return tuple(
+        traceback.FrameSummary(
+            frame.file_name,
+            frame.line_num,
+            frame.function_name.rpartition(".")[2],
+            lookup_line=False,
+        )
+        for frame in reversed(
+            list(itertools.takewhile(goes_on, trace.frames))
+        )
+        if not _is_own(frame.file_name)
+    )
+
+
+@functools.lru_cache(maxsize=1_000)
+def _is_own(path):
+    """Whether a file only listens to the calls that pass through it."""
+    return os.path.dirname(path) == os.path.dirname(__file__) or (
+        path == patches.__file__
+    )
