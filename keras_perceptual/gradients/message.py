@@ -1,184 +1,67 @@
-"""The words in which a failed gradient check is explained."""
+"""The words of the gradient check: its errors and its warnings."""
 
-import itertools
-
-from keras_perceptual.gradients import reasons
-from keras_perceptual.gradients.mends import find_mend
-
-# How many variables a message names before it only counts.
-LONGEST_LIST = 12
-# Where an operation without a gradient is to blame.
-MENDABLE = (reasons.CUT, reasons.PENALTY)
-# How many places it shows in the code.
-MOST_PLACES = 3
-
-ADVICE = {
-    reasons.NONE: (
-        "The loss does not depend on them in a way that can be "
-        "differentiated. Usual causes: an operation without a gradient lies "
-        "between them and the loss (argmax, rounding, a cast to integers, a "
-        "comparison, code in NumPy, stop_gradient); the layer is built but "
-        "not called, or no loss is computed from its output. Replace the "
-        "operation by a differentiable one, use the layer, or freeze it with "
-        "`layer.trainable = False`."
-    ),
-    reasons.CUT: (
-        "Every way from them to the loss leads through an operation without a "
-        "gradient."
-    ),
-    reasons.UNUSED: (
-        "The layer is built, but the training step does not call it. Call it, "
-        "or take it out of the model."
-    ),
-    reasons.NO_LOSS: (
-        "They are computed with, but no loss is computed from the result. "
-        "Give that output a loss, or freeze it with `layer.trainable = False`."
-    ),
-    reasons.IGNORES_MODEL: (
-        "The loss is a constant or depends on the data alone. Compute it from "
-        "`y_pred`, the second argument of a loss, with `keras.ops`."
-    ),
-    reasons.LEFT: (
-        "There a tensor becomes a Python number or a NumPy array, which have "
-        "no gradient. Stay with tensors and `keras.ops`: no `float`, `.numpy()`"
-        ", `np.asarray` or `predict` on the way to the loss."
-    ),
-    reasons.PENALTY: (
-        "The loss of the data does not reach them: a regularizer alone makes "
-        "them smaller and smaller."
-    ),
-    reasons.NOT_ASKED: (
-        "A custom `train_step` computes gradients for other variables only. "
-        "Differentiate with respect to `self.trainable_variables`, or freeze "
-        "what is not to be trained with `layer.trainable = False`."
-    ),
-    reasons.NOT_APPLIED: (
-        "No optimizer is called with them. Call `self.optimizer.apply("
-        "gradients, self.trainable_variables)` at the end of `train_step`."
-    ),
-    reasons.NOT_HANDED: (
-        "No optimizer of the model was called with them. Usual causes: a "
-        "custom `train_step` that computes gradients for some of the "
-        "variables only, or that forgets `optimizer.apply`. Pass "
-        "`self.trainable_variables`, or freeze what is not to be trained with "
-        "`layer.trainable = False`."
-    ),
-    reasons.NOT_RUN: (
-        "The training step can give them to an optimizer, but did not do so "
-        "in the checked batches, for example because of a condition. Raise "
-        "`steps` if they take their turn later."
-    ),
-    reasons.STRANGER: (
-        "The optimizer was built for other variables, those of another model "
-        "or of this model before layers were added. Create a new optimizer "
-        "and compile the model with it."
-    ),
-    reasons.UNTRACKED: (
-        "The step computes with them, but nothing will ever train them: Keras "
-        "does not find them. Make a plain variable by `self.add_weight` in a "
-        "layer, and keep layers as attributes of a model or layer, or in "
-        "lists, tuples and dictionaries there. If they are not to be trained, "
-        "set `trainable = False`."
-    ),
-    reasons.UNTRAINED: (
-        "If they are meant to stay as they are, say so with `trainable = "
-        "False`; else let the model know of them, as attributes of a layer."
-    ),
-    reasons.FAILS: (
-        "TensorFlow differentiates the code in `tf.py_function`. Where that "
-        "uses NumPy or `.numpy()`, the gradient is a single zero, whatever the "
-        "shape, and the step fails with a message about shapes. Write the "
-        "function with `keras.ops`; a table of colours is "
-        "`keras_perceptual.LookupColorLayer`."
-    ),
-    reasons.CUT_LOSS: (
-        "The loss is not connected to any variable by operations that can be "
-        "differentiated. Usual causes: a loss that returns a constant, "
-        "computes with NumPy or Python numbers, compares, counts or calls "
-        "argmax. Compute the loss from `y_pred` with `keras.ops`."
-    ),
-    reasons.SATURATED: (
-        "All that goes in lies where the operation has no slope: below zero "
-        "for a ReLU, beyond the bounds for a clip or a hard sigmoid, and "
-        "everywhere for a softmax over a single unit. Look at the biases and "
-        "the scale of what goes in, use an activation with a slope on both "
-        "sides, or `sigmoid` for a single unit."
-    ),
-    reasons.STUCK: (
-        "The other factor is zero, and what it is computed from gets no "
-        "gradient either: both stay as they are. If something above is named "
-        "as the cause of that, mend it first. Of two factors that both start "
-        "at zero, start one with random numbers."
-    ),
-    reasons.NO_STEP: (
-        "Usual cause: all steps of a sequence are masked, for example since "
-        "class 0 is taken for padding by `mask_zero=True`."
-    ),
-    reasons.CANCELS: (
-        "The result is the same whatever goes in: the sum of a softmax, for "
-        "example, or what a normalisation over a single value leaves. What "
-        "little there is of the gradient are rounding errors. Normalise over "
-        "an axis with several values, or compute the loss from something that "
-        "can vary."
-    ),
-    "zero": (
-        "Usual causes: a dead ReLU or a saturated or clipped activation, a "
-        "softmax over a single unit, a weight or mask of nothing but zeros, "
-        "factors that both start at zero, float16 numbers too small to be "
-        "represented. Look at the layers above and at what they receive."
-    ),
-    "nonfinite": (
-        "The weights are NaN after such a step. Usual causes: sqrt, log or a "
-        "division at zero, `where` around an operation that is not finite in "
-        "the branch not taken, a mean over nothing, data that hold NaN. Guard "
-        "the argument of the operation itself, for example with a small "
-        "epsilon, and check the data."
-    ),
-}
-
-HEADINGS = {
-    "missing": "{count} of {total} trainable variables receive no gradient "
-    "({reason})",
-    "zero": "{count} of {total} trainable variables received a gradient of "
-    "exactly zero in each of the {batches} checked batch(es)",
-    reasons.CANCELS: "{count} of {total} trainable variables received a "
-    "gradient of nothing but zeros and rounding errors",
-    "nonfinite": "{count} of {total} trainable variables received a gradient "
-    "with NaN or infinity",
-    "untracked": "{count} variables besides the {total} trainable ones are "
-    "computed with and not trained ({reason})",
-}
+from keras_perceptual.gradients.paragraphs import (
+    HEADINGS,
+    count_of,
+    count_others,
+    explain_group,
+    group_records,
+    mend_at,
+    name_batches,
+    point_out,
+    shorten,
+)
 
 
-def describe(owner, offenders, total):
+def describe(owner, offenders, total, *, seen=(), raised=False):
     """Explains the offenders of a check.
 
     Args:
         owner: The name of the object that checked.
         offenders: A `GradientReport` with nothing but the offenders.
         total: How many trainable variables there are.
+        seen: Records whose gradient was zero so far, which are not judged
+            yet.
+        raised: Whether the text is that of an error, not of a warning.
     """
-    kinds = {}
-    for record in offenders:
-        key = (record.status, record.reason, record.culprits)
-        kinds.setdefault(key, []).append(record)
-    parts = [f"{owner}: {summarize(kinds, total)}"]
-    for (status, reason, culprits), records in kinds.items():
-        heading = HEADINGS.get(reason, HEADINGS[status]).format(
-            count=len(records),
-            total=total,
-            reason=reason,
-            batches=offenders.batches,
-        )
-        parts.append(f"{heading}:\n{list_by_layer(records)}")
-        advice = [ADVICE[reason or status]]
-        if status == "nonfinite" and culprits:
-            advice.append("Operations on the way that can make such numbers:")
-        if culprits:
-            advice += describe_places(culprits, mend=reason in MENDABLE)
-        parts.append("\n".join(advice))
-    parts += [opt_out(offenders), received(offenders)]
-    return "\n\n".join(parts)
+    groups = group_records(offenders)
+    parts = [
+        f"{owner}: {_summarize(groups, total)}\n{point_out(groups[0])}",
+        *(explain_group(group, total, offenders.batches) for group in groups),
+    ]
+    if seen:
+        parts.append(_mention(seen))
+    parts.append(f"{_opt_out(groups, raised)}The whole table is in `.report`.")
+    return "\n\n".join([*parts, received(offenders)])
+
+
+def explain(report):
+    """Explains what a report found, with neither an error nor a warning.
+
+    Args:
+        report: A `GradientReport`.
+    """
+    bad = [r for r in report if r.status not in ("ok", "ignored")]
+    tracked = [r for r in report if r.status != "untracked"]
+    if not bad:
+        return "Nothing was found that keeps a variable from learning."
+    groups = group_records(bad)
+    total = len(tracked)
+    return "\n\n".join(
+        [
+            f"{_summarize(groups, total)}\n{point_out(groups[0])}",
+            *(
+                explain_group(
+                    group,
+                    total,
+                    report.batches,
+                    judged=False,
+                    of_function=report.of_function,
+                )
+                for group in groups
+            ),
+        ]
+    )
 
 
 def describe_passing_zeros(owner, offenders, total):
@@ -189,126 +72,191 @@ def describe_passing_zeros(owner, offenders, total):
         offenders: A `GradientReport` with nothing but the zeros.
         total: How many trainable variables there are.
     """
+    found = count_of(len(offenders), total)
     heading = HEADINGS["zero"].format(
-        count=len(offenders), total=total, batches=offenders.batches
+        found=found, batches=name_batches(offenders.batches)
     )
-    return (
-        f"{owner}: {heading}. That is ordinary for a gate that is closed or a "
-        "branch that starts at zero; if it is not meant to be, look at what "
-        'these layers receive, or pass `on_zero="raise"` for the whole story; '
-        "if it is, leave them out with `ignore`. " + received(offenders)
-    )
+    text = [f"{owner}: {heading}."]
+    groups = group_records(offenders)
+    for group in groups:
+        if group.diagnosis.general:
+            text += [f"It ends at {place}." for place in group.culprits[:1]]
+            continue
+        where = group.culprits[0] if group.culprits else shorten(group.paths)
+        text.append(f"{group.title}: {where}.")
+        text += [group.note] if group.note else []
+        text += [group.diagnosis.advice, *mend_at(group, group.culprits[:1])]
+    if any(group.diagnosis.general for group in groups):
+        text.append(
+            "That is ordinary for a gate that is closed or a branch that "
+            "starts at zero. If it is not meant to be, look at what these "
+            'layers receive, or pass `on_zero="raise"` for the whole story.'
+        )
+    text.append("If it is meant to be, leave them out with `ignore`.")
+    paths = dict.fromkeys(record.path for record in offenders)
+    return " ".join([*text, f"Received: zero={shorten(paths)}"])
 
 
-def received(offenders):
-    """Returns the end of a message, the offenders by status."""
-    found = {}
-    for record in offenders:
-        found.setdefault(record.status, []).append(record.path)
-    return "Received: " + ", ".join(
-        f"{status}={shorten(paths)}" for status, paths in found.items()
-    )
-
-
-def summarize(kinds, total):
-    """Says in one sentence what is wrong, and where it begins.
+def describe_all_frozen(owner, model_name, *, raised=False):
+    """Explains that a model has nothing to train.
 
     Args:
-        kinds: The offending records, by what they have in common.
-        total: How many trainable variables there are.
+        owner: The name of the object that checked.
+        model_name: The name of the model.
+        raised: Whether the text is that of an error, not of a warning.
     """
-    counts = {True: 0, False: 0}
-    for (status, *_), records in kinds.items():
-        counts[status == "untracked"] += len(records)
-    found = f"{counts[False]} of {total} trainable variables cannot learn"
-    if counts[True]:
-        found += f", and {counts[True]} more are not trained at all"
-    text = (
-        f"{found}. A finite gradient that is not zero was expected for each "
-        "of them."
-    )
-    for _, reason, culprits in kinds:
-        if culprits:
-            reason = reason or "most likely made"
-            return f"{text}\n{reason[0].upper()}{reason[1:]}: {culprits[0]}" + (
-                f"\n    {culprits[0].code}" if culprits[0].code else ""
-            )
-    return text
-
-
-def describe_places(places, *, mend):
-    """Says for each place what happens there and, if asked, how to mend it.
-
-    Args:
-        places: A tuple of `Place`.
-        mend: Whether the operations have no gradient.
-    """
-    lines = []
-    for place in places[:MOST_PLACES]:
-        lines.append(f"  {place}")
-        if place.code:
-            lines.append(f"    in {place.within}: {place.code}")
-        if mend:
-            sentences = find_mend(place.operation, place.layer_class)
-            lines.append("    " + " ".join(sentences))
-    if len(places) > MOST_PLACES:
-        lines.append(f"  and {len(places) - MOST_PLACES} more")
-    return lines
-
-
-def describe_all_frozen(owner, model_name):
-    """Explains that a model has nothing to train."""
+    opt_out = ' If this is intended, pass `on_missing="warn"`.'
     return (
         f"{owner}: the model has no trainable variables, so `fit` cannot "
         "change anything. Usual causes: `trainable = False` was left on, or "
         "the layers are created inside `call` or kept where Keras does not "
         "track them. Set `model.trainable = True`, or create the layers in "
-        '`__init__`. If this is intended, pass `on_missing="warn"`. '
+        f"`__init__`.{opt_out if raised else ''} "
         f"Received: model={model_name!r}, trainable_variables=[]"
     )
 
 
 def describe_unmatched(owner, patterns, paths):
-    """Explains that patterns to ignore fit no variable."""
+    """Explains that patterns to ignore match no variable."""
     return (
-        f"{owner}: no trainable variable fits these patterns in `ignore`, "
+        f"{owner}: no trainable variable matches these patterns in `ignore`, "
         "which are compared with `variable.path`. The paths are "
         f"{shorten(paths)}. Received: ignore={list(patterns)}"
     )
 
 
-def list_by_layer(records):
-    """Lists variables under the layers they belong to."""
-    lines = []
-    shown = records[:LONGEST_LIST]
-    for (layer, layer_class), group in itertools.groupby(
-        shown, key=lambda record: (record.layer, record.layer_class)
-    ):
-        lines.append(f"  layer {layer!r} ({layer_class})")
-        lines += [f"    {record.path}  {record.shape}" for record in group]
-    if len(records) > len(shown):
-        lines.append(f"  and {len(records) - len(shown)} more")
-    return "\n".join(lines)
+def describe_stale(owner, added=(), removed=()):
+    """Explains that other variables are trainable than were compiled.
+
+    Args:
+        owner: The name of the object that checked.
+        added: Paths of variables that became trainable.
+        removed: Paths of variables that were frozen.
+    """
+    changed = {"unfrozen": list(added), "frozen": list(removed)}
+    changed = {what: paths for what, paths in changed.items() if paths}
+    counts = ", ".join(f"{len(p)} {what}" for what, p in changed.items())
+    named = ", ".join(f"{what}={shorten(p)}" for what, p in changed.items())
+    return (
+        f"{owner}: the set of trainable variables has changed since the model "
+        f"was compiled ({counts}). The training step and the "
+        "optimizer were made for the former set. Call `model.compile` again "
+        "whenever `trainable` was changed or layers were added. "
+        f"Received: {named}"
+    )
 
 
-def opt_out(offenders):
-    """Says how to go on without the check, if that is what is wanted."""
-    paths = [record.path for record in offenders]
-    kinds = {"untracked": "missing"}
-    arguments = sorted(
-        {f'on_{kinds.get(r.status, r.status)}="warn"' for r in offenders}
+def describe_trouble(owner, error):
+    """Explains that the check itself failed, and that training goes on.
+
+    Args:
+        owner: The name of the object that checked.
+        error: The exception.
+    """
+    return (
+        f"{owner}: the gradient check could not look into this training "
+        "step, so nothing more is known about its gradients. The training "
+        "goes on unchanged. This is a fault of the check, not of the model: "
+        "please report it with the program that shows it. "
+        f"Received: {type(error).__name__}: {_in_one_line(error)}"
+    )
+
+
+def describe_late_nan(owner, epoch, last_seen):
+    """Tells of NaN that came after the checked batches.
+
+    Args:
+        owner: The name of the object that checked.
+        epoch: The number of the epoch.
+        last_seen: The `GradientReport` of the checked batches.
+    """
+    norms = {r.path: r.norm for r in last_seen if r.norm is not None}
+    text = (
+        f"{owner}: the loss is NaN or infinite after epoch {epoch}. "
+        f"In the checked batches ({last_seen.batches}) "
+    )
+    if norms:
+        path = max(norms, key=norms.get)
+        text += (
+            "the gradients were finite, the largest with a norm of "
+            f"{norms[path]:.3g} ({path!r}). "
+        )
+    else:
+        text += "no gradient was seen. "
+    return (
+        f"{text}Usual causes: a learning rate that is too high, inputs or "
+        "targets that are not scaled, NaN in a later batch. To learn which "
+        "operation makes it first, check more batches with `steps=`. "
+        f"Received: epoch={epoch}"
+    )
+
+
+def received(offenders):
+    """Returns the end of a message: how many offenders of each status."""
+    found = {}
+    for record in offenders:
+        found.setdefault(record.status, []).append(record.path)
+    return "Received: " + ", ".join(
+        f"{status}={len(paths) if len(paths) > 1 else repr(paths[0])}"
+        for status, paths in found.items()
+    )
+
+
+def _summarize(groups, total):
+    """Says in one line how many variables are concerned."""
+    lost = [g for g in groups if g.status != "untracked"]
+    strangers = sum(len(g.records) for g in groups if g.status == "untracked")
+    if not lost:
+        return (
+            f"{count_others(strangers)} computed with and not trained. Keras "
+            "trains only the variables that the model tracks."
+        )
+    count = sum(len(group.records) for group in lost)
+    sure = any(group.diagnosis.certain for group in lost)
+    text = (
+        f"{count} of {total} trainable variables "
+        f"{'cannot' if sure else 'may not'} learn"
+    )
+    if strangers:
+        text += f", and {count_others(strangers, 'other ')} not trained at all"
+    return (
+        f"{text}. A finite gradient that is not zero was expected for each "
+        "of them."
+    )
+
+
+def _mention(seen):
+    """Mentions what may be said next, so that nobody mends half."""
+    paths = dict.fromkeys(record.path for record in seen)
+    more = f"{len(seen)} more variable" + (
+        "s have" if len(seen) > 1 else " has"
     )
     return (
-        "If this is intended, leave the variables out with "
-        f"`ignore={shorten(paths)}`, or pass `{', '.join(arguments)}`. The "
-        "whole table is in `.report`."
+        f"{more} received nothing but zeros so far: {shorten(paths)}. Zeros "
+        "are judged after more batches, and may have another cause."
     )
 
 
-def shorten(paths):
-    """Returns a list of names as text, without the tail of a long one."""
-    paths = list(paths)
-    if len(paths) <= LONGEST_LIST:
-        return repr(paths)
-    shown = ", ".join(map(repr, paths[:LONGEST_LIST]))
-    return f"[{shown}, and {len(paths) - LONGEST_LIST} more]"
+def _opt_out(groups, raised):
+    """Says how to go on without the check, if that is what is wanted."""
+    paths = [
+        path
+        for group in groups
+        # An ordinary one was told so before; nobody means to have NaN.
+        if not group.diagnosis.ordinary and group.status != "nonfinite"
+        for path in group.paths
+    ]
+    ways = [f"`ignore={shorten(paths)}`"] if paths else []
+    if raised:
+        kinds = {g.status.replace("untracked", "missing") for g in groups}
+        policies = ", ".join(f'on_{kind}="warn"' for kind in sorted(kinds))
+        ways.append(f"`{policies}` to train all the same")
+    if not ways:
+        return ""
+    return f"If this is intended, pass {', or '.join(ways)}. "
+
+
+def _in_one_line(error, longest=300):
+    """Returns the message of an error without its tail."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= longest else f"{text[:longest]}..."

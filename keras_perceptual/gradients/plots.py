@@ -1,6 +1,6 @@
 """A picture of the gradients of a model."""
 
-from keras_perceptual.gradients.tables import COLORS, title
+from keras_perceptual.gradients.tables import COLORS, names, title
 from keras_perceptual.plotting import import_pyplot
 
 WELL = "#1565c0"
@@ -32,10 +32,8 @@ def plot_report(report, axes=None):
     axes.set_yticks(
         places,
         [
-            record.path
-            if record.status == "ok"
-            else f"{record.path} ({record.status})"
-            for record in report
+            name if record.status == "ok" else f"{name} ({record.status})"
+            for name, record in zip(names(report), report, strict=True)
         ],
     )
     axes.invert_yaxis()

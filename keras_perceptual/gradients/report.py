@@ -1,8 +1,9 @@
 """What a gradient check found out, one record for each variable."""
 
 import dataclasses
+import difflib
 
-from keras_perceptual.gradients import plots, tables
+from keras_perceptual.gradients import message, plots, tables
 
 STATUSES = ("ok", "missing", "zero", "nonfinite", "untracked", "ignored")
 
@@ -24,12 +25,15 @@ class GradientRecord:
         shape: The shape of the variable.
         layer: The name of the layer that the variable belongs to.
         layer_class: The name of the class of that layer.
-        reason: For a missing gradient, in which way it is missing; for one of
-            zeros, why they stay, if that is known.
+        reason: What is the matter, in a few words that stay the same, such
+            as `"cut off from the loss"`; `""` where no more is known than the
+            status.
         culprits: Where it got lost, if that is known: a tuple of `Place`, the
             most likely one first.
         ratio: `norm` divided by the norm of the weights as they were when
             first looked at; `None` where there is none, or no weight.
+        note: One sentence of particulars, such as which part of the data
+            holds NaN, or `""`.
 
     Example:
 
@@ -37,6 +41,8 @@ class GradientRecord:
     >>> record = GradientRecord("hidden/bias", "zero", 0.0, (8,), "hidden")
     >>> record.status
     'zero'
+    >>> record.culprit is None
+    True
     """
 
     path: str
@@ -48,6 +54,7 @@ class GradientRecord:
     reason: str = ""
     culprits: tuple = ()
     ratio: float | None = None
+    note: str = ""
 
     @property
     def culprit(self):
@@ -69,6 +76,8 @@ class GradientReport:
             trainable variables, and behind them one for each variable that
             the model should train but does not know of.
         batches: How many batches were looked at.
+        of_function: Whether it is about a function rather than the training
+            step of a model.
 
     Example:
 
@@ -84,10 +93,16 @@ class GradientReport:
     ['hidden/bias']
     >>> report["hidden/kernel"].norm
     0.25
+    >>> print(report)
+    Gradients after 3 batches: 1 ok, 1 zero
+    variable       shape   layer      status  norm  ratio
+    hidden/kernel  (4, 8)  hidden ()  ok      0.25  -
+    hidden/bias    (8,)    hidden ()  zero    0     -
     """
 
     records: tuple = ()
     batches: int = 0
+    of_function: bool = False
 
     @property
     def ok(self):
@@ -123,6 +138,14 @@ class GradientReport:
         """Returns the records of one status, as a tuple."""
         return tuple(r for r in self.records if r.status == status)
 
+    def with_path(self, path):
+        """Returns the records of all variables that have a path, as a tuple.
+
+        Mostly there is one. Keras lets layers have the same name, and then
+        variables have the same path.
+        """
+        return tuple(r for r in self.records if r.path == path)
+
     def __iter__(self):
         return iter(self.records)
 
@@ -130,16 +153,37 @@ class GradientReport:
         return len(self.records)
 
     def __getitem__(self, path):
-        for record in self.records:
-            if record.path == path:
-                return record
-        raise KeyError(path)
+        """Returns the record of a variable, of several the first."""
+        found = self.with_path(path)
+        if found:
+            return found[0]
+        paths = [record.path for record in self.records]
+        close = difflib.get_close_matches(str(path), paths, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise KeyError(
+            f"The report has no variable of this path, as in `variable.path`. "
+            f"{hint}Received: {path!r}"
+        )
 
     def __str__(self):
         return tables.as_text(self)
 
     def _repr_html_(self):
         return tables.as_html(self)
+
+    def explain(self):
+        """Returns what is the matter, where, and how to mend it, as text.
+
+        Example:
+
+        >>> from keras import Variable, ops
+        >>> from keras_perceptual.gradients import check_gradients
+        >>> scale = Variable(2.0, name="scale")
+        >>> report = check_gradients(lambda: ops.round(scale), [scale])
+        >>> "staircase" in report.explain()
+        True
+        """
+        return message.explain(self)
 
     def to_dict(self):
         """Returns the report as dictionaries, lists, texts and numbers."""

@@ -1,5 +1,6 @@
 """A gradient report as text and as HTML."""
 
+import collections
 import html
 import os
 import shutil
@@ -34,11 +35,29 @@ def title(report):
     return f"Gradients after {batches}: {found or 'no variables'}"
 
 
+def names(report):
+    """Returns the path of each variable, numbered where several have it."""
+    counts, found = collections.Counter(r.path for r in report), []
+    numbers = collections.Counter()
+    for record in report:
+        numbers[record.path] += 1
+        several = counts[record.path] > 1
+        number = f" #{numbers[record.path]}" if several else ""
+        found.append(f"{record.path}{number}")
+    return found
+
+
+def remark(record):
+    """Returns what is the matter with a variable and where, in short."""
+    place = str(record.culprit) if record.culprit else record.note
+    return ": ".join(filter(None, (record.reason, place)))
+
+
 def rows(report):
     """Returns the cells of each record, as texts."""
     return [
         (
-            record.path,
+            name,
             str(record.shape),
             f"{record.layer} ({record.layer_class})" if record.layer else "",
             record.status,
@@ -46,9 +65,9 @@ def rows(report):
                 "-" if number is None else f"{number:.3g}"
                 for number in (record.norm, record.ratio)
             ),
-            str(record.culprit or record.reason),
+            remark(record),
         )
-        for record in report
+        for name, record in zip(names(report), report, strict=True)
     ]
 
 

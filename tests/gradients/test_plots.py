@@ -18,13 +18,19 @@ def test_a_bar_for_each_variable():
             GradientRecord("a/kernel", "ok", 0.25),
             GradientRecord("a/bias", "zero", 0.0),
             GradientRecord("b/kernel", "missing"),
+            GradientRecord("b/kernel", "ok", 1.0),
         ),
         batches=1,
     )
     axes = report.plot()
-    assert [bar.get_width() for bar in axes.patches] == [0.25, 0.0, 0.0]
+    assert [bar.get_width() for bar in axes.patches] == [0.25, 0.0, 0.0, 1.0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["a/kernel", "a/bias (zero)", "b/kernel (missing)"]
+    assert labels == [
+        "a/kernel",
+        "a/bias (zero)",
+        "b/kernel #1 (missing)",
+        "b/kernel #2",
+    ]
     assert axes.get_xscale() == "log"
     axes.figure.canvas.draw()
 

@@ -24,8 +24,24 @@ def test_report_is_a_collection_of_its_records():
     assert len(REPORT) == len(STATUSES)
     assert tuple(REPORT) == RECORDS
     assert REPORT["net/zero"] is RECORDS[2]
-    with pytest.raises(KeyError, match="net/nothing"):
+    with pytest.raises(KeyError, match="Received: 'net/nothing'"):
         REPORT["net/nothing"]
+    with pytest.raises(KeyError, match="Did you mean 'net/missing'"):
+        REPORT["net/mising"]
+
+
+def test_variables_of_one_path_are_told_apart():
+    """Keras lets two layers, and so their variables, have one name."""
+    first = GradientRecord("out/kernel", "ok", 0.5, (4, 8))
+    second = GradientRecord("out/kernel", "missing", None, (8, 1))
+    report = GradientReport((first, second, *RECORDS), 1)
+    assert report["out/kernel"] is first
+    assert report.with_path("out/kernel") == (first, second)
+    assert report.with_path("net/ok") == RECORDS[:1]
+    assert report.with_path("net/nothing") == ()
+    assert "out/kernel #1  (4, 8)" in str(report)
+    assert "out/kernel #2  (8, 1)" in str(report)
+    assert "net/ok  " in str(report)
 
 
 def test_printed_report_is_a_table():
@@ -52,7 +68,15 @@ def test_printed_report_of_nothing():
 def test_report_as_plain_data():
     place = Place("ArgMax", "keras.ops.argmax", "pick", "Pick", "net.py", 7)
     record = GradientRecord(
-        "a/kernel", "missing", None, (4, 8), "a", "Dense", "cut", (place,)
+        "a/kernel",
+        "missing",
+        None,
+        (4, 8),
+        "a",
+        "Dense",
+        "cut",
+        (place,),
+        note="A particular.",
     )
     found = json.loads(json.dumps(GradientReport((record,), 1).to_dict()))
     assert found["batches"] == 1
@@ -60,6 +84,7 @@ def test_report_as_plain_data():
     assert row["path"] == "a/kernel"
     assert row["shape"] == [4, 8]
     assert row["source"] == "net.py:7"
+    assert row["note"] == "A particular."
     assert row["culprits"][0]["function"] == "keras.ops.argmax"
 
 

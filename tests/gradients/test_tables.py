@@ -1,4 +1,5 @@
 from keras_perceptual.gradients import GradientRecord, GradientReport, tables
+from keras_perceptual.gradients.places import Place
 
 REPORT = GradientReport(
     (
@@ -21,6 +22,22 @@ def test_narrow_table_breaks_before_the_note():
         "    no path at all",
     ]
     assert max(map(len, narrow)) <= 50
+
+
+def test_last_column_holds_the_cause_and_the_place():
+    place = Place("Round", "", "snap", "Snap", "net.py", 7)
+    for reason, culprits, note, expected in (
+        ("cut off", (place,), "A note.", f"cut off: {place}"),
+        ("", (place,), "", str(place)),
+        ("in the data", (), "'y' holds NaN", "in the data: 'y' holds NaN"),
+        ("unused", (), "", "unused"),
+        ("", (), "", ""),
+    ):
+        record = GradientRecord(
+            "a", "missing", reason=reason, culprits=culprits, note=note
+        )
+        assert tables.remark(record) == expected
+        assert tables.rows([record])[0][-1] == expected
 
 
 def test_counts_come_first():
