@@ -17,6 +17,7 @@ from keras_perceptual.gradients.statistics import (
 )
 from keras_perceptual.gradients.tracers.jax import replay
 from keras_perceptual.gradients.tracers.jax.programs import Call, Program
+from keras_perceptual.gradients.tracers.jax.reads import reads_noted
 
 
 class Tracer:
@@ -111,7 +112,7 @@ class Tracer:
         self.python_steps += 1
         self._given = []
         try:
-            with replay.reads_noted(self._note_read):
+            with reads_noted(self._note_read):
                 outputs = step(state, batch)
             return outputs, self._given
         finally:

@@ -37,7 +37,12 @@ from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
     has_numbers,
 )
 
-__all__ = ["random_numbers_kept", "replay_function", "replay_step"]
+__all__ = [
+    "random_numbers_kept",
+    "replay_function",
+    "replay_step",
+    "trace_step",
+]
 
 # How many branches that were not taken are looked into.
 MOST_BRANCHES = 32
@@ -61,7 +66,7 @@ def replay_step(step, arguments, variables, others=()):
         return _run(step, arguments, names, variables, others)
     except Exception as error:
         try:
-            return _trace(step, arguments, names, variables)
+            return trace_step(step, arguments, variables, names)
         except Exception:
             raise error from None
 
@@ -272,8 +277,19 @@ def _look_into_call(recorder, record, operation, gradients):
     return inner
 
 
-def _trace(step, arguments, names, variables):
-    """Returns the `Replay` of a step that is traced."""
+def trace_step(step, arguments, variables, names=()):
+    """Traces a training step, without running it.
+
+    Args:
+        step: The training step, called as `step(*arguments)`.
+        arguments: A tuple with the data of one batch, or with what describes
+            them.
+        variables: The variables to follow, of Keras or TensorFlow.
+        names: Pairs of a tensor of the batch and of its name.
+
+    Returns:
+        A `Replay` in which no numbers are known, only what has a gradient.
+    """
     asked = []
 
     def answer(original, tape, target, sources, *args, **kwargs):

@@ -296,7 +296,7 @@ class Tracer:
         ):
             if moment.batch is None:
                 return replay.trace_step(
-                    model.train_step, self._specs, variables
+                    model.train_step, (self._specs,), variables
                 )
             batch = tf.nest.map_structure(_nothing_for_optional, moment.batch)
             return replay.replay_step(
