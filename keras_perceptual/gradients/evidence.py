@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_perceptual.gradients import diagnoses, judging
 from keras_perceptual.gradients.causes import Cause
@@ -278,7 +277,7 @@ class Evidence:
 
     def _has_changed(self, variable):
         """Whether a variable changes without an optimizer of Keras."""
-        value = ops.convert_to_numpy(variable.value)
+        value = variable.numpy()
         before = self._seam.moment.values or {}
         former = self._values.setdefault(
             id(variable), np.array(before.get(id(variable), value))

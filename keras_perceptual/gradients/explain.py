@@ -8,6 +8,7 @@ from keras_perceptual.gradients import (
     diagnoses,
     missing,
     nonfinite,
+    penalties,
     tracers,
     zeros,
 )
@@ -109,7 +110,7 @@ class Explainer:
         replay = self._take()
         if replay is None:
             return {}
-        return missing.find_penalized(
+        return penalties.find_penalized(
             replay, list(map(id, variables)), *self._where()
         )
 

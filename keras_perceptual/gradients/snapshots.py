@@ -13,7 +13,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_perceptual.gradients.model_parts import find_optimizers, walk_parts
 
@@ -65,10 +64,7 @@ def copy_values(variables):
     """
     if sum(math.prod(v.shape) for v in variables) * _BYTES > MOST_BYTES:
         return None
-    return {
-        id(v): np.array(ops.convert_to_numpy(v.value), copy=True)
-        for v in variables
-    }
+    return {id(v): np.array(v.numpy(), copy=True) for v in variables}
 
 
 @contextlib.contextmanager
@@ -79,10 +75,7 @@ def values_put_back(variables, values=None):
         variables: Keras variables.
         values: What `copy_values` returned of some of them, or `None`.
     """
-    own = [
-        (v, np.array(ops.convert_to_numpy(v.value), copy=True))
-        for v in variables
-    ]
+    own = [(v, np.array(v.numpy(), copy=True)) for v in variables]
     try:
         for variable in variables:
             if values and id(variable) in values:
@@ -96,7 +89,7 @@ def values_put_back(variables, values=None):
 def copy_attributes(model):
     """Returns the plain attributes of a model, its layers and its variables.
 
-    Plain are numbers, texts and truth values, and lists, sets and
+    Plain are numbers, texts and truth values, and lists, tuples, sets and
     dictionaries of nothing else. What Keras itself notes down in a layer is
     left out: that it is built, for example, has to stay.
     """
@@ -152,9 +145,10 @@ def _names_of_keras():
 
 
 def _is_plain(value):
-    if isinstance(value, dict):
-        value = [*value.keys(), *value.values()]
-    if isinstance(value, (list, set)):
+    # Not `isinstance`: what stands for a dictionary need not be one.
+    if issubclass(type(value), dict):
+        return all(_is_plain(part) for part in value.items())
+    if issubclass(type(value), (list, set, tuple)):
         return all(isinstance(part, _PLAIN) for part in value)
     return isinstance(value, _PLAIN)
 
