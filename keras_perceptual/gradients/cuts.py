@@ -1,0 +1,165 @@
+"""Where gradients end: the operations that hand none on to some variables.
+
+An end lies where something comes back to what an operation makes and nothing
+to what goes into it. Where that input is made of integers or booleans, it is
+an operation before it that is to blame.
+"""
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+
+from keras_perceptual.gradients import ways
+from keras_perceptual.gradients.kinds import (
+    COMPARISONS,
+    SHAPE_READERS,
+    kind_of,
+)
+from keras_perceptual.gradients.places import locate
+from keras_perceptual.gradients.replay import Operation
+
+
+class Locator:
+    """Finds the places of operations, each once.
+
+    Args:
+        layers: The layers of the model by name.
+        functions: As for `places.locate`.
+    """
+
+    def __init__(self, layers, functions=()):
+        self.layers = layers
+        self._functions = functions
+        self._places = {}
+
+    def locate(self, operation):
+        """Returns the `Place` of an `Operation`."""
+        if operation not in self._places:
+            self._places[operation] = locate(
+                operation, self.layers, self._functions
+            )
+        return self._places[operation]
+
+    def locate_last(self, operations):
+        """Returns, in a tuple, where the last in a layer or a user's line is.
+
+        It is empty where none of them is in either.
+        """
+        for operation in reversed(operations):
+            place = self.locate(operation)
+            if place.layer or place.file:
+                return (place,)
+        return ()
+
+    def locate_cuts(self, operations):
+        """Returns a tuple of the places of cuts, the most likely one first.
+
+        What only looks at shapes is left out, unless there is nothing else,
+        and comparisons come last. Of several operations that make up one
+        function of the user's code, the last is what it is about.
+        """
+        cuts = [o for o in operations if kind_of(o) not in SHAPE_READERS]
+        named, compared = {}, {}
+        for operation in cuts or operations:
+            place = self.locate(operation)
+            called = (
+                place.function or place.operation,
+                place.source,
+                place.layer,
+            )
+            is_comparison = kind_of(operation) in COMPARISONS
+            (compared if is_comparison else named)[called] = place
+        return tuple((named | compared | named).values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """How far variables reach, as integers whose bits stand for variables.
+
+    Attributes:
+        any: Which variables a value depends on in any way, by key.
+        differentiable: On which it depends through operations that are made
+            to hand back a gradient.
+    """
+
+    any: Mapping[Hashable, int]
+    differentiable: Mapping[Hashable, int]
+
+    @classmethod
+    def of(cls, operations, beginnings):
+        """Follows the values that stand for each variable.
+
+        Args:
+            operations: The operations to go through, in their order.
+            beginnings: A list of collections of keys of values.
+        """
+        return cls(
+            ways.follow(operations, beginnings),
+            ways.follow(operations, beginnings, ways.carries_gradient),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """Where gradients end, in the order of the operations.
+
+    What they are found with are integers, whose bits stand for the variables
+    that lie behind.
+
+    Attributes:
+        direct: By the operation and the place of its input, where that could
+            be differentiated by the variables.
+        cuts: By the operation, where it could not: the first operations on
+            the way from the variables that have no gradient.
+    """
+
+    direct: Mapping[tuple[Operation, int], int]
+    cuts: Mapping[Operation, int]
+
+    def by_operation(self, positions):
+        """Returns pairs of an operation and the variables behind it.
+
+        Args:
+            positions: The position of each operation in the step.
+        """
+        found = dict(self.cuts)
+        for (operation, _), bits in self.direct.items():
+            found[operation] = found.get(operation, 0) | bits
+        return sorted(found.items(), key=lambda item: positions[item[0]])
+
+
+def find_ends(operations, reach, arrives):
+    """Finds where gradients end.
+
+    Args:
+        operations: The operations of a step, in their order.
+        reach: The `Reach` of variables without a gradient.
+        arrives: Keys of the values that a gradient comes back to, the targets
+            among them.
+
+    Returns:
+        The `Ends`, in the order of the operations.
+    """
+    direct, cuts, wanted = {}, {}, {}
+    for operation in reversed(operations):
+        is_reached = not arrives.isdisjoint(operation.outputs)
+        behind = 0
+        for value in operation.outputs:
+            behind |= wanted.get(value, 0)
+        if not (is_reached or behind):
+            continue
+        for place, value in enumerate(operation.inputs):
+            if value in arrives:
+                continue
+            bits = reach.any.get(value, 0)
+            connected = bits & reach.differentiable.get(value, 0)
+            if is_reached and connected:
+                direct[operation, place] = connected
+            # The way from here to those of `behind` was found to be cut.
+            if connected & behind:
+                cuts[operation] = cuts.get(operation, 0) | connected & behind
+            ahead = bits & ~connected
+            if not is_reached:
+                ahead &= behind
+            if ahead:
+                wanted[value] = wanted.get(value, 0) | ahead
+    return Ends(dict(reversed(direct.items())), dict(reversed(cuts.items())))

@@ -1,0 +1,342 @@
+"""Why a variable has no gradient, read off the replay of a step."""
+
+import dataclasses
+import functools
+
+from keras_perceptual.gradients import diagnoses, ways
+from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.cuts import Locator, Reach, find_ends
+from keras_perceptual.gradients.kinds import (
+    COMPARISONS,
+    LEAVING,
+    READERS,
+    RELU_GRADIENTS,
+    RELUS,
+    SHAPE_READERS,
+    kind_of,
+)
+from keras_perceptual.gradients.places import locate_frames
+from keras_perceptual.gradients.ways import Origin
+
+# What it is called in a replay that `.grad` was read before there was one.
+READING = "grad"
+
+
+def find_causes(replay, variables, layers, functions=(), owners=None):
+    """Finds out why variables have no gradient.
+
+    Args:
+        replay: The `Replay` of the step.
+        variables: Keys of the variables in question.
+        layers: The layers of the model by name.
+        functions: As for `places.locate`.
+        owners: The name of the layer that each variable belongs to.
+
+    Returns:
+        A dictionary with the `Cause` of each variable. One that the step does
+        have a gradient of can only lack an optimizer.
+    """
+    variables = list(dict.fromkeys(variables))
+    locator = Locator(layers, functions)
+    search = _Search(replay, variables, locator, owners or {})
+    return {
+        variable: search.find_cause(1 << index, variable)
+        for index, variable in enumerate(variables)
+    }
+
+
+def find_uses(replay, strangers, layers, functions=()):
+    """Finds out where variables are used that nobody asks a gradient of.
+
+    Args:
+        replay: The `Replay` of the step.
+        strangers: Keys of the variables in question.
+        layers: The layers of the model by name.
+        functions: As for `places.locate`.
+
+    Returns:
+        A dictionary with the `Place` where each variable is used first on the
+        way to what is differentiated, for those that the step could have
+        asked a gradient of.
+    """
+    locator = Locator(layers, functions)
+    asked = {v for d in replay.derivatives for v in d.variables}
+    reached = {k for d in replay.derivatives for k in d.gradients}
+    users = ways.users_of(replay.operations)
+    places = {}
+    for variable, values in ways.values_of(replay, strangers).items():
+        uses = [
+            operation
+            for value in values
+            for operation, place in users.get(value, ())
+            if ways.carries_gradient(operation, place, 0)
+            and not reached.isdisjoint(operation.outputs)
+            and (value in reached or kind_of(operation) in READERS)
+        ]
+        if uses and variable not in asked:
+            places[variable] = dataclasses.replace(
+                locator.locate(uses[0]), operation="used", function=""
+            )
+    return places
+
+
+def explain_cut(operations, locator):
+    """Returns the `Cause` of gradients that end at operations without one.
+
+    Args:
+        operations: The operations, in their order.
+        locator: The `Locator`.
+    """
+    places = locator.locate_cuts(operations)
+    cuts = [o for o in operations if kind_of(o) not in SHAPE_READERS]
+    # Whether a ReLU is open is a comparison, and only its derivative asks.
+    if cuts and all(
+        kind_of(o) in COMPARISONS
+        and locator.locate(o).function.rpartition(".")[2] in RELUS
+        for o in cuts
+    ):
+        return Cause(diagnoses.SECOND_DERIVATIVE, places)
+    if all(o.conditional for o in cuts or operations):
+        return Cause(diagnoses.CUT_IN_BRANCH, places)
+    return Cause(diagnoses.CUT, places)
+
+
+def explain_derivative(replay, reach, bit, locator):
+    """Returns the `Cause` where a loss holds derivatives of values alone.
+
+    Args:
+        replay: The `Replay` of the step.
+        reach: The `Reach` of the variables.
+        bit: The bit of the variable in question.
+        locator: The `Locator`.
+
+    Returns:
+        The `Cause`, or `None` where the step differentiates nothing, by what
+        is no variable, that the variable enters.
+    """
+    variables = set(replay.holders.values())
+    inner = [
+        derivative
+        for derivative in replay.derivatives
+        if variables.isdisjoint(derivative.variables)
+        and any(
+            reach.differentiable.get(t, 0) & bit for t in derivative.targets
+        )
+    ]
+    if not inner:
+        return None
+    behind = [
+        operation
+        for operation in ways.needed_for(
+            replay.operations, [t for d in inner for t in d.targets]
+        )
+        if any(reach.any.get(v, 0) & bit for v in operation.inputs)
+    ]
+    # Where a derivative is differentiated that the variable still enters, it
+    # gets lost in the second one.
+    if len(inner) > 1:
+        straight = [o for o in behind if kind_of(o) in RELUS | RELU_GRADIENTS]
+        return Cause(
+            diagnoses.SECOND_DERIVATIVE,
+            locator.locate_last(straight[:1] or behind),
+        )
+    return Cause(diagnoses.DERIVATIVE_ONLY, locator.locate_last(behind))
+
+
+class _Search:
+    """What is common to the search for the causes of some variables."""
+
+    def __init__(self, replay, variables, locator, owners):
+        self._replay = replay
+        self._locator = locator
+        self._owners = owners
+        self._values = ways.values_of(replay, variables)
+        self._users = ways.users_of(replay.operations)
+        self._reach = Reach.of(replay.operations, self._values.values())
+        self._needed_for = functools.cache(
+            functools.partial(ways.needed_for, replay.operations)
+        )
+        self._explain_cut = functools.cache(
+            functools.partial(explain_cut, locator=locator)
+        )
+
+    def find_cause(self, bit, variable):
+        """Returns the `Cause` of one variable, given its bit."""
+        values = self._values[variable]
+        asked = [
+            (index, derivative)
+            for index, derivative in enumerate(self._replay.derivatives)
+            if variable in derivative.variables
+        ]
+        if not asked:
+            return Cause(diagnoses.NOT_ASKED, self._locate_other(bit))
+        if any(value in d.gradients for _, d in asked for value in values):
+            return self._explain_lost_gradient(values, asked)
+        if not any(value in self._users for value in values):
+            return self._explain_unused(variable)
+        targets = tuple(t for _, d in asked for t in d.targets)
+        if not any(self._depends(target, bit) for target in targets):
+            return self._explain_no_loss(bit, targets)
+        return self._explain_cut(
+            tuple(
+                operation
+                for index, _ in asked
+                for operation, bits in self._ends[index]
+                if bits & bit
+            )
+        )
+
+    def _depends(self, value, bit):
+        return bool(self._reach.any.get(value, 0) & bit)
+
+    def _locate_other(self, bit):
+        """Returns where gradients are asked for, but not of a variable.
+
+        A derivative of what the variable enters is the one to be mended.
+        """
+        derivatives = sorted(
+            self._replay.derivatives,
+            key=lambda d: any(self._depends(t, bit) for t in d.targets),
+        )
+        return _locate_derivatives(derivatives[-1:])
+
+    def _explain_lost_gradient(self, values, asked):
+        for value in values:
+            for operation, _ in self._users.get(value, ()):
+                if kind_of(operation) == READING:
+                    place = self._locator.locate(operation)
+                    return Cause(diagnoses.TOO_EARLY, (place,))
+        return Cause(
+            diagnoses.NOT_APPLIED, _locate_derivatives(d for _, d in asked)
+        )
+
+    def _explain_unused(self, variable):
+        inside = self._inside_layers.get(self._owners.get(variable))
+        if not inside:
+            return Cause(diagnoses.UNUSED)
+        places = map(self._locator.locate, inside)
+        place = next((p for p in places if p.file), None)
+        return Cause(
+            diagnoses.UNUSED_IN_CALLED_LAYER,
+            (place or self._locator.locate(inside[0]),),
+        )
+
+    def _explain_no_loss(self, bit, targets):
+        """Returns the `Cause` where no target is computed from a variable."""
+        needed = self._needed_for(targets)
+        end = self._positions[needed[-1]] if needed else len(self._positions)
+        for operation in self._leaving:
+            # What is read once the loss is there, as for a log, is no matter.
+            if self._positions[operation] < end and any(
+                self._depends(value, bit) for value in operation.inputs
+            ):
+                place = self._locator.locate(operation)
+                return Cause(diagnoses.LEFT, (place,))
+        origins = [self._origins.get(target, 0) for target in targets]
+        if not any(origin & Origin.HOLDER for origin in origins):
+            return Cause(
+                diagnoses.IGNORES_MODEL, self._locator.locate_last(needed)
+            )
+        cause = explain_derivative(
+            self._replay, self._reach, bit, self._locator
+        )
+        if cause is not None:
+            return cause
+        instead = self._find_layer_on_labels(targets)
+        if instead:
+            return Cause(diagnoses.IGNORES_PREDICTION, instead)
+        return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
+
+    def _find_layer_on_labels(self, targets):
+        """Returns where the loss calls a layer on labels, and on these alone.
+
+        It is empty where a target depends on the inputs of the model as well.
+        """
+        if any(self._features.get(target, 0) for target in targets):
+            return ()
+        on_labels = [
+            operation
+            for operation in self._needed_for(targets)
+            if any(self._labels.get(value, 0) for value in operation.inputs)
+        ]
+        places = map(self._locator.locate, on_labels)
+        return tuple(p for p in places if p.layer)[:1]
+
+    @functools.cached_property
+    def _positions(self):
+        return {o: index for index, o in enumerate(self._replay.operations)}
+
+    @functools.cached_property
+    def _leaving(self):
+        return [o for o in self._replay.operations if kind_of(o) in LEAVING]
+
+    @functools.cached_property
+    def _origins(self):
+        return ways.origins_of(self._replay)
+
+    @functools.cached_property
+    def _labels(self):
+        return self._follow_data(lambda name: name.startswith("y"))
+
+    @functools.cached_property
+    def _features(self):
+        return self._follow_data(lambda name: name.startswith("x"))
+
+    def _follow_data(self, is_meant):
+        """Returns what depends on the data whose names are meant."""
+        data = [k for k, name in self._replay.data.items() if is_meant(name)]
+        return ways.follow(
+            self._replay.operations, [data], ways.carries_numbers
+        )
+
+    @functools.cached_property
+    def _inside_layers(self):
+        """The operations in each layer, by its name."""
+        inside = {}
+        for operation in self._replay.operations:
+            for name in ways.layers_around(operation, self._locator.layers):
+                inside.setdefault(name, []).append(operation)
+        return inside
+
+    @functools.cached_property
+    def _last_places(self):
+        """Where each variable, by its bit, is computed with last."""
+        places, left = {}, (1 << len(self._values)) - 1
+        for operation in reversed(self._replay.operations):
+            bits = 0
+            for value in operation.inputs:
+                bits |= self._reach.any.get(value, 0) & left
+            if bits and (found := self._locator.locate_last([operation])):
+                places |= dict.fromkeys(_single_bits(bits), found)
+                left &= ~bits
+        return places
+
+    @functools.cached_property
+    def _ends(self):
+        """For each derivative, where gradients end and for which variables."""
+        return [
+            find_ends(
+                self._replay.operations,
+                self._reach,
+                derivative.gradients.keys() | set(derivative.targets),
+            ).by_operation(self._positions)
+            for derivative in self._replay.derivatives
+        ]
+
+
+def _locate_derivatives(derivatives):
+    """Returns the places where gradients are asked for, each once."""
+    places = [
+        dataclasses.replace(
+            locate_frames("", derivative.frames), operation="gradient"
+        )
+        for derivative in derivatives
+    ]
+    return tuple(dict.fromkeys(place for place in places if place.file))
+
+
+def _single_bits(bits):
+    """Yields the bits of which an integer is made up."""
+    while bits:
+        yield bits & -bits
+        bits &= bits - 1

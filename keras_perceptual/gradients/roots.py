@@ -1,0 +1,124 @@
+"""Where a value that is zero everywhere comes from."""
+
+import dataclasses
+import enum
+from collections.abc import Hashable, Mapping
+
+from keras_perceptual.gradients.kinds import (
+    BOUNDS,
+    CHOICES,
+    COMPARISONS,
+    LEVEL,
+    MULTIPLICATIONS,
+    READERS,
+    SHAPE_READERS,
+    kind_of,
+)
+from keras_perceptual.gradients.replay import Numbers, Operation
+from keras_perceptual.gradients.ways import Origin
+
+
+class Source(enum.Enum):
+    """What makes a value zero."""
+
+    DATA = enum.auto()  # The batch itself.
+    VARIABLE = enum.auto()  # A variable that is followed.
+    CHANGEABLE = enum.auto()  # A variable that is not.
+    CONSTANT = enum.auto()  # A constant of the program.
+    FACTOR = enum.auto()  # A product with such a constant.
+    LEVEL = enum.auto()  # An operation that is level where it is used.
+    CHOICE = enum.auto()  # A comparison, rounding or the like.
+    OTHER = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True)
+class Root:
+    """What makes a value zero, and the operation where it begins.
+
+    Attributes:
+        source: What it is.
+        operation: The first operation on the way from there, or `None` where
+            the value itself comes from there.
+    """
+
+    source: Source
+    operation: Operation | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Roots:
+    """Finds the roots of values of a step that are zero everywhere.
+
+    Attributes:
+        values: The `Numbers` of each value.
+        makers: The operation that made each value.
+        origins: The `Origin` of each value that is no constant.
+    """
+
+    values: Mapping[Hashable, Numbers]
+    makers: Mapping[Hashable, Operation]
+    origins: Mapping[Hashable, Origin]
+
+    def is_zero(self, value):
+        """Whether all numbers in a value are known to be zero."""
+        return value in self.values and self.values[value].zero
+
+    def find(self, value):
+        """Returns the `Root` of a value that is zero everywhere."""
+        first, seen = None, set()
+        while (maker := self.makers.get(value)) and maker not in seen:
+            seen.add(maker)
+            kind = kind_of(maker)
+            if kind in SHAPE_READERS:
+                return Root(Source.CONSTANT, maker)
+            if kind in COMPARISONS or not maker.differentiable:
+                return Root(Source.CHOICE, maker)
+            zeros = self._zeros_in(maker, kind)
+            moving = [v for v in zeros if self._is_moving(v)]
+            if kind in LEVEL | BOUNDS:
+                if not moving:
+                    return Root(Source.LEVEL, maker)
+                zeros = moving
+            elif kind in MULTIPLICATIONS and len(moving) < len(zeros):
+                return Root(Source.FACTOR, maker)
+            else:
+                # To a sum, a constant of zero adds nothing.
+                zeros = moving or zeros
+            if not zeros:
+                return Root(Source.OTHER, maker)
+            # What the step computes tells more than a variable it reads.
+            value = max(zeros, key=self._priority)
+            first = maker
+        return Root(self._source_of(value), first)
+
+    def _zeros_in(self, operation, kind):
+        """Returns the inputs that can make the result of an operation zero.
+
+        A number of Python that a tensor is multiplied by is `None`.
+        """
+        inputs = list(operation.inputs)
+        if kind in READERS:
+            return inputs[:1]
+        if kind in CHOICES and len(inputs) > 1:
+            del inputs[CHOICES[kind]]
+        zeros = [value for value in inputs if self.is_zero(value)]
+        if not zeros and kind in MULTIPLICATIONS:
+            zeros = [value for value in [*inputs, None][:2] if value is None]
+        return zeros
+
+    def _is_moving(self, value):
+        return bool(self.origins.get(value, Origin.CONSTANT))
+
+    def _priority(self, value):
+        origin = self.origins.get(value, Origin.CONSTANT)
+        return bool(origin & Origin.DATA), value in self.makers
+
+    def _source_of(self, value):
+        origin = self.origins.get(value, Origin.CONSTANT)
+        if value in self.makers or origin & Origin.VARYING:
+            return Source.OTHER
+        if origin & Origin.DATA:
+            return Source.DATA
+        if origin & Origin.HOLDER:
+            return Source.VARIABLE
+        return Source.CHANGEABLE if origin else Source.CONSTANT

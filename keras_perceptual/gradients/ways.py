@@ -1,0 +1,142 @@
+"""Walks through a replay: what is computed from what.
+
+All variables are followed at once: an integer says by its bits from which of
+them a value comes. No walk takes more than one turn through the operations.
+"""
+
+import enum
+import re
+
+from keras_perceptual.gradients.kinds import (
+    INDEXING,
+    SHAPE_READERS,
+    kind_of,
+)
+
+
+class Origin(enum.IntFlag):
+    """What a value is computed from. A constant is computed from none."""
+
+    CONSTANT = 0
+    HOLDER = 1
+    DATA = 2
+    CHANGEABLE = 4
+    VARYING = 8
+
+
+def values_of(replay, variables):
+    """Returns for each variable the keys of the values that stand for it."""
+    values = {variable: [] for variable in variables}
+    for value, variable in replay.holders.items():
+        if variable in values:
+            values[variable].append(value)
+    return values
+
+
+def makers_of(operations):
+    """Returns the operation that made each value last."""
+    return {value: o for o in operations for value in o.outputs}
+
+
+def users_of(operations):
+    """Returns for each value the operations that take it, and as which input.
+
+    Args:
+        operations: The operations to look at.
+
+    Returns:
+        A dictionary from the key of a value to a list of pairs.
+    """
+    users = {}
+    for operation in operations:
+        for place, value in enumerate(operation.inputs):
+            users.setdefault(value, []).append((operation, place))
+    return users
+
+
+def follow(operations, beginnings, carries=None):
+    """Follows several sets of values through operations at once.
+
+    Args:
+        operations: The operations to go through, in their order.
+        beginnings: A list of collections of keys of values.
+        carries: Function of an operation, the place of an input and that of
+            an output, that tells whether to go from one to the other.
+            Defaults to going everywhere.
+
+    Returns:
+        A dictionary from the key of each value that is reached to an integer,
+        whose bits say from which beginning.
+    """
+    found = {}
+    for index, values in enumerate(beginnings):
+        for value in values:
+            found[value] = found.get(value, 0) | 1 << index
+    for operation in operations:
+        arriving = [
+            (place, found[value])
+            for place, value in enumerate(operation.inputs)
+            if value in found
+        ]
+        for output, value in enumerate(operation.outputs if arriving else ()):
+            bits = 0
+            for place, more in arriving:
+                if carries is None or carries(operation, place, output):
+                    bits |= more
+            if bits:
+                found[value] = found.get(value, 0) | bits
+    return found
+
+
+def carries_gradient(operation, place, output):
+    """Whether an operation is made to hand back a gradient."""
+    kind = kind_of(operation)
+    if not operation.differentiable or kind in SHAPE_READERS:
+        return False
+    return not output or kind not in INDEXING or place == output
+
+
+def carries_numbers(operation, place, output):
+    """Whether what comes out depends on the numbers that go in."""
+    return kind_of(operation) not in SHAPE_READERS
+
+
+def needed_for(operations, values):
+    """Returns those of `operations` that `values` are computed by."""
+    wanted, found = set(values), []
+    for operation in reversed(operations):
+        if not wanted.isdisjoint(operation.outputs):
+            wanted.update(operation.inputs)
+            found.append(operation)
+    return found[::-1]
+
+
+def origins_of(replay):
+    """Returns the `Origin` of each value that is no constant."""
+    origins = dict.fromkeys(replay.changeable, Origin.CHANGEABLE)
+    origins |= dict.fromkeys(replay.data, Origin.DATA)
+    origins |= dict.fromkeys(replay.holders, Origin.HOLDER)
+    for operation in replay.operations:
+        found = Origin.VARYING if operation.varies else Origin.CONSTANT
+        if kind_of(operation) not in SHAPE_READERS:
+            for value in operation.inputs:
+                found |= origins.get(value, Origin.CONSTANT)
+        if found:
+            for value in operation.outputs:
+                origins[value] = origins.get(value, found) | found
+    return origins
+
+
+def layers_around(operation, layers):
+    """Yields the names of the layers an operation runs in.
+
+    Args:
+        operation: The `Operation`.
+        layers: The layers of the model by name.
+    """
+    for name in operation.scope:
+        plain = re.sub(r"_\d+$", "", name)
+        if name in layers:
+            yield name
+        elif plain in layers:
+            yield plain

@@ -1,0 +1,350 @@
+"""What lets nothing of a gradient through, at one operation, and for how long.
+
+An end lies where something comes back to what an operation makes, and nothing
+but zeros or rounding errors to what goes in.
+"""
+
+import dataclasses
+
+from keras_perceptual.gradients import diagnoses, ways
+from keras_perceptual.gradients.cuts import Reach
+from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.kinds import (
+    ADDED_PRODUCTS,
+    BOUNDS,
+    CHOICES,
+    DIVISIONS,
+    ELEMENTWISE,
+    LEVEL,
+    MULTIPLICATIONS,
+    NORMALIZATIONS,
+    PRODUCTS,
+    RELU_GRADIENTS,
+    RELUS,
+    SHAPE_READERS,
+    SOFTMAX,
+    kind_of,
+)
+from keras_perceptual.gradients.replay import Numbers, Operation
+from keras_perceptual.gradients.roots import Roots, Source
+from keras_perceptual.gradients.ways import Origin
+
+# How much rounding leaves of what cancels out.
+ROUNDING = 1e-6
+# No two numbers below it are so far apart that a softmax makes zero of one.
+FAR_APART = 40.0
+UNKNOWN = Numbers()
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """Where a gradient ends, and why.
+
+    Attributes:
+        operation: The operation to be named.
+        diagnosis: Why it ends there; `None` where that may be otherwise in
+            another batch, `diagnoses.ZERO` where it may, but is worth telling.
+        partners: The variables, as bits, whose zeros must stay as well.
+        chosen: Whether a choice that the data make is closed.
+    """
+
+    operation: Operation
+    diagnosis: Diagnosis | None = None
+    partners: int = 0
+    chosen: bool = False
+
+
+class Step:
+    """What is known of a step with gradients of zeros.
+
+    Args:
+        replay: Its `Replay`.
+        variables: Keys of the variables with such gradients.
+
+    Attributes:
+        replay: Its `Replay`.
+        reach: How far these variables `Reach`.
+        origins: The `Origin` of each value that is no constant.
+        makers: The operation that made each value.
+        roots: Finds where values of zeros come from.
+    """
+
+    def __init__(self, replay, variables):
+        self.replay = replay
+        self.origins = ways.origins_of(replay)
+        self.makers = ways.makers_of(replay.operations)
+        self.roots = Roots(replay.values, self.makers, self.origins)
+        beginnings = list(ways.values_of(replay, variables).values())
+        self.reach = Reach.of(replay.operations, beginnings)
+        # What is computed from variables that do move, is one more.
+        beginnings.append(_values_that_move(replay, variables))
+        self._moving = 1 << len(variables)
+        self._numbers = ways.follow(
+            replay.operations, beginnings, ways.carries_numbers
+        )
+
+    def origin_of(self, value):
+        """Returns the `Origin` of a value."""
+        return self.origins.get(value, Origin.CONSTANT)
+
+    def moves(self, value):
+        """Whether a value depends on a variable with a gradient."""
+        return bool(self._numbers.get(value, 0) & self._moving)
+
+    def partners_in(self, value):
+        """Returns the variables without one that it depends on, as bits."""
+        return self._numbers.get(value, 0) & (self._moving - 1)
+
+
+def _values_that_move(replay, variables):
+    return [
+        value
+        for value, variable in replay.holders.items()
+        if variable not in variables
+        and any(
+            variable in d.variables
+            and not d.gradients.get(value, Numbers(0)).zero
+            for d in replay.derivatives
+        )
+    ]
+
+
+class Judge:
+    """Judges the ends of the gradients of one call that asked for some.
+
+    Args:
+        step: The `Step`.
+        derivative: The `Derivative`.
+        locator: The `Locator`.
+    """
+
+    def __init__(self, step, derivative, locator):
+        self._step = step
+        self._values = step.replay.values
+        self._derivative = derivative
+        self._gradients = derivative.gradients
+        self._locator = locator
+        self._cancelled = {
+            operation.inputs[place]
+            for operation in step.replay.operations
+            for place in range(len(operation.inputs))
+            if self._cancels(operation, place)
+        }
+
+    def find_arriving(self):
+        """Returns keys of the values that more than rounding comes back to."""
+        arriving = set(self._derivative.targets)
+        for operation in reversed(self._step.replay.operations):
+            if not arriving.isdisjoint(operation.outputs):
+                arriving.update(
+                    value
+                    for value in operation.inputs
+                    if value in self._gradients
+                    and not self._gradients[value].zero
+                    and value not in self._cancelled
+                )
+        return arriving
+
+    def judge(self, operation, place):
+        """Returns the `End` at an input, `None` where another one tells why."""
+        kind = kind_of(operation)
+        if self._above(operation) is None:
+            return End(operation)
+        if kind in SOFTMAX:
+            return self._judge_softmax(operation, kind)
+        if self._cancels(operation, place):
+            return End(operation, self._name_cancelling(operation, kind))
+        if kind in RELU_GRADIENTS:
+            return self._judge_derivative(operation, place)
+        if kind in LEVEL:
+            return self._judge_level(operation, place)
+        if kind in BOUNDS:
+            others = [v for p, v in enumerate(operation.inputs) if p != place]
+            # The larger one of two learned values is a choice.
+            if any(self._step.origin_of(v) & Origin.HOLDER for v in others):
+                return End(operation)
+            return self._judge_level(operation, place)
+        if kind in CHOICES and len(operation.inputs) > 1:
+            return self._judge_choice(
+                operation, operation.inputs[CHOICES[kind]]
+            )
+        if kind in PRODUCTS and not (kind in ADDED_PRODUCTS and not place):
+            return self._judge_product(operation, place, kind)
+        if operation.inputs[place] in self._cancelled:
+            return None
+        return End(operation)
+
+    def _above(self, operation):
+        """Returns the largest size that comes back, `None` if not known."""
+        sizes = [
+            self._gradients.get(value, UNKNOWN).size
+            for value in operation.outputs
+            if value in self._gradients
+        ]
+        known = [size for size in sizes if size is not None]
+        return max(known) if known else None
+
+    def _cancels(self, operation, place):
+        """Whether hardly anything stays of what comes back to an input."""
+        value = operation.inputs[place]
+        below = self._gradients.get(value, UNKNOWN)
+        if below.size is None or not below.finite:
+            return False
+        # Of variables alone, a sum that cancels out may be a coincidence, or
+        # meant: a critic's last bias drops out of a difference.
+        if not self._step.origin_of(value) & Origin.DATA:
+            return False
+        kind = kind_of(operation)
+        if kind in ELEMENTWISE:
+            through = self._derivative.contributions.get((operation, place))
+        elif kind in SOFTMAX and below.size:
+            through = self._above(operation)
+        elif kind in NORMALIZATIONS and not place:
+            through = self._above(operation)
+        else:
+            return False
+        return bool(through) and below.size <= ROUNDING * through
+
+    def _name_cancelling(self, operation, kind):
+        # A softmax may be written out: numbers divided by their sum.
+        if kind in DIVISIONS and self._size(operation.inputs[1]) == 1:
+            if "softmax" in self._locator.locate(operation).function:
+                return diagnoses.SOFTMAX_OF_ONE
+        return diagnoses.CANCELS
+
+    def _size(self, value):
+        return self._values.get(value, UNKNOWN).size
+
+    def _judge_softmax(self, operation, kind):
+        result = self._size(operation.outputs[0])
+        highest = 1 if kind == "softmax" else 0
+        if result is None:
+            return End(operation)
+        if result != highest:
+            # Among several, zeros need the same gradient for all of them.
+            differ = kind != "softmax"
+            return End(operation, None if differ else diagnoses.CANCELS)
+        given = self._size(operation.inputs[0])
+        if given is not None and given < FAR_APART:
+            return End(operation, diagnoses.SOFTMAX_OF_ONE)
+        if self._is_masked(operation.inputs[0]):
+            return End(operation)
+        return self._judge_level(operation, 0)
+
+    def _is_masked(self, value):
+        """Whether a value was made large by something that is not learned."""
+        maker = self._step.makers.get(value)
+        return maker is not None and any(
+            (self._size(v) or 0) >= FAR_APART
+            and not self._step.origin_of(v) & Origin.HOLDER
+            for v in maker.inputs
+        )
+
+    def _judge_level(self, operation, place):
+        """Returns the `End` where the slope is zero for all that goes in."""
+        value = operation.inputs[place]
+        if self._step.roots.is_zero(value):
+            root = self._step.roots.find(value)
+            if root.source is Source.DATA:
+                return End(root.operation or operation, diagnoses.BLANK_INPUT)
+            if root.source is Source.LEVEL:
+                operation = root.operation
+        return End(operation, self._name_level(operation))
+
+    def _name_level(self, operation):
+        # A loss may have enough, as a hinge loss of far apart classes.
+        in_layer = self._locator.locate(operation).layer
+        return diagnoses.SATURATED if in_layer else diagnoses.ZERO
+
+    def _judge_derivative(self, operation, place):
+        """Returns the `End` at the derivative of a ReLU."""
+        features = operation.inputs[-1]
+        relu = self._relu_of(features) or operation
+        if place == len(operation.inputs) - 1:
+            return End(relu, diagnoses.SECOND_DERIVATIVE)
+        return End(relu, self._name_level(relu))
+
+    def _relu_of(self, value):
+        """Returns the ReLU that takes or makes a value, if there is one."""
+        maker = self._step.makers.get(value)
+        if maker is not None and kind_of(maker) in RELUS:
+            return maker
+        return next(
+            (
+                operation
+                for operation in self._step.replay.operations
+                if value in operation.inputs and kind_of(operation) in RELUS
+            ),
+            None,
+        )
+
+    def _judge_choice(self, operation, chooser):
+        origin = self._step.origin_of(chooser)
+        if origin & (Origin.HOLDER | Origin.VARYING):
+            return End(operation)
+        if origin & Origin.CHANGEABLE:
+            return End(operation, diagnoses.ZERO)
+        if origin & Origin.DATA:
+            return End(operation, diagnoses.MASKED, chosen=True)
+        return End(operation, diagnoses.TIMES_ZERO)
+
+    def _judge_product(self, operation, place, kind):
+        """Returns the `End` where the other factor may be zero."""
+        first = kind in ADDED_PRODUCTS
+        factors = operation.inputs[first : first + 2]
+        # A number of Python is no value.
+        factor = (*factors, None)[1 - (place - first)]
+        multiplies = kind in MULTIPLICATIONS
+        if factor is None:
+            return End(operation, diagnoses.TIMES_ZERO if multiplies else None)
+        if not self._step.roots.is_zero(factor):
+            return End(operation)
+        root = self._step.roots.find(factor)
+        named = root.operation or operation
+        if root.source is Source.FACTOR:
+            return End(named, diagnoses.TIMES_ZERO)
+        if root.source is Source.CONSTANT:
+            return self._judge_constant(operation, named, multiplies)
+        origin = self._step.origin_of(factor)
+        if root.source is Source.CHANGEABLE:
+            return End(named, diagnoses.ZERO)
+        if self._step.moves(factor) or origin & Origin.VARYING:
+            closed = root.source is Source.LEVEL
+            return End(named, diagnoses.ZERO if closed else None)
+        partners = self._step.partners_in(factor)
+        if root.source is Source.DATA:
+            masked = multiplies and not origin & Origin.HOLDER
+            return End(
+                operation if masked else named,
+                diagnoses.MASKED if masked else diagnoses.BLANK_INPUT,
+                partners,
+            )
+        if root.source is Source.LEVEL:
+            return End(named, self._name_level(named), partners)
+        if multiplies and not origin & Origin.HOLDER:
+            return End(operation, diagnoses.MASKED)
+        # A gate that is closed may be open for another batch.
+        if partners and root.source is not Source.CHOICE:
+            return End(operation, diagnoses.STUCK, partners)
+        return End(operation)
+
+    def _judge_constant(self, operation, named, multiplies):
+        """Returns the `End` where the other factor is a constant zero."""
+        if kind_of(named) in SHAPE_READERS:
+            # Such zeros are what the derivative of a ReLU has for one.
+            relu = next(filter(None, map(self._relu_of, named.inputs)), None)
+            if relu is not None and self._differentiates_data():
+                return End(relu, diagnoses.SECOND_DERIVATIVE)
+        # The first state of a recurrent layer is zero and multiplies weights,
+        # but a single step is nothing that must be an error.
+        return End(
+            operation, diagnoses.TIMES_ZERO if multiplies else diagnoses.ZERO
+        )
+
+    def _differentiates_data(self):
+        """Whether the step has a derivative by what is no variable."""
+        variables = set(self._step.replay.holders.values())
+        return any(
+            variables.isdisjoint(derivative.variables)
+            for derivative in self._step.replay.derivatives
+        )

@@ -1,0 +1,124 @@
+import keras
+from toy_steps import frame
+
+from keras_perceptual.gradients.cuts import Ends, Locator, Reach, find_ends
+from keras_perceptual.gradients.replay import Operation
+
+LAYERS = {"layer": keras.layers.Layer(name="layer")}
+WITHOUT = ("ArgMax", "OneHot", "StopGradient", "Greater")
+
+
+def operation(kind, inputs, outputs, **arguments):
+    return Operation(
+        kind,
+        tuple(inputs),
+        tuple(outputs),
+        differentiable=kind not in WITHOUT,
+        **arguments,
+    )
+
+
+def ends_of(operations, arrives, variables="w"):
+    reach = Reach.of(operations, list(variables))
+    return find_ends(operations, reach, set(arrives))
+
+
+def test_an_end_is_where_something_comes_back_and_nothing_goes_on():
+    closed = operation("IdentityN", "w", "a")
+    operations = (closed, operation("Mul", "ax", "l"))
+    assert ends_of(operations, "la") == Ends({(closed, 0): 1}, {})
+    # One that nothing comes back to is none.
+    assert ends_of(operations, "x") == Ends({}, {})
+
+
+def test_the_cut_comes_before_the_end():
+    choice = operation("ArgMax", "w", "a")
+    operations = (
+        choice,
+        operation("OneHot", "a", "b"),
+        operation("Cast", "b", "c"),
+        operation("Mul", "cx", "l"),
+    )
+    # Wherever the last integers are.
+    for arrives in ("l", "lc", "lcb"):
+        assert ends_of(operations, arrives) == Ends({}, {choice: 1})
+
+
+def test_what_lies_on_a_way_around_itself_is_no_cut():
+    # The largest number of a softmax, taken out and put back.
+    stop = operation("StopGradient", "w", "m")
+    choice = operation("ArgMax", "s", "a")
+    operations = (
+        stop,
+        operation("Sub", "wm", "s"),
+        choice,
+        operation("Cast", "a", "c"),
+        operation("Mul", "cx", "l"),
+    )
+    assert ends_of(operations, "lc") == Ends({}, {choice: 1})
+
+
+def test_each_variable_has_its_own_cuts():
+    first = operation("ArgMax", "w", "a")
+    second = operation("StopGradient", "b", "c")
+    operations = (
+        first,
+        operation("Cast", "a", "d"),
+        operation("Mul", "dv", "b"),
+        second,
+        operation("Mul", "cx", "l"),
+    )
+    ends = ends_of(operations, "l", "wv")
+    assert ends == Ends({}, {first: 1, second: 2})
+    positions = {o: i for i, o in enumerate(operations)}
+    assert ends.by_operation(positions) == [(first, 1), (second, 2)]
+    # Where the second stops what comes back, it is a direct end.
+    ends = ends_of(operations, "lc", "wv")
+    assert ends == Ends({(second, 0): 2}, {first: 1})
+    assert ends.by_operation(positions) == [(first, 1), (second, 2)]
+
+
+def test_the_last_in_a_layer_or_a_line():
+    inside = operation("A", "", "", scope=("layer",))
+    written = operation("B", "", "", frames=(frame(3),))
+    nowhere = operation("C", "", "")
+    locator = Locator(LAYERS)
+    (place,) = locator.locate_last([inside, written, nowhere])
+    assert (place.operation, place.line) == ("B", 3)
+    (place,) = locator.locate_last([written, inside, nowhere])
+    assert (place.operation, place.layer) == ("A", "layer")
+    assert locator.locate_last([nowhere]) == ()
+
+
+def located(*operations):
+    return [p.operation for p in Locator({}).locate_cuts(operations)]
+
+
+def test_what_is_to_blame_comes_first():
+    compared = operation("Greater", "", "", frames=(frame(1),))
+    chosen = operation("ArgMax", "", "", frames=(frame(2),))
+    rounded = operation("Round", "", "", frames=(frame(3),))
+    shape = operation("Shape", "", "", frames=(frame(4),))
+    assert located(compared, chosen, shape, rounded) == [
+        "ArgMax",
+        "Round",
+        "Greater",
+    ]
+    # What looks at a shape is named where there is nothing else.
+    assert located(shape) == ["Shape"]
+
+
+def test_a_function_made_of_several_operations_is_named_once():
+    def inside(kind, line):
+        frames = (
+            frame(line),
+            frame(1, "argmax", keras.__path__[0] + "/src/ops/numpy.py"),
+        )
+        return operation(kind, "", "", frames=frames)
+
+    parts = inside("Bitcast", 5), inside("ArgMax", 5)
+    (place,) = Locator({}).locate_cuts(parts)
+    assert place.function == "keras.ops.argmax"
+    assert place.operation == "ArgMax"
+    # In another line it is another call.
+    assert located(*parts, inside("ArgMax", 6)) == ["ArgMax", "ArgMax"]

@@ -1,0 +1,407 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from toy_steps import Step, frame
+
+from keras_perceptual.gradients import diagnoses, missing
+from keras_perceptual.gradients.replay import Derivative
+
+LAYERS = {
+    name: keras.layers.Layer(name=name) for name in ("first", "cut", "last")
+}
+
+
+def causes_of(step, *variables, **arguments):
+    replay = step if dataclasses.is_dataclass(step) else step.replay()
+    return missing.find_causes(replay, list(variables), LAYERS, **arguments)
+
+
+def cause_of(step, variable="w", **arguments):
+    return causes_of(step, variable, **arguments)[variable]
+
+
+def places_of(cause):
+    return [(place.operation, place.line) for place in cause.places]
+
+
+class Net(Step):
+    """A layer, what is between, and another layer."""
+
+    def __init__(self, between=None, conditional=False):
+        super().__init__()
+        rng = np.random.default_rng(0)
+        self.x = self.data("x", rng.normal(size=(2, 3)))
+        self.y = self.data("y", rng.normal(size=(2, 3)))
+        self.w = self.variable("w", rng.normal(size=(3, 3)))
+        self.v = self.variable("v", rng.normal(size=(3, 3)))
+        with self.at("first", line=1):
+            self.hidden = self.do("MatMul", self.x, self.w)
+        if between is not None:
+            with self.at("cut", line=2, conditional=conditional):
+                self.hidden = between(self, self.hidden)
+        with self.at("last", line=3):
+            self.output = self.do("MatMul", self.hidden, self.v)
+        self.loss = self.loss_of(self.output)
+
+    def loss_of(self, value, line=4):
+        with self.at(line=line):
+            error = self.do("Sub", self.y, value)
+            return self.do("Mean", self.do("Square", error))
+
+    def ask(self, *variables, target=None):
+        self.differentiate(target or self.loss, variables or ("w", "v"))
+        return self
+
+
+def one_hot(step, value):
+    return step.do("OneHot", step.do("ArgMax", step.do("Softmax", value)))
+
+
+def step_function(step, value):
+    return step.do("Cast", step.do("Greater", value, step.constant(0)))
+
+
+def largest(step, value):
+    return step.do("Cast", step.do("TopKV2", value)[1])
+
+
+def looked_up(step, value):
+    places = step.do("ArgMax", value)
+    return step.do("GatherV2", step.constant(np.eye(3)), places)
+
+
+@pytest.mark.parametrize(
+    ("between", "culprit"),
+    [
+        (lambda step, value: step.do("Round", value), "Round"),
+        (lambda step, value: step.do("StopGradient", value), "StopGradient"),
+        # Its own gradient function returns nothing.
+        (lambda step, value: step.do("IdentityN", value), "IdentityN"),
+        (one_hot, "ArgMax"),
+        (step_function, "Greater"),
+        (largest, "TopKV2"),
+        (looked_up, "ArgMax"),
+    ],
+)
+def test_the_operation_that_cuts_is_named(between, culprit):
+    cause = cause_of(Net(between).ask())
+    assert cause.diagnosis is diagnoses.CUT
+    assert places_of(cause) == [(culprit, 2)]
+    assert cause.places[0].layer == "cut"
+
+
+def test_both_of_two_ways_are_cut():
+    def both(step, value):
+        with step.at(line=21):
+            hard = step_function(step, value)
+        with step.at(line=22):
+            return step.do("Mul", hard, step.do("Round", value))
+
+    cause = cause_of(Net(both).ask())
+    assert places_of(cause) == [("Round", 22), ("Greater", 21)]
+
+
+def test_where_the_loss_is_cut_nothing_comes_back_at_all():
+    net = Net()
+    with net.at(line=5):
+        rounded = net.do("Mean", net.do("Round", net.loss))
+    for variable in "wv":
+        cause = cause_of(net.ask(target=rounded), variable)
+        assert cause.diagnosis is diagnoses.CUT
+        assert places_of(cause) == [("Round", 5)]
+
+
+def test_straight_through_in_the_wrong_parentheses():
+    def hard(step, value):
+        soft = step.do("Softmax", value)
+        choice = one_hot(step, value)
+        mixed = step.do("AddV2", step.do("Sub", choice, soft), soft)
+        with step.at(line=29):
+            return step.do("StopGradient", mixed)
+
+    # The argmax is on the way, but without the stop there were another way.
+    assert places_of(cause_of(Net(hard).ask())) == [("StopGradient", 29)]
+
+
+def test_a_way_that_goes_around_is_no_cut():
+    def through(step, value):
+        error = step.do("Sub", step.do("Round", value), value)
+        return step.do("AddV2", value, step.do("StopGradient", error))
+
+    cause = cause_of(Net(through).ask())
+    assert cause.diagnosis is diagnoses.NOT_APPLIED
+
+
+def test_shapes_are_no_cut_unless_there_is_nothing_else():
+    def shaped(step, value):
+        with step.at(line=21):
+            shape = step.do("Shape", value)
+        with step.at(line=22):
+            return step.do("Reshape", step.do("Round", value), shape)
+
+    assert places_of(cause_of(Net(shaped).ask())) == [("Round", 22)]
+
+    def blank(step, value):
+        return step.do("ZerosLike", value)
+
+    assert places_of(cause_of(Net(blank).ask())) == [("ZerosLike", 2)]
+
+
+def test_a_cut_in_a_branch_may_not_be_taken_by_another_batch():
+    def rounded(step, value):
+        return step.do("Round", value)
+
+    cause = cause_of(Net(rounded, conditional=True).ask())
+    assert cause.diagnosis is diagnoses.CUT_IN_BRANCH
+    assert places_of(cause) == [("Round", 2)]
+
+    def twice(step, value):
+        hard = step.do("Round", value)
+        with step.at(conditional=False):
+            return step.do("Mul", hard, step.do("Round", value))
+
+    cause = cause_of(Net(twice, conditional=True).ask())
+    assert cause.diagnosis is diagnoses.CUT
+
+
+def test_whether_a_relu_is_open_is_asked_by_its_derivative():
+    inside = keras.__path__[0] + "/src/ops/nn.py"
+    frames = (frame(2), frame(9, "relu", inside))
+
+    def derivative(step, value):
+        zero = step.constant(0)
+        return step.do("Cast", step.do("Greater", value, zero, frames=frames))
+
+    cause = cause_of(Net(derivative).ask())
+    assert cause.diagnosis is diagnoses.SECOND_DERIVATIVE
+    # A comparison of anybody else's is just that.
+    assert cause_of(Net(step_function).ask()).diagnosis is diagnoses.CUT
+
+
+def test_each_variable_has_its_own_cut():
+    def rounded(step, value):
+        return step.do("Round", value)
+
+    net = Net(rounded)
+    with net.at(line=5):
+        stopped = net.do("StopGradient", net.output)
+    loss = net.loss_of(stopped)
+    causes = causes_of(net.ask(target=loss), "w", "v")
+    assert places_of(causes["w"]) == [("Round", 2)]
+    assert places_of(causes["v"]) == [("StopGradient", 5)]
+
+
+def test_nobody_asked():
+    net = Net().ask("v")
+    cause = cause_of(net)
+    assert cause.diagnosis is diagnoses.NOT_ASKED
+    assert places_of(cause) == [("gradient", 99)]
+    # Of several calls, it is the one whose loss the variable enters.
+    other = net.loss_of(net.do("MatMul", net.x, net.v))
+    net.differentiate(other, ["v"], line=100)
+    assert places_of(cause_of(net)) == [("gradient", 99)]
+    # Where nothing is differentiated there is no place.
+    assert cause_of(Net()).places == ()
+
+
+def test_nobody_applied_it():
+    cause = cause_of(Net().ask())
+    assert cause.diagnosis is diagnoses.NOT_APPLIED
+    assert places_of(cause) == [("gradient", 99)]
+
+
+def test_read_before_there_was_one():
+    net = Net()
+    with net.at(line=7):
+        net.do("grad", net.w, differentiable=False)
+    causes = causes_of(net.ask(), "w", "v")
+    assert causes["w"].diagnosis is diagnoses.TOO_EARLY
+    assert places_of(causes["w"]) == [("grad", 7)]
+    assert causes["v"].diagnosis is diagnoses.NOT_APPLIED
+
+
+def test_never_used():
+    net = Net()
+    net.variable("u", 1.0)
+    net.ask("w", "v", "u")
+    assert cause_of(net, "u").diagnosis is diagnoses.UNUSED
+    owners = {"u": "elsewhere"}
+    assert cause_of(net, "u", owners=owners).diagnosis is diagnoses.UNUSED
+    cause = cause_of(net, "u", owners={"u": "last"})
+    assert cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
+    assert places_of(cause) == [("MatMul", 3)]
+
+
+def test_a_called_layer_is_shown_by_a_line_of_the_user():
+    net = Net()
+    net.variable("u", 1.0)
+    with net.at("cut"):
+        net.do("Identity", net.x, frames=())
+        assert cause_of(net.ask("u"), "u", owners={"u": "cut"}).places
+        with net.at(line=12):
+            net.do("Tanh", net.x)
+    cause = cause_of(net, "u", owners={"u": "cut"})
+    assert places_of(cause) == [("Tanh", 12)]
+
+
+def test_nothing_enters_the_loss():
+    net = Net()
+    u = net.variable("u", np.eye(3))
+    with net.at("cut", line=8):
+        net.do("Tanh", net.do("MatMul", net.hidden, u))
+    cause = cause_of(net.ask("w", "v", "u"), "u")
+    assert cause.diagnosis is diagnoses.NO_LOSS
+    assert places_of(cause) == [("Tanh", 8)]
+
+
+def test_the_loss_ignores_the_model():
+    net = Net()
+    with net.at(line=6):
+        loss = net.do("Mean", net.do("Square", net.y))
+    for cause in causes_of(net.ask(target=loss), "w", "v").values():
+        assert cause.diagnosis is diagnoses.IGNORES_MODEL
+        assert places_of(cause) == [("Mean", 6)]
+
+
+def test_the_loss_ignores_the_prediction():
+    net = Net()
+    with net.at(line=6), net.at("first"):
+        encoded = net.do("MatMul", net.y, net.w)
+    loss = net.do("Mean", encoded)
+    cause = cause_of(net.ask(target=loss), "v")
+    assert cause.diagnosis is diagnoses.IGNORES_PREDICTION
+    assert places_of(cause) == [("MatMul", 6)]
+    # A second output without a loss is no such thing.
+    net = Net()
+    encoded = net.do("MatMul", net.y, net.w)
+    loss = net.do("Mean", net.do("Mul", encoded, net.hidden))
+    cause = cause_of(net.ask(target=loss), "v")
+    assert cause.diagnosis is diagnoses.NO_LOSS
+
+
+def test_a_number_that_left():
+    def with_number(read_first):
+        net = Net()
+        u = net.variable("u", np.eye(3))
+        head = net.do("Mean", net.do("MatMul", net.hidden, u))
+
+        def read():
+            with net.at(line=13):
+                net.do("item", head)
+
+        if read_first:
+            read()
+        # It goes in as a constant.
+        loss = net.do("AddV2", net.loss, net.constant(head.array))
+        if not read_first:
+            read()
+        net.differentiate(loss, ["w", "v", "u"])
+        return cause_of(net, "u")
+
+    cause = with_number(read_first=True)
+    assert cause.diagnosis is diagnoses.LEFT
+    assert places_of(cause) == [("item", 13)]
+    # What is read afterwards is for a log.
+    assert with_number(read_first=False).diagnosis is diagnoses.NO_LOSS
+
+
+def test_a_loss_that_is_a_number():
+    net = Net()
+    with net.at(line=13):
+        net.do("item", net.loss)
+    loss = net.constant(1.0)
+    assert cause_of(net.ask(target=loss)).diagnosis is diagnoses.LEFT
+
+
+def energy():
+    """A potential, and a loss of its derivative alone.
+
+    The second layer has a bias, which drops out.
+    """
+    net = Net()
+    b = net.variable("b", np.zeros(3))
+    with net.at("last", line=3):
+        value = net.do("Mean", net.do("AddV2", net.output, b))
+    net.differentiate(value, [])
+    slope = net.do("MatMul", net.w, net.v)
+    return net, slope
+
+
+def test_a_loss_that_holds_a_derivative_alone():
+    net, slope = energy()
+    net.differentiate(net.loss_of(net.do("Mean", slope)), ["w", "v", "b"])
+    cause = cause_of(net, "b")
+    assert cause.diagnosis is diagnoses.DERIVATIVE_ONLY
+    assert places_of(cause) == [("Mean", 3)]
+
+
+def test_a_derivative_of_another_loss_is_no_level():
+    # As of a generator and a critic, each with an optimizer.
+    net, slope = energy()
+    net.differentiate(net.loss_of(net.do("Mean", slope)), ["w", "v", "b"])
+    replay = net.replay()
+    inner, outer = replay.derivatives
+    inner = dataclasses.replace(inner, variables=frozenset("w"))
+    replay = dataclasses.replace(replay, derivatives=(inner, outer))
+    assert cause_of(replay, "b").diagnosis is diagnoses.NO_LOSS
+
+
+def test_a_second_derivative_without_a_way_back():
+    net = Net(lambda step, value: step.do("Relu", value))
+    net.differentiate(net.output, [])
+    slope = net.do("MatMul", net.w, net.v)
+    net.differentiate(slope, [])
+    curvature = net.do("MatMul", net.do("ZerosLike", net.hidden), net.w)
+    net.differentiate(net.loss_of(curvature), ["w", "v"])
+    cause = cause_of(net, "v")
+    assert cause.diagnosis is diagnoses.SECOND_DERIVATIVE
+
+
+def uses_of(step, *variables):
+    return missing.find_uses(step.replay(), variables, LAYERS)
+
+
+def test_where_strangers_are_used():
+    net = Net()
+    with net.at("cut", line=7):
+        gain = net.variable("gain", 1.0)
+        net.do("Mul", net.x, gain)
+        with net.at(line=8):
+            scaled = net.do("Mul", net.output, gain)
+    net.ask("w", "v", target=net.loss_of(scaled))
+    (place,) = uses_of(net, "gain").values()
+    # The first use leads nowhere.
+    assert (place.line, place.layer) == (8, "cut")
+    assert (place.operation, place.function) == ("used", "")
+    # A gradient was asked of it, if by nobody else.
+    assert uses_of(net.ask("gain"), "gain") == {}
+
+
+def test_strangers_that_no_gradient_comes_to():
+    for kind in ("StopGradient", "IdentityN"):
+        net = Net()
+        target = net.do(kind, net.variable("target", np.eye(3)))
+        loss = net.loss_of(net.do("MatMul", net.output, target))
+        assert uses_of(net.ask(target=loss), "target") == {}
+
+
+def test_strangers_that_are_read_first():
+    net = Net()
+    gain = net.do("ReadVariableOp", net.variable("gain", 1.0))
+    loss = net.loss_of(net.do("Mul", net.output, gain))
+    replay = net.ask(target=loss).replay()
+    # The gradient may be known of what was read alone.
+    known = dict(replay.derivatives[0].gradients)
+    (key,) = (k for k, name in replay.holders.items() if name == "gain")
+    del known[key]
+    replay = dataclasses.replace(
+        replay,
+        derivatives=(
+            Derivative(
+                replay.derivatives[0].targets, frozenset("wv"), gradients=known
+            ),
+        ),
+    )
+    assert set(missing.find_uses(replay, ["gain"], LAYERS)) == {"gain"}

@@ -1,0 +1,74 @@
+import numpy as np
+from toy_steps import Step
+
+from keras_perceptual.gradients import diagnoses, zero_ends
+from keras_perceptual.gradients.cuts import Locator
+from keras_perceptual.gradients.zero_ends import End, Judge
+
+
+def step_of(step, *variables):
+    return zero_ends.Step(step.replay(), list(variables))
+
+
+def test_what_moves_and_what_waits():
+    step = Step()
+    w, v = step.variable("w", 1.0), step.variable("v", 1.0)
+    a = step.do("Mul", w, v)
+    b = step.do("Identity", w)
+    c = step.do("ZerosLike", a)
+    step.differentiate(step.do("AddV2", a, b), ["w", "v"])
+    known = step_of(step, "w")
+    assert known.moves(a.key) and not known.moves(b.key)
+    assert known.partners_in(a.key) == known.partners_in(b.key) == 1
+    # What only has the shape of something does not wait for it.
+    assert not known.moves(c.key) and not known.partners_in(c.key)
+
+
+def judge_of(step, *variables):
+    known = step_of(step, *variables)
+    return Judge(known, known.replay.derivatives[0], Locator({}))
+
+
+def test_what_arrives():
+    step = Step()
+    x, w = step.data("x", np.ones((2, 3))), step.variable("w", np.ones((2, 3)))
+    a = step.do("Mul", x, w)
+    b = step.do("Relu", step.do("Sub", a, step.constant(9)))
+    loss = step.do("Mean", b)
+    step.differentiate(loss, ["w"])
+    assert judge_of(step, "w").find_arriving() == {loss.key, b.key}
+
+
+def test_rounding_errors_do_not_arrive():
+    step = Step()
+    x, w = step.data("x", np.ones((2, 3))), step.variable("w", np.ones((3, 3)))
+    a = step.do("MatMul", x, w)
+    b = step.do("Softmax", a)
+    loss = step.do("Mean", step.do("RowMean", b))
+    step.differentiate(loss, ["w"])
+    judge = judge_of(step, "w")
+    assert a.key not in judge.find_arriving()
+    assert b.key in judge.find_arriving()
+    softmax = step.replay().operations[1]
+    assert judge.judge(softmax, 0) == End(softmax, diagnoses.CANCELS)
+
+
+def test_what_another_operation_explains():
+    # The mean of a single number cancels out the number.
+    step = Step()
+    x, w = step.data("x", np.ones((2, 1))), step.variable("w", np.ones((1, 1)))
+    a = step.do("MatMul", x, w)
+    mean = step.do("RowMean", a)
+    step.differentiate(step.do("Mean", step.do("Sub", a, mean)), ["w"])
+    judge = judge_of(step, "w")
+    _, average, difference, _ = step.replay().operations
+    assert judge.judge(average, 0) is None
+    assert judge.judge(difference, 0) == End(difference, diagnoses.CANCELS)
+
+
+def test_what_is_not_known_is_left_open():
+    step = Step()
+    w = step.variable("w", np.zeros(3))
+    step.differentiate(step.do("Mean", step.do("Square", w)), ["w"])
+    square, _ = step.replay().operations
+    assert judge_of(step, "w").judge(square, 0) == End(square)
