@@ -1,0 +1,39 @@
+"""What one operation adds to the gradient of what goes into it."""
+
+import torch
+
+MULTIPLICATIONS = frozenset("mul multiply imul".split())
+DIVISIONS = frozenset("div true_divide divide itruediv".split())
+ADDITIONS = frozenset("add radd iadd sub rsub isub subtract".split())
+ELEMENTWISE = MULTIPLICATIONS | DIVISIONS | ADDITIONS | {"rdiv"}
+
+
+def is_elementwise(kind, arguments):
+    """Whether it is arithmetic with two arguments."""
+    return kind.strip("_") in ELEMENTWISE and len(arguments) == 2
+
+
+def contributions_to(kind, gradient, arguments):
+    """Yields what an operation adds to the gradients of its arguments.
+
+    Args:
+        kind: What is done.
+        gradient: The gradient of what comes out.
+        arguments: The two that go in: tensors, or numbers, which have none.
+
+    Yields:
+        The place of an argument, and what is added to its gradient.
+    """
+    name = kind.strip("_")
+    for place, argument in enumerate(arguments):
+        if not isinstance(argument, torch.Tensor):
+            continue
+        if name in MULTIPLICATIONS:
+            part = gradient * arguments[1 - place]
+        elif name in DIVISIONS and place == 0:
+            part = gradient / arguments[1]
+        elif name in ADDITIONS:
+            part = gradient
+        else:
+            continue
+        yield place, part.sum_to_size(argument.shape)

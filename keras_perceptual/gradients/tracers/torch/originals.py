@@ -1,0 +1,78 @@
+"""Putting tensors back as they were before a step."""
+
+import torch
+
+
+class Originals:
+    """What tensors, and random numbers to come, were when first seen."""
+
+    def __init__(self):
+        self._tensors = []
+        self._generators = {}
+
+    def keep(self, tensor):
+        """Keeps what a tensor is."""
+        self._tensors.append(_Original(tensor))
+
+    def keep_generator(self, generator):
+        """Keeps the random numbers to come of a `torch.Generator`."""
+        if id(generator) not in self._generators:
+            self._generators[id(generator)] = (generator, generator.get_state())
+
+    def put_back(self, written):
+        """Puts everything back that is no longer what it was.
+
+        Args:
+            written: The memories that were written to.
+        """
+        with torch.no_grad():
+            for original in self._tensors:
+                original.put_back(written)
+        for generator, state in self._generators.values():
+            generator.set_state(state)
+
+
+class _Original:
+    """What a tensor was when it was first seen."""
+
+    def __init__(self, tensor):
+        self._tensor = tensor
+        self._state = state_of(tensor)
+        self._alias = tensor.detach()
+        self._values = self._alias.clone()
+        self._is_leaf = tensor.is_leaf
+        self._requires_grad = tensor.requires_grad
+        self._gradient = tensor.grad if tensor.is_leaf else None
+        if self._gradient is not None:
+            # Gradients are added to the one that is there.
+            tensor.grad = self._gradient.clone()
+
+    def put_back(self, written):
+        """Puts it back if it was written to, or `written` has its memory."""
+        tensor, memory = self._tensor, self._state[0]
+        if memory_of(tensor) != memory:
+            tensor.data = self._alias
+        if memory and (
+            memory in written or state_of(self._alias) != self._state
+        ):
+            tensor.copy_(self._values)
+        if self._is_leaf:
+            if tensor.requires_grad != self._requires_grad:
+                tensor.requires_grad_(self._requires_grad)
+            if tensor.grad is not self._gradient:
+                tensor.grad = self._gradient
+
+
+def state_of(tensor):
+    """Returns what changes when a tensor is written to."""
+    version = 0 if tensor.is_inference() else tensor._version
+    return memory_of(tensor), version
+
+
+def memory_of(tensor):
+    """Returns where the numbers of a tensor are, or 0 where there are none."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):
+        # Sparse tensors have no such place, nor have those of `torch.vmap`.
+        return 0

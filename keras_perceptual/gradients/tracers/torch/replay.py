@@ -1,0 +1,145 @@
+"""Taking a training step once more, operation by operation, on PyTorch."""
+
+import contextlib
+import gc
+import random
+import sys
+
+import keras
+import numpy as np
+import torch
+
+from keras_perceptual.gradients.replay import Derivative, Operation, Replay
+from keras_perceptual.gradients.tracers.torch.gradient_calls import (
+    GradientCalls,
+)
+from keras_perceptual.gradients.tracers.torch.listening import Listening
+from keras_perceptual.gradients.tracers.torch.nesting import name_data
+from keras_perceptual.gradients.tracers.torch.recording import Recording
+
+
+def replay_step(step, arguments, variables, others=()):
+    """Takes a training step once more and writes down what happens.
+
+    It computes its gradients, and for each of the calls that ask for some
+    those of all values. Afterwards all tensors, their gradients and random
+    numbers are as they were.
+
+    Args:
+        step: The step.
+        arguments: What it is called with.
+        variables: What to follow: Keras variables, or tensors.
+        others: All other Keras variables that are known.
+
+    Returns:
+        The `Replay`. The key of a followed variable is its `id`.
+    """
+    changeable = [*map(tensor_of, others), *_find_buffers()]
+    recording = Recording(sys._getframe(), changeable)
+    gradient_calls = GradientCalls(recording)
+    data = {}
+    try:
+        for variable in variables:
+            recording.follow(tensor_of(variable), id(variable))
+        for name, leaf in name_data(step, arguments):
+            key = recording.add_data(leaf)
+            if key is not None:
+                data[key] = name
+        with (
+            random_numbers_kept(),
+            Listening(recording, gradient_calls).listening(),
+        ):
+            step(*arguments)
+    finally:
+        recording.put_back()
+    return _as_replay(recording, gradient_calls.asked, data)
+
+
+def replay_function(function, variables):
+    """Replays the computation of a loss and of its gradients.
+
+    Args:
+        function: Function without arguments that returns the loss.
+        variables: What it is differentiated by: Keras variables, or tensors.
+
+    Returns:
+        The `Replay`. The key of a variable is its `id`.
+    """
+
+    def step():
+        sources = [tensor_of(variable) for variable in variables]
+        torch.autograd.grad(
+            function(),
+            [source for source in sources if source.requires_grad],
+            allow_unused=True,
+        )
+
+    return replay_step(step, (), variables)
+
+
+@contextlib.contextmanager
+def random_numbers_kept():
+    """Puts the random numbers to come back as they were."""
+    python = random.getstate()
+    # The state of NumPy is that of the functions in `numpy.random`.
+    numpy = np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+def tensor_of(variable):
+    """Returns the tensor of a Keras variable, and a tensor itself."""
+    if isinstance(variable, keras.Variable):
+        return variable.value
+    return variable
+
+
+def _find_buffers():
+    """Returns what the modules of PyTorch hold that no gradient trains."""
+    return [
+        buffer
+        for module in gc.get_objects()
+        if issubclass(type(module), torch.nn.Module)
+        for buffer in vars(module).get("_buffers", {}).values()
+        if buffer is not None
+    ]
+
+
+def _as_replay(recording, asked, data):
+    operations = {
+        call: Operation(
+            kind=call.kind,
+            inputs=tuple(call.inputs),
+            outputs=tuple(call.outputs),
+            scope=call.scope,
+            frames=call.frames,
+            differentiable=call.differentiable,
+            varies=call.varies,
+            conditional=call.conditional,
+        )
+        for call in recording.calls
+    }
+    return Replay(
+        operations=tuple(operations.values()),
+        holders=recording.holders,
+        derivatives=tuple(
+            Derivative(
+                one.targets,
+                one.variables,
+                one.gradients,
+                {
+                    (operations[call], place): size
+                    for (call, place), size in one.contributions.items()
+                },
+                one.frames,
+            )
+            for one in asked
+        ),
+        values=recording.values.numbers,
+        data=data,
+        changeable=frozenset(recording.changeable),
+    )

@@ -1,0 +1,105 @@
+"""Keys for the values of tensors.
+
+A tensor has a key for each value it had: writing to it, or to one that shares
+its memory, gives it a new key.
+"""
+
+import collections
+import itertools
+
+from keras_perceptual.gradients.tracers.torch.autograd_graph import edges_of
+from keras_perceptual.gradients.tracers.torch.measuring import (
+    can_have_gradient,
+    innermost,
+    measure,
+)
+from keras_perceptual.gradients.tracers.torch.originals import state_of
+
+
+class Values:
+    """The values that were seen.
+
+    Attributes:
+        numbers: The `Numbers` of each value, by key.
+        floating: Keys of those that could have a gradient.
+        edges: Where autograd knows of values, with the keys of these.
+        with_edge: Keys of those that autograd knows of.
+        written: The memories that were written to.
+    """
+
+    def __init__(self):
+        self.numbers = {}
+        self.floating = set()
+        self.edges = {}
+        self.with_edge = set()
+        self._new_keys = itertools.count()
+        # None is let go of before the end, so that no `id` and no memory is
+        # used for another one.
+        self._tensors = {}
+        self._keys = {}
+        self._states = {}
+        self._writers = {}
+        self._writes = collections.Counter()
+
+    @property
+    def written(self):
+        """The memories that were written to."""
+        return self._writes.keys()
+
+    def find(self, tensor):
+        """Returns the key of what a tensor is, `None` if it has none so far."""
+        tensor = innermost(tensor)
+        if self._states.get(id(tensor)) != self._state(tensor):
+            return None
+        return self._keys[id(tensor)]
+
+    def knows(self, tensor):
+        """Whether a tensor has, or had, a key."""
+        return id(innermost(tensor)) in self._keys
+
+    def add(self, numbers, floating=True):
+        """Returns the key of a new value that is in no tensor."""
+        key = next(self._new_keys)
+        self.numbers[key] = numbers
+        if floating:
+            self.floating.add(key)
+        return key
+
+    def renew(self, tensor):
+        """Gives a tensor the key of a new value, and returns it."""
+        core = innermost(tensor)
+        key = self.add(measure(core), can_have_gradient(core))
+        self._tensors[id(core)] = core
+        self._keys[id(core)] = key
+        self._states[id(core)] = self._state(core)
+        self.note_edges(tensor, key)
+        return key
+
+    def note_edges(self, tensor, key):
+        """Takes note of the edges of a tensor, and returns them."""
+        edges = edges_of(tensor)
+        for edge in edges:
+            self.note_edge(edge, key)
+        return edges
+
+    def note_edge(self, edge, key):
+        """Takes note that autograd knows of a value at an edge."""
+        keys = self.edges.setdefault(edge, [])
+        if key not in keys:
+            keys.append(key)
+        self.with_edge.add(key)
+
+    def note_write(self, memory, writer):
+        """Takes note of what wrote to a memory."""
+        if memory:
+            self._writes[memory] += 1
+            self._writers[memory] = writer
+
+    def writer_of(self, tensor):
+        """Returns what last wrote to the memory of a tensor, if anything."""
+        memory, _ = state_of(innermost(tensor))
+        return self._writers.get(memory)
+
+    def _state(self, tensor):
+        memory, version = state_of(tensor)
+        return memory, version, self._writes[memory]
