@@ -509,8 +509,7 @@ MADE_BACKWARD = Diagnosis(
     mends=True,
     advice=(
         "The operation itself is finite there, and its derivative is not. "
-        "After such a step the weights are NaN. `where` or `maximum` behind "
-        "the operation does not help: zero times infinity is NaN."
+        "After such a step the weights are NaN."
     ),
 )
 IN_DATA = Diagnosis(
