@@ -355,7 +355,7 @@ SATURATED = Diagnosis(
     permanent=True,
     advice=(
         "All inputs lie where the operation has no slope: below zero for a "
-        "ReLU, outside the bounds for a clip or a hard sigmoid. Check the "
+        "ReLU, outside the bounds for a clip or a hard sigmoid. Look at the "
         "biases and the scale of the inputs, lower the learning rate if they "
         "were driven there, or use an activation with a slope on both sides, "
         "such as `leaky_relu` or `gelu`."

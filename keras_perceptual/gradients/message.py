@@ -197,7 +197,7 @@ def received(offenders):
     for record in offenders:
         found.setdefault(record.status, []).append(record.path)
     return "Received: " + ", ".join(
-        f"{status}={len(paths) if len(paths) > 1 else repr(paths[0])}"
+        f"{status}={len(paths) if len(paths) > 1 else paths}"
         for status, paths in found.items()
     )
 

@@ -106,7 +106,7 @@ def test_untracked_variables_beside_others():
         "1 variable besides the 4 trainable ones is computed with and not "
         "trained (not among the variables of the model):"
     ) in text
-    assert text.endswith("Received: missing='a', untracked='b'")
+    assert text.endswith("Received: missing=['a'], untracked=['b']")
 
 
 def test_warning_does_not_advise_a_warning():
@@ -148,7 +148,7 @@ def test_list_of_paths_is_not_repeated_at_the_end():
     text = describe(*map(record, paths), total=15)
     assert text.endswith("\n\nReceived: missing=15")
     assert text.count("enc/3") == 2
-    assert describe(record("a")).endswith("Received: missing='a'")
+    assert describe(record("a")).endswith("Received: missing=['a']")
 
 
 def test_zeros_seen_so_far_are_mentioned():
