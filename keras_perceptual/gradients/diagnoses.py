@@ -355,7 +355,7 @@ SATURATED = Diagnosis(
     permanent=True,
     advice=(
         "All inputs lie where the operation has no slope: below zero for a "
-        "ReLU, outside the bounds for a clip or a hard sigmoid. Check the "
+        "ReLU, outside the bounds for a clip or a hard sigmoid. Look at the "
         "biases and the scale of the inputs, lower the learning rate if they "
         "were driven there, or use an activation with a slope on both sides, "
         "such as `leaky_relu` or `gelu`."
@@ -509,8 +509,7 @@ MADE_BACKWARD = Diagnosis(
     mends=True,
     advice=(
         "The operation itself is finite there, and its derivative is not. "
-        "After such a step the weights are NaN. `where` or `maximum` behind "
-        "the operation does not help: zero times infinity is NaN."
+        "After such a step the weights are NaN."
     ),
 )
 IN_DATA = Diagnosis(

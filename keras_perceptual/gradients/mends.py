@@ -59,9 +59,10 @@ _CASTS = (
     int32 int64 uint8 int8 int16
     """,
     "A cast to integers or booleans ends the gradient.",
-    "Keep floating-point numbers up to the loss. If the labels were to be "
-    "cast, check the order of the arguments: `y_true` comes first, `y_pred` "
-    "second.",
+    "Keep floating-point numbers up to the loss: in the place of a cast "
+    "comparison, use `keras.ops.sigmoid` of the difference, or "
+    f"{_STRAIGHT_THROUGH}. If the labels were to be cast, check the order of "
+    "the arguments: `y_true` comes first, `y_pred` second.",
 )
 _COMPARISONS = (
     """
@@ -119,9 +120,9 @@ _STOPS = (
     "In a straight-through estimator or a hard Gumbel-softmax, only the "
     "difference stands inside: `soft + keras.ops.stop_gradient(hard - soft)`. "
     "A loss for what stands inside, such as that of a codebook, must be "
-    "computed before this line, from the value itself, so that there is a "
-    "second way around it. If the layers before it are not to be trained, "
-    "set `layer.trainable = False`.",
+    "computed before this line, from the value itself, and added with "
+    "`add_loss`: that is a second way around it. If the layers before it are "
+    "not to be trained, set `layer.trainable = False`.",
 )
 _WRITES = (
     """

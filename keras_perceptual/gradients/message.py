@@ -197,7 +197,7 @@ def received(offenders):
     for record in offenders:
         found.setdefault(record.status, []).append(record.path)
     return "Received: " + ", ".join(
-        f"{status}={len(paths) if len(paths) > 1 else repr(paths[0])}"
+        f"{status}={len(paths) if len(paths) > 1 else paths}"
         for status, paths in found.items()
     )
 
@@ -219,10 +219,7 @@ def _summarize(groups, total):
     )
     if strangers:
         text += f", and {count_others(strangers, 'other ')} not trained at all"
-    return (
-        f"{text}. A finite gradient that is not zero was expected for each "
-        "of them."
-    )
+    return f"{text}. Each of them needs a finite gradient that is not zero."
 
 
 def _mention(seen):
@@ -239,21 +236,19 @@ def _mention(seen):
 
 def _opt_out(groups, raised):
     """Says how to go on without the check, if that is what is wanted."""
-    paths = [
-        path
-        for group in groups
-        # An ordinary one was told so before; nobody means to have NaN.
-        if not group.diagnosis.ordinary and group.status != "nonfinite"
-        for path in group.paths
-    ]
-    ways = [f"`ignore={shorten(paths)}`"] if paths else []
-    if raised:
-        kinds = {g.status.replace("untracked", "missing") for g in groups}
-        policies = ", ".join(f'on_{kind}="warn"' for kind in sorted(kinds))
-        ways.append(f"`{policies}` to train all the same")
-    if not ways:
-        return ""
-    return f"If this is intended, pass {', or '.join(ways)}. "
+    # Of what is ordinary it was said before.
+    groups = [group for group in groups if not group.diagnosis.ordinary]
+    kinds = {g.status.replace("untracked", "missing") for g in groups}
+    policies = ", ".join(f'on_{kind}="warn"' for kind in sorted(kinds))
+    # Nobody means to have NaN.
+    meant = [group for group in groups if group.status != "nonfinite"]
+    paths = shorten(path for group in meant for path in group.paths)
+    if not meant:
+        return f"To train all the same, pass `{policies}`. " * bool(
+            raised and policies
+        )
+    other = f", or `{policies}` to train all the same" if raised else ""
+    return f"If this is intended, pass `ignore={paths}`{other}. "
 
 
 def _in_one_line(error, longest=300):

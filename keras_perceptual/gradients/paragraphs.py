@@ -18,6 +18,10 @@ HEADINGS = {
     "zero": "{found} a gradient of exactly zero in {batches}",
     "nonfinite": "{found} a gradient with NaN or infinity",
 }
+WITHOUT_LINE = (
+    "Look where the model is built: a Functional model runs its operations "
+    "without a line of code."
+)
 SWAPPED = (
     "A loss of this package takes its first argument for the target, which "
     "gets no gradient. Predictions go second: `loss(y_true, y_pred)`."
@@ -178,7 +182,8 @@ def _head(group, total, batches):
     """Returns what stands over the variables of a group."""
     count, title = len(group.records), group.diagnosis.title
     if group.status == "untracked":
-        others = count_others(count, besides=f" besides the {total} trained")
+        ours = f" besides the {total} trainable ones"
+        others = count_others(count, besides=ours)
         return f"{others} computed with and not trained ({title})"
     heading = group.diagnosis.heading or HEADINGS[group.status]
     text = heading.format(
@@ -199,6 +204,8 @@ def _describe_places(group):
         lines.append(f"  {place}")
         if place.code:
             lines.append(f"    in {place.within}: {place.code}")
+        if place.keras_operation and not place.file:
+            lines.append(f"    {WITHOUT_LINE}")
         for mend in mend_at(group, (place,)):
             if mend not in told:
                 told.add(mend)

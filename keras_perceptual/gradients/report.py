@@ -102,7 +102,7 @@ class GradientReport:
 
     records: tuple = ()
     batches: int = 0
-    of_function: bool = False
+    of_function: bool = dataclasses.field(default=False, kw_only=True)
 
     @property
     def ok(self):

@@ -22,8 +22,8 @@ def test_whole_message():
         raised=True,
     )
     assert text == (
-        "Checker: 2 of 4 trainable variables cannot learn. A finite gradient "
-        "that is not zero was expected for each of them.\n"
+        "Checker: 2 of 4 trainable variables cannot learn. Each of them needs "
+        "a finite gradient that is not zero.\n"
         "Cut off from the loss: keras.ops.round (Round) in layer 'snap' "
         "(Snap), train.py:12\n"
         "    return keras.ops.round(x)\n"
@@ -103,10 +103,10 @@ def test_untracked_variables_beside_others():
         "variable is not trained at all."
     )
     assert (
-        "1 variable besides the 4 trained is computed with and not trained "
-        "(not among the variables of the model):"
+        "1 variable besides the 4 trainable ones is computed with and not "
+        "trained (not among the variables of the model):"
     ) in text
-    assert text.endswith("Received: missing='a', untracked='b'")
+    assert text.endswith("Received: missing=['a'], untracked=['b']")
 
 
 def test_warning_does_not_advise_a_warning():
@@ -130,12 +130,17 @@ def test_ordinary_cases_have_the_opt_out_first():
     assert text.index(own) < text.index(advice)
     assert text.count(own) == 1
     assert "If this is intended, pass `ignore=['enc/kernel']`. " in text
+    alone = describe(record("pooler/kernel", diagnoses.UNUSED), raised=True)
+    assert "warn" not in alone
+    assert "\n\nThe whole table is in" in alone
 
 
 def test_nobody_means_to_have_nan():
     text = describe(record("a", diagnoses.MADE_BACKWARD), raised=True)
-    assert "ignore=" not in text
-    assert '`on_nonfinite="warn"` to train all the same' in text
+    assert "intended" not in text
+    assert 'To train all the same, pass `on_nonfinite="warn"`. The' in text
+    warned = describe(record("a", diagnoses.MADE_BACKWARD))
+    assert "\n\nThe whole table is in" in warned
 
 
 def test_list_of_paths_is_not_repeated_at_the_end():
@@ -143,7 +148,7 @@ def test_list_of_paths_is_not_repeated_at_the_end():
     text = describe(*map(record, paths), total=15)
     assert text.endswith("\n\nReceived: missing=15")
     assert text.count("enc/3") == 2
-    assert describe(record("a")).endswith("Received: missing='a'")
+    assert describe(record("a")).endswith("Received: missing=['a']")
 
 
 def test_zeros_seen_so_far_are_mentioned():

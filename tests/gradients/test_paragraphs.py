@@ -5,6 +5,7 @@ from gradient_records import ROUND, record
 from keras_perceptual.gradients import GradientRecord, diagnoses
 from keras_perceptual.gradients.paragraphs import (
     SWAPPED,
+    WITHOUT_LINE,
     explain_group,
     group_records,
     list_by_layer,
@@ -115,6 +116,14 @@ def test_advice_is_given_once_for_several_places():
     assert "train.py:5" in text
     assert "train.py:6" not in text
     assert text.endswith("\n  and 2 more")
+
+
+def test_operation_of_a_functional_model_is_looked_for_where_it_is_built():
+    step = Place("Cast", keras_operation="cast", above="a", below="b")
+    assert WITHOUT_LINE in explain(record("a", diagnoses.CUT, (step,)))
+    own = Place("Cast", keras_operation="cast", file="net.py", line=1)
+    assert WITHOUT_LINE not in explain(record("a", diagnoses.CUT, (own,)))
+    assert WITHOUT_LINE not in explain(record("a", diagnoses.CUT, (ROUND,)))
 
 
 def test_arguments_of_our_loss_that_were_swapped():

@@ -54,8 +54,8 @@ def test_all_that_is_installed_is_library(filename):
     "filename",
     [
         __file__,
-        "/home/me/keras_models/site-packages.py",
-        "/home/me/src/my_package/layers.py",  # Installed for editing.
+        "/srv/me/keras_models/site-packages.py",
+        "/srv/me/src/my_package/layers.py",  # Installed for editing.
         "<ipython-input-3-abc>",
     ],
 )
