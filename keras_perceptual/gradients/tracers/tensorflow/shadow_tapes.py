@@ -54,11 +54,13 @@ class ShadowTapes:
         self._options = {}
         self._shadows = {}
         self._entered = set()
+        self._unwatched = []
 
     @contextlib.contextmanager
     def recording(self):
         """Follows the tapes that are used inside."""
-        self._recorder.when_made = self._watch
+        self._recorder.when_made = self._unwatched.append
+        self._recorder.before_next = self._watch
         answers = {
             "__init__": self._init,
             "__enter__": self._enter,
@@ -75,7 +77,7 @@ class ShadowTapes:
             try:
                 yield
             finally:
-                self._recorder.when_made = None
+                self._recorder.when_made = self._recorder.before_next = None
 
     def _init(
         self, original, tape, persistent=False, watch_accessed_variables=True
@@ -136,10 +138,17 @@ class ShadowTapes:
         self._entered.remove(id(tape))
         self._shadows[id(tape)].__exit__(None, None, None)
 
-    def _watch(self, tensor):
-        """Has gradients be known of what comes out of any operation."""
-        for shadow in self._shadows.values():
-            shadow.watch(tensor)
+    def _watch(self):
+        """Has gradients be known of what came out of any operation.
+
+        That is not possible while TensorFlow does not record anything.
+        """
+        from tensorflow.python.eager import record
+
+        if self._unwatched and record.could_possibly_record():
+            for shadow in self._shadows.values():
+                shadow.watch(self._unwatched)
+            self._unwatched.clear()
 
     def _gradient(self, original, tape, target, sources, *args, **kwargs):
         return self._answer(
@@ -192,6 +201,7 @@ class ShadowTapes:
         question = Question(
             tuple(map(recorder.keep, targets)), asked, recorder.frames()
         )
+        self._watch()
         values = [
             (key, tensor)
             for key, tensor in recorder.tensors.items()
