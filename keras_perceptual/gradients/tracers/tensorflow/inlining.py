@@ -6,11 +6,15 @@ operation behind, is looked after here.
 
 import contextlib
 import inspect
+import os
+import sys
 
 import tensorflow as tf
 
 from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.tracers.tensorflow.graph_frames import OURS
 
+_TENSORFLOW = os.path.dirname(inspect.getfile(tf)) + os.sep
 # They trace a function in order to change its graph.
 _NEED_GRAPHS = "tensorflow.python.ops.parallel_for"
 # It would not have its operations recorded.
@@ -226,7 +230,7 @@ def _listen_to_custom_gradients(listen, recorder):
 
 
 def _listen_to_python(listen, recorder):
-    """Notes what NumPy computes, of which TensorFlow keeps no trace."""
+    """Notes what leaves TensorFlow, which keeps no trace of it."""
 
     def numpy_function(
         original, func=None, inp=None, Tout=None, stateful=True, name=None
@@ -249,8 +253,22 @@ def _listen_to_python(listen, recorder):
         _note_python(recorder, "EagerPyFunc", inputs, result)
         return result if several else result[0]
 
+    def leave(original, tensor, *args, **kwargs):
+        caller = sys._getframe(1)
+        while caller.f_code.co_filename.startswith(OURS):
+            caller = caller.f_back
+        if id(tensor) in recorder.dependent:
+            if not caller.f_code.co_filename.startswith(_TENSORFLOW):
+                recorder.note("numpy", [tensor], [])
+        return original(tensor, *args, **kwargs)
+
     listen(tf, "numpy_function", numpy_function)
     listen(tf, "py_function", py_function)
+    from tensorflow.python.framework import ops
+
+    listen(ops._EagerTensorBase, "numpy", leave)
+    listen(ops._EagerTensorBase, "__array__", leave)
+    listen(ops._EagerTensorBase, "__float__", leave)
 
 
 def _note_python(recorder, kind, inputs, result):

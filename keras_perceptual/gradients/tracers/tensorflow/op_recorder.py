@@ -93,7 +93,8 @@ class OpRecorder:
             TensorFlow calls their handle.
         holders: Keys of the values that stand for variables.
         dependent: Keys of the values that depend on a variable to follow.
-        when_made: Function of a tensor, called for each that depends.
+        when_made: Function of a tensor, called for each that depends on a
+            variable and does not stand for it.
         before_next: Function without arguments, called before an operation.
     """
 
@@ -240,7 +241,7 @@ class OpRecorder:
                 continue
             if source is not None and record.kind in ("ReadVariableOp", "Cast"):
                 self.holders[id(tensor)] = source
-            if self.when_made is not None:
+            elif self.when_made is not None:
                 self.when_made(tensor)
 
     def frames(self):
