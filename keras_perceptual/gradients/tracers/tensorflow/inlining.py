@@ -6,11 +6,15 @@ operation behind, is looked after here.
 
 import contextlib
 import inspect
+import os
+import sys
 
 import tensorflow as tf
 
 from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.tracers.tensorflow.graph_frames import OURS
 
+_TENSORFLOW = os.path.dirname(inspect.getfile(tf)) + os.sep
 # They trace a function in order to change its graph.
 _NEED_GRAPHS = "tensorflow.python.ops.parallel_for"
 # It would not have its operations recorded.
@@ -180,6 +184,18 @@ def _chosen(recorder, conditions, value):
     return result
 
 
+def _recomputes(function):
+    return getattr(function, "__qualname__", "").startswith(_RECOMPUTING)
+
+
+def without_recomputing(original, function, args, kwargs):
+    """Calls a function with a custom gradient, in one piece if it may be."""
+    if _recomputes(function):
+        inner = inspect.getclosurevars(function).nonlocals["f"]
+        return inner(*args, **kwargs)
+    return original(function, args, kwargs)
+
+
 def _listen_to_custom_gradients(listen, recorder):
     """Notes functions with a gradient of their own as one operation.
 
@@ -189,9 +205,8 @@ def _listen_to_custom_gradients(listen, recorder):
     from tensorflow.python.ops import custom_gradient
 
     def call(original, function, args, kwargs):
-        if getattr(function, "__qualname__", "").startswith(_RECOMPUTING):
-            inner = inspect.getclosurevars(function).nonlocals["f"]
-            return inner(*args, **kwargs)
+        if _recomputes(function):
+            return without_recomputing(original, function, args, kwargs)
         start, recorded = len(recorder.records), []
 
         def note(original, name, outputs, inputs, *functions, **kwargs):
@@ -215,17 +230,53 @@ def _listen_to_custom_gradients(listen, recorder):
 
 
 def _listen_to_python(listen, recorder):
-    """Notes what NumPy computes, of which TensorFlow keeps no trace."""
+    """Notes what leaves TensorFlow, which keeps no trace of it."""
 
     def numpy_function(
         original, func=None, inp=None, Tout=None, stateful=True, name=None
     ):
         result = original(func, inp, Tout, stateful, name)
-        recorder.note(
-            "PyFunc",
-            [value for value in inp or () if tf.is_tensor(value)],
-            [r for r in tf.nest.flatten(result) if tf.is_tensor(r)],
-        )
+        _note_python(recorder, "PyFunc", inp, result)
         return result
 
+    def py_function(original, func=None, inp=None, Tout=None, name=None):
+        several = isinstance(Tout, list | tuple)
+        types = [tf.as_dtype(dtype) for dtype in (Tout if several else [Tout])]
+        inputs = [tf.convert_to_tensor(value) for value in inp]
+        found = func(*inputs)
+        if not isinstance(found, list | tuple):
+            found = [found]
+        result = [
+            tf.convert_to_tensor(value, dtype)
+            for value, dtype in zip(found, types, strict=True)
+        ]
+        _note_python(recorder, "EagerPyFunc", inputs, result)
+        return result if several else result[0]
+
+    def leave(original, tensor, *args, **kwargs):
+        caller = sys._getframe(1)
+        while caller.f_code.co_filename.startswith(OURS):
+            caller = caller.f_back
+        if id(tensor) in recorder.dependent:
+            if not caller.f_code.co_filename.startswith(_TENSORFLOW):
+                recorder.note("numpy", [tensor], [])
+        return original(tensor, *args, **kwargs)
+
     listen(tf, "numpy_function", numpy_function)
+    listen(tf, "py_function", py_function)
+    from tensorflow.python.framework import ops
+
+    listen(ops._EagerTensorBase, "numpy", leave)
+    listen(ops._EagerTensorBase, "__array__", leave)
+    listen(ops._EagerTensorBase, "__float__", leave)
+
+
+def _note_python(recorder, kind, inputs, result):
+    """Notes what came out of Python, unless it is known how."""
+    outputs = [
+        value
+        for value in tf.nest.flatten(result)
+        if tf.is_tensor(value) and id(value) not in recorder.tensors
+    ]
+    if outputs:
+        recorder.note(kind, inputs or (), outputs)

@@ -8,12 +8,11 @@ from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
     is_differentiable,
 )
 
-# A gradient of nothing but zeros is none.
-_ROUNDING = frozenset(("Sign",))
+# A gradient of nothing but zeros is none, and that of Python is noted as what
+# is called there.
+NO_GRADIENT = frozenset(("Sign", "PyFunc", "EagerPyFunc"))
 # Not operations of TensorFlow, or with a gradient of their own.
 _OWN = frozenset(("If", "While", "CustomGradient", "PartitionedCall"))
-# To ask it for a gradient runs the user's Python once more.
-_PYTHON = frozenset(("EagerPyFunc",))
 
 
 class OpGradients:
@@ -37,11 +36,11 @@ class OpGradients:
             [self._tensors[key] for key in keys if key in self._tensors]
             for keys in (record.inputs, record.outputs)
         )
-        if record.kind in self._failed | _ROUNDING:
+        if record.kind in self._failed | NO_GRADIENT:
             return False
         if not any(map(_may_have_gradient, outputs)):
             return False
-        if record.kind in _OWN | _PYTHON:
+        if record.kind in _OWN:
             return True
         key = record.kind, *(tensor.dtype for tensor in [*inputs, *outputs])
         if key not in self._answers:

@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import functools
 import itertools
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,12 +12,14 @@ import keras
 import tensorflow as tf
 
 from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.tracers.tensorflow.graph_frames import (
+    OURS,
+    LazyFrames,
+)
 from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
     is_differentiable,
 )
 
-# The check itself: its frames are nobody's business.
-_OURS = os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep
 # What they do to a variable is not written to it.
 _READS = (
     "ReadVariableOp",
@@ -42,7 +42,7 @@ class Record:
         outputs: Keys of the tensors that came out.
         attributes: The attributes as TensorFlow gave them, or `None`.
         graph: The graph of the function that was called, if it was one.
-        frames: The `Frames` it ran in.
+        frames: The `RecordedFrames` it ran in.
         scope: Names of the operations of Keras it ran in.
         conditional: Whether it ran in a branch.
         alternatives: Keys of the values that gradients would come back to,
@@ -60,7 +60,7 @@ class Record:
     alternatives: frozenset = frozenset()
 
 
-class Frames(Sequence):
+class RecordedFrames(LazyFrames):
     """The frames an operation ran in, the innermost last.
 
     Args:
@@ -70,20 +70,14 @@ class Frames(Sequence):
     def __init__(self, lines):
         self._lines = lines
 
-    @functools.cached_property
-    def _summaries(self):
+    def fetch(self):
+        """Returns the frames, the innermost last."""
         return [
             traceback.FrameSummary(
                 code.co_filename, line, code.co_name, lookup_line=False
             )
             for code, line in self._lines
         ]
-
-    def __getitem__(self, index):
-        return self._summaries[index]
-
-    def __len__(self):
-        return len(self._lines)
 
 
 class OpRecorder:
@@ -99,14 +93,16 @@ class OpRecorder:
             TensorFlow calls their handle.
         holders: Keys of the values that stand for variables.
         dependent: Keys of the values that depend on a variable to follow.
-        when_made: Function of a tensor, called for each that depends.
+        when_made: Function of a tensor, called for each that depends on a
+            variable and does not stand for it.
+        before_next: Function without arguments, called before an operation.
     """
 
     def __init__(self, variables):
         self.records = []
         self.tensors = {}
         self.handles = {}
-        self.when_made = None
+        self.when_made = self.before_next = None
         self._paused = 0
         self._branches = 0
         self._written = {}
@@ -139,11 +135,12 @@ class OpRecorder:
         from tensorflow.python import pywrap_tfe
         from tensorflow.python.eager import context, execute
 
-        def note(kind, inputs, attributes, outputs, name=None, graph=None):
+        def note(kind, inputs, attributes, outputs, op_name=None, graph=None):
             if graph is None:
                 self.note(kind, inputs, outputs, attributes)
 
         def run(original, kind, num_outputs, inputs, attrs, *args, **kwargs):
+            self._prepare()
             outputs = original(
                 kind, num_outputs, inputs, attrs, *args, **kwargs
             )
@@ -152,7 +149,7 @@ class OpRecorder:
 
         # TensorFlow would read variables without a word.
         def run_fast(original, ctx, kind, name, *arguments):
-            if self.listening:
+            if self._prepare():
                 arguments = [_without_variables(a) for a in arguments]
             return original(ctx, kind, name, *arguments)
 
@@ -168,6 +165,12 @@ class OpRecorder:
                 yield
             finally:
                 eager.remove_op_callback(note)
+
+    def _prepare(self):
+        """Returns whether the next operation is to be written down."""
+        if self.listening and self.before_next is not None:
+            self.before_next()
+        return self.listening
 
     @contextlib.contextmanager
     def paused(self):
@@ -238,11 +241,11 @@ class OpRecorder:
                 continue
             if source is not None and record.kind in ("ReadVariableOp", "Cast"):
                 self.holders[id(tensor)] = source
-            if self.when_made is not None:
+            elif self.when_made is not None:
                 self.when_made(tensor)
 
     def frames(self):
-        """Returns the `Frames` of the step at the moment."""
+        """Returns the `RecordedFrames` of the step at the moment."""
         return self._look_around()[0]
 
     def _look_around(self):
@@ -251,7 +254,7 @@ class OpRecorder:
         frame = sys._getframe(1)
         while frame is not None and frame is not self._base:
             code = frame.f_code
-            if not code.co_filename.startswith(_OURS):
+            if not code.co_filename.startswith(OURS):
                 lines.append((code, frame.f_lineno))
                 if code.co_name in _CALLS and code.co_argcount:
                     owner = frame.f_locals.get(code.co_varnames[0])
@@ -259,7 +262,7 @@ class OpRecorder:
                         scope.append(owner.name)
             frame = frame.f_back
         scope = [name for name, _ in itertools.groupby(reversed(scope))]
-        return Frames(lines[::-1]), tuple(scope)
+        return RecordedFrames(lines[::-1]), tuple(scope)
 
 
 def native(variable):

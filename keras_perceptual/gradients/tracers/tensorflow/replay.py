@@ -10,11 +10,13 @@ import sys
 
 import tensorflow as tf
 
-from keras_perceptual.gradients.patches import intercepted
 from keras_perceptual.gradients.replay import Derivative, Operation, Replay
-from keras_perceptual.gradients.tracers.tensorflow import graph_replay
-from keras_perceptual.gradients.tracers.tensorflow.custom_gradients import (
-    forgettable_custom_gradients,
+from keras_perceptual.gradients.tracers.tensorflow import (
+    graph_replay,
+    graph_steps,
+)
+from keras_perceptual.gradients.tracers.tensorflow.graph_frames import (
+    CalledFrames,
 )
 from keras_perceptual.gradients.tracers.tensorflow.inlining import inlined
 from keras_perceptual.gradients.tracers.tensorflow.op_gradients import (
@@ -37,12 +39,7 @@ from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
     has_numbers,
 )
 
-__all__ = [
-    "random_numbers_kept",
-    "replay_function",
-    "replay_step",
-    "trace_step",
-]
+__all__ = ["random_numbers_kept", "replay_function", "replay_step"]
 
 # How many branches that were not taken are looked into.
 MOST_BRANCHES = 32
@@ -61,12 +58,14 @@ def replay_step(step, arguments, variables, others=()):
         A `Replay`. The key of a variable is its `id`.
     """
     arguments = tf.nest.map_structure(_as_tensor, arguments)
+    # As Keras does: its code has frames of its own in generated files.
+    step = tf.autograph.experimental.do_not_convert(step)
     names = name_data(*arguments)
     try:
         return _run(step, arguments, names, variables, others)
     except Exception as error:
         try:
-            return trace_step(step, arguments, variables, names)
+            return graph_replay.trace_replay(step, arguments, names, variables)
         except Exception:
             raise error from None
 
@@ -244,20 +243,18 @@ def _look_into_call(recorder, record, operation, gradients):
     ]
     if all(key in g and not g[key].zero for g in asked for key in depending):
         return None
-    steps = graph_replay.GraphSteps()
-    path = ("call", id(record))
+    steps = graph_steps.GraphSteps()
+    place = graph_steps.place_of_call(
+        ("call", id(record)), record.scope, record.conditional
+    )
     known = {
         tensor.name: key
         for tensor, key in zip(record.graph.inputs, record.inputs, strict=False)
     }
-    made = steps.read(record.graph, known, path)
-    outer = list(record.frames)
+    made = steps.read(record.graph, known, place)
     inner = [
         dataclasses.replace(
-            step,
-            scope=(*record.scope, *step.scope),
-            frames=graph_replay.within(outer, step.frames),
-            conditional=step.conditional or record.conditional,
+            step, frames=CalledFrames(record.frames, step.frames)
         )
         for step in steps.operations
     ]
@@ -275,48 +272,3 @@ def _look_into_call(recorder, record, operation, gradients):
         for key, output in zip(made, record.outputs, strict=False)
     ]
     return inner
-
-
-def trace_step(step, arguments, variables, names=()):
-    """Traces a training step, without running it.
-
-    Args:
-        step: The training step, called as `step(*arguments)`.
-        arguments: A tuple with the data of one batch, or with what describes
-            them.
-        variables: The variables to follow, of Keras or TensorFlow.
-        names: Pairs of a tensor of the batch and of its name.
-
-    Returns:
-        A `Replay` in which no numbers are known, only what has a gradient.
-    """
-    asked = []
-
-    def answer(original, tape, target, sources, *args, **kwargs):
-        flat = [native(source) for source in tf.nest.flatten(sources)]
-        if not all(isinstance(source, tf.Variable) for source in flat):
-            return original(tape, target, sources, *args, **kwargs)
-        frames = graph_replay.current_frames()
-        asked.append((target, sources, frames))
-        return tf.nest.map_structure(
-            lambda source: tf.zeros(source.shape, source.dtype), sources
-        )
-
-    traced = tf.function(step, autograph=False)
-    with (
-        intercepted(tf.GradientTape, "gradient", answer),
-        forgettable_custom_gradients(),
-    ):
-        graph = traced.get_concrete_function(*arguments).graph
-    places = {id(tensor): name for tensor, name in names}
-    leaves = [
-        leaf
-        for leaf in tf.nest.flatten(arguments, expand_composites=True)
-        if tf.is_tensor(leaf)
-    ]
-    data = [
-        (inner, places[id(leaf)])
-        for leaf, inner in zip(leaves, graph.inputs, strict=False)
-        if id(leaf) in places
-    ]
-    return graph_replay.replay_graph(graph, variables, asked, data=data)

@@ -6,6 +6,7 @@ that the first one lost sight of.
 """
 
 import contextlib
+import functools
 import sys
 
 import tensorflow as tf
@@ -54,11 +55,14 @@ class ShadowTapes:
         self._options = {}
         self._shadows = {}
         self._entered = set()
+        self._unwatched = []
+        self._inside = False
 
     @contextlib.contextmanager
     def recording(self):
         """Follows the tapes that are used inside."""
-        self._recorder.when_made = self._watch
+        self._recorder.when_made = self._unwatched.append
+        self._recorder.before_next = self._watch
         answers = {
             "__init__": self._init,
             "__enter__": self._enter,
@@ -75,7 +79,7 @@ class ShadowTapes:
             try:
                 yield
             finally:
-                self._recorder.when_made = None
+                self._recorder.when_made = self._recorder.before_next = None
 
     def _init(
         self, original, tape, persistent=False, watch_accessed_variables=True
@@ -89,19 +93,27 @@ class ShadowTapes:
     def _enter(self, original, tape):
         result = original(tape)
         if id(tape) in self._options:
-            shadow = self._shadows.get(id(tape))
-            if shadow is None:
-                with self._recorder.paused():
-                    shadow = tf.GradientTape(True, self._options[id(tape)][1])
-                    self._shadows[id(tape)] = shadow
-            shadow.__enter__()
-            self._entered.add(id(tape))
-            # What was computed before is there to be differentiated by.
-            for key in self._recorder.dependent:
-                tensor = self._recorder.tensors.get(key)
-                if tensor is not None and is_differentiable(tensor):
-                    shadow.watch(tensor)
+            if id(tape) not in self._shadows:
+                self._shadows[id(tape)] = self._make_shadow(tape)
+            self._join(tape)
         return result
+
+    def _make_shadow(self, tape):
+        with self._recorder.paused():
+            shadow = tf.GradientTape(True, self._options[id(tape)][1])
+        # What was computed before is there to be differentiated by.
+        tensors, holders = self._recorder.tensors, self._recorder.holders
+        self._unwatched += [
+            tensors[key]
+            for key in self._recorder.dependent - holders.keys()
+            if key in tensors and is_differentiable(tensors[key])
+        ]
+        return shadow
+
+    def _join(self, tape):
+        """Has the shadow of a tape record."""
+        self._shadows[id(tape)].__enter__()
+        self._entered.add(id(tape))
 
     def _exit(self, original, tape, *exception):
         if id(tape) in self._entered:
@@ -128,51 +140,73 @@ class ShadowTapes:
                 yield
         finally:
             if recording:
-                self._shadows[id(tape)].__enter__()
-                self._entered.add(id(tape))
+                self._join(tape)
 
     def _leave(self, tape):
         """Has the shadow of a tape no longer record."""
         self._entered.remove(id(tape))
         self._shadows[id(tape)].__exit__(None, None, None)
 
-    def _watch(self, tensor):
-        """Has gradients be known of what comes out of any operation."""
-        for shadow in self._shadows.values():
-            shadow.watch(tensor)
+    def _watch(self):
+        """Has gradients be known of what came out of any operation.
+
+        That is not possible while TensorFlow does not record anything.
+        """
+        from tensorflow.python.eager import record
+
+        if self._unwatched and record.could_possibly_record():
+            for shadow in self._shadows.values():
+                shadow.watch(self._unwatched)
+            self._unwatched.clear()
 
     def _gradient(self, original, tape, target, sources, *args, **kwargs):
-        return self._answer(
-            original, tape, target, sources, args, kwargs, *args[:1]
+        weights = kwargs.get("output_gradients", args[0] if args else None)
+        ask = functools.partial(
+            original, tape, target, sources, *args, **kwargs
         )
+        return self._answer(ask, tape, target, sources, weights)
 
     def _jacobian(self, original, tape, target, sources, *args, **kwargs):
-        return self._answer(original, tape, target, sources, args, kwargs)
+        def ask():
+            # It asks for gradients in its turn.
+            self._inside = True
+            try:
+                return original(tape, target, sources, *args, **kwargs)
+            finally:
+                self._inside = False
 
-    def _answer(
-        self, original, tape, target, sources, args, kwargs, weights=None
-    ):
-        """Has the tape answer, and its shadow as well."""
-        shadow = self._shadows.get(id(tape))
-        asked = self._followed(sources)
-        if shadow is None or not asked or not self._recorder.listening:
-            return self._ask_tape(original, tape, target, sources, args, kwargs)
-        weights = kwargs.get("output_gradients", weights)
-        self._ask_shadow(shadow, target, asked, weights)
+        return self._answer(ask, tape, target, sources, None)
+
+    def _answer(self, ask, tape, target, sources, weights):
+        """Has the tape answer, and its shadow as well.
+
+        Args:
+            ask: Function without arguments that has the tape answer.
+            tape: The tape.
+            target: What is differentiated.
+            sources: What it is differentiated by.
+            weights: The gradients of what is differentiated, or `None`.
+        """
+        shadow, asked = self._shadows.get(id(tape)), self._followed(sources)
+        persistent, *_ = self._options.get(id(tape), (True,))
+        recording = id(tape) in self._entered
+        if recording and not (persistent and self._inside):
+            self._leave(tape)
+        note = asked and not self._inside and self._recorder.listening
+        if note and shadow is not None:
+            self._ask_shadow(shadow, target, asked, weights)
+        if not persistent:  # It records no more, and forgets.
+            self._shadows.pop(id(tape), None)
+        elif recording and id(tape) not in self._entered:
+            self._join(tape)
         try:
-            return self._ask_tape(original, tape, target, sources, args, kwargs)
+            return ask()
         except Exception as error:
+            if not note:
+                raise
             # What is wrong with the gradients is being found out.
             self.error = self.error or error
             return tf.nest.map_structure(lambda source: None, sources)
-
-    def _ask_tape(self, original, tape, target, sources, args, kwargs):
-        persistent, *_ = self._options.get(id(tape), (True,))
-        if not persistent:  # It ends its recording, and forgets.
-            if id(tape) in self._entered:
-                self._leave(tape)
-            self._shadows.pop(id(tape), None)
-        return original(tape, target, sources, *args, **kwargs)
 
     def _followed(self, sources):
         """Returns the keys of the variables to follow among sources."""
@@ -192,6 +226,7 @@ class ShadowTapes:
         question = Question(
             tuple(map(recorder.keep, targets)), asked, recorder.frames()
         )
+        self._watch()
         values = [
             (key, tensor)
             for key, tensor in recorder.tensors.items()
@@ -242,9 +277,10 @@ def _failing_gradients_are_none(failed):
                 return found
             except Exception:
                 failed.add(name)
-                # TensorFlow may have forgotten what went in.
-                caller = sys._getframe(1).f_locals
-                return [None] * caller["num_inputs"]
+                if op.inputs is not None:
+                    return [None] * len(op.inputs)
+                # TensorFlow has forgotten them.
+                return [None] * sys._getframe(1).f_locals["num_inputs"]
 
         return careful
 
