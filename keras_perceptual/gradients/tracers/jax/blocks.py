@@ -165,9 +165,7 @@ class Blocks:
                     [arrays[place] for place in inputs],
                     [found[outputs[place]] for place in present],
                 )
-                for place, gradient in zip(
-                    pull.places, gradients, strict=True
-                ):
+                for place, gradient in zip(pull.places, gradients, strict=True):
                     if jaxprs.is_literal(equation.invars[place]):
                         continue
                     value = inputs[place]

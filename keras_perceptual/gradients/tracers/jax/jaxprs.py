@@ -38,8 +38,10 @@ def _equation_outputs(equation, inputs):
     if inner is not None:
         return dependent_outputs(inner, inputs)
     look = _LOOKS.get(equation.primitive.name)
-    return look(equation.params, inputs) if look else (
-        [True] * len(equation.outvars)
+    return (
+        look(equation.params, inputs)
+        if look
+        else ([True] * len(equation.outvars))
     )
 
 
@@ -75,9 +77,7 @@ def _outputs_of_while(params, inputs):
         inputs[end:],
     )
     if any(
-        dependent_outputs(
-            params["cond_jaxpr"].jaxpr, [*inputs[:start], *carry]
-        )
+        dependent_outputs(params["cond_jaxpr"].jaxpr, [*inputs[:start], *carry])
     ):
         return [True] * len(carry)
     return carry

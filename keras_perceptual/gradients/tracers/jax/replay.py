@@ -9,12 +9,20 @@ import keras
 import numpy as np
 
 from keras_perceptual.gradients.patches import intercepted
-from keras_perceptual.gradients.tracers.jax.flattening import Flattening, Where
+from keras_perceptual.gradients.tracers.jax import eager
+from keras_perceptual.gradients.tracers.jax.flattening import Flattening
 from keras_perceptual.gradients.tracers.jax.marks import marked_gradients
 from keras_perceptual.gradients.tracers.jax.reads import reads_noted
+from keras_perceptual.gradients.tracers.jax.record import Record, Where
 
 _PARTS_OF_DATA = ("x", "y", "sample_weight")
 _count = itertools.count()
+# A number of Python or an array of NumPy has been made out of a tensor.
+_NOT_TRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 
 
 def replay_step(step, arguments, variables, others=()):
@@ -31,23 +39,43 @@ def replay_step(step, arguments, variables, others=()):
     Returns:
         The `Replay`. The key of a variable in it is its `id`.
     """
-    read = {}
+    arguments = jax.tree.map(jax.numpy.asarray, arguments)
+    record = Record()
+    flattening = Flattening(record)
+    keys = _describe(record, arguments, variables)
+    known = {*map(id, variables)}
+
+    def note(variable):
+        if id(variable) in known:
+            return
+        known.add(id(variable))
+        value = variable.value
+        if isinstance(value, jax.core.Tracer):
+            # It is a part of the state here, and may be read elsewhere.
+            known.remove(id(variable))
+        else:
+            record.know_changing(value)
+
+    for variable in others:
+        note(variable)
     with (
-        reads_noted(lambda variable: read.update({id(variable): variable})),
-        marked_gradients(),
         _named_operations(),
         _traced_anew(),
+        # Numbers that are not finite are looked for here, and no error.
+        jax.debug_nans(False),
+        jax.debug_infs(False),
+        reads_noted(note),
     ):
-        closed = _trace(step, arguments)
-    flattening = Flattening()
-    inputs = _describe(flattening, arguments, variables)
-    for variable in (*others, *read.values()):
-        if id(variable) not in flattening.holders.values():
-            flattening.add_changeable(variable.value)
-    # Numbers that are not finite are looked for here, and no error.
-    with jax.debug_nans(False), jax.debug_infs(False):
-        flattening.read(closed.jaxpr, closed.consts, inputs, Where())
-        replay = flattening.finish()
+        try:
+            with marked_gradients():
+                closed = _trace(step, arguments)
+        except _NOT_TRACEABLE:
+            for key, array in zip(keys, jax.tree.leaves(arguments), strict=True):
+                record.know(array, key)
+            eager.run_step(step, arguments, record, flattening)
+        else:
+            flattening.read(closed.jaxpr, closed.consts, keys, Where())
+        replay = record.finish()
     if not replay.derivatives:
         raise ValueError(
             "The step computes gradients by none of `jax.grad`, "
@@ -102,24 +130,30 @@ def _trace(step, arguments):
     return jax.make_jaxpr(the_step_itself)(*arguments)
 
 
-def _describe(flattening, arguments, variables):
+def _describe(record, arguments, variables):
     """Has the values that a step is given known, and returns their keys."""
     (trained, *rest), data = arguments
     trained = jax.tree.leaves(trained)
     keys = []
+
+    def add(array):
+        keys.append(record.add_value(array))
+        return keys[-1]
+
     for variable, array in zip(variables, trained, strict=False):
-        keys.append(flattening.add_variable(id(variable), array))
-        flattening.add_stored(variable.value, keys[-1])
+        key = add(array)
+        record.hold(key, id(variable))
+        record.state.append(key)
+        record.know_stored(variable.value, key)
     for array in (*trained[len(keys) :], *jax.tree.leaves(rest)):
-        keys.append(flattening.add_value(array))
-        flattening.changeable.add(keys[-1])
+        record.changeable.add(add(array))
     for path, array in jax.tree_util.tree_leaves_with_path(data):
-        keys.append(flattening.add_value(array))
-        flattening.data[keys[-1]] = _name(data, path)
+        record.data[add(array)] = _name(data, path)
     for variable in variables[len(trained) :]:
         # What is not part of the state goes in as a constant.
-        key = flattening.add_variable(id(variable), variable.value, False)
-        flattening.add_constant(variable.value, key)
+        key = record.add_value(variable.value)
+        record.hold(key, id(variable))
+        record.know(variable.value, key)
     return keys
 
 

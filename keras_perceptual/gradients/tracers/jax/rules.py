@@ -89,12 +89,14 @@ class Rules:
             lambda: _find_pull(equation, present, inexact(equation.invars)),
         )
 
-    def is_differentiable(self, equation, signature):
+    def is_differentiable(self, equation):
         """Whether JAX has a gradient for equations of this kind."""
         inputs, outputs = map(inexact, (equation.invars, equation.outvars))
         if not inputs or not outputs:
             return not inputs
-        if not jaxprs.holds_jaxpr(equation):
+        if jaxprs.holds_jaxpr(equation):
+            signature = self.signature(equation)
+        else:
             # The shapes are of no importance.
             signature = (
                 equation.primitive,

@@ -54,15 +54,13 @@ def _frames(trace, called):
             frame.function_name.rpartition(".")[2],
             lookup_line=False,
         )
-        for frame in reversed(
-            list(itertools.takewhile(goes_on, trace.frames))
-        )
-        if not _is_own(frame.file_name)
+        for frame in reversed(list(itertools.takewhile(goes_on, trace.frames)))
+        if not is_own(frame.file_name)
     )
 
 
 @functools.lru_cache(maxsize=1_000)
-def _is_own(path):
+def is_own(path):
     """Whether a file only listens to the calls that pass through it."""
     return os.path.dirname(path) == os.path.dirname(__file__) or (
         path == patches.__file__

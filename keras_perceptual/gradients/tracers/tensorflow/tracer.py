@@ -19,7 +19,11 @@ from keras_perceptual.gradients.statistics import (
     WIDTH,
     statistics_rows,
 )
-from keras_perceptual.gradients.tracers.tensorflow import replay, shadow
+from keras_perceptual.gradients.tracers.tensorflow import (
+    graph_replay,
+    replay,
+    shadow,
+)
 from keras_perceptual.gradients.tracers.tensorflow.custom_gradients import (
     forgettable_custom_gradients,
 )
@@ -295,8 +299,8 @@ class Tracer:
             ),
         ):
             if moment.batch is None:
-                return replay.trace_step(
-                    model.train_step, (self._specs,), variables
+                return graph_replay.trace_replay(
+                    model.train_step, (self._specs,), (), variables
                 )
             batch = tf.nest.map_structure(_nothing_for_optional, moment.batch)
             return replay.replay_step(

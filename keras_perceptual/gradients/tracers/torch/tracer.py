@@ -14,7 +14,7 @@ from keras_perceptual.gradients.statistics import (
     GradientStatistics,
     statistics_rows,
 )
-from keras_perceptual.gradients.tracers.torch import replay
+from keras_perceptual.gradients.tracers.torch import replay, untracked
 
 
 class Tracer:
@@ -56,7 +56,7 @@ class Tracer:
 
         with (
             replaced(model, "train_step", train_step),
-            replay.leaves_noted(self._note_leaves),
+            untracked.leaves_noted(self._note_leaves),
         ):
             yield
 
@@ -112,7 +112,7 @@ class Tracer:
         Args:
             known: The Keras variables of the model and its optimizers.
         """
-        return replay.find_untracked(list(self._used.values()), known)
+        return untracked.find_untracked(list(self._used.values()), known)
 
     def replay(self, moment, variables, others):
         """Takes a step once more."""
