@@ -198,14 +198,19 @@ class FitCheck:
             if record not in offenders.records
         ]
         return GradientSanityError(
-            message.describe(self.owner, offenders, self._total(), seen=seen),
+            message.describe(
+                self.owner, offenders, self._total(), seen=seen, raised=True
+            ),
             self.report,
         )
 
     def _nothing_to_train(self):
         """Speaks up about a model of which everything is frozen."""
-        text = message.describe_all_frozen(self.owner, self._model.name)
-        if self.policy.on_missing == "raise":
+        raised = self.policy.on_missing == "raise"
+        text = message.describe_all_frozen(
+            self.owner, self._model.name, raised=raised
+        )
+        if raised:
             return GradientSanityError(text, self.report), []
         new = self.policy.on_missing == "warn" and text not in self._warned
         self._warned.add(text)

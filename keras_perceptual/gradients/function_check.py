@@ -56,6 +56,7 @@ def check_function(function, variables):
             )
         ),
         batches=1,
+        of_function=True,
     )
 
 
@@ -91,7 +92,7 @@ def _find_causes(function, variables, statuses):
     where = {}, backend.public_functions()
     causes = {
         key: (
-            Cause(diagnoses.OUTSIDE)
+            Cause(diagnoses.OUTSIDE, cause.places)
             if cause.diagnosis is diagnoses.UNUSED
             else cause
         )
