@@ -115,7 +115,7 @@ _PYTHON = (
     "`tf.custom_gradient`, `torch.autograd.Function`).",
 )
 _STOPS = (
-    "stopgradient preventgradient detach data nograd inferencemode",
+    "stopgradient preventgradient detach data",
     "It stops the gradient, and does nothing else.",
     "In a straight-through estimator or a hard Gumbel-softmax, only the "
     "difference stands inside: `soft + keras.ops.stop_gradient(hard - soft)`. "
@@ -123,6 +123,12 @@ _STOPS = (
     "computed before this line, from the value itself, and added with "
     "`add_loss`: that is a second way around it. If the layers before it are "
     "not to be trained, set `layer.trainable = False`.",
+)
+_NO_GRAD = (
+    "nograd inferencemode",
+    "It runs under `torch.no_grad()`, where nothing has a gradient.",
+    "Take it out of there. If the layers before it are not to be trained, "
+    "set `layer.trainable = False`.",
 )
 _WRITES = (
     """
@@ -238,8 +244,9 @@ _LOOPS = (
 )
 FAMILIES = (
     *(_PLACES, _ORDER, _STAIRCASES, _COUNTS, _CASTS, _COMPARISONS),
-    *(_CONDITIONS, _INDICES, _PYTHON, _STOPS, _WRITES, _CUSTOM, _SAMPLES),
-    *(_WARPS, _COLORS, _BYTES, _SHAPES, _RANGES, _DECOMPOSITIONS, _LOOPS),
+    *(_CONDITIONS, _INDICES, _PYTHON, _STOPS, _NO_GRAD, _WRITES, _CUSTOM),
+    *(_SAMPLES, _WARPS, _COLORS, _BYTES, _SHAPES, _RANGES),
+    *(_DECOMPOSITIONS, _LOOPS),
 )
 # Layers whose operations are not the user's to change.
 _EMBEDDING = (
@@ -319,4 +326,6 @@ def find_mend(operation, function="", layer_class=""):
     """
     if layer_class in LAYERS:
         return LAYERS[layer_class]
-    return look_up(_MENDS, function, operation) or UNKNOWN
+    # On PyTorch, `expand under no_grad` says how an operation ran.
+    operation, _, around = operation.partition(" under ")
+    return look_up(_MENDS, function, operation, around) or UNKNOWN

@@ -84,6 +84,12 @@ def test_leaving_python_is_not_a_cast():
     assert "integers" in text("int")
 
 
+def test_operation_that_ran_without_gradients():
+    assert "`torch.no_grad()`" in text("expand under no_grad")
+    assert "sample" in text("expand under no_grad", "keras.random.gamma")
+    assert "staircase" in text("round under no_grad")
+
+
 def test_operation_that_can_be_differentiated_is_not_called_without_one():
     for operation in ("MatMul", "Frobnicate", "PartitionedCall"):
         assert find_mend(operation) == UNKNOWN
