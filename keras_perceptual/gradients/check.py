@@ -3,7 +3,6 @@
 import contextlib
 
 import keras
-from keras import ops
 
 from keras_perceptual.gradients import judging, snapshots
 from keras_perceptual.gradients.fit_check import FitCheck
@@ -102,16 +101,14 @@ def check_gradients(model, x, y=None, sample_weight=None):
 def _as_it_was(model):
     """Puts weights, metrics and the train function back afterwards."""
     train_function = model.train_function
-    values = [
-        (variable, ops.convert_to_numpy(ops.copy(variable.value)).copy())
-        for variable in [*model.variables, *model.metrics_variables]
-    ]
+    variables = [*model.variables, *model.metrics_variables]
     try:
-        with snapshots.attributes_put_back(model):
+        with (
+            snapshots.attributes_put_back(model),
+            snapshots.values_put_back(variables),
+        ):
             yield
+            # Metrics that did not exist before have nothing to go back to.
+            model.reset_metrics()
     finally:
         model.train_function = train_function
-        # Metrics that did not exist before have nothing to go back to.
-        model.reset_metrics()
-        for variable, value in values:
-            variable.assign(value)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_perceptual.gradients import diagnoses, judging
+from keras_perceptual.gradients import diagnoses, judging, tracers
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
@@ -277,7 +277,7 @@ class Evidence:
 
     def _has_changed(self, variable):
         """Whether a variable changes without an optimizer of Keras."""
-        value = variable.numpy()
+        value = tracers.load("tracer").read_value(variable)
         before = self._seam.moment.values or {}
         former = self._values.setdefault(
             id(variable), np.array(before.get(id(variable), value))

@@ -15,9 +15,9 @@ from keras_perceptual.gradients import (
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.model_parts import (
-    operations_by_name,
     find_optimizers,
     find_owners,
+    operations_by_name,
     variables_of,
 )
 from keras_perceptual.gradients.places import locate_frames

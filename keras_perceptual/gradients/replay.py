@@ -122,3 +122,21 @@ class Replay:
     values: Mapping[Hashable, Numbers] = dataclasses.field(default_factory=dict)
     data: Mapping[Hashable, str] = dataclasses.field(default_factory=dict)
     changeable: frozenset[Hashable] = frozenset()
+
+
+@dataclasses.dataclass
+class Moment:
+    """What one step begins with.
+
+    Attributes:
+        batch: The data, or `None` where they were not kept.
+        values: What `copy_values` returned of the variables.
+        attributes: What `copy_attributes` returned, before the Python code of
+            the step ran last: a compiled step runs it once.
+        state: The state that a step on JAX is given.
+    """
+
+    batch: Any = None
+    values: dict | None = None
+    attributes: list | None = None
+    state: Any = None

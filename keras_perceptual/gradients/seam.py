@@ -5,6 +5,7 @@ import functools
 import weakref
 
 from keras_perceptual.gradients import snapshots, tracers
+from keras_perceptual.gradients.replay import Moment
 
 # The tracers of the train functions that they made and that models still have.
 _TRACERS = weakref.WeakKeyDictionary()
@@ -33,7 +34,7 @@ class Seam:
     def __init__(self, model, watch, *, update=True, fresh=False):
         self._model = model
         self._watch = watch
-        self.moment = snapshots.Moment()
+        self.moment = Moment()
         # Of the `fit` that goes on, to know it from the next one.
         self._history = getattr(model, "history", None)
         self._plain = _own_train_function(model)

@@ -6,14 +6,12 @@ the model and its layers, such as counters and `trainable`.
 """
 
 import contextlib
-import dataclasses
 import functools
 import math
-from typing import Any
 
 import keras
-import numpy as np
 
+from keras_perceptual.gradients import tracers
 from keras_perceptual.gradients.model_parts import find_optimizers, walk_parts
 
 # More is not copied: a training that just fits into the memory has to go on.
@@ -21,24 +19,6 @@ MOST_BYTES = 2**30
 # The widest numbers that variables are made of.
 _BYTES = 8
 _PLAIN = (bool, int, float, str, type(None))
-
-
-@dataclasses.dataclass
-class Moment:
-    """What one step begins with.
-
-    Attributes:
-        batch: The data, or `None` where they were not kept.
-        values: What `copy_values` returned of the variables.
-        attributes: What `copy_attributes` returned, before the Python code of
-            the step ran last: a compiled step runs it once.
-        state: The state that a step on JAX is given.
-    """
-
-    batch: Any = None
-    values: dict | None = None
-    attributes: list | None = None
-    state: Any = None
 
 
 def variables_of_step(model):
@@ -64,7 +44,8 @@ def copy_values(variables):
     """
     if sum(math.prod(v.shape) for v in variables) * _BYTES > MOST_BYTES:
         return None
-    return {id(v): np.array(v.numpy(), copy=True) for v in variables}
+    read = tracers.load("tracer").read_value
+    return {id(v): read(v) for v in variables}
 
 
 @contextlib.contextmanager
@@ -75,7 +56,8 @@ def values_put_back(variables, values=None):
         variables: Keras variables.
         values: What `copy_values` returned of some of them, or `None`.
     """
-    own = [(v, np.array(v.numpy(), copy=True)) for v in variables]
+    read = tracers.load("tracer").read_value
+    own = [(v, read(v)) for v in variables]
     try:
         for variable in variables:
             if values and id(variable) in values:

@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Protocol
 import keras
 import numpy as np
 
-from keras_perceptual.gradients.replay import Replay
-from keras_perceptual.gradients.snapshots import Moment
+from keras_perceptual.gradients.replay import Moment, Replay
 
 
 class Tracer(Protocol):

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_perceptual.gradients import snapshots
 from keras_perceptual.gradients.attributes import replaced
+from keras_perceptual.gradients.replay import Moment
 from keras_perceptual.gradients.statistics import (
     WIDTH,
     GradientStatistics,
@@ -141,7 +142,7 @@ class Tracer:
     def hold(self, arguments):
         """Keeps what the next step begins with."""
         state, iterator = arguments
-        moment = snapshots.Moment()
+        moment = Moment()
         steps = self._model.steps_per_execution
         batches = list(itertools.islice(iterator, steps))
         if batches:
@@ -279,3 +280,8 @@ def says_gradient_failed(error):
     JAX raises the errors of a gradient where they occur.
     """
     return False
+
+
+def read_value(variable):
+    """Returns a copy of what a Keras variable holds, a NumPy array."""
+    return np.array(variable.value, copy=True)

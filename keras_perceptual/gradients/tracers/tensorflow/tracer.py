@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_perceptual.gradients import snapshots
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.replay import Moment
 from keras_perceptual.gradients.statistics import (
     SUMS,
     WIDTH,
@@ -100,7 +101,7 @@ class Tracer:
     def hold(self, arguments):
         """Keeps what the next step begins with."""
         (iterator,) = arguments
-        moment = snapshots.Moment()
+        moment = Moment()
         if isinstance(iterator, tf.distribute.DistributedIterator):
             return moment, arguments
         batches = list(
@@ -420,3 +421,8 @@ def says_it_left(error):
 def says_gradient_failed(error):
     """Whether a step failed while TensorFlow computed gradients."""
     return isinstance(error, tf.errors.OpError) and "gradient" in str(error)
+
+
+def read_value(variable):
+    """Returns a copy of what a Keras variable holds, a NumPy array."""
+    return np.array(variable.value.numpy(), copy=True)

@@ -9,6 +9,7 @@ import torch
 
 from keras_perceptual.gradients import snapshots
 from keras_perceptual.gradients.attributes import replaced
+from keras_perceptual.gradients.replay import Moment
 from keras_perceptual.gradients.statistics import (
     WIDTH,
     GradientStatistics,
@@ -67,7 +68,7 @@ class Tracer:
 
     def hold(self, arguments):
         """Keeps what the next step begins with."""
-        moment = snapshots.Moment()
+        moment = Moment()
         with contextlib.suppress(Exception):
             moment.values = snapshots.copy_values(
                 snapshots.variables_of_step(self._model)
@@ -189,3 +190,11 @@ def says_gradient_failed(error):
     PyTorch raises the errors of a gradient where they occur.
     """
     return False
+
+
+def read_value(variable):
+    """Returns a copy of what a Keras variable holds, a NumPy array."""
+    value = variable.value.detach().cpu()
+    # NumPy has no bfloat16. A float32 holds the same numbers.
+    value = value.float() if value.dtype == torch.bfloat16 else value
+    return np.array(value.numpy(), copy=True)
