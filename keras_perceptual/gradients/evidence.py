@@ -101,7 +101,8 @@ class Evidence:
     def refused(self, diagnosis, variables):
         """Returns the report of a step that an optimizer refused."""
         self._explainer.forget()
-        self._explain(self._explainer.missing, variables)
+        if diagnosis.general:
+            self._explain(self._explainer.missing, variables)
         owners = find_owners(self._model)
         return GradientReport(
             tuple(
@@ -217,7 +218,7 @@ class Evidence:
         """Returns records of variables that the model does not know of."""
         records = []
         for variable, place in self._explainer.find_untracked():
-            path = getattr(variable, "path", variable.name.split(":")[0])
+            path = tracers.load("tracer").name_of(variable)
             shape = tuple(variable.shape)
             # A number that no layer made may be changed by hand.
             is_setting = not isinstance(variable, keras.Variable) and not shape

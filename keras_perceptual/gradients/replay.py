@@ -85,6 +85,7 @@ class Derivative:
             gradient of one of its inputs, by the operation and the place of
             that input, as far as it is known.
         frames: The Python frames of the call, the innermost last.
+        of_all: Whether it asked about everything there is, and named nothing.
     """
 
     targets: tuple[Hashable, ...]
@@ -96,6 +97,7 @@ class Derivative:
         default_factory=dict
     )
     frames: Sequence[Any] = ()
+    of_all: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
