@@ -40,10 +40,15 @@ def inlined(recorder):
                 intercepted(owner, name, _if_listening(recorder, answer))
             )
 
-        _listen_to_functions(listen, recorder)
-        _listen_to_conditions(listen, recorder, choices)
-        _listen_to_custom_gradients(listen, recorder)
-        _listen_to_python(listen, recorder)
+        # What TensorFlow no longer has under its name stays in one piece.
+        with contextlib.suppress(ImportError, AttributeError):
+            _listen_to_functions(listen, recorder)
+        with contextlib.suppress(ImportError, AttributeError):
+            _listen_to_conditions(listen, recorder, choices)
+        with contextlib.suppress(ImportError, AttributeError):
+            _listen_to_custom_gradients(listen, recorder)
+        with contextlib.suppress(ImportError, AttributeError):
+            _listen_to_python(listen, recorder)
         yield choices
 
 
@@ -139,6 +144,8 @@ def _listen_to_conditions(listen, recorder, choices):
         strict=False,
         name="case",
     ):
+        if isinstance(pred_fn_pairs, dict):
+            pred_fn_pairs = pred_fn_pairs.items()
         pairs = [tuple(pair) for pair in pred_fn_pairs]
         functions = [function for _, function in pairs]
         if default is not None:
@@ -159,9 +166,7 @@ def _listen_to_conditions(listen, recorder, choices):
     listen(tf, "cond", cond)
     listen(tf, "switch_case", switch_case)
     listen(tf, "case", case)
-    # Keras uses it. It may go.
-    with contextlib.suppress(AttributeError):
-        listen(tf.__internal__.smart_cond, "smart_cond", cond)
+    listen(tf.__internal__.smart_cond, "smart_cond", cond)  # For Keras.
 
 
 def _keyed(branches):
