@@ -144,6 +144,25 @@ def test_other_branches_are_looked_into():
     assert not alternatives(lambda: 1 / 0)
 
 
+def test_an_if_of_a_function_is_a_condition():
+    import tensorflow as tf
+
+    weight = keras.Variable([0.3, 0.4])
+
+    @tf.function
+    def choose(x):
+        if tf.reduce_max(x) > -99.0:
+            return rounded(x)
+        return x
+
+    replay = replay_function(lambda: ops.sum(choose(weight * 1.0)), [weight])
+    (end,) = ends(replay, weight)
+    assert end.kind == "Round"
+    assert end.conditional
+    assert end.alternatives
+    assert [o.conditional for o in replay.operations if o.kind == "Max"] == [0]
+
+
 def test_a_branch_that_is_a_constant_is_told_by_its_condition():
     import tensorflow as tf
 
@@ -441,6 +460,22 @@ class TestTapes:
         replay = self.replay(step, weight, other)
         assert gradient_of(replay, weight).size == 3
         assert gradient_of(replay, other) is None
+
+    def test_a_variable_that_was_read_before(self):
+        import tensorflow as tf
+
+        weight = keras.Variable(2.0)
+
+        def step():
+            value = tf.convert_to_tensor(weight)
+            with tf.GradientTape() as tape:
+                loss = value * 3.0
+            assert tape.gradient(loss, weight.value) is None
+
+        replay = self.replay(step, weight)
+        assert gradient_of(replay, weight) is None
+        (end,) = ends(replay, weight)
+        assert end.kind == "Mul"
 
     def test_jacobians(self):
         import tensorflow as tf
