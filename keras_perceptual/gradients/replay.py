@@ -56,9 +56,9 @@ class Operation:
             draws random numbers, or reads what can be written to.
         conditional: Whether it ran in a branch that a condition chose.
         alternatives: Keys of the values from outside that branch to which
-            gradients would come back had the condition chosen otherwise, as
-            far as it is known. An operation that stands for the choice itself,
-            of kind `"If"`, has them too.
+            gradients would come back had the condition chosen otherwise; of
+            an `if` of Python, where that is not known, what goes in. An
+            operation that stands for the choice, of kind `"If"`, has them too.
     """
 
     kind: str
