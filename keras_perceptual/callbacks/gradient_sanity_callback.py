@@ -201,9 +201,7 @@ class GradientSanityCallback(keras.callbacks.Callback):
         if broken and not self._said_late:
             self._said_late = True
             warnings.warn(
-                message.describe_late_nan(
-                    type(self).__name__, epoch, report
-                ),
+                message.describe_late_nan(type(self).__name__, epoch, report),
                 stacklevel=2,
             )
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_perceptual.gradients import diagnoses, judging, tracers
-from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.causes import Cause, title_of
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     find_owners,
@@ -257,7 +257,7 @@ class Evidence:
             shape=tuple(variable.shape),
             layer=getattr(owner, "name", ""),
             layer_class="" if owner is None else type(owner).__name__,
-            reason="" if cause.diagnosis is None else cause.diagnosis.title,
+            reason=title_of(cause.diagnosis),
             culprits=cause.places,
             note=cause.note,
         )

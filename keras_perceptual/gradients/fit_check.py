@@ -11,8 +11,8 @@ from keras_perceptual.gradients import (
 from keras_perceptual.gradients.error import GradientSanityError
 from keras_perceptual.gradients.evidence import Evidence
 from keras_perceptual.gradients.explain import Explainer
-from keras_perceptual.gradients.observer import GradientObserver, StopStep
 from keras_perceptual.gradients.model_parts import can_train_nothing
+from keras_perceptual.gradients.observer import GradientObserver, StopStep
 from keras_perceptual.gradients.report import GradientReport
 from keras_perceptual.gradients.seam import Seam
 
@@ -127,6 +127,8 @@ class FitCheck:
             raise self._observer.trouble
         finished = last or self._evidence.batches >= self.policy.steps
         self.report = self._evidence.judge(finished=finished)
+        # It holds every number of the step.
+        self._explainer.forget()
         return finished
 
     def _watch(self, take_step):

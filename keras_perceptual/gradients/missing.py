@@ -60,9 +60,7 @@ def find_uses(replay, strangers, layers, functions=()):
         asked a gradient of.
     """
     locator = Locator(layers, functions)
-    asked = {
-        v for d in replay.derivatives if not d.of_all for v in d.variables
-    }
+    asked = {v for d in replay.derivatives if not d.of_all for v in d.variables}
     reached = {k for d in replay.derivatives for k in d.gradients}
     users = ways.users_of(replay.operations)
     places = {}

@@ -170,7 +170,9 @@ def test_loss_that_ignores_the_model():
     model = two_layers()
     model.compile("sgd", only_targets)
     error = errors_of(model)
-    assert {r.reason for r in error.report.missing} == {diagnoses.IGNORES_MODEL.title}
+    assert {r.reason for r in error.report.missing} == {
+        diagnoses.IGNORES_MODEL.title
+    }
     assert "`y_pred`" in str(error)
 
 

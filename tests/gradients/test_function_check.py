@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_perceptual.gradients import check_gradients, reasons
+from keras_perceptual.gradients import check_gradients, diagnoses
 
 X = np.linspace(-1, 1, 8, dtype="float32").reshape(2, 4)
 
@@ -60,7 +60,10 @@ def test_loss_without_any_variable():
     )
     (record,) = report
     assert record.status == "missing"
-    assert record.reason in (diagnoses.UNUSED.title, diagnoses.IGNORES_MODEL.title)
+    assert record.reason in (
+        diagnoses.UNUSED.title,
+        diagnoses.IGNORES_MODEL.title,
+    )
 
 
 def test_layers_and_models():

@@ -1,6 +1,10 @@
 import pytest
 
-from keras_perceptual.gradients import GradientRecord, GradientReport, reasons
+from keras_perceptual.gradients import (
+    GradientRecord,
+    GradientReport,
+    diagnoses,
+)
 from keras_perceptual.gradients.judging import (
     Policy,
     decide,
@@ -22,7 +26,11 @@ NONFINITE = GradientRecord("nan", "nonfinite")
     [
         (dict(calls=2, nonzero=1, norm=1.0), {}, ("ok", "")),
         (dict(calls=2), {}, ("zero", "")),
-        (dict(calls=2), {"disconnected": True}, ("missing", diagnoses.NONE.title)),
+        (
+            dict(calls=2),
+            {"disconnected": True},
+            ("missing", diagnoses.NONE.title),
+        ),
         (dict(calls=2, nonzero=1), {"disconnected": True}, ("ok", "")),
         (dict(calls=2, nonzero=2, nonfinite=1), {}, ("nonfinite", "")),
         (dict(calls=2, nonzero=2, overflowed=1), {}, ("ok", "")),
