@@ -18,9 +18,12 @@ SHAPE_READERS = frozenset(
     "zeros_like ones_like empty_like full_like broadcastgradientargs "
     "new_zeros new_ones new_full new_empty dim numel".split()
 )
+ZEROS = frozenset(("zeroslike", "zeros_like"))
+# What a condition chooses goes out, and the condition goes in first.
+CONDITION = "if"
 # They are seldom what was meant to carry a gradient.
 COMPARISONS = frozenset(
-    "equal notequal greater greaterequal less lessequal "
+    "if equal notequal greater greaterequal less lessequal "
     "bitcast logicaland logicalor logicalnot isnan isfinite isinf "
     "eq ne gt ge lt le and or not xor isin is_finite invert "
     "logical_and logical_or logical_not not_equal greater_equal less_equal "

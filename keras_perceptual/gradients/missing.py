@@ -13,6 +13,7 @@ from keras_perceptual.gradients.kinds import (
     RELU_GRADIENTS,
     RELUS,
     SHAPE_READERS,
+    ZEROS,
     kind_of,
 )
 from keras_perceptual.gradients.places import locate_frames
@@ -234,8 +235,12 @@ class _Search:
                 return Cause(diagnoses.LEFT, (place,))
         origins = [self._origins.get(target, 0) for target in targets]
         if not any(origin & Origin.HOLDER for origin in origins):
+            # A loss that is filled in with zeros is about them.
+            filled = [o for o in needed if kind_of(o) in ZEROS]
+            places = self._locator.locate_last(filled)
             return Cause(
-                diagnoses.IGNORES_MODEL, self._locator.locate_last(needed)
+                diagnoses.IGNORES_MODEL,
+                places or self._locator.locate_last(needed),
             )
         cause = explain_derivative(
             self._replay, self._reach, bit, self._locator

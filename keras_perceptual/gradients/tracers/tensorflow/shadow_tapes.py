@@ -195,6 +195,9 @@ class ShadowTapes:
         note = asked and not self._inside and self._recorder.listening
         if note and shadow is not None:
             self._ask_shadow(shadow, target, asked, weights)
+        elif not self._inside and self._recorder.listening:
+            # Of use to tell that a loss holds derivatives.
+            self.questions.append(self._question(target, asked))
         if not persistent:  # It records no more, and forgets.
             self._shadows.pop(id(tape), None)
         elif recording and id(tape) not in self._entered:
@@ -238,14 +241,18 @@ class ShadowTapes:
             if isinstance(source, tf.Variable) and id(source.handle) in handles
         )
 
+    def _question(self, target, asked):
+        recorder = self._recorder
+        targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
+        return Question(
+            tuple(map(recorder.keep, targets)), asked, recorder.frames()
+        )
+
     def _ask_shadow(self, shadow, target, asked, weights):
         from tensorflow.python.eager import record
 
         recorder = self._recorder
-        targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
-        question = Question(
-            tuple(map(recorder.keep, targets)), asked, recorder.frames()
-        )
+        question = self._question(target, asked)
         self._watch()
         values = [
             (key, tensor)
