@@ -147,6 +147,10 @@ class Explainer:
         self.forget()
         found = self.missing(self._model.trainable_variables)
         return {
+            key: cause
+            for key, cause in found.items()
+            if cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
+        } | {
             key: Cause(diagnoses.FAILS, cause.places)
             for key, cause in found.items()
             if cause.places and cause.places[0].operation in _PYTHON

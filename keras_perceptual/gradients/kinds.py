@@ -18,6 +18,8 @@ SHAPE_READERS = frozenset(
     "zeros_like ones_like empty_like full_like broadcastgradientargs "
     "new_zeros new_ones new_full new_empty dim numel".split()
 )
+# A call that asks for gradients.
+DIFFERENTIATION = "gradient"
 ZEROS = frozenset(("zeroslike", "zeros_like"))
 # What a condition chooses goes out, and the condition goes in first.
 CONDITION = "if"

@@ -8,6 +8,7 @@ from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator, Reach, find_ends
 from keras_perceptual.gradients.kinds import (
     COMPARISONS,
+    DIFFERENTIATION,
     LEAVING,
     READERS,
     RELU_GRADIENTS,
@@ -173,7 +174,7 @@ class _Search:
             return Cause(diagnoses.NOT_ASKED, self._locate_other(bit))
         if any(value in d.gradients for _, d in asked for value in values):
             return self._explain_lost_gradient(values, asked)
-        if not any(value in self._users for value in values):
+        if not any(self._is_used(value) for value in values):
             return self._explain_unused(variable)
         targets = tuple(t for _, d in asked for t in d.targets)
         if not any(self._depends(target, bit) for target in targets):
@@ -185,6 +186,13 @@ class _Search:
                 for operation, bits in self._ends[index]
                 if bits & bit
             )
+        )
+
+    def _is_used(self, value):
+        """Whether more is done with a value than to differentiate by it."""
+        return any(
+            kind_of(operation) != DIFFERENTIATION
+            for operation, _ in self._users.get(value, ())
         )
 
     def _depends(self, value, bit):

@@ -75,6 +75,8 @@ class Roots:
                 return Root(Source.CHOICE, maker)
             zeros = self._zeros_in(maker, kind)
             moving = [v for v in zeros if self._is_moving(v)]
+            if kind in CHOICES and not moving and self._chooses(maker, kind):
+                return Root(Source.CHOICE, maker)
             if kind in LEVEL | BOUNDS:
                 if not moving:
                     return Root(Source.LEVEL, maker)
@@ -105,6 +107,11 @@ class Roots:
         if not zeros and kind in MULTIPLICATIONS:
             zeros = [value for value in [*inputs, None][:2] if value is None]
         return zeros
+
+    def _chooses(self, operation, kind):
+        """Whether another batch may be given another one of its inputs."""
+        chooser = operation.inputs[CHOICES[kind] : CHOICES[kind] + 1]
+        return any(self._is_moving(value) for value in chooser)
 
     def _is_moving(self, value):
         return bool(self.origins.get(value, Origin.CONSTANT))
