@@ -6,20 +6,19 @@ import functools
 import torch
 
 from keras_perceptual.gradients.replay import Numbers
+from keras_perceptual.gradients.tracers.torch.all_gradients import (
+    read_gradients,
+    spread,
+)
 from keras_perceptual.gradients.tracers.torch.autograd_graph import edges_of
 from keras_perceptual.gradients.tracers.torch.contributions import (
     contributions_to,
-)
-from keras_perceptual.gradients.tracers.torch.derivatives import (
-    read_gradients,
-    spread,
 )
 from keras_perceptual.gradients.tracers.torch.measuring import (
     innermost,
     measure,
 )
 from keras_perceptual.gradients.tracers.torch.nesting import tensors_in
-from keras_perceptual.gradients.tracers.torch.originals import state_of
 from keras_perceptual.gradients.tracers.torch.surroundings import (
     is_called_by_user,
     look_around,
@@ -189,11 +188,7 @@ def _seeds(given, count):
 
 def _note_contributions(contributions, call, arguments, gradient):
     """Takes note of what arithmetic adds to the gradients of its arguments."""
-    values = [argument for argument, _ in arguments]
-    for argument, state in arguments:
-        if isinstance(argument, torch.Tensor) and state_of(argument) != state:
-            return  # It is no longer what it was.
-    parts = contributions_to(call.kind, innermost(gradient), values)
+    parts = contributions_to(call.kind, innermost(gradient), arguments)
     for place, part in parts:
         size = measure(part).size
         if size is not None:

@@ -34,24 +34,22 @@ def replay_step(step, arguments, variables, others=()):
     Returns:
         The `Replay`. The key of a followed variable is its `id`.
     """
-    changeable = [*map(tensor_of, others), *_find_buffers()]
-    recording = Recording(sys._getframe(), changeable)
+    recording = Recording(sys._getframe(), map(tensor_of, others))
     gradient_calls = GradientCalls(recording)
     data = {}
     try:
         for variable in variables:
             recording.follow(tensor_of(variable), id(variable))
         for name, leaf in name_data(step, arguments):
-            key = recording.add_data(leaf)
-            if key is not None:
-                data[key] = name
+            if isinstance(leaf, torch.Tensor):
+                data[recording.key(leaf)] = name
         with (
             random_numbers_kept(),
             Listening(recording, gradient_calls).listening(),
         ):
             step(*arguments)
     finally:
-        recording.put_back()
+        recording.originals.put_back()
     return _as_replay(recording, gradient_calls.asked, data)
 
 
@@ -98,15 +96,15 @@ def tensor_of(variable):
     return variable
 
 
-def _find_buffers():
-    """Returns what the modules of PyTorch hold that no gradient trains."""
-    return [
-        buffer
-        for module in gc.get_objects()
+def _find_buffers(tensors):
+    """Returns the keys of those tensors that modules of PyTorch write to."""
+    buffers = {
+        id(buffer)
+        for module in (gc.get_objects() if tensors else ())
         if issubclass(type(module), torch.nn.Module)
         for buffer in vars(module).get("_buffers", {}).values()
-        if buffer is not None
-    ]
+    }
+    return {key for key, tensor in tensors.items() if id(tensor) in buffers}
 
 
 def _as_replay(recording, asked, data):
@@ -141,5 +139,8 @@ def _as_replay(recording, asked, data):
         ),
         values=recording.values.numbers,
         data=data,
-        changeable=frozenset(recording.changeable),
+        changeable=frozenset(
+            recording.changeable
+            | _find_buffers(recording.strangers) - data.keys()
+        ),
     )
