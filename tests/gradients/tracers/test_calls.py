@@ -48,3 +48,4 @@ def test_what_has_a_gradient():
     assert not has("zeros_like")
     with torch.no_grad():
         assert not has(edges=[edge], ways=[edge])
+        assert has("expand under no_grad", edges=[edge])

@@ -124,6 +124,11 @@ def fill(x):
     return y
 
 
+def sample(x):
+    distribution = torch.distributions.Gamma(x, torch.ones(3))
+    return distribution.sample((2,))
+
+
 def bernoulli(x):
     return torch.bernoulli(ops.sigmoid(x))
 
@@ -163,6 +168,11 @@ CUTS = [
     (fill, "fill_", "y.fill_(3.0)"),
     (bernoulli, "bernoulli", "return torch.bernoulli(ops.sigmoid(x))"),
     (blind, "Blind", "return Blind.apply(x)"),
+    (
+        sample,
+        "_standard_gamma under no_grad",
+        "return distribution.sample((2,))",
+    ),
 ]
 
 
@@ -487,8 +497,8 @@ class TestDerivatives:
         assert derivative.gradients[relu.outputs[0]].size == 1
         assert gradients_of(found, v)[0].zero
 
-    def test_checkpoint_that_can_be_asked_once(self):
-        """A function that refuses a second time only lacks numbers."""
+    def test_function_that_can_be_asked_once(self):
+        """One that refuses the first time only lacks numbers."""
 
         class Once(torch.autograd.Function):
             calls = 0
@@ -507,6 +517,24 @@ class TestDerivatives:
         v = variable()
         found = replay(lambda _: ops.sum(Once.apply(v * 1.0)), v)
         assert [n.size for n in gradients_of(found, v)] == [None]
+
+    def test_gradients_that_cannot_be_computed(self):
+        """The step ends there, and it is known what was asked for."""
+
+        class Failing(torch.autograd.Function):
+            @staticmethod
+            def forward(context, x):
+                return x * 2.0
+
+            @staticmethod
+            def backward(context, gradient):
+                raise ValueError("Never.")
+
+        v = variable()
+        found = replay(lambda _: ops.sum(Failing.apply(v * 1.0)), v)
+        (derivative,) = found.derivatives
+        assert derivative.variables == {id(v)}
+        assert find(found, "Failing")
 
 
 class TestValues:

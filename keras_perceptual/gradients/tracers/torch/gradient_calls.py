@@ -44,10 +44,12 @@ class GradientCalls:
 
     Attributes:
         asked: What was `Asked` for.
+        failed: Whether the gradients could not be computed.
     """
 
     def __init__(self, recording):
         self.asked = []
+        self.failed = False
         self._recording = recording
 
     def note_reading(self, tensor, found):
@@ -76,12 +78,16 @@ class GradientCalls:
         targets = list(tensors_in(next(iter(given.values()))))
         variables = self._find_variables(given.get("inputs"))
         self._look(targets, _seeds(given, len(targets)), variables)
-        if "outputs" in given:
-            return self._give(function, given, targets)
-        if targets and not any(target.requires_grad for target in targets):
-            # It fails; there is something to say of it all the same.
-            return None
-        return function(**given)
+        try:
+            if "outputs" in given:
+                return self._give(function, given, targets)
+            if targets and not any(x.requires_grad for x in targets):
+                # It fails; there is something to say of it all the same.
+                return None
+            return function(**given)
+        except Exception:
+            self.failed = True
+            raise
 
     def _find_variables(self, sources):
         """Returns the keys of the variables that a gradient is asked for.
