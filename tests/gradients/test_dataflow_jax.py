@@ -426,7 +426,6 @@ def test_training_steps_of_ones_own(jax, way):
 
 
 def test_gradients_that_jax_is_asked_for_in_another_way(jax):
-    """The cause is not known, but nothing wrong is said about it."""
 
     def differentiate(function, trainable, rest):
         _, pull, rest = jax.vjp(
@@ -438,7 +437,13 @@ def test_gradients_that_jax_is_asked_for_in_another_way(jax):
     model.compile("sgd")
     missing = missing_in(model)
     assert set(missing) == {"hidden"}
-    assert missing["hidden"].reason == reasons.NONE
+    check_place(
+        missing["hidden"],
+        'Between(lambda x: ops.round(x), name="between"),',
+        operation="round",
+        function="keras.ops.round",
+        layer="between",
+    )
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -47,9 +47,7 @@ def run_step(step, arguments, record, flattening):
         def gradients(cotangents):
             where = Where(frames=_calling_frames())
             with asked.left_to_jax():
-                return know(
-                    derivatives.pull(record, region, cotangents, where)
-                )
+                return know(derivatives.pull(record, region, cotangents, where))
 
         where = Where(frames=_calling_frames(), called=True)
         closed, (targets, rest) = jax.make_jaxpr(

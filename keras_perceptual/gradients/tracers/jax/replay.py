@@ -70,7 +70,9 @@ def replay_step(step, arguments, variables, others=()):
             with marked_gradients():
                 closed = _trace(step, arguments)
         except _NOT_TRACEABLE:
-            for key, array in zip(keys, jax.tree.leaves(arguments), strict=True):
+            for key, array in zip(
+                keys, jax.tree.leaves(arguments), strict=True
+            ):
                 record.know(array, key)
             eager.run_step(step, arguments, record, flattening)
         else:
