@@ -18,6 +18,7 @@ from keras_perceptual.gradients.tracers.jax import dataflow, jaxprs, probes
 from keras_perceptual.gradients.tracers.jax.differentiation import (
     heed_gradients,
 )
+from keras_perceptual.gradients.tracers.jax.reads import reads_noted
 
 # The methods through which an optimizer receives gradients.
 APPLY_METHODS = ("stateless_apply", "apply")
@@ -73,30 +74,10 @@ def fresh_train_step(model, recorder):
 
     with (
         replaced(model, "train_step", train_step),
-        _note_reads(recorder.note_use),
+        reads_noted(recorder.note_use),
         recorder.heed_gradients(),
     ):
         yield
-
-
-@contextlib.contextmanager
-def _note_reads(note):
-    """Calls `note` with every Keras variable that is read."""
-    former = vars(keras.Variable).get("value")
-    read = keras.Variable.value.fget
-
-    def value(variable):
-        note(variable)
-        return read(variable)
-
-    keras.Variable.value = property(value)
-    try:
-        yield
-    finally:
-        if former is None:
-            del keras.Variable.value
-        else:
-            keras.Variable.value = former
 
 
 def says_nothing_is_connected(error):
