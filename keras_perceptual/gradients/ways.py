@@ -8,7 +8,10 @@ import enum
 import re
 
 from keras_perceptual.gradients.kinds import (
+    BRANCHES,
     INDEXING,
+    READERS,
+    RELUS,
     SHAPE_READERS,
     kind_of,
 )
@@ -101,6 +104,17 @@ def carries_numbers(operation, place, output):
     return kind_of(operation) not in SHAPE_READERS
 
 
+def relus_of(operations):
+    """Returns the ReLU that makes a value, or else one that takes it."""
+    relus = {}
+    for operation in operations:
+        if kind_of(operation) in RELUS:
+            relus |= dict.fromkeys(operation.outputs, operation)
+            for value in operation.inputs:
+                relus.setdefault(value, operation)
+    return relus
+
+
 def needed_for(operations, values):
     """Returns those of `operations` that `values` are computed by."""
     wanted, found = set(values), []
@@ -117,8 +131,12 @@ def origins_of(replay):
     origins |= dict.fromkeys(replay.data, Origin.DATA)
     origins |= dict.fromkeys(replay.holders, Origin.HOLDER)
     for operation in replay.operations:
-        found = Origin.VARYING if operation.varies else Origin.CONSTANT
-        if kind_of(operation) not in SHAPE_READERS:
+        kind = kind_of(operation)
+        # What a variable holds, and which branch is taken, varies with what
+        # goes in.
+        varies = operation.varies and kind not in READERS | BRANCHES
+        found = Origin.VARYING if varies else Origin.CONSTANT
+        if kind not in SHAPE_READERS:
             for value in operation.inputs:
                 found |= origins.get(value, Origin.CONSTANT)
         if found:
