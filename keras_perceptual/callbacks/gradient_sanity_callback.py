@@ -194,12 +194,14 @@ class GradientSanityCallback(keras.callbacks.Callback):
             broken = not np.isfinite(float(logs.get("loss", 0.0)))
         except (TypeError, ValueError):
             return
-        if broken and self.on_nonfinite != "ignore" and not self._said_late:
+        report = self.report
+        # Where the check found it, it has spoken.
+        if report is None or report.nonfinite or self.on_nonfinite == "ignore":
+            return
+        if broken and not self._said_late:
             self._said_late = True
             warnings.warn(
-                message.describe_late_nan(
-                    type(self).__name__, epoch, self.report
-                ),
+                message.describe_late_nan(type(self).__name__, epoch, report),
                 stacklevel=2,
             )
 

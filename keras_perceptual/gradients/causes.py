@@ -19,3 +19,15 @@ class Cause:
     diagnosis: Diagnosis
     places: tuple[Place, ...] = ()
     note: str = ""
+
+
+def title_of(diagnosis):
+    """Returns what a report gives as the reason, `""` for none.
+
+    That gradients are zero or not finite says their status.
+    """
+    if diagnosis is None or (
+        diagnosis.general and diagnosis.status in ("zero", "nonfinite")
+    ):
+        return ""
+    return diagnosis.title

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_perceptual.gradients import diagnoses, judging, tracers
-from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.causes import Cause, title_of
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     find_owners,
@@ -101,7 +101,8 @@ class Evidence:
     def refused(self, diagnosis, variables):
         """Returns the report of a step that an optimizer refused."""
         self._explainer.forget()
-        self._explain(self._explainer.missing, variables)
+        if diagnosis.general:
+            self._explain(self._explainer.missing, variables)
         owners = find_owners(self._model)
         return GradientReport(
             tuple(
@@ -217,7 +218,7 @@ class Evidence:
         """Returns records of variables that the model does not know of."""
         records = []
         for variable, place in self._explainer.find_untracked():
-            path = getattr(variable, "path", variable.name.split(":")[0])
+            path = tracers.load("tracer").name_of(variable)
             shape = tuple(variable.shape)
             # A number that no layer made may be changed by hand.
             is_setting = not isinstance(variable, keras.Variable) and not shape
@@ -256,7 +257,7 @@ class Evidence:
             shape=tuple(variable.shape),
             layer=getattr(owner, "name", ""),
             layer_class="" if owner is None else type(owner).__name__,
-            reason="" if cause.diagnosis is None else cause.diagnosis.title,
+            reason=title_of(cause.diagnosis),
             culprits=cause.places,
             note=cause.note,
         )

@@ -11,6 +11,7 @@ from keras_perceptual.gradients import (
 from keras_perceptual.gradients.error import GradientSanityError
 from keras_perceptual.gradients.evidence import Evidence
 from keras_perceptual.gradients.explain import Explainer
+from keras_perceptual.gradients.model_parts import can_train_nothing
 from keras_perceptual.gradients.observer import GradientObserver, StopStep
 from keras_perceptual.gradients.report import GradientReport
 from keras_perceptual.gradients.seam import Seam
@@ -62,7 +63,20 @@ class FitCheck:
             self._give_up(error)
 
     def arm(self):
-        """Has the next step of the model watched."""
+        """Has the next step of the model watched.
+
+        Raises:
+            GradientSanityError: If that step can train nothing.
+        """
+        if not self._evidence.batches and can_train_nothing(self._model):
+            self.report = GradientReport()
+            error, texts = self._nothing_to_train()
+            self.close()
+            if error is not None:
+                raise error
+            for text in texts:
+                warnings.warn(text, stacklevel=2)
+            return
         self._seam.arm()
 
     def close(self):
@@ -113,6 +127,8 @@ class FitCheck:
             raise self._observer.trouble
         finished = last or self._evidence.batches >= self.policy.steps
         self.report = self._evidence.judge(finished=finished)
+        # It holds every number of the step.
+        self._explainer.forget()
         return finished
 
     def _watch(self, take_step):

@@ -11,7 +11,7 @@ from keras_perceptual.gradients import (
     tracers,
     zeros,
 )
-from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.causes import Cause, title_of
 from keras_perceptual.gradients.explain import explain_leaving
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.statistics import (
@@ -126,7 +126,7 @@ def _make_record(variable, status, diagnosis, statistics, cause):
             else ratio_of_norms(norm, weight_norm(variable))
         ),
         shape=tuple(variable.shape),
-        reason="" if cause.diagnosis is None else cause.diagnosis.title,
+        reason=title_of(cause.diagnosis),
         culprits=cause.places,
         note=cause.note,
     )

@@ -147,3 +147,20 @@ def variables_of(optimizer):
     """Returns the variables an optimizer was built for, in its order."""
     # The optimizer has no public list of them.
     return list(getattr(optimizer, "_trainable_variables", None) or ())
+
+
+def can_train_nothing(model):
+    """Whether no step of a model can change anything, before it is taken.
+
+    A step of its own may build layers or set `trainable`.
+    """
+    return (
+        type(model).train_step is keras.Model.train_step
+        and not model.trainable_variables
+        and bool(model.weights)
+        and all(
+            part.built
+            for part in walk_parts(model)
+            if isinstance(part, keras.Layer)
+        )
+    )

@@ -56,9 +56,9 @@ class Operation:
             draws random numbers, or reads what can be written to.
         conditional: Whether it ran in a branch that a condition chose.
         alternatives: Keys of the values from outside that branch to which
-            gradients would come back had the condition chosen otherwise, as
-            far as it is known. An operation that stands for the choice itself,
-            of kind `"If"`, has them too.
+            gradients would come back had the condition chosen otherwise; of
+            an `if` of Python, where that is not known, what goes in. An
+            operation that stands for the choice, of kind `"If"`, has them too.
     """
 
     kind: str
@@ -85,6 +85,7 @@ class Derivative:
             gradient of one of its inputs, by the operation and the place of
             that input, as far as it is known.
         frames: The Python frames of the call, the innermost last.
+        of_all: Whether it asked about everything there is, and named nothing.
     """
 
     targets: tuple[Hashable, ...]
@@ -96,6 +97,7 @@ class Derivative:
         default_factory=dict
     )
     frames: Sequence[Any] = ()
+    of_all: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from gradient_models import (
 from keras import layers, ops
 
 from keras_perceptual.callbacks import GradientSanityCallback
-from keras_perceptual.gradients import GradientSanityError, reasons
+from keras_perceptual.gradients import GradientSanityError, diagnoses
 
 IS_TORCH = keras.backend.backend() == "torch"
 
@@ -94,8 +94,7 @@ class TestVerdicts:
             GradientSanityError,
             match=r"(?s)2 of 4 trainable variables receive no gradient.*"
             r"layer 'hidden_0' \(Dense\)\n    cut/hidden_0/kernel  \(4, 4\)"
-            r".*Received: missing=\['cut/hidden_0/kernel', "
-            r"'cut/hidden_0/bias'\]$",
+            r".*Received: missing=2$",
         ) as caught:
             fit(model, callback)
         assert caught.value.report is callback.report
@@ -147,7 +146,7 @@ class TestVerdicts:
             "dead/hidden/bias",
             "dead/out/kernel",
         ]
-        assert report.zero[0].reason == reasons.SATURATED
+        assert report.zero[0].reason == diagnoses.SATURATED.title
 
     @pytest.mark.parametrize("make_model", [healthy_model, cut_model])
     def test_report_for_tensorboard(self, make_model, tmp_path):

@@ -14,7 +14,7 @@ from keras_perceptual.callbacks import GradientSanityCallback
 from keras_perceptual.gradients import (
     GradientSanityError,
     causes,
-    reasons,
+    diagnoses,
 )
 
 
@@ -95,7 +95,7 @@ def test_operation_in_a_layer(layer, function, mark):
     missing = error.report.missing
     assert [r.path for r in missing] == ["net/hidden/kernel", "net/hidden/bias"]
     for record in missing:
-        assert record.reason == reasons.CUT
+        assert record.reason == diagnoses.CUT.title
         place = record.culprit
         assert (place.layer, place.layer_class) == ("middle", layer.__name__)
         assert place.function == function
@@ -115,7 +115,7 @@ def test_operation_in_a_loss():
     model.compile("sgd", rounded)
     error = errors_of(model)
     assert len(error.report.missing) == 4
-    assert {r.reason for r in error.report} == {reasons.CUT}
+    assert {r.reason for r in error.report} == {diagnoses.CUT.title}
     place = error.report.records[0].culprit
     assert place.function == "keras.ops.round"
     assert place.within == "rounded"
@@ -143,7 +143,7 @@ def test_layer_that_is_never_called():
     model.compile("sgd", "mse")
     missing = errors_of(model).report.missing
     assert [r.layer for r in missing] == ["forgotten", "forgotten"]
-    assert {r.reason for r in missing} == {reasons.UNUSED}
+    assert {r.reason for r in missing} == {diagnoses.UNUSED.title}
 
 
 def test_output_without_a_loss():
@@ -159,7 +159,7 @@ def test_output_without_a_loss():
     x, y = data()
     error = errors_of(model, x, {"main": y, "probe": y})
     assert [r.layer for r in error.report.missing] == ["probe", "probe"]
-    assert {r.reason for r in error.report.missing} == {reasons.NO_LOSS}
+    assert {r.reason for r in error.report.missing} == {diagnoses.NO_LOSS.title}
     assert "Give that output a loss" in str(error)
 
 
@@ -170,7 +170,9 @@ def test_loss_that_ignores_the_model():
     model = two_layers()
     model.compile("sgd", only_targets)
     error = errors_of(model)
-    assert {r.reason for r in error.report.missing} == {reasons.IGNORES_MODEL}
+    assert {r.reason for r in error.report.missing} == {
+        diagnoses.IGNORES_MODEL.title
+    }
     assert "`y_pred`" in str(error)
 
 
@@ -184,7 +186,7 @@ def test_penalty_hides_a_loss_without_gradient():
     error = errors_of(model)
     (record,) = error.report.missing
     assert record.path == "net/head/kernel"
-    assert record.reason == reasons.PENALTY
+    assert record.reason == diagnoses.PENALTY.title
     assert_marked(record.culprit, "# hidden")
 
 
@@ -220,7 +222,7 @@ def test_verdict_stands_where_the_explanation_fails(monkeypatch):
     with pytest.warns(UserWarning, match=r"Received: ArithmeticError\('out"):
         error = errors_of(model)
     assert [r.layer for r in error.report.missing] == ["hidden", "hidden"]
-    assert {r.reason for r in error.report.missing} == {reasons.NONE}
+    assert {r.reason for r in error.report.missing} == {diagnoses.NONE.title}
     assert "no path from the loss" in str(error)
 
 
@@ -284,7 +286,7 @@ class TestTensorFlow:
         model.compile("sgd", "mse", jit_compile=False)
         error = errors_of(model)
         assert [r.layer for r in error.report.missing] == ["hidden", "hidden"]
-        assert error.report.missing[0].reason == reasons.FAILS
+        assert error.report.missing[0].reason == diagnoses.FAILS.title
         assert_marked(error.report.missing[0].culprit, "# here")
         assert "2 of 4 trainable variables cannot learn" in str(error)
 
@@ -298,7 +300,7 @@ class TestTensorFlow:
         model = two_layers()
         model.compile("sgd", in_numpy, run_eagerly=True)
         error = errors_of(model)
-        assert {r.reason for r in error.report} == {reasons.LEFT}
+        assert {r.reason for r in error.report} == {diagnoses.LEFT.title}
         assert_marked(error.report.records[0].culprit, "# numpy")
 
     def test_value_read_back_from_a_variable(self):
@@ -350,7 +352,7 @@ class TestTensorFlow:
         model = Idle([keras.Input((4,)), layers.Dense(1, name="head")])
         model.compile("sgd", "mse")
         error = errors_of(model)
-        assert {r.reason for r in error.report} == {reasons.NOT_APPLIED}
+        assert {r.reason for r in error.report} == {diagnoses.NOT_APPLIED.title}
 
     def test_variable_that_the_model_does_not_know(self):
         import tensorflow as tf
@@ -450,10 +452,10 @@ class TestZeros:
         )
         zero = error.report.zero
         assert [r.layer for r in zero] == ["hidden", "hidden", "out"]
-        assert zero[0].reason == reasons.SATURATED
+        assert zero[0].reason == diagnoses.SATURATED.title
         assert zero[0].culprit.operation.lower() == "relu"
         assert zero[0].culprit.layer == "hidden"
-        assert zero[2].reason == reasons.STUCK
+        assert zero[2].reason == diagnoses.STUCK.title
         assert "Look at the biases" in str(error)
 
     def test_mask_that_is_closed_for_now_is_only_warned_about(self):
@@ -511,5 +513,5 @@ class TestZeros:
         model.compile("sgd", "mse")
         error = errors_of(model, batch_size=4)
         record = next(r for r in error.report if r.path.endswith("one/kernel"))
-        assert record.reason == reasons.CANCELS
+        assert record.reason == diagnoses.CANCELS.title
         assert record.culprit.layer == "norm"

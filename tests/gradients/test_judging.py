@@ -1,6 +1,10 @@
 import pytest
 
-from keras_perceptual.gradients import GradientRecord, GradientReport, reasons
+from keras_perceptual.gradients import (
+    GradientRecord,
+    GradientReport,
+    diagnoses,
+)
 from keras_perceptual.gradients.judging import (
     Policy,
     decide,
@@ -11,9 +15,9 @@ from keras_perceptual.gradients.statistics import GradientStatistics
 
 OK = GradientRecord("ok", "ok", 1.0)
 ZERO = GradientRecord("zero", "zero", 0.0)
-MISSING = GradientRecord("missing", "missing", reason=reasons.NONE)
-NOT_HANDED = GradientRecord("not", "missing", reason=reasons.NOT_HANDED)
-NOT_RUN = GradientRecord("wait", "missing", reason=reasons.NOT_RUN)
+MISSING = GradientRecord("missing", "missing", reason=diagnoses.NONE.title)
+NOT_HANDED = GradientRecord("not", "missing", reason=diagnoses.NOT_HANDED.title)
+NOT_RUN = GradientRecord("wait", "missing", reason=diagnoses.NOT_RUN.title)
 NONFINITE = GradientRecord("nan", "nonfinite")
 
 
@@ -22,22 +26,26 @@ NONFINITE = GradientRecord("nan", "nonfinite")
     [
         (dict(calls=2, nonzero=1, norm=1.0), {}, ("ok", "")),
         (dict(calls=2), {}, ("zero", "")),
-        (dict(calls=2), {"disconnected": True}, ("missing", reasons.NONE)),
+        (
+            dict(calls=2),
+            {"disconnected": True},
+            ("missing", diagnoses.NONE.title),
+        ),
         (dict(calls=2, nonzero=1), {"disconnected": True}, ("ok", "")),
         (dict(calls=2, nonzero=2, nonfinite=1), {}, ("nonfinite", "")),
         (dict(calls=2, nonzero=2, overflowed=1), {}, ("ok", "")),
         (dict(calls=2, nonzero=2, overflowed=2), {}, ("nonfinite", "")),
-        (None, {}, ("missing", reasons.NOT_RUN)),
-        (None, {"connected": False}, ("missing", reasons.NONE)),
+        (None, {}, ("missing", diagnoses.NOT_RUN.title)),
+        (None, {"connected": False}, ("missing", diagnoses.NONE.title)),
         (
             None,
             {"connected": False, "handed": False},
-            ("missing", reasons.NOT_HANDED),
+            ("missing", diagnoses.NOT_HANDED.title),
         ),
         (
             None,
             {"connected": False, "handed": False, "stranger": True},
-            ("missing", reasons.STRANGER),
+            ("missing", diagnoses.STRANGER.title),
         ),
     ],
 )

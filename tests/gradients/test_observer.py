@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from gradient_models import healthy_model
 
-from keras_perceptual.gradients import reasons
+from keras_perceptual.gradients import diagnoses
 from keras_perceptual.gradients.observer import GradientObserver
 
 
@@ -91,7 +91,7 @@ def test_call_without_any_gradient_is_announced():
         with pytest.raises(Refused) as caught:
             model.optimizer.apply([None] * 4, variables)
     reason, paths = caught.value.args
-    assert (reason, len(paths)) == (reasons.NONE, 4)
+    assert (reason, len(paths)) == (diagnoses.NONE.title, 4)
 
 
 def test_call_with_the_variables_of_another_model_is_announced():
@@ -100,7 +100,7 @@ def test_call_with_the_variables_of_another_model_is_announced():
     with GradientObserver(model, when_refused=refuse).watch():
         with pytest.raises(Refused) as caught:
             model.optimizer.apply(gradients, other.trainable_variables)
-    assert caught.value.args[0] == reasons.STRANGER
+    assert caught.value.args[0] == diagnoses.STRANGER.title
 
 
 def test_missing_gradients_do_not_reach_the_optimizer():

@@ -47,7 +47,12 @@ class GraphFrames(LazyFrames):
             with contextlib.suppress(KeyError):
                 name, _, _ = op.name.partition(_VECTORIZED)
                 op = op.graph.get_operation_by_name(name)
-        return within_step(op.traceback)
+        return [
+            traceback.FrameSummary(
+                frame.filename, frame.lineno, frame.name, lookup_line=False
+            )
+            for frame in within_step(op.traceback)
+        ]
 
 
 class CalledFrames(LazyFrames):

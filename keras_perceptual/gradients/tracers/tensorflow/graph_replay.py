@@ -3,6 +3,8 @@
 What gradients there are is known, and no number in them.
 """
 
+import contextlib
+
 import tensorflow as tf
 
 from keras_perceptual.gradients.patches import intercepted
@@ -31,8 +33,6 @@ def trace_replay(step, arguments, names, variables):
         names: Pairs of a tensor of the data and of the name of its place.
         variables: The variables to follow, of Keras or TensorFlow.
     """
-    from tensorflow.python.ops import custom_gradient
-
     asked = []
 
     def answer(original, tape, target, sources, *args, **kwargs):
@@ -47,9 +47,7 @@ def trace_replay(step, arguments, names, variables):
     traced = tf.function(step, autograph=False)
     with (
         intercepted(tf.GradientTape, "gradient", answer),
-        intercepted(
-            custom_gradient, "_graph_mode_decorator", without_recomputing
-        ),
+        _nothing_recomputed(),
         forgettable_custom_gradients(),
     ):
         graph = traced.get_concrete_function(*arguments).graph
@@ -65,6 +63,19 @@ def trace_replay(step, arguments, names, variables):
         if id(leaf) in places
     ]
     return _describe(graph, variables, asked, data=data)
+
+
+def _nothing_recomputed():
+    """Returns a context in which `tf.recompute_grad` only calls a function."""
+    try:
+        from tensorflow.python.ops import custom_gradient
+
+        custom_gradient._graph_mode_decorator  # noqa: B018
+    except (ImportError, AttributeError):
+        return contextlib.nullcontext()
+    return intercepted(
+        custom_gradient, "_graph_mode_decorator", without_recomputing
+    )
 
 
 def structural_replay(graph, variables, target, sources, end=None):

@@ -9,12 +9,14 @@ import inspect
 import os
 import sys
 
+import keras
 import tensorflow as tf
 
 from keras_perceptual.gradients.patches import intercepted
 from keras_perceptual.gradients.tracers.tensorflow.graph_frames import OURS
 
 _TENSORFLOW = os.path.dirname(inspect.getfile(tf)) + os.sep
+_KERAS = os.path.dirname(inspect.getfile(keras)) + os.sep
 # They trace a function in order to change its graph.
 _NEED_GRAPHS = "tensorflow.python.ops.parallel_for"
 # It would not have its operations recorded.
@@ -40,10 +42,15 @@ def inlined(recorder):
                 intercepted(owner, name, _if_listening(recorder, answer))
             )
 
-        _listen_to_functions(listen, recorder)
-        _listen_to_conditions(listen, recorder, choices)
-        _listen_to_custom_gradients(listen, recorder)
-        _listen_to_python(listen, recorder)
+        # What TensorFlow no longer has under its name stays in one piece.
+        with contextlib.suppress(ImportError, AttributeError):
+            _listen_to_functions(listen, recorder)
+        with contextlib.suppress(ImportError, AttributeError):
+            _listen_to_conditions(listen, recorder, choices)
+        with contextlib.suppress(ImportError, AttributeError):
+            _listen_to_custom_gradients(listen, recorder)
+        with contextlib.suppress(ImportError, AttributeError):
+            _listen_to_python(listen, recorder)
         yield choices
 
 
@@ -139,6 +146,8 @@ def _listen_to_conditions(listen, recorder, choices):
         strict=False,
         name="case",
     ):
+        if isinstance(pred_fn_pairs, dict):
+            pred_fn_pairs = pred_fn_pairs.items()
         pairs = [tuple(pair) for pair in pred_fn_pairs]
         functions = [function for _, function in pairs]
         if default is not None:
@@ -159,9 +168,7 @@ def _listen_to_conditions(listen, recorder, choices):
     listen(tf, "cond", cond)
     listen(tf, "switch_case", switch_case)
     listen(tf, "case", case)
-    # Keras uses it. It may go.
-    with contextlib.suppress(AttributeError):
-        listen(tf.__internal__.smart_cond, "smart_cond", cond)
+    listen(tf.__internal__.smart_cond, "smart_cond", cond)  # For Keras.
 
 
 def _keyed(branches):
@@ -254,13 +261,15 @@ def _listen_to_python(listen, recorder):
         return result if several else result[0]
 
     def leave(original, tensor, *args, **kwargs):
-        caller = sys._getframe(1)
-        while caller.f_code.co_filename.startswith(OURS):
-            caller = caller.f_back
         if id(tensor) in recorder.dependent:
-            if not caller.f_code.co_filename.startswith(_TENSORFLOW):
+            if not _caller(OURS).f_code.co_filename.startswith(_TENSORFLOW):
                 recorder.note("numpy", [tensor], [])
         return original(tensor, *args, **kwargs)
+
+    def decide(original, tensor):
+        caller = _caller(OURS, _TENSORFLOW, _KERAS)
+        recorder.branches.note(caller.f_code.co_filename, caller.f_lineno)
+        return original(tensor)
 
     listen(tf, "numpy_function", numpy_function)
     listen(tf, "py_function", py_function)
@@ -269,6 +278,15 @@ def _listen_to_python(listen, recorder):
     listen(ops._EagerTensorBase, "numpy", leave)
     listen(ops._EagerTensorBase, "__array__", leave)
     listen(ops._EagerTensorBase, "__float__", leave)
+    listen(ops._EagerTensorBase, "__bool__", decide)
+
+
+def _caller(*folders):
+    """Returns the innermost frame that is in none of some folders."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(folders):
+        frame = frame.f_back
+    return frame
 
 
 def _note_python(recorder, kind, inputs, result):

@@ -83,13 +83,15 @@ def _ask(record, inputs, outputs):
 
 
 def has_gradient_function(kind):
-    """Whether TensorFlow has a gradient for a type of operation, if `None`."""
+    """Whether TensorFlow knows a gradient for a type of operation."""
     from tensorflow.python.framework import ops
 
     try:
         return ops._gradient_registry.lookup(kind) is not None
     except LookupError:
         return False
+    except AttributeError:
+        return True  # Not known, and most have one.
 
 
 @functools.cache

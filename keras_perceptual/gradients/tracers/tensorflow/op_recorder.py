@@ -16,6 +16,9 @@ from keras_perceptual.gradients.tracers.tensorflow.graph_frames import (
     OURS,
     LazyFrames,
 )
+from keras_perceptual.gradients.tracers.tensorflow.python_branches import (
+    PythonBranches,
+)
 from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
     is_differentiable,
 )
@@ -70,6 +73,11 @@ class RecordedFrames(LazyFrames):
     def __init__(self, lines):
         self._lines = lines
 
+    @property
+    def lines(self):
+        """Pairs of the name of a file and the number of a line."""
+        return ((code.co_filename, line) for code, line in self._lines)
+
     def fetch(self):
         """Returns the frames, the innermost last."""
         return [
@@ -93,6 +101,7 @@ class OpRecorder:
             TensorFlow calls their handle.
         holders: Keys of the values that stand for variables.
         dependent: Keys of the values that depend on a variable to follow.
+        branches: The `PythonBranches` of the step.
         when_made: Function of a tensor, called for each that depends on a
             variable and does not stand for it.
         before_next: Function without arguments, called before an operation.
@@ -100,6 +109,7 @@ class OpRecorder:
 
     def __init__(self, variables):
         self.records = []
+        self.branches = PythonBranches()
         self.tensors = {}
         self.handles = {}
         self.when_made = self.before_next = None

@@ -158,6 +158,13 @@ def _look_into_branches(recorder, choices):
         for record in records:
             if record.conditional or record.kind == "If":
                 record.alternatives |= found
+    for record in recorder.records:
+        if recorder.branches.chose(record.frames.lines):
+            # What Python would have done otherwise is not known.
+            record.conditional = True
+            record.alternatives |= recorder.dependent.intersection(
+                record.inputs
+            )
 
 
 def _describe(recorder, questions, names, others):

@@ -200,13 +200,33 @@ class ShadowTapes:
         elif recording and id(tape) not in self._entered:
             self._join(tape)
         try:
-            return ask()
+            return ask() if self._entered else self._ask_at_once(ask, target)
         except Exception as error:
             if not note:
                 raise
             # What is wrong with the gradients is being found out.
             self.error = self.error or error
             return tf.nest.map_structure(lambda source: None, sources)
+
+    def _ask_at_once(self, ask, target):
+        """Has a tape answer, noted as one operation.
+
+        No other tape records, so no gradient gets through what it does.
+        """
+        if not self._recorder.listening:
+            return ask()
+        with self._recorder.paused():
+            result = ask()
+        self._recorder.note(
+            "Gradient",
+            tf.nest.flatten(target, expand_composites=True),
+            [
+                gradient
+                for gradient in tf.nest.flatten(result, expand_composites=True)
+                if tf.is_tensor(gradient)
+            ],
+        )
+        return result
 
     def _followed(self, sources):
         """Returns the keys of the variables to follow among sources."""

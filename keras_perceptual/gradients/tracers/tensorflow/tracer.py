@@ -426,3 +426,10 @@ def says_gradient_failed(error):
 def read_value(variable):
     """Returns a copy of what a Keras variable holds, a NumPy array."""
     return np.array(variable.value.numpy(), copy=True)
+
+
+def name_of(variable):
+    """Returns what to call a variable of Keras or of the backend."""
+    if isinstance(variable, keras.Variable):
+        return variable.path
+    return variable.name.partition(":")[0]

@@ -35,6 +35,7 @@ class Asked:
     gradients: dict
     contributions: dict
     frames: tuple
+    of_all: bool
 
 
 class GradientCalls:
@@ -76,7 +77,8 @@ class GradientCalls:
         # What is differentiated is the first of them, whatever its name.
         targets = list(tensors_in(next(iter(given.values()))))
         variables = self._find_variables(given.get("inputs"))
-        self._look(targets, _seeds(given, len(targets)), variables)
+        of_all = given.get("inputs") is None
+        self._look(targets, _seeds(given, len(targets)), variables, of_all)
         if "outputs" in given:
             return self._give(function, given, targets)
         if targets and not any(target.requires_grad for target in targets):
@@ -97,7 +99,7 @@ class GradientCalls:
             if (tensor.requires_grad if sources is None else place in ids)
         )
 
-    def _look(self, targets, seeds, variables):
+    def _look(self, targets, seeds, variables, of_all):
         """Takes note of the gradients of everything."""
         recording = self._recording
         keys = [recording.key(target) for target in targets]
@@ -130,6 +132,7 @@ class GradientCalls:
                 gradients,
                 contributions,
                 look_around(recording.root)[1],
+                of_all,
             )
         )
 

@@ -136,6 +136,7 @@ def _as_replay(recording, asked, data):
                     for (call, place), size in one.contributions.items()
                 },
                 one.frames,
+                one.of_all,
             )
             for one in asked
         ),

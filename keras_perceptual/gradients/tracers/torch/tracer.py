@@ -198,3 +198,8 @@ def read_value(variable):
     # NumPy has no bfloat16. A float32 holds the same numbers.
     value = value.float() if value.dtype == torch.bfloat16 else value
     return np.array(value.numpy(), copy=True)
+
+
+def name_of(variable):
+    """Returns what to call a variable of Keras or of the backend."""
+    return untracked.name_of(variable)

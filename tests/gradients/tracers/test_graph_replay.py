@@ -1,0 +1,104 @@
+import keras
+import pytest
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+@pytest.fixture(scope="module")
+def graph_replay():
+    from keras_perceptual.gradients.tracers.tensorflow import graph_replay
+
+    return graph_replay
+
+
+def make_step(first, second):
+    import tensorflow as tf
+
+    def step(data):
+        with tf.GradientTape() as tape:
+            loss = tf.round(first * data) + second * data
+        tape.gradient(loss, [first.value, second.value])  # Asked here.
+        return loss
+
+    return step
+
+
+def gradient_of(replay, variable):
+    return {
+        key
+        for key, holder in replay.holders.items()
+        if holder == id(variable) and key in replay.derivatives[0].gradients
+    }
+
+
+def test_a_step_that_is_traced(graph_replay):
+    import tensorflow as tf
+
+    first, second = keras.Variable(2.0), keras.Variable(3.0)
+    x = tf.constant(4.0)
+    replay = graph_replay.trace_replay(
+        make_step(first, second), (x,), [(x, "x")], [first, second]
+    )
+    (derivative,) = replay.derivatives
+    assert derivative.variables == {id(first), id(second)}
+    assert "Asked here" in derivative.frames[-1].line
+    assert not gradient_of(replay, first)
+    assert gradient_of(replay, second)
+    (name,) = replay.data.items()
+    assert name[1] == "x"
+    assert any(name[0] in o.inputs for o in replay.operations)
+
+
+def test_a_graph_that_is_at_hand(graph_replay):
+    import tensorflow as tf
+
+    first, second = keras.Variable(2.0), keras.Variable(3.0)
+    foreign = keras.Variable(1.0)
+    held = {}
+
+    def step(data):
+        held["loss"] = tf.round(first * data) + second * data * foreign
+        held["end"] = len(tf.compat.v1.get_default_graph().get_operations())
+        return held["loss"] * 2.0
+
+    graph = tf.function(step).get_concrete_function(tf.TensorSpec(())).graph
+    replay = graph_replay.structural_replay(
+        graph,
+        [first, second],
+        held["loss"],
+        [first.value, second.value],
+        held["end"],
+    )
+    assert not gradient_of(replay, first)
+    assert gradient_of(replay, second)
+    assert replay.operations[-1].outputs == replay.derivatives[0].targets
+    assert len(replay.changeable) == 1
+    ((_, numbers),) = list(replay.derivatives[0].gradients.items())[:1]
+    assert numbers.size is None
+
+
+def test_a_function_that_recomputes(graph_replay):
+    import tensorflow as tf
+
+    weight = keras.Variable(2.0)
+
+    @tf.recompute_grad
+    def rounded(x):
+        return tf.round(x)
+
+    def step():
+        with tf.GradientTape() as tape:
+            loss = rounded(weight * 2.0)
+        tape.gradient(loss, weight.value)
+
+    replay = graph_replay.trace_replay(step, (), [], [weight])
+    assert not gradient_of(replay, weight)
+    assert "Round" in {o.kind for o in replay.operations}
+
+
+def test_what_a_function_would_let_through(graph_replay):
+    import tensorflow as tf
+
+    x, y = tf.constant(1.0), tf.constant(2.0)
+    assert graph_replay.connected_captures(lambda: x * tf.round(y)) == {id(x)}
+    assert graph_replay.connected_captures(lambda: tf.constant(1.0)) == set()
