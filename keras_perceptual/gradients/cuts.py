@@ -94,7 +94,7 @@ class Reach:
             beginnings: A list of collections of keys of values.
         """
         return cls(
-            ways.follow(operations, beginnings),
+            ways.follow(operations, beginnings, ways.carries_values),
             ways.follow(operations, beginnings, ways.carries_gradient),
         )
 
@@ -186,11 +186,10 @@ def find_ends(operations, reach, arrives):
             behind |= wanted.get(value, 0)
         if not (is_reached or behind):
             continue
-        # No gradient is due to a condition.
-        chooses = kind_of(operation) in BRANCHES
-        first = len(operation.inputs) - 1 if chooses else 0
         for place, value in enumerate(operation.inputs):
-            if value in arrives or place < first:
+            # No gradient is due to a condition.
+            is_part = ways.carries_values(operation, place, 0)
+            if value in arrives or not is_part:
                 continue
             bits = reach.any.get(value, 0)
             connected = bits & reach.differentiable.get(value, 0)

@@ -22,7 +22,6 @@ from keras_perceptual.gradients.kinds import (
     kind_of,
 )
 from keras_perceptual.gradients.places import locate_frames
-from keras_perceptual.gradients.ways import Origin
 
 # What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
@@ -286,8 +285,7 @@ class _Search:
             ):
                 place = self._locator.locate(operation)
                 return Cause(diagnoses.LEFT, (place,))
-        origins = [self._origins.get(target, 0) for target in targets]
-        if not any(origin & Origin.HOLDER for origin in origins):
+        if self._computed.isdisjoint(targets):
             return Cause(
                 diagnoses.IGNORES_MODEL, self._locator.locate_last(needed)
             )
@@ -329,8 +327,8 @@ class _Search:
         return [o for o in self._replay.operations if kind_of(o) in LEAVING]
 
     @functools.cached_property
-    def _origins(self):
-        return ways.origins_of(self._replay)
+    def _computed(self):
+        return ways.computed_with(self._replay)
 
     @functools.cached_property
     def _labels(self):

@@ -91,10 +91,21 @@ def follow(operations, beginnings, carries=None):
     return found
 
 
+def carries_values(operation, place, output):
+    """Whether something of what goes in comes out, if only its shape.
+
+    A condition chooses what comes out, and is no part of it.
+    """
+    chooses = kind_of(operation) in BRANCHES
+    return not chooses or place == len(operation.inputs) - 1
+
+
 def carries_gradient(operation, place, output):
     """Whether an operation is made to hand back a gradient."""
     kind = kind_of(operation)
     if not operation.differentiable or kind in SHAPE_READERS:
+        return False
+    if not carries_values(operation, place, output):
         return False
     return not output or kind not in INDEXING or place == output
 
@@ -123,6 +134,11 @@ def needed_for(operations, values):
             wanted.update(operation.inputs)
             found.append(operation)
     return found[::-1]
+
+
+def computed_with(replay):
+    """Returns what is computed from variables that are followed."""
+    return follow(replay.operations, [replay.holders], carries_values).keys()
 
 
 def origins_of(replay):

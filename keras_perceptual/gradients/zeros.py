@@ -10,7 +10,6 @@ from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator, find_ends
 from keras_perceptual.gradients.kinds import BRANCHES, kind_of
 from keras_perceptual.gradients.missing import explain_cut, explain_derivative
-from keras_perceptual.gradients.ways import Origin
 from keras_perceptual.gradients.zero_ends import Judge, Step
 
 
@@ -151,7 +150,7 @@ def _explain_absence(step, variable, bit, locator):
     ]
     if any(step.reach.any.get(target, 0) & bit for target in targets):
         return None
-    if not any(step.origin_of(target) & Origin.HOLDER for target in targets):
+    if ways.computed_with(replay).isdisjoint(targets):
         needed = ways.needed_for(replay.operations, targets)
         choices = [o for o in needed if kind_of(o) in BRANCHES]
         chosen = [o for o in needed if o.conditional]
