@@ -100,6 +100,9 @@ KINDS = {
     "ZerosLike": (np.zeros_like, None),
     "OnesLike": (np.ones_like, None),
     "RandomUniform": (lambda: np.full((2, 3), 0.5), None),
+    # What was chosen comes last, after the condition.
+    "If": (lambda c, x: np.copy(x), lambda g, y, c, x: (None, g)),
+    "EagerPyFunc": (np.copy, None),
     "item": (np.copy, None),
     "grad": (np.zeros_like, None),
 }

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping
 
 from keras_perceptual.gradients import ways
 from keras_perceptual.gradients.kinds import (
+    BRANCHES,
     COMPARISONS,
     CONDITION,
     SHAPE_READERS,
@@ -94,7 +95,7 @@ class Reach:
             beginnings: A list of collections of keys of values.
         """
         return cls(
-            ways.follow(operations, beginnings),
+            ways.follow(operations, beginnings, ways.carries_values),
             ways.follow(operations, beginnings, ways.carries_gradient),
         )
 
@@ -128,6 +129,44 @@ class Ends:
         return sorted(found.items(), key=lambda item: positions[item[0]])
 
 
+class Choices:
+    """What the branches would let through that a step did not take.
+
+    Args:
+        operations: The operations of the step.
+        reach: The `Reach` of the variables in question.
+    """
+
+    def __init__(self, operations, reach):
+        self._differentiable = reach.differentiable
+        # Where choices are noted as such, so is what there was to choose from.
+        self._known = any(kind_of(o) in BRANCHES for o in operations)
+        self._bits = 0
+        for operation in operations:
+            self._bits |= self._let_through(operation)
+
+    def may_open(self, operation, bit):
+        """Whether another branch may let through what an operation cuts.
+
+        Args:
+            operation: The `Operation`.
+            bit: The bit of the variable in question.
+        """
+        return bool(self._let_through(operation) & bit)
+
+    def may_reach(self, bit):
+        """Whether a variable may be used in a branch that was not taken."""
+        return bool(self._bits & bit)
+
+    def _let_through(self, operation):
+        if operation.conditional and not self._known:
+            return -1  # All of them.
+        bits = 0
+        for value in operation.alternatives:
+            bits |= self._differentiable.get(value, 0)
+        return bits
+
+
 def find_ends(operations, reach, arrives):
     """Finds where gradients end.
 
@@ -149,7 +188,9 @@ def find_ends(operations, reach, arrives):
         if not (is_reached or behind):
             continue
         for place, value in enumerate(operation.inputs):
-            if value in arrives:
+            # No gradient is due to a condition.
+            is_part = ways.carries_values(operation, place, 0)
+            if value in arrives or not is_part:
                 continue
             bits = reach.any.get(value, 0)
             # Who decides by a number takes none of it over.

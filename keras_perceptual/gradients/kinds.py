@@ -32,11 +32,17 @@ COMPARISONS = frozenset(
     "bitcast_convert_type".split()
 )
 # They read a variable and do no more.
-READERS = frozenset(("readvariableop", "identity"))
+READERS = frozenset(
+    "readvariableop resourcegather resourcegathernd identity".split()
+)
+# They stand for a choice: conditions go in, and at last what was chosen.
+BRANCHES = frozenset(("if",))
 # They hand a tensor to Python, which is not followed any further.
 LEAVING = frozenset(
     "item local_scalar_dense numpy array tolist float int index complex".split()
 )
+# Python is asked for their gradient.
+PYTHON = frozenset(("eagerpyfunc", "pure_callback"))
 # What comes out of them in places other than the first are indices; those of
 # JAX sort each input along with the first.
 INDEXING = frozenset(

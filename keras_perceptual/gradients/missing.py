@@ -5,11 +5,17 @@ import functools
 
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
-from keras_perceptual.gradients.cuts import Locator, Reach, find_ends
+from keras_perceptual.gradients.cuts import (
+    Choices,
+    Locator,
+    Reach,
+    find_ends,
+)
 from keras_perceptual.gradients.kinds import (
     COMPARISONS,
     DIFFERENTIATION,
     LEAVING,
+    PYTHON,
     READERS,
     RELU_GRADIENTS,
     RELUS,
@@ -18,7 +24,6 @@ from keras_perceptual.gradients.kinds import (
     kind_of,
 )
 from keras_perceptual.gradients.places import locate_frames
-from keras_perceptual.gradients.ways import Origin
 
 # What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
@@ -82,23 +87,65 @@ def find_uses(replay, strangers, layers, functions=()):
     return places
 
 
-def explain_cut(operations, locator):
+def find_failing(replay, variables, layers, functions=()):
+    """Finds the Python functions whose gradient makes a step fail.
+
+    Args:
+        replay: The `Replay` of the step.
+        variables: Keys of the variables to follow.
+        layers: The layers of the model by name.
+        functions: As for `places.locate`.
+
+    Returns:
+        A dictionary with the `Cause` for each variable that such a function
+        lies behind.
+    """
+    locator = Locator(layers, functions)
+    values = ways.values_of(replay, variables)
+    reached = ways.follow(
+        replay.operations, values.values(), ways.carries_gradient
+    )
+    targets = [t for d in replay.derivatives for t in d.targets]
+    guilty = [
+        operation
+        for operation in ways.needed_for(replay.operations, targets)
+        if kind_of(operation) in PYTHON
+    ]
+    causes = {}
+    for index, variable in enumerate(values):
+        places = tuple(
+            locator.locate(operation)
+            for operation in guilty
+            if any(reached.get(v, 0) >> index & 1 for v in operation.inputs)
+        )
+        if places:
+            causes[variable] = Cause(diagnoses.FAILS, places)
+    return causes
+
+
+def explain_cut(operations, may_open, locator):
     """Returns the `Cause` of gradients that end at operations without one.
 
     Args:
         operations: The operations, in their order.
+        may_open: For each of them, whether another branch may be taken that
+            lets gradients through.
         locator: The `Locator`.
     """
     places = locator.locate_cuts(operations)
-    cuts = [o for o in operations if kind_of(o) not in SHAPE_READERS]
+    cuts = {
+        operation: opens
+        for operation, opens in zip(operations, may_open, strict=True)
+        if kind_of(operation) not in SHAPE_READERS
+    }
     # Whether a ReLU is open is a comparison, and only its derivative asks.
     if cuts and all(
-        kind_of(o) in COMPARISONS
-        and locator.locate(o).function.rpartition(".")[2] in RELUS
-        for o in cuts
+        kind_of(operation) in COMPARISONS
+        and locator.locate(operation).function.rpartition(".")[2] in RELUS
+        for operation in cuts
     ):
         return Cause(diagnoses.SECOND_DERIVATIVE, places)
-    if all(o.conditional for o in cuts or operations):
+    if all(cuts.values() if cuts else may_open):
         return Cause(diagnoses.CUT_IN_BRANCH, places)
     return Cause(diagnoses.CUT, places)
 
@@ -137,7 +184,13 @@ def explain_derivative(replay, reach, bit, locator):
     # Where a derivative is differentiated that the variable still enters, it
     # gets lost in the second one.
     if len(inner) > 1:
-        straight = [o for o in behind if kind_of(o) in RELUS | RELU_GRADIENTS]
+        relus = ways.relus_of(replay.operations)
+        straight = [
+            relu
+            for operation in behind
+            if kind_of(operation) in RELU_GRADIENTS
+            and (relu := relus.get(operation.inputs[-1]))
+        ]
         return Cause(
             diagnoses.SECOND_DERIVATIVE,
             locator.locate_last(straight[:1] or behind),
@@ -179,14 +232,14 @@ class _Search:
         targets = tuple(t for _, d in asked for t in d.targets)
         if not any(self._depends(target, bit) for target in targets):
             return self._explain_no_loss(bit, targets)
-        return self._explain_cut(
-            tuple(
-                operation
-                for index, _ in asked
-                for operation, bits in self._ends[index]
-                if bits & bit
-            )
+        cuts = tuple(
+            operation
+            for index, _ in asked
+            for operation, bits in self._ends[index]
+            if bits & bit
         )
+        may_open = tuple(self._choices.may_open(o, bit) for o in cuts)
+        return self._explain_cut(cuts, may_open)
 
     def _is_used(self, value):
         """Whether more is done with a value than to differentiate by it."""
@@ -241,8 +294,7 @@ class _Search:
             ):
                 place = self._locator.locate(operation)
                 return Cause(diagnoses.LEFT, (place,))
-        origins = [self._origins.get(target, 0) for target in targets]
-        if not any(origin & Origin.HOLDER for origin in origins):
+        if self._computed.isdisjoint(targets):
             # A loss that is filled in with zeros is about them.
             filled = [o for o in needed if kind_of(o) in ZEROS]
             places = self._locator.locate_last(filled)
@@ -276,6 +328,10 @@ class _Search:
         return tuple(p for p in places if p.layer)[:1]
 
     @functools.cached_property
+    def _choices(self):
+        return Choices(self._replay.operations, self._reach)
+
+    @functools.cached_property
     def _positions(self):
         return {o: index for index, o in enumerate(self._replay.operations)}
 
@@ -284,8 +340,8 @@ class _Search:
         return [o for o in self._replay.operations if kind_of(o) in LEAVING]
 
     @functools.cached_property
-    def _origins(self):
-        return ways.origins_of(self._replay)
+    def _computed(self):
+        return ways.computed_with(self._replay)
 
     @functools.cached_property
     def _labels(self):

@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_perceptual.gradients import diagnoses, missing, ways, zeros
+from keras_perceptual.gradients.cuts import Choices, Reach
 from keras_perceptual.gradients.kinds import PRODUCTS, kind_of
 from keras_perceptual.gradients.replay import Numbers
 
@@ -83,12 +84,15 @@ def find_penalized(replay, variables, layers, functions=()):
         without, [v for v in values if v not in connected], layers, functions
     )
     found |= zeros.find_causes(without, idle, layers, functions)
-    doubtful = _OTHERS
-    if any(operation.conditional for operation in replay.operations):
-        doubtful += _DOUBTFUL
+    choices = Choices(
+        replay.operations, Reach.of(replay.operations, list(values.values()))
+    )
+    bits = {variable: 1 << index for index, variable in enumerate(values)}
     causes = {}
     for variable, cause in found.items():
-        if cause.diagnosis in doubtful:
+        if cause.diagnosis in _OTHERS:
+            continue
+        if cause.diagnosis in _DOUBTFUL and choices.may_reach(bits[variable]):
             continue
         if cause.diagnosis.status == "missing" or variable not in connected:
             diagnosis = diagnoses.PENALTY

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 
 from keras_perceptual.gradients.kinds import (
     BOUNDS,
+    BRANCHES,
     CHOICES,
     COMPARISONS,
     LEVEL,
@@ -27,7 +28,7 @@ class Source(enum.Enum):
     CONSTANT = enum.auto()  # A constant of the program.
     FACTOR = enum.auto()  # A product with such a constant.
     LEVEL = enum.auto()  # An operation that is level where it is used.
-    CHOICE = enum.auto()  # A comparison, rounding or the like.
+    CHOICE = enum.auto()  # A branch, a comparison or the like.
     OTHER = enum.auto()
 
 
@@ -71,7 +72,7 @@ class Roots:
             kind = kind_of(maker)
             if kind in SHAPE_READERS:
                 return Root(Source.CONSTANT, maker)
-            if kind in COMPARISONS or not maker.differentiable:
+            if kind in COMPARISONS | BRANCHES or not maker.differentiable:
                 return Root(Source.CHOICE, maker)
             zeros = self._zeros_in(maker, kind)
             moving = [v for v in zeros if self._is_moving(v)]

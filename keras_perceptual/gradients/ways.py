@@ -8,7 +8,10 @@ import enum
 import re
 
 from keras_perceptual.gradients.kinds import (
+    BRANCHES,
     INDEXING,
+    READERS,
+    RELUS,
     SHAPE_READERS,
     kind_of,
 )
@@ -88,10 +91,21 @@ def follow(operations, beginnings, carries=None):
     return found
 
 
+def carries_values(operation, place, output):
+    """Whether something of what goes in comes out, if only its shape.
+
+    A condition chooses what comes out, and is no part of it.
+    """
+    chooses = kind_of(operation) in BRANCHES
+    return not chooses or place == len(operation.inputs) - 1
+
+
 def carries_gradient(operation, place, output):
     """Whether an operation is made to hand back a gradient."""
     kind = kind_of(operation)
     if not operation.differentiable or kind in SHAPE_READERS:
+        return False
+    if not carries_values(operation, place, output):
         return False
     return not output or kind not in INDEXING or place == output
 
@@ -99,6 +113,17 @@ def carries_gradient(operation, place, output):
 def carries_numbers(operation, place, output):
     """Whether what comes out depends on the numbers that go in."""
     return kind_of(operation) not in SHAPE_READERS
+
+
+def relus_of(operations):
+    """Returns the ReLU that makes a value, or else one that takes it."""
+    relus = {}
+    for operation in operations:
+        if kind_of(operation) in RELUS:
+            relus |= dict.fromkeys(operation.outputs, operation)
+            for value in operation.inputs:
+                relus.setdefault(value, operation)
+    return relus
 
 
 def needed_for(operations, values):
@@ -111,14 +136,23 @@ def needed_for(operations, values):
     return found[::-1]
 
 
+def computed_with(replay):
+    """Returns what is computed from variables that are followed."""
+    return follow(replay.operations, [replay.holders], carries_values).keys()
+
+
 def origins_of(replay):
     """Returns the `Origin` of each value that is no constant."""
     origins = dict.fromkeys(replay.changeable, Origin.CHANGEABLE)
     origins |= dict.fromkeys(replay.data, Origin.DATA)
     origins |= dict.fromkeys(replay.holders, Origin.HOLDER)
     for operation in replay.operations:
-        found = Origin.VARYING if operation.varies else Origin.CONSTANT
-        if kind_of(operation) not in SHAPE_READERS:
+        kind = kind_of(operation)
+        # What a variable holds, and which branch is taken, varies with what
+        # goes in.
+        varies = operation.varies and kind not in READERS | BRANCHES
+        found = Origin.VARYING if varies else Origin.CONSTANT
+        if kind not in SHAPE_READERS:
             for value in operation.inputs:
                 found |= origins.get(value, Origin.CONSTANT)
         if found:

@@ -7,7 +7,7 @@ but zeros or rounding errors to what goes in.
 import dataclasses
 
 from keras_perceptual.gradients import diagnoses, ways
-from keras_perceptual.gradients.cuts import Reach
+from keras_perceptual.gradients.cuts import Choices, Reach
 from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.kinds import (
     ADDED_PRODUCTS,
@@ -20,7 +20,6 @@ from keras_perceptual.gradients.kinds import (
     NORMALIZATIONS,
     PRODUCTS,
     RELU_GRADIENTS,
-    RELUS,
     SHAPE_READERS,
     SOFTMAX,
     kind_of,
@@ -63,9 +62,11 @@ class Step:
 
     Attributes:
         replay: Its `Replay`.
-        reach: How far these variables `Reach`.
+        reach: The `Reach` of these variables.
+        choices: The `Choices` that it made.
         origins: The `Origin` of each value that is no constant.
         makers: The operation that made each value.
+        relus: The ReLU that makes or takes a value.
         roots: Finds where values of zeros come from.
     """
 
@@ -73,9 +74,11 @@ class Step:
         self.replay = replay
         self.origins = ways.origins_of(replay)
         self.makers = ways.makers_of(replay.operations)
+        self.relus = ways.relus_of(replay.operations)
         self.roots = Roots(replay.values, self.makers, self.origins)
         beginnings = list(ways.values_of(replay, variables).values())
         self.reach = Reach.of(replay.operations, beginnings)
+        self.choices = Choices(replay.operations, self.reach)
         # What is computed from variables that do move, is one more.
         beginnings.append(_values_that_move(replay, variables))
         self._moving = 1 << len(variables)
@@ -259,24 +262,10 @@ class Judge:
     def _judge_derivative(self, operation, place):
         """Returns the `End` at the derivative of a ReLU."""
         features = operation.inputs[-1]
-        relu = self._relu_of(features) or operation
+        relu = self._step.relus.get(features) or operation
         if place == len(operation.inputs) - 1:
             return End(relu, diagnoses.SECOND_DERIVATIVE)
         return End(relu, self._name_level(relu))
-
-    def _relu_of(self, value):
-        """Returns the ReLU that takes or makes a value, if there is one."""
-        maker = self._step.makers.get(value)
-        if maker is not None and kind_of(maker) in RELUS:
-            return maker
-        return next(
-            (
-                operation
-                for operation in self._step.replay.operations
-                if value in operation.inputs and kind_of(operation) in RELUS
-            ),
-            None,
-        )
 
     def _judge_choice(self, operation, chooser):
         origin = self._step.origin_of(chooser)
@@ -332,7 +321,9 @@ class Judge:
         """Returns the `End` where the other factor is a constant zero."""
         if kind_of(named) in SHAPE_READERS:
             # Such zeros are what the derivative of a ReLU has for one.
-            relu = next(filter(None, map(self._relu_of, named.inputs)), None)
+            relu = next(
+                filter(None, map(self._step.relus.get, named.inputs)), None
+            )
             if relu is not None and self._differentiates_data():
                 return End(relu, diagnoses.SECOND_DERIVATIVE)
         # The first state of a recurrent layer is zero and multiplies weights,

@@ -8,8 +8,8 @@ change it.
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator, find_ends
+from keras_perceptual.gradients.kinds import BRANCHES, kind_of
 from keras_perceptual.gradients.missing import explain_cut, explain_derivative
-from keras_perceptual.gradients.ways import Origin
 from keras_perceptual.gradients.zero_ends import Judge, Step
 
 
@@ -39,7 +39,8 @@ def find_causes(replay, variables, layers, functions=()):
         if ends[variable]:
             cause = _choose(ends[variable], bool(stay & bit), locator)
         elif cuts[variable]:
-            cause = explain_cut(cuts[variable], locator)
+            may_open = [step.choices.may_open(o, bit) for o in cuts[variable]]
+            cause = explain_cut(cuts[variable], may_open, locator)
         else:
             cause = _explain_absence(step, variable, bit, locator)
         if cause is not None:
@@ -149,10 +150,12 @@ def _explain_absence(step, variable, bit, locator):
     ]
     if any(step.reach.any.get(target, 0) & bit for target in targets):
         return None
-    if not any(step.origin_of(target) & Origin.HOLDER for target in targets):
+    if ways.computed_with(replay).isdisjoint(targets):
         needed = ways.needed_for(replay.operations, targets)
+        choices = [o for o in needed if kind_of(o) in BRANCHES]
         chosen = [o for o in needed if o.conditional]
         return Cause(
-            diagnoses.CUT_IN_BRANCH, locator.locate_last(chosen or needed)
+            diagnoses.CUT_IN_BRANCH,
+            locator.locate_last(choices or chosen or needed),
         )
     return explain_derivative(replay, step.reach, bit, locator)

@@ -1,7 +1,13 @@
 import keras
 from toy_steps import frame
 
-from keras_perceptual.gradients.cuts import Ends, Locator, Reach, find_ends
+from keras_perceptual.gradients.cuts import (
+    Choices,
+    Ends,
+    Locator,
+    Reach,
+    find_ends,
+)
 from keras_perceptual.gradients.replay import Operation
 
 LAYERS = {"layer": keras.layers.Layer(name="layer")}
@@ -76,6 +82,45 @@ def test_each_variable_has_its_own_cuts():
     ends = ends_of(operations, "lc", "wv")
     assert ends == Ends({(second, 0): 2}, {first: 1})
     assert ends.by_operation(positions) == [(first, 1), (second, 2)]
+
+
+def test_a_condition_is_no_cut():
+    rounded = operation("ArgMax", "w", "b", conditional=True)
+    operations = (
+        operation("Greater", "w", "c"),
+        rounded,
+        operation("If", "cb", "d"),
+        operation("Mul", "dx", "l"),
+    )
+    assert ends_of(operations, "ld") == Ends({}, {rounded: 1})
+
+
+def choices_of(*operations):
+    return Choices(operations, Reach.of(operations, ["w", "v"]))
+
+
+def test_what_another_branch_lets_through():
+    first = operation("Mul", "w", "a")
+    rounded = operation(
+        "ArgMax", "a", "b", conditional=True, alternatives=frozenset("av")
+    )
+    closed = operation("ArgMax", "a", "c", conditional=True)
+    chosen = operation("If", "cb", "d")
+    choices = choices_of(first, rounded, closed, chosen)
+    assert choices.may_open(rounded, 1) and choices.may_open(rounded, 2)
+    assert not choices.may_open(closed, 1)
+    assert choices.may_reach(1) and choices.may_reach(2)
+    choices = choices_of(first, closed, chosen)
+    assert not choices.may_reach(1) and not choices.may_reach(2)
+
+
+def test_where_nobody_looked_into_the_other_branch():
+    closed = operation("ArgMax", "w", "c", conditional=True)
+    assert choices_of(closed).may_open(closed, 1)
+    assert choices_of(closed).may_reach(2)
+    plain = operation("ArgMax", "w", "c")
+    assert not choices_of(plain).may_open(plain, 1)
+    assert not choices_of(plain).may_reach(1)
 
 
 def test_the_last_in_a_layer_or_a_line():

@@ -166,6 +166,25 @@ def test_a_cut_in_a_branch_may_not_be_taken_by_another_batch():
     assert cause.diagnosis is diagnoses.CUT
 
 
+def test_a_cut_in_both_branches_stays():
+    def rounded(alternatives):
+        def compute(step, value):
+            condition = step.do("Greater", value, step.constant(0))
+            with step.at(conditional=True):
+                hard = step.do(
+                    "Round", value, alternatives=frozenset(alternatives(value))
+                )
+            return step.do("If", condition, hard)
+
+        return cause_of(Net(compute).ask())
+
+    cause = rounded(lambda value: [])
+    assert cause.diagnosis is diagnoses.CUT
+    assert places_of(cause) == [("Round", 2)]
+    cause = rounded(lambda value: [value.key])
+    assert cause.diagnosis is diagnoses.CUT_IN_BRANCH
+
+
 def test_whether_a_relu_is_open_is_asked_by_its_derivative():
     inside = keras.__path__[0] + "/src/ops/nn.py"
     frames = (frame(2), frame(9, "relu", inside))
@@ -265,6 +284,14 @@ def test_the_loss_ignores_the_model():
         assert places_of(cause) == [("Mean", 6)]
 
 
+def test_a_condition_is_no_part_of_the_loss():
+    net = Net()
+    condition = net.do("Greater", net.loss, net.constant(0))
+    loss = net.do("Mean", net.do("If", condition, net.y))
+    cause = cause_of(net.ask(target=loss))
+    assert cause.diagnosis is diagnoses.IGNORES_MODEL
+
+
 def test_the_loss_ignores_the_prediction():
     net = Net()
     with net.at(line=6), net.at("first"):
@@ -359,6 +386,29 @@ def test_a_second_derivative_without_a_way_back():
     assert cause.diagnosis is diagnoses.SECOND_DERIVATIVE
 
 
+def test_the_relu_is_named_whose_derivative_it_is():
+    net = Net(lambda step, value: step.do("Relu", value))
+    net.differentiate(net.output, [])
+    above = net.do("MatMul", net.constant(np.ones((2, 3))), net.v)
+    with net.at(line=40):
+        slope = net.do("ReluGrad", above, net.hidden)
+    net.differentiate(slope, [])
+    curvature = net.do("MatMul", net.do("ZerosLike", net.hidden), net.w)
+    net.differentiate(net.loss_of(curvature), ["w", "v"])
+    cause = cause_of(net, "v")
+    assert cause.diagnosis is diagnoses.SECOND_DERIVATIVE
+    assert places_of(cause) == [("Relu", 2)]
+
+
+def test_python_whose_gradient_fails():
+    net = Net(lambda step, value: step.do("EagerPyFunc", value))
+    net.do("EagerPyFunc", net.output)
+    found = missing.find_failing(net.ask().replay(), ["w", "v"], LAYERS)
+    assert set(found) == {"w"}
+    assert found["w"].diagnosis is diagnoses.FAILS
+    assert places_of(found["w"]) == [("EagerPyFunc", 2)]
+
+
 def uses_of(step, *variables):
     return missing.find_uses(step.replay(), variables, LAYERS)
 
@@ -376,7 +426,15 @@ def test_where_strangers_are_used():
     assert (place.line, place.layer) == (8, "cut")
     assert (place.operation, place.function) == ("used", "")
     # A gradient was asked of it, if by nobody else.
-    assert uses_of(net.ask("gain"), "gain") == {}
+    replay = net.ask("gain").replay()
+    assert missing.find_uses(replay, ["gain"], LAYERS) == {}
+    # It was not asked of it by name.
+    of_all = tuple(
+        dataclasses.replace(derivative, of_all=True)
+        for derivative in replay.derivatives
+    )
+    replay = dataclasses.replace(replay, derivatives=of_all)
+    assert set(missing.find_uses(replay, ["gain"], LAYERS)) == {"gain"}
 
 
 def test_strangers_that_no_gradient_comes_to():

@@ -124,6 +124,21 @@ def test_an_output_without_a_loss():
     assert aside(True) == {}
 
 
+def test_a_branch_that_was_looked_into_is_no_doubt():
+    def with_choice(alternatives):
+        def compute(step, value):
+            step.do("Tanh", value)
+            ones = step.constant(np.ones((4, 3)))
+            reached = frozenset(alternatives(value))
+            return step.do("If", step.constant(1), ones, alternatives=reached)
+
+        return found_in(compute, penalized=("one",))
+
+    penalty = {"one": (diagnoses.PENALTY, ("Tanh", 5))}
+    assert with_choice(lambda value: []) == penalty
+    assert with_choice(lambda value: [value.key]) == {}
+
+
 def test_a_gradient_that_something_hands_on_is_none_of_the_penalty():
     # Nothing is known of what a function of its own makes of a gradient.
     assert found_in(lambda step, v: step.do("IdentityN", v)) == {}

@@ -97,6 +97,8 @@ def test_gates():
         ]
         is Source.CHOICE
     )
+    branch = step.do("If", is_open, step.data("x", ZEROS))
+    assert root_of(step, branch) == (Source.CHOICE, "If")
     # What is chosen is zero, and not because of the choice.
     former = step.variable("state", ZEROS)
     chosen = step.do("SelectV2", is_open, x, former)

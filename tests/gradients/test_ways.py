@@ -63,6 +63,19 @@ def test_gradients_are_carried_by_what_has_one():
     assert carried("sort", "xa", "bc") == {"b", "c"}
 
 
+def test_a_condition_is_no_part_of_what_is_chosen():
+    step = operation("If", "cdx", "y")
+    for carries in (ways.carries_values, ways.carries_gradient):
+        assert [carries(step, place, 0) for place in range(3)] == [0, 0, 1]
+    assert ways.carries_values(operation("Shape", "c", "y"), 0, 0)
+    replayed = replay(
+        operation("Greater", "w", "c"),
+        operation("If", "cx", "y"),
+        holders={"w": 1},
+    )
+    assert ways.computed_with(replayed) == {"w", "c"}
+
+
 def test_shapes_are_no_numbers():
     assert not ways.carries_numbers(operation("Shape", "a", "b"), 0, 0)
     assert ways.carries_numbers(operation("Round", "a", "b"), 0, 0)
@@ -93,6 +106,35 @@ def test_origins():
     assert origins["c"] == Origin.VARYING | Origin.CHANGEABLE
     # What only depends on shapes is a constant.
     assert origins.keys().isdisjoint("knd")
+
+
+def test_what_a_variable_holds_varies_with_it_alone():
+    step = replay(
+        operation("ReadVariableOp", "w", "a", varies=True),
+        operation("ResourceGather", "sk", "b", varies=True),
+        operation("If", "xa", "c", varies=True),
+        operation("Unknown", "w", "d", varies=True),
+        holders={"w": 1},
+        data="x",
+        changeable="s",
+    )
+    origins = ways.origins_of(step)
+    assert origins["a"] == Origin.HOLDER
+    assert origins["b"] == Origin.CHANGEABLE
+    assert origins["c"] == Origin.HOLDER | Origin.DATA
+    assert origins["d"] == Origin.HOLDER | Origin.VARYING
+
+
+def test_relus_of_values():
+    first = operation("Relu", "a", "b")
+    second = operation("Relu6", "b", "c")
+    other = operation("Tanh", "c", "d")
+    assert ways.relus_of((first, second, other)) == {
+        "a": first,
+        # The one that makes it comes before the one that takes it.
+        "b": first,
+        "c": second,
+    }
 
 
 def test_names_of_layers():

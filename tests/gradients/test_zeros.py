@@ -424,6 +424,20 @@ def test_a_branch_that_is_a_constant():
     assert found == {"one/w": expected, "one/b": expected}
 
 
+def test_the_choice_itself_is_named():
+    net = Net()
+    value = net.dense("one", net.x)
+    condition = net.do("Greater", value, net.constant(0))
+    with net.at(line=41, conditional=True):
+        constant = net.do("Identity", net.constant(1.0))
+    with net.at(line=42):
+        chosen = net.do("If", condition, constant)
+    with net.at(line=43):
+        loss = net.do("Mean", chosen)
+    found = net.ask(loss).find()
+    assert found["one/w"] == (diagnoses.CUT_IN_BRANCH, ("If", 42))
+
+
 def test_what_another_branch_may_use():
     net = Net()
     net.variable("unused", 1.0)
