@@ -46,6 +46,7 @@ class FitCheck:
         self._warned = set()
         self._refusal = None
         self._stopped = False
+        self._said_trouble = False
         try:
             self._seam = Seam(model, self._watch, update=update, fresh=fresh)
             self._observer = GradientObserver(
@@ -77,6 +78,13 @@ class FitCheck:
             for text in texts:
                 warnings.warn(text, stacklevel=2)
             return
+        if self._seam.removed:
+            # A step traced anew would train others than the one that is used.
+            paths = [variable.path for variable in self._seam.removed]
+            text = message.describe_stale(self.owner, removed=paths)
+            self.close()
+            warnings.warn(text, stacklevel=2)
+            return
         self._seam.arm()
 
     def close(self):
@@ -106,6 +114,7 @@ class FitCheck:
             self._give_up(trouble)
             return
         try:
+            self._admit_trouble()
             if error is not None:
                 raise error
             for text in texts:
@@ -231,6 +240,15 @@ class FitCheck:
         new = self.policy.on_missing == "warn" and text not in self._warned
         self._warned.add(text)
         return None, [text] if new else []
+
+    def _admit_trouble(self):
+        """Says once that something could not be explained."""
+        trouble = self._explainer.trouble
+        if trouble is not None and not self._said_trouble:
+            self._said_trouble = True
+            warnings.warn(
+                message.describe_trouble(self.owner, trouble), stacklevel=3
+            )
 
     def _give_up(self, error):
         """Ends a check that cannot look, and lets the training go on."""
