@@ -284,6 +284,16 @@ def test_the_loss_ignores_the_model():
         assert places_of(cause) == [("Mean", 6)]
 
 
+def test_a_number_in_the_place_of_a_prediction():
+    net = Net()
+    with net.at(line=6):
+        number = net.do("Identity", net.constant(np.ones((2, 3))))
+    loss = net.loss_of(number, line=7)
+    cause = cause_of(net.ask(target=loss))
+    assert cause.diagnosis is diagnoses.IGNORES_MODEL
+    assert places_of(cause) == [("Identity", 6)]
+
+
 def test_a_condition_is_no_part_of_the_loss():
     net = Net()
     condition = net.do("Greater", net.loss, net.constant(0))
@@ -351,7 +361,7 @@ def energy():
     b = net.variable("b", np.zeros(3))
     with net.at("last", line=3):
         value = net.do("Mean", net.do("AddV2", net.output, b))
-    net.differentiate(value, [])
+    net.differentiate(value, [], line=98)
     slope = net.do("MatMul", net.w, net.v)
     return net, slope
 
@@ -361,7 +371,17 @@ def test_a_loss_that_holds_a_derivative_alone():
     net.differentiate(net.loss_of(net.do("Mean", slope)), ["w", "v", "b"])
     cause = cause_of(net, "b")
     assert cause.diagnosis is diagnoses.DERIVATIVE_ONLY
-    assert places_of(cause) == [("Mean", 3)]
+    # Where it is taken, and of what.
+    assert places_of(cause) == [("gradient", 98), ("Mean", 3)]
+
+
+def test_a_derivative_may_look_at_the_shape():
+    net, slope = energy()
+    (b,) = (v for v in net._values.values() if v.array.shape == (3,))
+    shape = net.do("Shape", net.do("AddV2", slope, b))
+    shaped = net.do("Mean", net.do("Reshape", slope, shape))
+    net.differentiate(net.loss_of(shaped), ["w", "v", "b"])
+    assert cause_of(net, "b").diagnosis is diagnoses.DERIVATIVE_ONLY
 
 
 def test_a_derivative_of_another_loss_is_no_level():

@@ -192,9 +192,13 @@ class ShadowTapes:
         recording = id(tape) in self._entered
         if recording and not (persistent and self._inside):
             self._leave(tape)
-        note = asked and not self._inside and self._recorder.listening
+        listens = not self._inside and self._recorder.listening
+        note = asked and listens
         if note and shadow is not None:
             self._ask_shadow(shadow, target, asked, weights)
+        elif listens and shadow is not None:
+            # Of what is no variable, such as the input of a network.
+            self.questions.append(self._make_question(target, asked))
         if not persistent:  # It records no more, and forgets.
             self._shadows.pop(id(tape), None)
         elif recording and id(tape) not in self._entered:
@@ -238,14 +242,18 @@ class ShadowTapes:
             if isinstance(source, tf.Variable) and id(source.handle) in handles
         )
 
+    def _make_question(self, target, asked):
+        recorder = self._recorder
+        targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
+        return Question(
+            tuple(map(recorder.keep, targets)), asked, recorder.frames()
+        )
+
     def _ask_shadow(self, shadow, target, asked, weights):
         from tensorflow.python.eager import record
 
         recorder = self._recorder
-        targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
-        question = Question(
-            tuple(map(recorder.keep, targets)), asked, recorder.frames()
-        )
+        question = self._make_question(target, asked)
         self._watch()
         values = [
             (key, tensor)
