@@ -23,7 +23,9 @@ from keras_perceptual.gradients.kinds import (
 )
 from keras_perceptual.gradients.places import locate_frames
 
-# What it is called in a replay that `.grad` was read before there was one.
+# What it is called in a replay that gradients are asked for.
+DIFFERENTIATION = "gradient"
+# What it is called that `.grad` was read before there was one.
 READING = "grad"
 
 
@@ -228,7 +230,7 @@ class _Search:
             return Cause(diagnoses.NOT_ASKED, self._locate_other(bit))
         if any(value in d.gradients for _, d in asked for value in values):
             return self._explain_lost_gradient(values, asked)
-        if not any(value in self._users for value in values):
+        if not self._is_used(values):
             return self._explain_unused(variable)
         targets = tuple(t for _, d in asked for t in d.targets)
         if not any(self._depends(target, bit) for target in targets):
@@ -245,6 +247,14 @@ class _Search:
                 return cause
         may_open = tuple(self._choices.may_open(o, bit) for o in cuts)
         return self._explain_cut(cuts, may_open)
+
+    def _is_used(self, values):
+        """Whether more is done with a variable than to differentiate by it."""
+        return any(
+            kind_of(operation) != DIFFERENTIATION
+            for value in values
+            for operation, _ in self._users.get(value, ())
+        )
 
     def _explain_derivative(self, bit):
         return explain_derivative(self._replay, self._reach, bit, self._locator)

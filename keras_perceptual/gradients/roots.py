@@ -74,6 +74,8 @@ class Roots:
                 return Root(Source.CONSTANT, maker)
             if kind in COMPARISONS | BRANCHES or not maker.differentiable:
                 return Root(Source.CHOICE, maker)
+            if self._is_chosen(maker, kind):
+                return Root(Source.CHOICE, maker)
             zeros = self._zeros_in(maker, kind)
             moving = [v for v in zeros if self._is_moving(v)]
             if kind in LEVEL | BOUNDS:
@@ -92,16 +94,22 @@ class Roots:
             first = maker
         return Root(self._source_of(value), first)
 
+    def _is_chosen(self, operation, kind):
+        """Whether a choice has been made of zeros rather than of others."""
+        if kind not in CHOICES or len(operation.inputs) < 2:
+            return False
+        others = _without_chooser(operation, kind)
+        # What is filled in need not be a value.
+        return len(others) < 2 or not all(map(self.is_zero, others))
+
     def _zeros_in(self, operation, kind):
         """Returns the inputs that can make the result of an operation zero.
 
         A number of Python that a tensor is multiplied by is `None`.
         """
-        inputs = list(operation.inputs)
+        inputs = _without_chooser(operation, kind)
         if kind in READERS:
             return inputs[:1]
-        if kind in CHOICES and len(inputs) > 1:
-            del inputs[CHOICES[kind]]
         zeros = [value for value in inputs if self.is_zero(value)]
         if not zeros and kind in MULTIPLICATIONS:
             zeros = [value for value in [*inputs, None][:2] if value is None]
@@ -123,3 +131,9 @@ class Roots:
         if origin & Origin.HOLDER:
             return Source.VARIABLE
         return Source.CHANGEABLE if origin else Source.CONSTANT
+
+
+def _without_chooser(operation, kind):
+    """Returns what goes into an operation besides what makes its choice."""
+    chooser = CHOICES.get(kind) if len(operation.inputs) > 1 else None
+    return [v for p, v in enumerate(operation.inputs) if p != chooser]

@@ -253,6 +253,13 @@ def test_never_used():
     assert places_of(cause) == [("MatMul", 3)]
 
 
+def test_to_be_asked_about_is_no_use():
+    net = Net()
+    u = net.variable("u", np.eye(3))
+    net.do("gradient", net.loss, u)
+    assert cause_of(net.ask("u"), "u").diagnosis is diagnoses.UNUSED
+
+
 def test_a_called_layer_is_shown_by_a_line_of_the_user():
     net = Net()
     net.variable("u", 1.0)
