@@ -79,7 +79,11 @@ class Evidence:
 
     def unexplained(self):
         """Returns the paths of what is not finite for no good reason."""
-        return {v.path for v in self.variables() if self._of(v).nonfinite}
+        return {
+            v.path
+            for v in self.variables()
+            if self._of(v).nonfinite or self._of(v).norm > judging.LARGEST
+        }
 
     def judge(self, *, finished):
         """Returns the `GradientReport` so far.

@@ -12,6 +12,7 @@ from keras_perceptual.gradients import (
     tracers,
     zeros,
 )
+from keras_perceptual.gradients.added_losses import find_left_out
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.model_parts import (
@@ -20,7 +21,11 @@ from keras_perceptual.gradients.model_parts import (
     operations_by_name,
     variables_of,
 )
-from keras_perceptual.gradients.places import locate_frames
+from keras_perceptual.gradients.places import (
+    locate_building,
+    locate_frames,
+    locate_step,
+)
 
 
 def unless_it_fails(answer):
@@ -53,13 +58,15 @@ class Explainer:
     Args:
         model: The model being trained.
         seam: The `Seam` that watches its steps.
+        observer: The `GradientObserver` of its optimizers.
 
     Attributes:
         trouble: What went wrong, if anything.
     """
 
-    def __init__(self, model, seam):
+    def __init__(self, model, seam, observer):
         self.trouble = None
+        self._observer = observer
         self._model = model
         self._seam = seam
         self._names = tracers.load("tracer").public_functions()
@@ -81,7 +88,25 @@ class Explainer:
         owners = {
             key: layer.name for key, layer in find_owners(self._model).items()
         }
-        return missing.find_causes(replay, keys, *self._where(), owners=owners)
+        found = missing.find_causes(replay, keys, *self._where(), owners=owners)
+        left_out = find_left_out(replay, keys, *self._where())
+        return {
+            key: left_out.get(key) or self._add_places(key, cause)
+            for key, cause in found.items()
+        }
+
+    def _add_places(self, key, cause):
+        """Names the line that is to blame where no operation is."""
+        place = None
+        if cause.diagnosis is diagnoses.NOT_APPLIED:
+            place = locate_frames("optimizer.apply", self._observer.frames)
+        elif cause.diagnosis is diagnoses.UNUSED:
+            place = locate_step(self._replay)
+        elif cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER:
+            place = locate_building(find_owners(self._model)[key], key)
+        if place is None or not place.file:
+            return cause
+        return Cause(cause.diagnosis, (place, *cause.places), cause.note)
 
     @unless_it_fails(dict)
     def zeros(self, variables):
@@ -119,14 +144,17 @@ class Explainer:
         """Returns the `Cause` by `id` of an error in the gradients."""
         if not tracers.load("tracer").says_gradient_failed(error):
             return {}
-        replay = self._seam.tracer.replay(
-            # Without a batch the step is traced, and no gradient computed.
-            type(self._seam.moment)(),
-            self._model.trainable_variables,
-            (),
-        )
-        keys = [id(v) for v in self._model.trainable_variables]
-        return missing.find_failing(replay, keys, *self._where())
+        self.forget()
+        found = self.missing(self._model.trainable_variables)
+        return {
+            key: cause
+            for key, cause in found.items()
+            if cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
+        } | {
+            key: Cause(diagnoses.FAILS, cause.places)
+            for key, cause in found.items()
+            if cause.places and cause.places[0].operation in _PYTHON
+        }
 
     @unless_it_fails(list)
     def find_untracked(self):
@@ -175,6 +203,10 @@ class Explainer:
                 if not tracers.load("tracer").says_it_left(error):
                     self.trouble = self.trouble or error
         return self._replay
+
+
+# TensorFlow asks Python for their gradient.
+_PYTHON = ("PyFunc", "EagerPyFunc")
 
 
 def explain_leaving(error, keys):

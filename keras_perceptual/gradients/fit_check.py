@@ -54,7 +54,7 @@ class FitCheck:
                 when_refused=self._when_refused,
                 update=update,
             )
-            self._explainer = Explainer(model, self._seam)
+            self._explainer = Explainer(model, self._seam, self._observer)
             self._evidence = Evidence(
                 model, self._seam, self._observer, self._explainer, policy
             )

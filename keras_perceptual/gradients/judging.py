@@ -7,6 +7,8 @@ from keras_perceptual.gradients import diagnoses
 from keras_perceptual.gradients.report import GradientReport
 
 POLICIES = ("raise", "warn", "ignore")
+# The square of a larger number overflows in float32.
+LARGEST = 2.0**63
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,8 @@ def judge_variable(statistics, *, handed, connected, stranger=False):
         return "missing", diagnoses.NOT_RUN
     if statistics.nonfinite or statistics.overflowed == statistics.calls:
         return "nonfinite", None
+    if statistics.norm > LARGEST:
+        return "nonfinite", diagnoses.DIVERGED
     return ("ok" if statistics.nonzero else "zero"), None
 
 

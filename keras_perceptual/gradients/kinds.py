@@ -18,6 +18,10 @@ SHAPE_READERS = frozenset(
     "zeros_like ones_like empty_like full_like broadcastgradientargs "
     "new_zeros new_ones new_full new_empty dim numel".split()
 )
+# A call that asks for gradients.
+DIFFERENTIATION = "gradient"
+# They make zeros of the shape of something.
+ZEROS = frozenset(("zeroslike", "zeros_like"))
 # They are seldom what was meant to carry a gradient.
 COMPARISONS = frozenset(
     "equal notequal greater greaterequal less lessequal "

@@ -13,19 +13,19 @@ from keras_perceptual.gradients.cuts import (
 )
 from keras_perceptual.gradients.kinds import (
     COMPARISONS,
+    DIFFERENTIATION,
     LEAVING,
     PYTHON,
     READERS,
     RELU_GRADIENTS,
     RELUS,
     SHAPE_READERS,
+    ZEROS,
     kind_of,
 )
 from keras_perceptual.gradients.places import locate_frames
 
-# What it is called in a replay that gradients are asked for.
-DIFFERENTIATION = "gradient"
-# What it is called that `.grad` was read before there was one.
+# What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
 
 
@@ -230,7 +230,7 @@ class _Search:
             return Cause(diagnoses.NOT_ASKED, self._locate_other(bit))
         if any(value in d.gradients for _, d in asked for value in values):
             return self._explain_lost_gradient(values, asked)
-        if not self._is_used(values):
+        if not any(self._is_used(value) for value in values):
             return self._explain_unused(variable)
         targets = tuple(t for _, d in asked for t in d.targets)
         if not any(self._depends(target, bit) for target in targets):
@@ -248,11 +248,10 @@ class _Search:
         may_open = tuple(self._choices.may_open(o, bit) for o in cuts)
         return self._explain_cut(cuts, may_open)
 
-    def _is_used(self, values):
-        """Whether more is done with a variable than to differentiate by it."""
+    def _is_used(self, value):
+        """Whether more is done with a value than to differentiate by it."""
         return any(
             kind_of(operation) != DIFFERENTIATION
-            for value in values
             for operation, _ in self._users.get(value, ())
         )
 
@@ -307,11 +306,15 @@ class _Search:
                 return Cause(diagnoses.LEFT, (place,))
         if self._computed.isdisjoint(targets):
             # Where a number stands in the place of a prediction, there it is.
-            constants = [o for o in needed if self._is_constant(o)]
-            place = self._locator.locate_last(constants)
+            filled = [
+                operation
+                for operation in needed
+                if kind_of(operation) in ZEROS or self._is_constant(operation)
+            ]
+            places = self._locator.locate_last(filled)
             return Cause(
                 diagnoses.IGNORES_MODEL,
-                place or self._locator.locate_last(needed),
+                places or self._locator.locate_last(needed),
             )
         cause = self._explain_derivative(bit)
         if cause is not None:

@@ -3,11 +3,14 @@
 import dataclasses
 import functools
 import importlib.util
+import inspect
+import itertools
 import linecache
 import os
 import pathlib
 import re
 import sysconfig
+import traceback
 
 import keras
 
@@ -295,3 +298,48 @@ def _public_name(frame, functions):
             if callable(getattr(module, name, None)):
                 return f"{prefix}.{name}"
     return ""
+
+
+def locate_step(replay):
+    """Returns where a `train_step` of the user calls the model, or `None`."""
+    for operation in replay.operations:
+        frames = tuple(operation.frames)
+        for index, frame in enumerate(frames):
+            if frame.name == "train_step" and not is_library(frame.filename):
+                if operation.scope:
+                    return dataclasses.replace(
+                        locate_frames("", frames[: index + 1]),
+                        operation="the model is called",
+                    )
+    return None
+
+
+def locate_building(layer, key):
+    """Returns where a layer computes with a variable before it is called.
+
+    Args:
+        layer: The layer.
+        key: The `id` of the variable.
+
+    Returns:
+        The `Place` of the line in `build` or `__init__` that reads it, or
+        `None` where none is found.
+    """
+    names = [name for name, part in vars(layer).items() if id(part) == key]
+    for name, method in itertools.product(names, ("build", "__init__")):
+        function = vars(type(layer)).get(method)
+        try:
+            lines, first = inspect.getsourcelines(function)
+            path = inspect.getsourcefile(function)
+        except (OSError, TypeError):
+            continue
+        reads = re.compile(rf"\bself\.{name}\b(?!\s*=[^=])")
+        for number, line in enumerate(lines, first):
+            if reads.search(line) and not is_library(path):
+                frame = traceback.FrameSummary(
+                    path, number, method, lookup_line=False
+                )
+                return dataclasses.replace(
+                    locate_frames("", [frame]), operation=f"self.{name}"
+                )
+    return None

@@ -95,8 +95,10 @@ class Roots:
         return Root(self._source_of(value), first)
 
     def _is_chosen(self, operation, kind):
-        """Whether a choice has been made of zeros rather than of others."""
+        """Whether another batch may choose something that is not zero."""
         if kind not in CHOICES or len(operation.inputs) < 2:
+            return False
+        if not self._is_moving(operation.inputs[CHOICES[kind]]):
             return False
         others = _without_chooser(operation, kind)
         # What is filled in need not be a value.

@@ -157,7 +157,9 @@ def origins_of(replay):
                 found |= origins.get(value, Origin.CONSTANT)
         if found:
             for value in operation.outputs:
-                origins[value] = origins.get(value, found) | found
+                # To read a followed variable is to have it, and no more.
+                if value not in replay.holders:
+                    origins[value] = origins.get(value, found) | found
     return origins
 
 

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -40,13 +42,73 @@ def test_outputs_that_depend_on_an_input(jax, jaxprs, wrapper):
     )
 
 
-def test_loops_are_taken_as_a_whole(jax, jaxprs):
+def test_turns_of_loops(jax, jaxprs):
+    """What goes on from turn to turn depends on it after some of them."""
+
     def function(x, y):
-        return jax.lax.scan(lambda c, v: (c, v + 1), x, y)
+        def turn(carry, v):
+            first, second, third = carry
+            return (first, second + third, third + first), v + second
+
+        return jax.lax.scan(turn, (x, 1.0, 2.0), y)
 
     jaxpr = traced(jax, function, (), 2)
-    assert jaxprs.dependent_outputs(jaxpr, [True, False]) == [True, True]
+    depends = functools.partial(jaxprs.dependent_outputs, jaxpr)
+    assert depends([True, False]) == [True, True, True, True]
+    assert depends([False, True]) == [False, False, False, True]
     assert jaxprs.called_jaxpr(jaxpr.eqns[-1]) == (None, ())
+
+
+def test_loops_that_end_some_time(jax, jaxprs):
+    def function(x, y, end):
+        return jax.lax.while_loop(
+            lambda carry: carry[0] < end,
+            lambda carry: (carry[0] + 1.0, carry[1] * y, carry[2] * 2),
+            (0.0, x, x),
+        )
+
+    depends = functools.partial(
+        jaxprs.dependent_outputs, traced(jax, function, (), (), ())
+    )
+    assert depends([True, False, False]) == [False, True, True]
+    assert depends([False, True, False]) == [False, True, False]
+    assert depends([False, False, True]) == [True, True, True]
+
+
+def test_all_branches(jax, jaxprs):
+    def function(x, y, chosen):
+        return jax.lax.cond(
+            chosen > 0,
+            lambda x, y: (x, 1.0),
+            lambda x, y: (y, 2.0),
+            x,
+            y,
+        )
+
+    depends = functools.partial(
+        jaxprs.dependent_outputs, traced(jax, function, (), (), ())
+    )
+    assert depends([True, False, False]) == [True, False]
+    assert depends([False, True, False]) == [True, False]
+    assert depends([False, False, True]) == [True, True]
+
+
+def test_operations_in_turns_and_branches_are_counted(jax, jaxprs):
+    def function(x):
+        def turn(carry, v):
+            return jax.lax.cond(
+                v > 0, lambda c: c + 1, lambda c: jax.numpy.sin(c) * 2, carry
+            ), None
+
+        return jax.lax.scan(turn, 0.0, x)[0]
+
+    (scan,) = [
+        equation
+        for equation in traced(jax, function, 5).eqns
+        if equation.primitive.name == "scan"
+    ]
+    # A comparison, a conversion, and the longer branch.
+    assert jaxprs.count_calls(scan) == 5 * 4
 
 
 def test_what_an_equation_calls(jax, jaxprs):

@@ -166,7 +166,7 @@ class Flattening:
                 )
             ]
 
-        self._tape.route(operation, lambda arrays: list(arrays[0]), pull)
+        self._tape.route(operation, lambda arrays: _rows(arrays[0]), pull)
         return operation.outputs
 
     def _stack(self, keys, where):
@@ -188,3 +188,10 @@ def _own_name(equation):
     called = equation.params.get("call_jaxpr")
     info = getattr(getattr(called, "jaxpr", called), "debug_info", None)
     return getattr(info, "func_name", None) or name
+
+
+def _rows(array):
+    """Returns the parts of an array along its first axis."""
+    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended):
+        return list(array)
+    return list(np.asarray(array))

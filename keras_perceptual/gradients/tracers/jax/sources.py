@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import operator
 import os
 import re
 import traceback
@@ -16,8 +17,8 @@ _TRANSFORMED = re.compile(r"\b(?:jvp|vmap|transpose|checkpoint)\(|[()]")
 
 def scope_of(equation):
     """Returns the names of the scopes in which an equation was made."""
-    names = _TRANSFORMED.sub("", str(equation.source_info.name_stack))
-    return tuple(filter(None, names.split("/")))
+    names = str(_looked_up(equation, "source_info.name_stack", ""))
+    return tuple(filter(None, _TRANSFORMED.sub("", names).split("/")))
 
 
 def frames_of(equation, called):
@@ -31,14 +32,21 @@ def frames_of(equation, called):
     Returns:
         A tuple of frames, the innermost last.
     """
-    return _frames(equation.source_info.traceback, called)
+    return _frames(_looked_up(equation, "source_info.traceback", None), called)
+
+
+def _looked_up(equation, name, default):
+    """Returns what an equation is not promised to have."""
+    try:
+        return operator.attrgetter(name)(equation)
+    except AttributeError:
+        return default
 
 
 # Many equations are made on the same line.
 @functools.lru_cache(maxsize=10_000)
 def _frames(trace, called):
-    if trace is None:
-        return ()
+    frames = getattr(trace, "frames", ())
 
     def goes_on(frame):
         name = frame.function_name.rpartition(".")[2]
@@ -54,7 +62,7 @@ def _frames(trace, called):
             frame.function_name.rpartition(".")[2],
             lookup_line=False,
         )
-        for frame in reversed(list(itertools.takewhile(goes_on, trace.frames)))
+        for frame in reversed(list(itertools.takewhile(goes_on, frames)))
         if not is_own(frame.file_name)
     )
 

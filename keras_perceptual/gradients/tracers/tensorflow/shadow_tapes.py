@@ -192,13 +192,12 @@ class ShadowTapes:
         recording = id(tape) in self._entered
         if recording and not (persistent and self._inside):
             self._leave(tape)
-        listens = not self._inside and self._recorder.listening
-        note = asked and listens
+        note = asked and not self._inside and self._recorder.listening
         if note and shadow is not None:
             self._ask_shadow(shadow, target, asked, weights)
-        elif listens and shadow is not None:
-            # Of what is no variable, such as the input of a network.
-            self.questions.append(self._make_question(target, asked))
+        elif not self._inside and self._recorder.listening:
+            # Of use to tell that a loss holds derivatives.
+            self.questions.append(self._question(target, asked))
         if not persistent:  # It records no more, and forgets.
             self._shadows.pop(id(tape), None)
         elif recording and id(tape) not in self._entered:
@@ -242,7 +241,7 @@ class ShadowTapes:
             if isinstance(source, tf.Variable) and id(source.handle) in handles
         )
 
-    def _make_question(self, target, asked):
+    def _question(self, target, asked):
         recorder = self._recorder
         targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
         return Question(
@@ -253,7 +252,7 @@ class ShadowTapes:
         from tensorflow.python.eager import record
 
         recorder = self._recorder
-        question = self._make_question(target, asked)
+        question = self._question(target, asked)
         self._watch()
         values = [
             (key, tensor)

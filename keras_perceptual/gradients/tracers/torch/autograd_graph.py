@@ -56,7 +56,7 @@ def leaf_of(node):
 
 def is_leaf(node):
     """Whether gradients end at a node, as it is a tensor that they are of."""
-    return node.name().endswith("AccumulateGrad")
+    return _name_of(node) == "AccumulateGrad"
 
 
 def find_leaves(targets):
@@ -107,18 +107,23 @@ def nodes_between(edges, stops):
 
 def name_call(node):
     """Returns the name of the call that a node was made by."""
-    name = re.sub(r"Backward\d*$", "", node.name())
+    name = re.sub(r"Backwards?\d*$", "", _name_of(node))
     return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def following(node):
     """Returns the edges that a node hands a gradient to."""
-    name = node.name()
+    name = _name_of(node)
     if _STAIRCASES.match(name) or rounds(node):
         return ()
     if _OVERWRITING.match(name):
         return node.next_functions[1:]
     return node.next_functions
+
+
+def _name_of(node):
+    # Some have the name of their namespace in front.
+    return node.name().rpartition(":")[2]
 
 
 def rounds(node):

@@ -22,6 +22,12 @@ _RANDOM = re.compile(
 )
 # They make a tensor that looks like another one.
 _SHAPES = re.compile("_like$|^new_")
+# They look at a tensor in another way.
+_VIEWS = frozenset(
+    "expand expand_as broadcast_to view view_as reshape flatten unflatten "
+    "squeeze unsqueeze permute transpose movedim swapaxes T mT t narrow select "
+    "__getitem__ unbind split chunk".split()
+)
 
 
 @dataclasses.dataclass(eq=False)
@@ -100,7 +106,10 @@ def has_gradient(kind, kwargs, outputs, edges, ways):
     """
     if not any(map(can_have_gradient, outputs)):
         return False
+    if edges and not torch.is_grad_enabled():
+        # What is done with the view is what the gradients are missed in.
+        return kind.partition(" ")[0] in _VIEWS
     if edges:
-        return bool(ways) and torch.is_grad_enabled()
+        return bool(ways)
     # Nothing goes in that has a gradient: it is said of calls of its kind.
     return not (_SHAPES.search(kind) or is_staircase(kind, kwargs))

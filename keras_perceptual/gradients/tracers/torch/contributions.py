@@ -1,7 +1,5 @@
 """What one operation adds to the gradient of what goes into it."""
 
-import torch
-
 MULTIPLICATIONS = frozenset("mul multiply imul".split())
 DIVISIONS = frozenset("div true_divide divide itruediv".split())
 ADDITIONS = frozenset("add radd iadd sub rsub isub subtract".split())
@@ -19,21 +17,26 @@ def contributions_to(kind, gradient, arguments):
     Args:
         kind: What is done.
         gradient: The gradient of what comes out.
-        arguments: The two that go in: tensors, or numbers, which have none.
+        arguments: The two that go in: tensors, some of which have a gradient,
+            or numbers.
 
     Yields:
         The place of an argument, and what is added to its gradient.
     """
     name = kind.strip("_")
     for place, argument in enumerate(arguments):
-        if not isinstance(argument, torch.Tensor):
+        if not getattr(argument, "requires_grad", False):
             continue
         if name in MULTIPLICATIONS:
-            part = gradient * arguments[1 - place]
+            part = gradient * _numbers_of(arguments[1 - place])
         elif name in DIVISIONS and place == 0:
-            part = gradient / arguments[1]
+            part = gradient / _numbers_of(arguments[1])
         elif name in ADDITIONS:
             part = gradient
         else:
             continue
         yield place, part.sum_to_size(argument.shape)
+
+
+def _numbers_of(argument):
+    return argument.detach() if hasattr(argument, "detach") else argument

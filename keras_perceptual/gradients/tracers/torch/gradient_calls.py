@@ -6,20 +6,19 @@ import functools
 import torch
 
 from keras_perceptual.gradients.replay import Numbers
+from keras_perceptual.gradients.tracers.torch.all_gradients import (
+    read_gradients,
+    spread,
+)
 from keras_perceptual.gradients.tracers.torch.autograd_graph import edges_of
 from keras_perceptual.gradients.tracers.torch.contributions import (
     contributions_to,
-)
-from keras_perceptual.gradients.tracers.torch.derivatives import (
-    read_gradients,
-    spread,
 )
 from keras_perceptual.gradients.tracers.torch.measuring import (
     innermost,
     measure,
 )
 from keras_perceptual.gradients.tracers.torch.nesting import tensors_in
-from keras_perceptual.gradients.tracers.torch.originals import state_of
 from keras_perceptual.gradients.tracers.torch.surroundings import (
     is_called_by_user,
     look_around,
@@ -46,10 +45,12 @@ class GradientCalls:
 
     Attributes:
         asked: What was `Asked` for.
+        failed: Whether the gradients could not be computed.
     """
 
     def __init__(self, recording):
         self.asked = []
+        self.failed = False
         self._recording = recording
 
     def note_reading(self, tensor, found):
@@ -79,12 +80,16 @@ class GradientCalls:
         variables = self._find_variables(given.get("inputs"))
         of_all = given.get("inputs") is None
         self._look(targets, _seeds(given, len(targets)), variables, of_all)
-        if "outputs" in given:
-            return self._give(function, given, targets)
-        if targets and not any(target.requires_grad for target in targets):
-            # It fails; there is something to say of it all the same.
-            return None
-        return function(**given)
+        try:
+            if "outputs" in given:
+                return self._give(function, given, targets)
+            if targets and not any(x.requires_grad for x in targets):
+                # It fails; there is something to say of it all the same.
+                return None
+            return function(**given)
+        except Exception:
+            self.failed = True
+            raise
 
     def _find_variables(self, sources):
         """Returns the keys of the variables that a gradient is asked for.
@@ -192,11 +197,7 @@ def _seeds(given, count):
 
 def _note_contributions(contributions, call, arguments, gradient):
     """Takes note of what arithmetic adds to the gradients of its arguments."""
-    values = [argument for argument, _ in arguments]
-    for argument, state in arguments:
-        if isinstance(argument, torch.Tensor) and state_of(argument) != state:
-            return  # It is no longer what it was.
-    parts = contributions_to(call.kind, innermost(gradient), values)
+    parts = contributions_to(call.kind, innermost(gradient), arguments)
     for place, part in parts:
         size = measure(part).size
         if size is not None:

@@ -1,6 +1,9 @@
 """Numbers that leave PyTorch, and what they become."""
 
-from keras_perceptual.gradients.tracers.torch.nesting import numbers_in
+from keras_perceptual.gradients.tracers.torch.nesting import (
+    leaves_of,
+    numbers_in,
+)
 from keras_perceptual.gradients.tracers.torch.surroundings import code_of_user
 
 # They make numbers of Python or arrays of NumPy out of a tensor.
@@ -53,7 +56,7 @@ class Leaving:
         """
         numbers = numbers_in(arguments) if self else ()
         code = code_of_user(self._root) if numbers else None
-        written = code.co_consts if code is not None else ()
+        written = [*leaves_of(code.co_consts)] if code is not None else ()
         if all(isinstance(n, float) and n in written for n in numbers):
             return []
         return self.find_near() if depends else self.keys

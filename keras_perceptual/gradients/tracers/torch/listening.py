@@ -1,7 +1,6 @@
 """Hearing of all calls of PyTorch that a step makes, in one thread."""
 
 import contextlib
-import functools
 import inspect
 import sys
 
@@ -28,7 +27,6 @@ class Listening(TorchFunctionMode):
         super().__init__()
         self._recording = recording
         self._gradient_calls = gradient_calls
-        # While gradients are computed nothing is recorded.
         self._paused = False
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -73,11 +71,8 @@ class Listening(TorchFunctionMode):
         if self._paused:
             return function(*args, **kwargs)
         given = inspect.signature(function).bind(*args, **kwargs).arguments
-        self._paused = True
-        try:
+        with self._pausing():
             return self._gradient_calls.answer(function, given)
-        finally:
-            self._paused = False
 
     def _apply(self, function, cls, *args, **kwargs):
         """Answers the call of a function that brings its own gradient."""
@@ -85,15 +80,31 @@ class Listening(TorchFunctionMode):
             return function(cls, *args, **kwargs)
         if cls.__name__ == "CheckpointFunction":
             return unfolding.call_checkpoint(*args)
-        return self._recording.record_custom(
-            cls.__name__, functools.partial(function, cls), args, kwargs
-        )
+
+        def call(*args, **kwargs):
+            with self._pausing(False):
+                return function(cls, *args, **kwargs)
+
+        with self._pausing():
+            return self._recording.record_custom(
+                cls.__name__, call, args, kwargs
+            )
 
     def _convert(self, function, array):
         """Answers the call of a function that the mode is not asked about."""
         if self._paused:
             return function(array)
-        return self._recording.record("from_numpy", function, (array,), {})
+        with self._pausing():
+            return self._recording.record("from_numpy", function, (array,), {})
+
+    @contextlib.contextmanager
+    def _pausing(self, paused=True):
+        """Keeps what is called for the recording itself from being heard."""
+        former, self._paused = self._paused, paused
+        try:
+            yield
+        finally:
+            self._paused = former
 
     @contextlib.contextmanager
     def listening(self):

@@ -19,15 +19,12 @@ class Originals:
         if id(generator) not in self._generators:
             self._generators[id(generator)] = (generator, generator.get_state())
 
-    def put_back(self, written):
-        """Puts everything back that is no longer what it was.
-
-        Args:
-            written: The memories that were written to.
-        """
+    def put_back(self):
+        """Puts everything back that is no longer what it was."""
         with torch.no_grad():
-            for original in self._tensors:
-                original.put_back(written)
+            # What shares the memory of another one was seen later.
+            for original in reversed(self._tensors):
+                original.put_back()
         for generator, state in self._generators.values():
             generator.set_state(state)
 
@@ -37,7 +34,7 @@ class _Original:
 
     def __init__(self, tensor):
         self._tensor = tensor
-        self._state = state_of(tensor)
+        self._memory = memory_of(tensor)
         self._alias = tensor.detach()
         self._values = self._alias.clone()
         self._is_leaf = tensor.is_leaf
@@ -47,14 +44,13 @@ class _Original:
             # Gradients are added to the one that is there.
             tensor.grad = self._gradient.clone()
 
-    def put_back(self, written):
-        """Puts it back if it was written to, or `written` has its memory."""
-        tensor, memory = self._tensor, self._state[0]
-        if memory_of(tensor) != memory:
+    def put_back(self):
+        """Puts it back where it is something else."""
+        tensor = self._tensor
+        if memory_of(tensor) != self._memory:
             tensor.data = self._alias
-        if memory and (
-            memory in written or state_of(self._alias) != self._state
-        ):
+        # Some functions write to a tensor, and its version stays the same.
+        if self._memory and not torch.equal(tensor, self._values):
             tensor.copy_(self._values)
         if self._is_leaf:
             if tensor.requires_grad != self._requires_grad:

@@ -1,6 +1,5 @@
 """Writing down what calls of PyTorch do."""
 
-import numpy as np
 import torch
 
 from keras_perceptual.gradients.replay import Numbers
@@ -24,14 +23,8 @@ from keras_perceptual.gradients.tracers.torch.measuring import (
     innermost,
     measure,
 )
-from keras_perceptual.gradients.tracers.torch.nesting import (
-    leaves_of,
-    tensors_in,
-)
-from keras_perceptual.gradients.tracers.torch.originals import (
-    Originals,
-    state_of,
-)
+from keras_perceptual.gradients.tracers.torch.nesting import tensors_in
+from keras_perceptual.gradients.tracers.torch.originals import Originals
 from keras_perceptual.gradients.tracers.torch.surroundings import (
     look_around,
 )
@@ -57,6 +50,7 @@ class Recording:
         reached: Keys of what depends on a followed tensor in any way.
         left: The numbers that left PyTorch.
         changeable: Keys of the values that may be different in another step.
+        strangers: Other tensors that the step did not make, by their keys.
         arithmetic: By the edge of what comes out of it, a `Call` with two
             arguments, and these.
     """
@@ -68,11 +62,11 @@ class Recording:
         self.holders = {}
         self.reached = set()
         self.changeable = set()
+        self.strangers = {}
         self.arithmetic = {}
         self.root = root
         self._changeable = {id(tensor): tensor for tensor in changeable}
         self.followed = {}
-        self._arrays = {}
         self.left = Leaving(root)
         # What happens in a function with its own gradient, while in one.
         self._inside = None
@@ -81,19 +75,6 @@ class Recording:
         """Follows a tensor under the key of a variable."""
         self.followed[id(tensor)] = tensor, variable
         self.key(tensor)
-
-    def add_data(self, leaf):
-        """Returns the key of data, `None` of what is no tensor or array."""
-        if isinstance(leaf, np.ndarray):
-            if id(leaf) not in self._arrays:
-                numbers = measure(torch.as_tensor(leaf))
-                self._arrays[id(leaf)] = self.values.add(numbers)
-            return self._arrays[id(leaf)]
-        return self.key(leaf) if isinstance(leaf, torch.Tensor) else None
-
-    def put_back(self):
-        """Puts everything back that was written to."""
-        self.originals.put_back(self.values.written)
 
     def key(self, tensor):
         """Returns the key of what a tensor is."""
@@ -131,6 +112,8 @@ class Recording:
             self.changeable.add(key)
         elif near := self.left.find_near():
             self.add("tensor", near, [key], True)
+        else:
+            self.strangers[key] = core
         return key
 
     def add_nodes(self, edges, stops):
@@ -239,23 +222,14 @@ class Recording:
 
     def _keep_arguments(self, call, outputs, args):
         """Keeps what went into arithmetic, for what it adds to gradients."""
-        if any(innermost(t) is not t for t in tensors_in((outputs, args))):
-            return
-        kept = [
-            (a.detach(), state_of(a)) if isinstance(a, torch.Tensor) else (a, 0)
-            for a in args
-        ]
-        for edge in edges_of(outputs[0]):
-            self.arithmetic[edge] = call, kept
+        if all(innermost(x) is x for x in tensors_in((outputs, args))):
+            for edge in edges_of(outputs[0]):
+                self.arithmetic[edge] = call, args
 
     def _find_more_inputs(self, kind, keys, args, kwargs):
         """Returns the keys of what goes into a call and is no tensor."""
-        found = []
-        if self._arrays:
-            leaves = map(id, leaves_of((args, kwargs)))
-            found += [self._arrays[x] for x in leaves if x in self._arrays]
         depends = not self.reached.isdisjoint(keys)
-        found += self.left.find_used((args, kwargs), depends)
+        found = self.left.find_used((args, kwargs), depends)
         if not found and contributions.is_elementwise(kind, args):
             numbers = [a for a in args if isinstance(a, (int, float))]
             found += [

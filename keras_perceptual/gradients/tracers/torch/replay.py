@@ -34,24 +34,24 @@ def replay_step(step, arguments, variables, others=()):
     Returns:
         The `Replay`. The key of a followed variable is its `id`.
     """
-    changeable = [*map(tensor_of, others), *_find_buffers()]
-    recording = Recording(sys._getframe(), changeable)
-    gradient_calls = GradientCalls(recording)
-    data = {}
-    try:
-        for variable in variables:
-            recording.follow(tensor_of(variable), id(variable))
-        for name, leaf in name_data(step, arguments):
-            key = recording.add_data(leaf)
-            if key is not None:
-                data[key] = name
-        with (
-            random_numbers_kept(),
-            Listening(recording, gradient_calls).listening(),
-        ):
-            step(*arguments)
-    finally:
-        recording.put_back()
+    with random_numbers_kept():
+        recording = Recording(sys._getframe(), map(tensor_of, others))
+        gradient_calls = GradientCalls(recording)
+        data = {}
+        try:
+            for variable in variables:
+                recording.follow(tensor_of(variable), id(variable))
+            for name, leaf in name_data(step, arguments):
+                if isinstance(leaf, torch.Tensor):
+                    data[recording.key(leaf)] = name
+            with Listening(recording, gradient_calls).listening():
+                step(*arguments)
+        except Exception:
+            # What was seen up to there tells why gradients cannot be had.
+            if not gradient_calls.failed:
+                raise
+        finally:
+            recording.originals.put_back()
     return _as_replay(recording, gradient_calls.asked, data)
 
 
@@ -83,12 +83,22 @@ def random_numbers_kept():
     python = random.getstate()
     # The state of NumPy is that of the functions in `numpy.random`.
     numpy = np.random.get_state()  # noqa: NPY002
+    has_mps = torch.backends.mps.is_available()
+    mps = torch.mps.get_rng_state() if has_mps else None
     try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
+        with contextlib.ExitStack() as stack:
+            for kind in ("cuda", "xpu"):
+                # The state of the CPU is kept by each of them.
+                count = getattr(torch, kind).device_count()
+                stack.enter_context(
+                    torch.random.fork_rng(range(count), device_type=kind)
+                )
             yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+        if has_mps:
+            torch.mps.set_rng_state(mps)
 
 
 def tensor_of(variable):
@@ -98,15 +108,15 @@ def tensor_of(variable):
     return variable
 
 
-def _find_buffers():
-    """Returns what the modules of PyTorch hold that no gradient trains."""
-    return [
-        buffer
-        for module in gc.get_objects()
+def _find_buffers(tensors):
+    """Returns the keys of those tensors that modules of PyTorch write to."""
+    buffers = {
+        id(buffer)
+        for module in (gc.get_objects() if tensors else ())
         if issubclass(type(module), torch.nn.Module)
         for buffer in vars(module).get("_buffers", {}).values()
-        if buffer is not None
-    ]
+    }
+    return {key for key, tensor in tensors.items() if id(tensor) in buffers}
 
 
 def _as_replay(recording, asked, data):
@@ -142,5 +152,8 @@ def _as_replay(recording, asked, data):
         ),
         values=recording.values.numbers,
         data=data,
-        changeable=frozenset(recording.changeable),
+        changeable=frozenset(
+            recording.changeable
+            | _find_buffers(recording.strangers) - data.keys()
+        ),
     )

@@ -24,7 +24,6 @@ class Values:
         floating: Keys of those that could have a gradient.
         edges: Where autograd knows of values, with the keys of these.
         with_edge: Keys of those that autograd knows of.
-        written: The memories that were written to.
     """
 
     def __init__(self):
@@ -40,11 +39,6 @@ class Values:
         self._states = {}
         self._writers = {}
         self._writes = collections.Counter()
-
-    @property
-    def written(self):
-        """The memories that were written to."""
-        return self._writes.keys()
 
     def find(self, tensor):
         """Returns the key of what a tensor is, `None` if it has none so far."""

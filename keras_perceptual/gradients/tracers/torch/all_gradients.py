@@ -67,7 +67,7 @@ def read_gradients(targets, seeds, edges, listeners):
             retain_graph=True,
             allow_unused=True,
         )
-    except RuntimeError:
+    except Exception:
         # Some can be asked only once, or in one way.
         return dict.fromkeys(_reach(starts), Numbers())
     finally:

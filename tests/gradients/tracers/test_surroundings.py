@@ -1,0 +1,57 @@
+import keras
+import pytest
+
+if keras.backend.backend() != "torch":
+    pytest.skip("is about PyTorch alone", allow_module_level=True)
+
+import sys
+
+import torch
+
+from keras_perceptual.gradients.tracers.torch.surroundings import (
+    code_of_user,
+    is_called_by_user,
+    look_around,
+)
+
+
+class Looking(keras.layers.Layer):
+    root = None
+
+    def call(self, x):
+        self.seen = look_around(self.root)
+        return x
+
+
+def look(root):
+    return look_around(root)
+
+
+def test_scopes_and_frames_down_to_the_root():
+    outer = keras.Sequential([keras.Input((2,)), Looking(name="inner")])
+    outer.layers[0].root = sys._getframe()
+    outer(torch.ones(1, 2))
+    scope, frames, conditional = outer.layers[0].seen
+    assert scope == (outer.name, "inner")
+    assert not conditional
+    assert frames[-1].name == "call" and frames[-1].filename == __file__
+    assert frames[-1].line == "self.seen = look_around(self.root)"
+    assert all(frame.name != sys._getframe().f_code.co_name for frame in frames)
+
+
+def test_branches():
+    root = sys._getframe()
+    _, _, taken = keras.ops.cond(True, lambda: look(root), lambda: None)
+    _, _, chosen = keras.ops.switch(0, [lambda: look(root)])
+    assert taken and chosen
+    assert not look(root)[2]
+
+
+def test_code_of_user():
+    root = sys._getframe()
+    code = (lambda: code_of_user(root)).__code__
+    assert (lambda: code_of_user(root))().co_name == code.co_name
+    assert is_called_by_user(None)
+    found = torch.nn.Module()
+    found.apply(lambda module: setattr(module, "by", is_called_by_user(root)))
+    assert found.by
