@@ -99,9 +99,11 @@ def test_gates():
     )
     branch = step.do("If", is_open, step.data("x", ZEROS))
     assert root_of(step, branch) == (Source.CHOICE, "If")
-    # What is chosen is zero, and not because of the choice.
     former = step.variable("state", ZEROS)
     chosen = step.do("SelectV2", is_open, x, former)
+    assert root_of(step, chosen) == (Source.CHOICE, "SelectV2")
+    # Where both are zero, it is not because of the choice.
+    chosen = step.do("SelectV2", is_open, step.constant(0), former)
     assert root_of(step, chosen) == (Source.VARIABLE, "SelectV2")
 
 
