@@ -92,7 +92,7 @@ def test_what_stands_in_the_place_is_gone_before_the_step_begins():
 
 def test_disarmed():
     model = healthy_model()
-    watcher, seam = watched(model)
+    _, seam = watched(model)
     plain = model.train_function
     seam.arm()
     seam.disarm()
