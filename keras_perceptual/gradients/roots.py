@@ -88,11 +88,19 @@ class Roots:
                 # To a sum, a constant of zero adds nothing.
                 zeros = moving or zeros
             if not zeros:
-                return Root(Source.OTHER, maker)
+                # Numbers are not read of what is true or false.
+                unread = any(map(self._is_unread, maker.inputs))
+                return Root(Source.CHOICE if unread else Source.OTHER, maker)
             # What the step computes tells more than a variable it reads.
             value = max(zeros, key=self._priority)
             first = maker
         return Root(self._source_of(value), first)
+
+    def _is_unread(self, value):
+        numbers = self.values.get(value)
+        return self._is_moving(value) and (
+            numbers is None or numbers.size is None
+        )
 
     def _is_chosen(self, operation, kind):
         """Whether another batch may choose something that is not zero."""
