@@ -213,7 +213,7 @@ def test_long_story_is_told_once():
 
 
 def test_verdict_stands_where_the_explanation_fails(monkeypatch):
-    def fail(*args):
+    def fail(*args, **kwargs):
         raise ArithmeticError("out of order")
 
     monkeypatch.setattr(missing, "find_causes", fail)

@@ -137,7 +137,7 @@ class Tracer:
 
     def start_anew(self):
         """Forgets the numbers of an earlier training."""
-        self._totals, self._used = {}, {}
+        self._totals = {}
 
     def hold(self, arguments):
         """Keeps what the next step begins with."""

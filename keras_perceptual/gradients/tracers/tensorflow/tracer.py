@@ -96,7 +96,6 @@ class Tracer:
         """Forgets the numbers of an earlier training."""
         for table in self._tables:
             table.assign(tf.zeros_like(table))
-        self._used = {}
 
     def hold(self, arguments):
         """Keeps what the next step begins with."""
