@@ -127,7 +127,9 @@ def count_traces():
         Count.calls = 0
         fit(model, SHORT, callbacks=callbacks)
         counts.append(Count.calls)
-    print(f"Python code of the model runs {counts[1]} times, {counts[0]} without")
+    print(
+        f"Python code of the model runs {counts[1]} times, {counts[0]} without"
+    )
 
 
 def in_words(pairs, unit):

@@ -1,5 +1,6 @@
 """One gradient check, from the beginning of a `fit` to its verdict."""
 
+import traceback
 import warnings
 
 from keras_perceptual.gradients import (
@@ -8,11 +9,13 @@ from keras_perceptual.gradients import (
     message,
     tracers,
 )
+from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.error import GradientSanityError
 from keras_perceptual.gradients.evidence import Evidence
 from keras_perceptual.gradients.explain import Explainer
 from keras_perceptual.gradients.model_parts import can_train_nothing
 from keras_perceptual.gradients.observer import GradientObserver, StopStep
+from keras_perceptual.gradients.places import locate_frames
 from keras_perceptual.gradients.report import GradientReport
 from keras_perceptual.gradients.seam import Seam
 
@@ -285,6 +288,12 @@ class FitCheck:
             )
         elif not self._observer.called and says_so(error):
             self.report = self._evidence.refused(diagnoses.CUT_LOSS, ours)
+        elif self._seam.tracer.values_were_away:
+            place = locate_frames("", traceback.extract_tb(error.__traceback__))
+            causes = dict.fromkeys(
+                map(id, ours), Cause(diagnoses.UNUSED, (place,))
+            )
+            self.report = self._evidence.failed(causes, ours)
         elif causes := self._explainer.failing(error):
             self.report = self._evidence.failed(
                 causes, [v for v in ours if id(v) in causes]

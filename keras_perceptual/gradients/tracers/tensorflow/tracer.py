@@ -38,6 +38,7 @@ class Tracer:
     """
 
     apply_methods = ("apply",)
+    values_were_away = False
     zeros_for_none = False
 
     def __init__(self, model):
