@@ -130,7 +130,11 @@ def attributes_put_back(model, attributes=None):
 
 @functools.cache
 def _names_of_keras():
-    parts = (keras.Layer(), keras.Model(), keras.Variable(0.0))
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
+    parts = (
+        *(keras.Layer(), keras.Model(), keras.Variable(0.0)),
+        *(optimizer, optimizer.inner_optimizer),
+    )
     return {name for part in parts for name in vars(part)} - {"_trainable"}
 
 

@@ -12,6 +12,7 @@ from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.kinds import (
     ADDED_PRODUCTS,
     BOUNDS,
+    CANCELLING,
     CHOICES,
     DIVISIONS,
     ELEMENTWISE,
@@ -314,7 +315,10 @@ class Judge:
             return End(operation, diagnoses.MASKED)
         # What is zero for another reason, such as a gate that is closed, may be
         # otherwise in another batch.
-        if partners and root.source is Source.VARIABLE:
+        if partners and (
+            root.source is Source.VARIABLE
+            or (root.operation and kind_of(root.operation) in CANCELLING)
+        ):
             return End(operation, diagnoses.STUCK, partners)
         return End(operation)
 
