@@ -119,8 +119,8 @@ def test_train_step_that_forgets_variables(tf):
     callback = GradientSanityCallback()
     with pytest.raises(
         GradientSanityError,
-        match=r"(?s)asks for no gradient of it.*Received: "
-        r"missing=\['net/hidden/kernel', 'net/hidden/bias'\]",
+        match=r"(?s)asks for no gradient of it.*net/hidden/kernel.*"
+        r"net/hidden/bias.*Received: missing=2$",
     ):
         fit(model, callback)
     assert len(callback.report.ok) == 2

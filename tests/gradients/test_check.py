@@ -12,7 +12,7 @@ from gradient_models import (
 )
 from keras import layers
 
-from keras_perceptual.gradients import check_gradients
+from keras_perceptual.gradients import check_gradients, diagnoses
 
 
 def state(model):
@@ -76,6 +76,15 @@ def test_missing_and_nonfinite_are_reported():
     ]
     report = check_gradients(healthy_model(loss=nan_loss), x, y)
     assert [r.path for r in report.nonfinite] == PATHS
+
+
+def test_data_are_known_for_what_they_are():
+    """They are arrays of NumPy here, tensors in `fit`."""
+    x, y = regression_data(8)
+    y[3] = np.nan
+    report = check_gradients(healthy_model(), x, y)
+    assert {r.reason for r in report} == {diagnoses.IN_DATA.title}
+    assert "'y'" in report.records[0].note
 
 
 def test_loss_that_is_connected_to_nothing_is_reported():

@@ -1,31 +1,72 @@
+import functools
 import gc
+import warnings
 import weakref
 
 import keras
 import pytest
-from gradient_models import healthy_model, regression_data
+from gradient_models import (
+    cut_model,
+    healthy_model,
+    nan_loss,
+    regression_data,
+)
 
+from keras_perceptual.gradients import (
+    GradientSanityError,
+    evidence,
+    judging,
+    message,
+)
 from keras_perceptual.gradients.fit_check import FitCheck
 from keras_perceptual.gradients.judging import Policy
 
+IS_JAX = keras.backend.backend() == "jax"
 
-def prepared(**policy):
-    model = healthy_model()
-    return model, FitCheck("Checker", model, Policy(**policy))
+
+@pytest.fixture
+def said():
+    """What the check warned about; Keras and NumPy have warnings too."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield lambda: [
+            text
+            for text in (str(warning.message) for warning in caught)
+            if text.startswith("Checker: ")
+        ]
+
+
+def prepared(model=None, *, fresh=False, when_done=None, **policy):
+    model = model or healthy_model()
+    check = FitCheck(
+        "Checker", model, Policy(**policy), fresh=fresh, when_done=when_done
+    )
+    return model, check
 
 
 def step(model):
-    model.train_on_batch(*regression_data(8))
+    return model.train_on_batch(*regression_data(8))
+
+
+def is_armed(model):
+    return "_watched_step" in getattr(model.train_function, "__qualname__", "")
+
+
+def refuse(model, arguments):
+    """A step that has no gradients to apply."""
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.apply([None] * 4, model.trainable_variables)
+
+
+def watch_once(model, check):
+    check.arm()
+    step(model)
+    check.collect()
 
 
 def test_one_armed_step_is_watched_and_no_other():
     model, check = prepared()
-    plain = model.train_function
-    check.arm()
-    assert model.train_function is not plain
-    step(model)
-    assert model.train_function is plain
-    check.collect()
+    watch_once(model, check)
     step(model)
     check.collect()
     assert check.report.batches == 1
@@ -33,117 +74,200 @@ def test_one_armed_step_is_watched_and_no_other():
 
 
 def test_check_ends_after_its_batches_and_lets_go_of_the_model():
-    model, check = prepared(steps=2)
+    reports = []
+    model, check = prepared(steps=2, when_done=reports.append)
     for _ in range(2):
-        check.arm()
-        step(model)
-        check.collect()
+        assert check.active
+        watch_once(model, check)
     assert not check.active
     assert check.report.batches == 2
     assert len(check.report.ok) == 4
+    assert reports == [check.report]
     assert not any(part is model for part in vars(check).values())
+    # What comes too late changes nothing.
+    check.close()
+    check.collect(last=True)
+    assert reports == [check.report]
 
 
-def test_armed_step_that_another_fit_finds_is_not_watched():
-    model, check = prepared()
-    check.arm()
-    model.fit(*regression_data(8), verbose=0)
-    check.collect()
-    assert check.report is None
-    assert "_watched_step" not in model.train_function.__qualname__
-
-
-def test_training_goes_on_with_the_train_function_it_had():
+@pytest.mark.parametrize("fresh", [False, True])
+def test_nothing_of_a_check_outlives_it(fresh):
+    """But for the tracer of a train function that the model goes on with."""
     model = healthy_model()
-    step(model)
-    own = model.train_function
-    for _ in range(2):
-        check = FitCheck("Checker", model, Policy(steps=1))
-        check.arm()
+    if not fresh:
         step(model)
-        check.collect()
-        assert not check.active
-        assert model.train_function is own
-
-
-def test_armed_step_that_another_check_finds_is_not_gone_on_with():
-    model, check = prepared()
-    check.arm()
-    later = FitCheck("Checker", model, Policy())
-    later.close()
-    assert "_watched_step" not in model.train_function.__qualname__
-
-
-def test_nothing_of_a_check_outlives_it():
-    parts, loss = [], keras.losses.MeanSquaredError()
-
-    def watched_loss(y_true, y_pred):
-        if keras.backend.backend() == "tensorflow":
-            parts.append(weakref.ref(y_pred.graph))
-        return loss(y_true, y_pred)
-
-    model = healthy_model()
-    model.compile(loss=watched_loss)
-    step(model)
-    del parts[:]
-    check = FitCheck("Checker", model, Policy(steps=1))
-    parts += map(
-        weakref.ref,
-        (
-            check,
-            check._observed,
-            check._observer,
-            check._observer.recorder,
-            check._explainer,
-        ),
-    )
-    check.arm()
-    step(model)
-    check.collect()
+    model, check = prepared(model, fresh=fresh, steps=1)
+    parts = [
+        check,
+        check._seam,
+        check._observer,
+        check._explainer,
+        check._evidence,
+    ]
+    if not fresh and keras.backend.backend() != "torch":
+        parts += [check._seam.tracer, check._seam._observed]
+    parts = list(map(weakref.ref, parts))
+    watch_once(model, check)
     assert check.report.ok
     del check
     gc.collect()
-    if keras.backend.backend() == "tensorflow":
-        assert len(parts) > 5
     assert [part() for part in parts] == [None] * len(parts)
 
 
-def test_failing_step_ends_the_check():
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_failing_step_ends_the_check(error):
     model, check = prepared()
 
     def fail(*arguments):
-        raise RuntimeError("no")
+        raise error("no")
 
-    check._observed = fail
+    check._seam._observed = fail
     check.arm()
-    with pytest.raises(RuntimeError, match="no"):
+    with pytest.raises(error, match="no"):
         step(model)
     assert not check.active
-    assert "_watched_step" not in model.train_function.__qualname__
+    assert check.report is None
+    assert not is_armed(model)
 
 
-def test_traces_of_the_check_are_not_those_of_the_training():
-    model, check = prepared()
-    assert check._observed is not check._plain
-    assert model.train_function is check._plain
-    if keras.backend.backend() == "jax":
+def test_step_of_a_check_that_has_ended_is_taken_as_ever():
+    _, check = prepared()
+    watch = check._watch
+    check.close()
+    assert watch(lambda: 3) == 3
+
+
+def test_model_of_which_everything_is_frozen():
+    model = healthy_model()
+    model.trainable = False
+    model, check = prepared(model)
+    with pytest.raises(GradientSanityError, match="no trainable variables"):
         check.arm()
+    assert not check.active
+    assert len(check.report) == 0
+
+
+@pytest.mark.parametrize(("on_missing", "texts"), [("warn", 1), ("ignore", 0)])
+def test_model_of_which_everything_is_frozen_on_purpose(
+    on_missing, texts, said
+):
+    model = healthy_model()
+    model.trainable = False
+    model, check = prepared(model, on_missing=on_missing)
+    check.arm()
+    assert not check.active
+    assert len(said()) == texts
+
+
+def test_findings_are_warned_about_once(said):
+    model, check = prepared(healthy_model(loss=nan_loss), on_nonfinite="warn")
+    for _ in range(3):
+        watch_once(model, check)
+    assert len(said()) == 1
+    assert len(check.report.nonfinite) == 4
+
+
+def test_other_findings_are_warned_about_as_they_come(said):
+    model, check = prepared(steps=9, on_missing="warn", ignore=("x", "*bias"))
+    watch_once(model, check)
+    # A pattern that fits nothing.
+    assert len(said()) == 1
+    watch_once(model, check)
+    assert len(said()) == 1
+
+
+@pytest.mark.skipif(IS_JAX, reason="gradients are never missing there")
+def test_step_that_an_optimizer_would_refuse():
+    """The error is not one of Keras, whatever a trace makes of it."""
+    model, check = prepared()
+    check.arm()
+    check._seam._take_step = functools.partial(refuse, model)
+    with pytest.raises(GradientSanityError, match="4 of 4") as caught:
         step(model)
-        before = check._observer.read()
+    assert caught.value.__cause__ is None
+    assert caught.value.report is check.report
+    assert len(check.report.missing) == 4
+    assert not check.active
+
+
+@pytest.mark.skipif(IS_JAX, reason="gradients are never missing there")
+def test_step_that_an_optimizer_refuses_where_nothing_is_to_be_raised():
+    model, check = prepared(on_missing="warn")
+    check.arm()
+    check._seam._take_step = functools.partial(refuse, model)
+    with pytest.raises(ValueError, match="No gradients provided"):
         step(model)
-        assert check._observer.read() == before
+    assert not check.active
+
+
+@pytest.mark.skipif(IS_JAX, reason="gradients are never missing there")
+def test_step_that_was_stopped_and_cannot_be_explained(monkeypatch):
+    """It would have failed by itself: the error says what is known."""
+
+    def fail(*args):
+        raise ArithmeticError("out of order")
+
+    model, check = prepared()
+    check.arm()
+    check._seam._take_step = functools.partial(refuse, model)
+    monkeypatch.setattr(check._evidence, "refused", fail)
+    with pytest.raises(GradientSanityError, match="ArithmeticError: out of"):
+        step(model)
+
+
+@pytest.mark.parametrize("where", ["gather", "judge", "decide", "describe"])
+def test_trouble_in_judging_is_said_once_and_ends_the_check(
+    where, monkeypatch, said
+):
+    def fail(*args, **kwargs):
+        raise ArithmeticError("out of order")
+
+    owner = {"decide": judging, "describe": message}.get(
+        where, evidence.Evidence
+    )
+    monkeypatch.setattr(owner, where, fail)
+    model, check = prepared(cut_model())
+    watch_once(model, check)
+    assert not check.active
+    step(model)
+    (text,) = said()
+    assert text.startswith("Checker: the gradient check could not look into")
+    assert text.endswith("Received: ArithmeticError: out of order")
+
+
+def test_trouble_in_taking_note_is_said_once_and_ends_the_check(said):
+    model, check = prepared()
+    check._observer.trouble = ArithmeticError("out of order")
+    watch_once(model, check)
+    assert not check.active
+    assert len(said()) == 1
+
+
+def test_model_that_cannot_be_watched(said):
+    model = healthy_model()
+
+    def fail(**kwargs):
+        raise ArithmeticError
+
+    step(model)
+    own = model.train_function
+    model.make_train_function = fail
+    model, check = prepared(model)
+    assert not check.active
+    assert len(said()) == 1
+    assert model.train_function is own
 
 
 @pytest.mark.parametrize(
-    ("make", "looks"),
+    ("make", "status"),
     [
-        (lambda: keras.layers.BatchNormalization(), False),
-        (lambda: keras.layers.Lambda(lambda x: x - x), True),
+        (lambda: keras.layers.BatchNormalization(), "ok"),
+        (lambda: keras.layers.Lambda(lambda x: x - x), "zero"),
     ],
     ids=["normalization", "difference"],
 )
 def test_rounding_is_looked_into_only_where_a_whole_layer_gets_no_more(
-    make, looks
+    make, status, said
 ):
     x, y = regression_data(32)
     model = keras.Sequential(
@@ -155,11 +279,12 @@ def test_rounding_is_looked_into_only_where_a_whole_layer_gets_no_more(
         ]
     )
     model.compile("sgd", "mse")
-    check = FitCheck("Checker", model, Policy())
+    model, check = prepared(model, steps=1, on_zero="ignore")
     check.arm()
     model.train_on_batch(x, y)
-    seen = check._observer.read()
     check.collect()
-    bias = next(v for v in model.layers[0].variables if v.name == "bias")
-    assert seen[id(bias)].norm < 1e-6
-    assert check._diagnosing is looks
+    assert not said()
+    before = check.report.records[:2]
+    assert before[1].norm < 1e-6
+    assert [record.status for record in before] == [status, status]
+    assert {record.reason == "" for record in before} == {status == "ok"}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_perceptual.gradients import check_gradients, diagnoses
+from keras_perceptual.gradients import check_gradients, diagnoses, tracers
 
 X = np.linspace(-1, 1, 8, dtype="float32").reshape(2, 4)
 
@@ -28,7 +28,7 @@ def test_every_way_a_gradient_is_lost():
     place = report["cut"].culprit
     assert place.function == "keras.ops.round"
     assert linecache.getline(__file__, place.line).endswith("# rounded\n")
-    assert report["idle"].reason == diagnoses.UNUSED.title
+    assert report["idle"].reason == diagnoses.OUTSIDE.title
     assert "keras.ops.round" in str(report)
 
 
@@ -53,6 +53,72 @@ def test_zeros_and_numbers_that_are_not_finite():
     assert report["broken"].norm is None
 
 
+def test_causes_of_zeros_and_of_numbers_that_are_not_finite():
+    dead, broken = variables("dead", "broken")
+
+    def loss():
+        zero = ops.sum(dead * 0.0)  # by zero
+        return zero + ops.sum(ops.log(broken - 1))  # of zero
+
+    report = check_gradients(loss, [dead, broken])
+    assert [r.status for r in report] == ["zero", "nonfinite"]
+    assert report["dead"].reason == diagnoses.TIMES_ZERO.title
+    place = report["dead"].culprit
+    assert linecache.getline(__file__, place.line).endswith("# by zero\n")
+    place = report["broken"].culprit
+    assert place.function == "keras.ops.log"
+    assert linecache.getline(__file__, place.line).endswith("# of zero\n")
+
+
+def test_gradient_of_zeros_that_stands_for_none():
+    """PyTorch and JAX have zeros behind a rounding."""
+    (cut,) = variables("cut")
+    report = check_gradients(
+        lambda: ops.sum(ops.round(ops.matmul(X, cut))), [cut]
+    )
+    assert (report["cut"].status, report["cut"].norm) == ("missing", None)
+    assert report["cut"].ratio is None
+
+
+def test_verdict_stands_where_it_cannot_be_explained(monkeypatch):
+    backend = tracers.load("replay")
+
+    def fail(*args):
+        raise ArithmeticError
+
+    monkeypatch.setattr(backend, "replay_function", fail)
+    used, idle = variables("used", "idle")
+    report = check_gradients(lambda: ops.sum(used * 2.0), [used, idle])
+    assert report["used"].status == "ok"
+    # Without an explanation JAX cannot tell it from zeros.
+    assert report["idle"].status in ("missing", "zero")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_nothing_is_left_of_looking_into_it(broken):
+    """Random numbers are drawn once, whether it is explained or not."""
+    generator = keras.random.SeedGenerator(3)
+    (weight,) = variables("weight")
+    calls = []
+
+    def loss():
+        calls.append(1)
+        value = ops.round(weight) if broken else weight
+        drawn = keras.random.uniform((2, 2), seed=generator)
+        return ops.sum(value) + ops.sum(drawn)
+
+    check_gradients(loss, [weight])
+    drawn = keras.random.uniform((2, 2), seed=generator)
+    expected = keras.random.SeedGenerator(3)
+    if keras.backend.backend() != "jax":  # There it has no effects at all.
+        keras.random.uniform((2, 2), seed=expected)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(drawn),
+        ops.convert_to_numpy(keras.random.uniform((2, 2), seed=expected)),
+    )
+    assert len(calls) == (1 + broken)
+
+
 def test_loss_without_any_variable():
     (weight,) = variables("weight")
     report = check_gradients(
@@ -60,10 +126,7 @@ def test_loss_without_any_variable():
     )
     (record,) = report
     assert record.status == "missing"
-    assert record.reason in (
-        diagnoses.UNUSED.title,
-        diagnoses.IGNORES_MODEL.title,
-    )
+    assert record.reason == diagnoses.OUTSIDE.title
 
 
 def test_layers_and_models():

@@ -19,40 +19,40 @@ MISSING = GradientRecord("missing", "missing", reason=diagnoses.NONE.title)
 NOT_HANDED = GradientRecord("not", "missing", reason=diagnoses.NOT_HANDED.title)
 NOT_RUN = GradientRecord("wait", "missing", reason=diagnoses.NOT_RUN.title)
 NONFINITE = GradientRecord("nan", "nonfinite")
+DEAD = GradientRecord("dead", "zero", 0.0, reason=diagnoses.SATURATED.title)
+UNTRACKED = GradientRecord(
+    "foreign", "untracked", reason=diagnoses.UNTRACKED.title
+)
+UNTRAINED = GradientRecord("aid", "untracked", reason=diagnoses.UNTRAINED.title)
 
 
 @pytest.mark.parametrize(
     "statistics, known, expected",
     [
-        (dict(calls=2, nonzero=1, norm=1.0), {}, ("ok", "")),
-        (dict(calls=2), {}, ("zero", "")),
+        (dict(calls=2, nonzero=1, norm=1.0), {}, ("ok", None)),
+        (dict(calls=2), {}, ("zero", None)),
+        # What was seen counts, whatever is known besides.
+        (dict(calls=2), {"stranger": True}, ("zero", None)),
+        (dict(calls=2, nonzero=2, nonfinite=1), {}, ("nonfinite", None)),
+        (dict(calls=2, nonzero=2, overflowed=1), {}, ("ok", None)),
+        (dict(calls=2, nonzero=2, overflowed=2), {}, ("nonfinite", None)),
+        ({}, {}, ("missing", diagnoses.NOT_RUN)),
+        ({}, {"connected": False}, ("missing", diagnoses.NONE)),
         (
-            dict(calls=2),
-            {"disconnected": True},
-            ("missing", diagnoses.NONE.title),
-        ),
-        (dict(calls=2, nonzero=1), {"disconnected": True}, ("ok", "")),
-        (dict(calls=2, nonzero=2, nonfinite=1), {}, ("nonfinite", "")),
-        (dict(calls=2, nonzero=2, overflowed=1), {}, ("ok", "")),
-        (dict(calls=2, nonzero=2, overflowed=2), {}, ("nonfinite", "")),
-        (None, {}, ("missing", diagnoses.NOT_RUN.title)),
-        (None, {"connected": False}, ("missing", diagnoses.NONE.title)),
-        (
-            None,
+            {},
             {"connected": False, "handed": False},
-            ("missing", diagnoses.NOT_HANDED.title),
+            ("missing", diagnoses.NOT_HANDED),
         ),
         (
-            None,
+            {},
             {"connected": False, "handed": False, "stranger": True},
-            ("missing", diagnoses.STRANGER.title),
+            ("missing", diagnoses.STRANGER),
         ),
     ],
 )
 def test_status_of_a_variable(statistics, known, expected):
     known = {"handed": True, "connected": True, **known}
-    if statistics is not None:
-        statistics = GradientStatistics(**statistics)
+    statistics = GradientStatistics(**statistics)
     assert judge_variable(statistics, **known) == expected
 
 
@@ -63,7 +63,9 @@ def test_status_of_a_variable(statistics, known, expected):
         ((ZERO, ZERO), True),
         ((ZERO, MISSING), True),
         ((MISSING,), False),
+        ((), False),
         ((ZERO, GradientRecord("a", "ignored", 0.5)), False),
+        ((DEAD, OK), True),
     ],
 )
 def test_zeros_are_fatal_where_nothing_learns(records, fatal):
@@ -94,6 +96,25 @@ def test_zero_is_judged_at_the_end():
     assert decided([ZERO]) == ([], [])
     assert decided([ZERO], finished=True) == (["zero"], [])
     assert decided([OK, ZERO], finished=True) == ([], ["zero"])
+
+
+def test_zeros_that_no_batch_can_end_are_raised_about():
+    """And with them the others, which they may have caused."""
+    assert decided([OK, DEAD]) == ([], [])
+    assert decided([OK, DEAD], finished=True) == (["dead"], [])
+    assert decided([OK, DEAD, ZERO], finished=True) == (["dead", "zero"], [])
+
+
+def test_what_the_model_does_not_know_of_is_judged_at_once():
+    assert decided([OK, UNTRACKED, UNTRAINED]) == (["foreign"], ["aid"])
+    assert decided([UNTRACKED], on_missing="ignore") == ([], [])
+    assert decided([UNTRACKED], on_missing="warn") == ([], ["foreign"])
+
+
+def test_both_reports_know_the_batches():
+    report = GradientReport((OK, MISSING, ZERO), 7)
+    found = decide(report, Policy(), finished=True)
+    assert [part.batches for part in found] == [7, 7]
 
 
 def test_nonfinite_is_judged_unless_loss_scaling_explains_it():

@@ -3,8 +3,12 @@ import numpy as np
 import pytest
 
 from keras_perceptual.gradients.statistics import (
+    SUMS,
+    WIDTH,
     GradientStatistics,
+    ratio_of_norms,
     statistics_rows,
+    weight_norm,
 )
 
 
@@ -18,7 +22,9 @@ def statistics_of(values, dtype="float32", **arguments):
 
 def test_ordinary_gradient():
     found = statistics_of([[3.0, 0.0], [0.0, -4.0]])
-    assert found == GradientStatistics(calls=1, nonzero=1, norm=5.0)
+    assert found == GradientStatistics(
+        calls=1, nonzero=1, norm=5.0, data_norm=5.0
+    )
 
 
 def test_zero_gradient():
@@ -66,3 +72,66 @@ def test_overflow_is_explained_by_a_scale_that_can_come_down(
 ):
     found = statistics_of([np.inf], loss_scale=scale, is_dynamic=is_dynamic)
     assert (found.overflowed, found.nonfinite) == (explained, 1 - explained)
+
+
+@pytest.mark.parametrize("scale", [None, 8.0])
+@pytest.mark.parametrize(
+    ("gradient", "penalty", "data_norm"),
+    [([3.0, 4.0], [0.0, 4.0], 3.0), ([3.0, 4.0], [3.0, 4.0], 0.0)],
+    ids=["beside a loss", "alone"],
+)
+def test_norm_without_what_a_penalty_adds(gradient, penalty, data_norm, scale):
+    """The penalty is given as it is, the gradient with the loss scale."""
+    gradient = np.multiply(gradient, scale or 1.0)
+    found = statistics_of(
+        gradient, loss_scale=scale, penalties={1: np.array(penalty)}
+    )
+    assert (found.norm, found.data_norm) == (5.0, data_norm)
+    assert found.only_penalized is (data_norm == 0)
+
+
+def test_penalty_on_one_leaves_the_others_as_they_are():
+    found = statistics_of([3.0, 4.0], penalties={0: np.array([[2.0, 1.0]])})
+    assert (found.norm, found.data_norm) == (5.0, 5.0)
+
+
+def test_rounding_is_no_gradient_beside_a_penalty():
+    def statistics(data_norm, norm=2.0):
+        return GradientStatistics(1, 1, norm=norm, data_norm=data_norm)
+
+    assert statistics(1e-6).only_penalized
+    assert not statistics(1e-5).only_penalized
+    # Zeros everywhere are nobody's work.
+    assert not statistics(0.0, norm=0.0).only_penalized
+
+
+@pytest.mark.parametrize(
+    ("counts", "norm"),
+    [
+        (dict(calls=2, nonfinite=1), 3.0),
+        (dict(calls=2, overflowed=1), 3.0),
+        (dict(calls=2, nonfinite=1, overflowed=1), None),
+        (dict(calls=2, nonfinite=2), None),
+        (dict(), None),
+    ],
+)
+def test_norm_of_the_finite_gradients(counts, norm):
+    assert GradientStatistics(**counts, norm=3.0).finite_norm == norm
+
+
+def test_rows_of_several_calls():
+    """Counts add up; of norms the largest one counts."""
+    total = np.zeros(WIDTH)
+    for row in ([1, 1, 0, 1, 2.0, 3.0], [1, 0, 1, 0, 5.0, 1.0]):
+        GradientStatistics.add_rows(total, np.array(row))
+    assert len(total[:SUMS]) == 4
+    assert GradientStatistics.from_row(total) == GradientStatistics(
+        calls=2, nonzero=1, nonfinite=1, overflowed=1, norm=5.0, data_norm=3.0
+    )
+
+
+def test_share_in_the_weights():
+    variable = keras.Variable(np.array([[3.0, 0.0], [0.0, 4.0]]))
+    assert weight_norm(variable) == 5.0
+    assert ratio_of_norms(1.0, 4.0) == 0.25
+    assert ratio_of_norms(1.0, 0.0) is None
