@@ -410,7 +410,7 @@ class _Search:
         return [
             find_ends(
                 self._replay.operations,
-                self._reach,
+                list(self._values.values()),
                 derivative.gradients.keys() | set(derivative.targets),
             ).by_operation(self._positions)
             for derivative in self._replay.derivatives

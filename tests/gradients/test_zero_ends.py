@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from toy_steps import Step
 
 from keras_perceptual.gradients import diagnoses, zero_ends
@@ -64,6 +65,29 @@ def test_what_another_operation_explains():
     _, average, difference, _ = step.replay().operations
     assert judge.judge(average, 0) is None
     assert judge.judge(difference, 0) == End(difference, diagnoses.CANCELS)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_part_of_what_is_put_together(fixed):
+    # As of the results of all turns of a loop, of which the last is taken.
+    step = Step()
+    v, w = step.variable("v", np.ones(3)), step.variable("w", np.ones(3))
+    together = step.do("Pack", v, w)
+    place = step.constant(1) if fixed else step.data("x", 1)
+    part = step.do("GetItem", together, place)
+    step.differentiate(step.do("Mean", part), ["v", "w"])
+    pack, *_ = step.replay().operations
+    assert judge_of(step, "v").judge(pack, 0) == (None if fixed else End(pack))
+
+
+def test_all_of_what_is_put_together():
+    step = Step()
+    v, w = step.variable("v", np.ones(3)), step.variable("w", np.ones(3))
+    together = step.do("Pack", v, w)
+    weighed = step.do("Mul", together, step.constant([[0.0], [1.0]]))
+    step.differentiate(step.do("Mean", weighed), ["v", "w"])
+    pack, *_ = step.replay().operations
+    assert judge_of(step, "v").judge(pack, 0) == End(pack)
 
 
 def test_what_is_not_known_is_left_open():

@@ -378,6 +378,21 @@ def test_one_way_that_another_batch_may_open_is_enough():
     assert "one/w" not in two_ways(closed=False)
 
 
+def test_a_way_that_is_closed_further_on_does_not_count():
+    def labels(net, value):
+        dead = net.do("Relu", minus(net, value, 1e6))
+        open_way = net.do("Tanh", dead)
+        weight = net.data("sample_weight", np.zeros((4, 1)))
+        closed = net.do("Mul", net.do("Tanh", dead), weight)
+        return net.do("AddV2", open_way, closed)
+
+    # What comes back to the dead layer comes back in vain.
+    assert between(labels).find()["one/w"] == (
+        diagnoses.SATURATED,
+        ("Relu", 5),
+    )
+
+
 def test_what_may_end_says_more_than_what_stays():
     def split(net, value):
         dead = net.do("Relu", minus(net, value, 1e6))
