@@ -12,7 +12,6 @@ from keras_perceptual.gradients import ways
 from keras_perceptual.gradients.kinds import (
     BRANCHES,
     COMPARISONS,
-    CONDITION,
     SHAPE_READERS,
     kind_of,
 )
@@ -193,11 +192,6 @@ def find_ends(operations, reach, arrives):
             if value in arrives or not is_part:
                 continue
             bits = reach.any.get(value, 0)
-            # Who decides by a number takes none of it over.
-            if is_reached and place == 0 and kind_of(operation) == CONDITION:
-                if bits:
-                    cuts[operation] = cuts.get(operation, 0) | bits
-                continue
             connected = bits & reach.differentiable.get(value, 0)
             if is_reached and connected:
                 direct[operation, place] = connected

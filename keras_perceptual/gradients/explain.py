@@ -145,16 +145,17 @@ class Explainer:
         if not tracers.load("tracer").says_gradient_failed(error):
             return {}
         self.forget()
-        found = self.missing(self._model.trainable_variables)
+        replay = self._take()
+        if replay is None:
+            return {}
+        variables = self._model.trainable_variables
+        keys = [id(variable) for variable in variables]
         return {
             key: cause
-            for key, cause in found.items()
+            for key, cause in self.missing(variables).items()
+            # What was computed before the step can be differentiated once.
             if cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
-        } | {
-            key: Cause(diagnoses.FAILS, cause.places)
-            for key, cause in found.items()
-            if cause.places and cause.places[0].operation in _PYTHON
-        }
+        } | missing.find_failing(replay, keys, *self._where())
 
     @unless_it_fails(list)
     def find_untracked(self):
@@ -203,10 +204,6 @@ class Explainer:
                 if not tracers.load("tracer").says_it_left(error):
                     self.trouble = self.trouble or error
         return self._replay
-
-
-# TensorFlow asks Python for their gradient.
-_PYTHON = ("PyFunc", "EagerPyFunc")
 
 
 def explain_leaving(error, keys):

@@ -1,5 +1,6 @@
 """One gradient check, from the beginning of a `fit` to its verdict."""
 
+import traceback
 import warnings
 
 from keras_perceptual.gradients import (
@@ -8,11 +9,13 @@ from keras_perceptual.gradients import (
     message,
     tracers,
 )
+from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.error import GradientSanityError
 from keras_perceptual.gradients.evidence import Evidence
 from keras_perceptual.gradients.explain import Explainer
 from keras_perceptual.gradients.model_parts import can_train_nothing
 from keras_perceptual.gradients.observer import GradientObserver, StopStep
+from keras_perceptual.gradients.places import locate_frames
 from keras_perceptual.gradients.report import GradientReport
 from keras_perceptual.gradients.seam import Seam
 
@@ -46,6 +49,7 @@ class FitCheck:
         self._warned = set()
         self._refusal = None
         self._stopped = False
+        self._said_trouble = False
         try:
             self._seam = Seam(model, self._watch, update=update, fresh=fresh)
             self._observer = GradientObserver(
@@ -77,6 +81,13 @@ class FitCheck:
             for text in texts:
                 warnings.warn(text, stacklevel=2)
             return
+        if self._seam.removed:
+            # A step traced anew would train others than the one that is used.
+            paths = [variable.path for variable in self._seam.removed]
+            text = message.describe_stale(self.owner, removed=paths)
+            self.close()
+            warnings.warn(text, stacklevel=2)
+            return
         self._seam.arm()
 
     def close(self):
@@ -106,6 +117,7 @@ class FitCheck:
             self._give_up(trouble)
             return
         try:
+            self._admit_trouble()
             if error is not None:
                 raise error
             for text in texts:
@@ -232,6 +244,15 @@ class FitCheck:
         self._warned.add(text)
         return None, [text] if new else []
 
+    def _admit_trouble(self):
+        """Says once that something could not be explained."""
+        trouble = self._explainer.trouble
+        if trouble is not None and not self._said_trouble:
+            self._said_trouble = True
+            warnings.warn(
+                message.describe_trouble(self.owner, trouble), stacklevel=3
+            )
+
     def _give_up(self, error):
         """Ends a check that cannot look, and lets the training go on."""
         warnings.warn(message.describe_trouble(self.owner, error), stacklevel=2)
@@ -267,6 +288,12 @@ class FitCheck:
             )
         elif not self._observer.called and says_so(error):
             self.report = self._evidence.refused(diagnoses.CUT_LOSS, ours)
+        elif self._seam.tracer.values_were_away:
+            place = locate_frames("", traceback.extract_tb(error.__traceback__))
+            causes = dict.fromkeys(
+                map(id, ours), Cause(diagnoses.UNUSED, (place,))
+            )
+            self.report = self._evidence.failed(causes, ours)
         elif causes := self._explainer.failing(error):
             self.report = self._evidence.failed(
                 causes, [v for v in ours if id(v) in causes]

@@ -47,8 +47,10 @@ def judge_variable(statistics, *, handed, connected, stranger=False):
         if not connected:
             return "missing", diagnoses.NONE
         return "missing", diagnoses.NOT_RUN
-    if statistics.nonfinite or statistics.overflowed == statistics.calls:
+    if statistics.nonfinite:
         return "nonfinite", None
+    if statistics.overflowed == statistics.calls:
+        return "nonfinite", diagnoses.SCALE_EXHAUSTED
     if statistics.norm > LARGEST:
         return "nonfinite", diagnoses.DIVERGED
     return ("ok" if statistics.nonzero else "zero"), None

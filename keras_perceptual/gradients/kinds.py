@@ -20,12 +20,11 @@ SHAPE_READERS = frozenset(
 )
 # A call that asks for gradients.
 DIFFERENTIATION = "gradient"
+# They make zeros of the shape of something.
 ZEROS = frozenset(("zeroslike", "zeros_like"))
-# What a condition chooses goes out, and the condition goes in first.
-CONDITION = "if"
 # They are seldom what was meant to carry a gradient.
 COMPARISONS = frozenset(
-    "if equal notequal greater greaterequal less lessequal "
+    "equal notequal greater greaterequal less lessequal "
     "bitcast logicaland logicalor logicalnot isnan isfinite isinf "
     "eq ne gt ge lt le and or not xor isin is_finite invert "
     "logical_and logical_or logical_not not_equal greater_equal less_equal "

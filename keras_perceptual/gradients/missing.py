@@ -195,7 +195,10 @@ def explain_derivative(replay, reach, bit, locator):
             diagnoses.SECOND_DERIVATIVE,
             locator.locate_last(straight[:1] or behind),
         )
-    return Cause(diagnoses.DERIVATIVE_ONLY, locator.locate_last(behind))
+    return Cause(
+        diagnoses.DERIVATIVE_ONLY,
+        (*_locate_derivatives(inner), *locator.locate_last(behind)),
+    )
 
 
 class _Search:
@@ -238,6 +241,10 @@ class _Search:
             for operation, bits in self._ends[index]
             if bits & bit
         )
+        if all(kind_of(operation) in SHAPE_READERS for operation in cuts):
+            cause = self._explain_derivative(bit)
+            if cause is not None:
+                return cause
         may_open = tuple(self._choices.may_open(o, bit) for o in cuts)
         return self._explain_cut(cuts, may_open)
 
@@ -247,6 +254,9 @@ class _Search:
             kind_of(operation) != DIFFERENTIATION
             for operation, _ in self._users.get(value, ())
         )
+
+    def _explain_derivative(self, bit):
+        return explain_derivative(self._replay, self._reach, bit, self._locator)
 
     def _depends(self, value, bit):
         return bool(self._reach.any.get(value, 0) & bit)
@@ -295,22 +305,32 @@ class _Search:
                 place = self._locator.locate(operation)
                 return Cause(diagnoses.LEFT, (place,))
         if self._computed.isdisjoint(targets):
-            # A loss that is filled in with zeros is about them.
-            filled = [o for o in needed if kind_of(o) in ZEROS]
+            # Where a number stands in the place of a prediction, there it is.
+            filled = [
+                operation
+                for operation in needed
+                if kind_of(operation) in ZEROS or self._is_constant(operation)
+            ]
             places = self._locator.locate_last(filled)
             return Cause(
                 diagnoses.IGNORES_MODEL,
                 places or self._locator.locate_last(needed),
             )
-        cause = explain_derivative(
-            self._replay, self._reach, bit, self._locator
-        )
+        cause = self._explain_derivative(bit)
         if cause is not None:
             return cause
         instead = self._find_layer_on_labels(targets)
         if instead:
             return Cause(diagnoses.IGNORES_PREDICTION, instead)
         return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
+
+    def _is_constant(self, operation):
+        """Whether an operation makes a constant that a gradient comes to."""
+        return any(
+            value not in self._origins
+            and any(value in d.gradients for d in self._replay.derivatives)
+            for value in operation.outputs
+        )
 
     def _find_layer_on_labels(self, targets):
         """Returns where the loss calls a layer on labels, and on these alone.
@@ -338,6 +358,10 @@ class _Search:
     @functools.cached_property
     def _leaving(self):
         return [o for o in self._replay.operations if kind_of(o) in LEAVING]
+
+    @functools.cached_property
+    def _origins(self):
+        return ways.origins_of(self._replay)
 
     @functools.cached_property
     def _computed(self):

@@ -28,6 +28,8 @@ _INSTALLED = re.compile(
 # Files that never were.
 _GENERATED = ("<frozen", "<__array_function__", "<eval_with_key", "<attrs")
 _PACKAGE = pathlib.Path(__file__).parents[1]
+# What is run in their place is no frame of theirs.
+_RUN_INSTEAD = {"PyFunc": "tf.numpy_function", "EagerPyFunc": "tf.py_function"}
 _OUR_LOSSES = f"{_PACKAGE / 'losses'}{os.sep}"
 # How Keras calls a training step: what is above it is not a part of the step.
 _TRAINERS = ("fit", "train_on_batch", "one_step_on_data")
@@ -141,7 +143,9 @@ def locate(operation, layers, functions=()):
             public functions are looked up.
     """
     frames = _within_step(operation.frames)
-    function = _public_function(frames, functions)
+    function = _public_function(frames, functions) or _RUN_INSTEAD.get(
+        operation.kind, ""
+    )
     layer, step = _innermost(operation.scope, layers)
     steps = (step,) if step else _likely_steps(layer, function, operation.kind)
     if steps:

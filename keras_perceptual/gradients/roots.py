@@ -74,10 +74,10 @@ class Roots:
                 return Root(Source.CONSTANT, maker)
             if kind in COMPARISONS | BRANCHES or not maker.differentiable:
                 return Root(Source.CHOICE, maker)
+            if self._is_chosen(maker, kind):
+                return Root(Source.CHOICE, maker)
             zeros = self._zeros_in(maker, kind)
             moving = [v for v in zeros if self._is_moving(v)]
-            if kind in CHOICES and not moving and self._chooses(maker, kind):
-                return Root(Source.CHOICE, maker)
             if kind in LEVEL | BOUNDS:
                 if not moving:
                     return Root(Source.LEVEL, maker)
@@ -88,31 +88,42 @@ class Roots:
                 # To a sum, a constant of zero adds nothing.
                 zeros = moving or zeros
             if not zeros:
-                return Root(Source.OTHER, maker)
+                # Numbers are not read of what is true or false.
+                unread = any(map(self._is_unread, maker.inputs))
+                return Root(Source.CHOICE if unread else Source.OTHER, maker)
             # What the step computes tells more than a variable it reads.
             value = max(zeros, key=self._priority)
             first = maker
         return Root(self._source_of(value), first)
+
+    def _is_unread(self, value):
+        numbers = self.values.get(value)
+        return self._is_moving(value) and (
+            numbers is None or numbers.size is None
+        )
+
+    def _is_chosen(self, operation, kind):
+        """Whether another batch may choose something that is not zero."""
+        if kind not in CHOICES or len(operation.inputs) < 2:
+            return False
+        if not self._is_moving(operation.inputs[CHOICES[kind]]):
+            return False
+        others = _without_chooser(operation, kind)
+        # What is filled in need not be a value.
+        return len(others) < 2 or not all(map(self.is_zero, others))
 
     def _zeros_in(self, operation, kind):
         """Returns the inputs that can make the result of an operation zero.
 
         A number of Python that a tensor is multiplied by is `None`.
         """
-        inputs = list(operation.inputs)
+        inputs = _without_chooser(operation, kind)
         if kind in READERS:
             return inputs[:1]
-        if kind in CHOICES and len(inputs) > 1:
-            del inputs[CHOICES[kind]]
         zeros = [value for value in inputs if self.is_zero(value)]
         if not zeros and kind in MULTIPLICATIONS:
             zeros = [value for value in [*inputs, None][:2] if value is None]
         return zeros
-
-    def _chooses(self, operation, kind):
-        """Whether another batch may be given another one of its inputs."""
-        chooser = operation.inputs[CHOICES[kind] : CHOICES[kind] + 1]
-        return any(self._is_moving(value) for value in chooser)
 
     def _is_moving(self, value):
         return bool(self.origins.get(value, Origin.CONSTANT))
@@ -130,3 +141,9 @@ class Roots:
         if origin & Origin.HOLDER:
             return Source.VARIABLE
         return Source.CHANGEABLE if origin else Source.CONSTANT
+
+
+def _without_chooser(operation, kind):
+    """Returns what goes into an operation besides what makes its choice."""
+    chooser = CHOICES.get(kind) if len(operation.inputs) > 1 else None
+    return [v for p, v in enumerate(operation.inputs) if p != chooser]

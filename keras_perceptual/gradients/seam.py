@@ -5,6 +5,7 @@ import functools
 import weakref
 
 from keras_perceptual.gradients import snapshots, tracers
+from keras_perceptual.gradients.model_parts import variables_of
 from keras_perceptual.gradients.replay import Moment
 
 # The tracers of the train functions that they made and that models still have.
@@ -29,12 +30,15 @@ class Seam:
     Attributes:
         tracer: The `Tracer` of the watched steps.
         moment: What the last of them began with, a `Moment`.
+        removed: Variables that the train function, traced before, may train
+            although they are frozen now.
     """
 
     def __init__(self, model, watch, *, update=True, fresh=False):
         self._model = model
         self._watch = watch
         self.moment = Moment()
+        self.removed = []
         # Of the `fit` that goes on, to know it from the next one.
         self._history = getattr(model, "history", None)
         self._plain = _own_train_function(model)
@@ -43,6 +47,8 @@ class Seam:
             self.tracer, self._observed = known, self._plain
             known.start_anew()
             return
+        if update and not fresh:
+            self.removed = _frozen_since(model)
         self.tracer = tracers.load("tracer").Tracer(model)
         try:
             self._observed = self.tracer.make_train_function()
@@ -98,3 +104,13 @@ def _own_train_function(model):
         model.train_function = model.train_function.__self__._plain
     model.make_train_function()
     return model.train_function
+
+
+def _frozen_since(model):
+    """Returns variables that the optimizer trains and the model does not."""
+    ours = {id(variable) for variable in model.trainable_variables}
+    return [
+        variable
+        for variable in variables_of(getattr(model, "optimizer", None))
+        if id(variable) not in ours
+    ]

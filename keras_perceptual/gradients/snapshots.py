@@ -44,8 +44,17 @@ def copy_values(variables):
     """
     if sum(math.prod(v.shape) for v in variables) * _BYTES > MOST_BYTES:
         return None
+    return {id(v): value for v, value in _read(variables)}
+
+
+def _read(variables):
+    """Returns pairs of a variable and of what it holds.
+
+    What an aborted trace made holds nothing yet, and is left out.
+    """
     read = tracers.load("tracer").read_value
-    return {id(v): read(v) for v in variables}
+    pairs = [(variable, read(variable)) for variable in variables]
+    return [(v, value) for v, value in pairs if value.shape == tuple(v.shape)]
 
 
 @contextlib.contextmanager
@@ -56,8 +65,7 @@ def values_put_back(variables, values=None):
         variables: Keras variables.
         values: What `copy_values` returned of some of them, or `None`.
     """
-    read = tracers.load("tracer").read_value
-    own = [(v, read(v)) for v in variables]
+    own = _read(variables)
     try:
         for variable in variables:
             if values and id(variable) in values:

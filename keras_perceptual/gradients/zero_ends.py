@@ -312,8 +312,9 @@ class Judge:
             return End(named, self._name_level(named), partners)
         if multiplies and not origin & Origin.HOLDER:
             return End(operation, diagnoses.MASKED)
-        # A gate that is closed may be open for another batch.
-        if partners and root.source is not Source.CHOICE:
+        # What is zero for another reason, such as a gate that is closed, may be
+        # otherwise in another batch.
+        if partners and root.source is Source.VARIABLE:
             return End(operation, diagnoses.STUCK, partners)
         return End(operation)
 

@@ -8,7 +8,7 @@ change it.
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator, find_ends
-from keras_perceptual.gradients.kinds import BRANCHES, kind_of
+from keras_perceptual.gradients.kinds import BRANCHES, SHAPE_READERS, kind_of
 from keras_perceptual.gradients.missing import explain_cut, explain_derivative
 from keras_perceptual.gradients.zero_ends import Judge, Step
 
@@ -38,11 +38,10 @@ def find_causes(replay, variables, layers, functions=()):
         bit = 1 << index
         if ends[variable]:
             cause = _choose(ends[variable], bool(stay & bit), locator)
-        elif cuts[variable]:
-            may_open = [step.choices.may_open(o, bit) for o in cuts[variable]]
-            cause = explain_cut(cuts[variable], may_open, locator)
         else:
-            cause = _explain_absence(step, variable, bit, locator)
+            cause = _explain_absence(
+                step, variable, bit, cuts[variable], locator
+            )
         if cause is not None:
             causes[variable] = cause
     return causes
@@ -135,7 +134,7 @@ def _is_loop(ends, locator):
     return all(end.chosen for end in ends) and len(places) < len(ends)
 
 
-def _explain_absence(step, variable, bit, locator):
+def _explain_absence(step, variable, bit, cuts, locator):
     """Returns the `Cause` of zeros that stand for no gradient, if it is known.
 
     Where a condition took another way, the zeros are filled in, and there is
@@ -148,9 +147,8 @@ def _explain_absence(step, variable, bit, locator):
         if variable in derivative.variables
         for target in derivative.targets
     ]
-    if any(step.reach.any.get(target, 0) & bit for target in targets):
-        return None
-    if ways.computed_with(replay).isdisjoint(targets):
+    is_used = any(step.reach.any.get(target, 0) & bit for target in targets)
+    if not is_used and ways.computed_with(replay).isdisjoint(targets):
         needed = ways.needed_for(replay.operations, targets)
         choices = [o for o in needed if kind_of(o) in BRANCHES]
         chosen = [o for o in needed if o.conditional]
@@ -158,4 +156,11 @@ def _explain_absence(step, variable, bit, locator):
             diagnoses.CUT_IN_BRANCH,
             locator.locate_last(choices or chosen or needed),
         )
-    return explain_derivative(replay, step.reach, bit, locator)
+    if not is_used or all(kind_of(o) in SHAPE_READERS for o in cuts):
+        cause = explain_derivative(replay, step.reach, bit, locator)
+        if cause is not None:
+            return cause
+    if not cuts:
+        return None
+    may_open = [step.choices.may_open(operation, bit) for operation in cuts]
+    return explain_cut(cuts, may_open, locator)

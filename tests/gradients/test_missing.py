@@ -253,6 +253,13 @@ def test_never_used():
     assert places_of(cause) == [("MatMul", 3)]
 
 
+def test_to_be_asked_about_is_no_use():
+    net = Net()
+    u = net.variable("u", np.eye(3))
+    net.do("gradient", net.loss, u)
+    assert cause_of(net.ask("u"), "u").diagnosis is diagnoses.UNUSED
+
+
 def test_a_called_layer_is_shown_by_a_line_of_the_user():
     net = Net()
     net.variable("u", 1.0)
@@ -282,6 +289,16 @@ def test_the_loss_ignores_the_model():
     for cause in causes_of(net.ask(target=loss), "w", "v").values():
         assert cause.diagnosis is diagnoses.IGNORES_MODEL
         assert places_of(cause) == [("Mean", 6)]
+
+
+def test_a_number_in_the_place_of_a_prediction():
+    net = Net()
+    with net.at(line=6):
+        number = net.do("Identity", net.constant(np.ones((2, 3))))
+    loss = net.loss_of(number, line=7)
+    cause = cause_of(net.ask(target=loss))
+    assert cause.diagnosis is diagnoses.IGNORES_MODEL
+    assert places_of(cause) == [("Identity", 6)]
 
 
 def test_a_condition_is_no_part_of_the_loss():
@@ -351,7 +368,7 @@ def energy():
     b = net.variable("b", np.zeros(3))
     with net.at("last", line=3):
         value = net.do("Mean", net.do("AddV2", net.output, b))
-    net.differentiate(value, [])
+    net.differentiate(value, [], line=98)
     slope = net.do("MatMul", net.w, net.v)
     return net, slope
 
@@ -361,7 +378,17 @@ def test_a_loss_that_holds_a_derivative_alone():
     net.differentiate(net.loss_of(net.do("Mean", slope)), ["w", "v", "b"])
     cause = cause_of(net, "b")
     assert cause.diagnosis is diagnoses.DERIVATIVE_ONLY
-    assert places_of(cause) == [("Mean", 3)]
+    # Where it is taken, and of what.
+    assert places_of(cause) == [("gradient", 98), ("Mean", 3)]
+
+
+def test_a_derivative_may_look_at_the_shape():
+    net, slope = energy()
+    (b,) = (v for v in net._values.values() if v.array.shape == (3,))
+    shape = net.do("Shape", net.do("AddV2", slope, b))
+    shaped = net.do("Mean", net.do("Reshape", slope, shape))
+    net.differentiate(net.loss_of(shaped), ["w", "v", "b"])
+    assert cause_of(net, "b").diagnosis is diagnoses.DERIVATIVE_ONLY
 
 
 def test_a_derivative_of_another_loss_is_no_level():

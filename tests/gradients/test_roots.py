@@ -5,6 +5,7 @@ import pytest
 from toy_steps import Step
 
 from keras_perceptual.gradients import ways
+from keras_perceptual.gradients.replay import Numbers
 from keras_perceptual.gradients.roots import Roots, Source
 
 ZEROS = np.zeros((2, 3))
@@ -99,10 +100,33 @@ def test_gates():
     )
     branch = step.do("If", is_open, step.data("x", ZEROS))
     assert root_of(step, branch) == (Source.CHOICE, "If")
-    # What is chosen is zero, and not because of the choice.
     former = step.variable("state", ZEROS)
     chosen = step.do("SelectV2", is_open, x, former)
+    assert root_of(step, chosen) == (Source.CHOICE, "SelectV2")
+    # Where both are zero, it is not because of the choice.
+    chosen = step.do("SelectV2", is_open, step.constant(0), former)
     assert root_of(step, chosen) == (Source.VARIABLE, "SelectV2")
+
+
+def test_what_is_true_or_false_is_not_read():
+    step = Step()
+    is_open = step.do("Greater", step.data("x", ONES), step.constant(9))
+    gate = step.do("Cast", step.do("Identity", is_open))
+    replay = step.replay()
+    for unread in ({}, {"size": None}):
+        values = dict(replay.values)
+        del values[is_open.key]
+        _, copy, cast = replay.operations
+        del values[copy.outputs[0]]
+        if unread:
+            values[copy.outputs[0]] = Numbers(**unread)
+        roots = Roots(
+            values,
+            ways.makers_of(replay.operations),
+            ways.origins_of(replay),
+        )
+        assert roots.find(gate.key).source is Source.CHOICE
+        assert roots.find(gate.key).operation is cast
 
 
 def test_zeros_in_the_shape_of_something():

@@ -484,7 +484,24 @@ def test_what_only_enters_what_is_differentiated():
     net.differentiate(value, [])
     slope = net.do("Identity", w)
     found = net.ask(net.loss_of(slope)).find()
-    assert found == {"b": (diagnoses.DERIVATIVE_ONLY, ("AddV2", 5))}
+    expected = diagnoses.DERIVATIVE_ONLY, ("gradient", 99), ("AddV2", 5)
+    assert found == {"b": expected}
+
+
+def test_a_shape_is_no_cut_where_there_is_a_derivative():
+    net = Net()
+    w = net.variable("w", net.numbers(3, 3))
+    b = net.variable("b", np.zeros(3))
+    value = net.do("AddV2", net.do("MatMul", net.x, w), b)
+    shape = net.do("Shape", value)
+
+    def find():
+        shaped = net.do("Reshape", net.do("MatMul", net.x, w), shape)
+        return net.ask(net.loss_of(shaped)).find()["b"][0]
+
+    assert find() is diagnoses.CUT
+    net.differentiate(value, [])
+    assert find() is diagnoses.DERIVATIVE_ONLY
 
 
 def test_gradients_of_another_call_are_no_matter():

@@ -28,6 +28,8 @@ class Tracer(Protocol):
 
     Attributes:
         python_steps: How often the Python code of the step has run.
+        values_were_away: Whether the step read a variable while its value was
+            in the state that goes through the step.
     """
 
     # The methods through which an optimizer is handed gradients.
@@ -35,6 +37,7 @@ class Tracer(Protocol):
     # Whether a gradient of zeros may stand for none at all.
     zeros_for_none: ClassVar[bool]
     python_steps: int
+    values_were_away: bool
 
     def make_train_function(self) -> Callable[..., Any]:
         """Returns a train function of the model, traced by nobody yet."""

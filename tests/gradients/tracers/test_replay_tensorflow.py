@@ -397,9 +397,12 @@ class TestTapes:
             return outer.gradient(loss, weight.value)
 
         replay = self.replay(step, weight)
-        (derivative,) = replay.derivatives
+        # The inner one is by what is no variable.
+        inner, derivative = replay.derivatives
+        assert inner.variables == set() and not inner.gradients
+        assert replay.values[inner.targets[0]].size == 54
         assert derivative.variables == {id(weight)}
-        assert gradient_of(replay, weight).size == 27
+        assert gradient_of(replay, weight, derivative=1).size == 27
 
     def test_a_relu_has_no_second_derivative(self):
         import tensorflow as tf

@@ -9,16 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.extend
 import numpy as np
 
 from keras_perceptual.gradients.patches import intercepted
-
-# Stands in a traced computation where gradients were asked for. It takes what
-# is differentiated and the variables, and returns the gradients.
-differentiate = jax.extend.core.Primitive("differentiate")
-differentiate.multiple_results = True
-differentiate.def_abstract_eval(lambda target, *variables: list(variables))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,33 +172,3 @@ def _as_gradient(array):
     if jax.dtypes.issubdtype(array.dtype, np.inexact):
         return array
     return np.zeros(array.shape, jax.dtypes.float0)
-
-
-def mark_gradients():
-    """Has the functions of JAX that differentiate leave a mark, no more."""
-
-    def mark(asked):
-        targets, finish = asked.run(asked.leaves)
-        return finish(
-            targets,
-            lambda cotangents: differentiate.bind(*targets, *asked.leaves),
-        )
-
-    return differentiation_answered(mark)
-
-
-def heed_gradients(heed):
-    """Has `heed` called wherever gradients are asked for.
-
-    Args:
-        heed: Function of a function of leaves that returns a scalar, and of
-            the leaves that it is differentiated by.
-    """
-
-    def answer(asked):
-        result = asked.answer()
-        with asked.left_to_jax():
-            heed(lambda *leaves: asked.run(leaves)[0][0], asked.leaves)
-        return result
-
-    return differentiation_answered(answer)

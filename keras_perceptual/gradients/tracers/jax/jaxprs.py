@@ -149,12 +149,6 @@ def shapes_of(atoms):
     ]
 
 
-def as_function(equation, output):
-    """Returns the function by which an equation computes an output."""
-    run = function_of(equation, [output])
-    return lambda *inputs: run(*inputs)[0]
-
-
 def function_of(equation, outputs):
     """Returns the function by which an equation computes some outputs.
 

@@ -8,16 +8,25 @@ from keras_perceptual.gradients.patches import intercepted
 
 
 @contextlib.contextmanager
-def reads_noted(note):
+def reads_noted(note, note_failure=lambda: None):
     """Has `note` called with every Keras variable that is read.
 
     Only what is read in this thread is noted. Where Keras has no such property
     any more, nothing is.
+
+    Args:
+        note: Function of the variable.
+        note_failure: Function without arguments, called where the variable
+            has no value: while `fit` runs, its state goes through the step.
     """
 
     def read(original, variable):
         note(variable)
-        return original(variable)
+        try:
+            return original(variable)
+        except TypeError:
+            note_failure()
+            raise
 
     with contextlib.ExitStack() as stack:
         if isinstance(getattr(keras.Variable, "value", None), property):

@@ -43,6 +43,7 @@ class Tracer:
         self._totals = {}
         self._used = {}
         self.python_steps = 0
+        self.values_were_away = False
 
     @property
     def _model(self):
@@ -113,7 +114,7 @@ class Tracer:
         self.python_steps += 1
         self._given = []
         try:
-            with reads_noted(self._note_read):
+            with reads_noted(self._note_read, self._note_no_value):
                 outputs = step(state, batch)
             return outputs, self._given
         finally:
@@ -137,7 +138,7 @@ class Tracer:
 
     def start_anew(self):
         """Forgets the numbers of an earlier training."""
-        self._totals, self._used = {}, {}
+        self._totals = {}
 
     def hold(self, arguments):
         """Keeps what the next step begins with."""
@@ -158,6 +159,9 @@ class Tracer:
                 # Of several steps the first is known to begin with these.
                 moment.batch = batches[0]
         return moment, (state, iter(batches))
+
+    def _note_no_value(self):
+        self.values_were_away = True
 
     def _note_read(self, variable):
         self._used[id(variable)] = variable

@@ -38,6 +38,7 @@ class Tracer:
     """
 
     apply_methods = ("apply",)
+    values_were_away = False
     zeros_for_none = False
 
     def __init__(self, model):
@@ -96,7 +97,6 @@ class Tracer:
         """Forgets the numbers of an earlier training."""
         for table in self._tables:
             table.assign(tf.zeros_like(table))
-        self._used = {}
 
     def hold(self, arguments):
         """Keeps what the next step begins with."""

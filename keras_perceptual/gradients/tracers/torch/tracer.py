@@ -26,6 +26,7 @@ class Tracer:
     """
 
     apply_methods = ("apply",)
+    values_were_away = False
     zeros_for_none = True
 
     def __init__(self, model):
