@@ -305,7 +305,6 @@ class TestHold:
 
         model.fit(batches(), shuffle=False, verbose=0, callbacks=[Arm()])
         assert taken == [0, 1, 2]
-        assert int(model.optimizer.iterations) == 3
         assert [s.calls for s in taking.statistics()] == [3, 3]
 
     def test_nested_data(self):
