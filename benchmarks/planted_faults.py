@@ -64,7 +64,7 @@ if BACKEND == "tensorflow":
 
 LINE = re.compile(r"([^\s/\\]+\.py):(\d+)")
 Outcome = collections.namedtuple(
-    "Outcome", "model plant verdict text report seconds early"
+    "Outcome", "program model plant verdict text report seconds early"
 )
 
 
@@ -112,7 +112,9 @@ def fit(name, plant, check=True):
     elif said:
         text += "\n\nAlso warned:\n" + "\n".join(said)
     early = getattr(watch, "early", {})
-    return Outcome(model, plant, verdict, text, callback.report, seconds, early)
+    return Outcome(
+        name, model, plant, verdict, text, callback.report, seconds, early
+    )
 
 
 def weights(model):
@@ -125,15 +127,16 @@ def weights(model):
     }
 
 
-def cut_off(name):
-    """Returns paths that do not move when the program is cut at its tap."""
-    plant = faults.Plant("stop_gradient", penalty=0.0)
-    plain = fit(name, plant, check=False)
+def cut_off(name, kind="stop_gradient"):
+    """Returns paths that do not move in a plain training with a fault."""
+    plain = fit(name, faults.Plant(kind, penalty=0.0), check=False)
+    trainable = {v.path for v in plain.model.trainable_variables}
+    if "No gradients provided for any variable" in plain.text:
+        return trainable
     if plain.verdict != "silent":
         raise RuntimeError(f"Plain training of {name}: {plain.text}")
     # Before the first batch, some programs have no weights.
     before, after = plain.early, weights(plain.model)
-    trainable = {v.path for v in plain.model.trainable_variables}
     return trainable & {
         key[1] for key in before if np.array_equal(before[key], after[key])
     }
@@ -150,7 +153,7 @@ def right_variables(kind, outcome, cut):
     if kind == "unused":
         return {p.split("/")[-2] for p in named} == {"probe"}
     if kind == "ignores":
-        return named == {v.path for v in outcome.model.trainable_variables}
+        return named == cut_off(outcome.program, kind)
     if row.where == "step":
         return named == set(outcome.plant.left_out)
     # A factor of zero also blinds what stands above it, and NaN spreads.
@@ -163,7 +166,9 @@ def judge(name, kind, cut):
     if not outcome.plant.planted:
         return None
     row = faults.KINDS[kind]
-    head = "\n".join(outcome.text.splitlines()[1:2])
+    # An error has it in its second line; a warning is one line.
+    lines = outcome.text.splitlines()
+    head = "".join(lines[1:2] if outcome.verdict == "raised" else lines[:1])
     first = LINE.search(head)
     place = (first[1], int(first[2])) if first else None
     return {

@@ -7,6 +7,7 @@ loss through `plant.loss`, and asks `plant.kind` where it has a step of its own.
 """
 
 import dataclasses
+import functools
 import pathlib
 import re
 
@@ -75,16 +76,15 @@ class Fault(layers.Layer):
         super().__init__(**kwargs)
         self.kind = kind
         self.supports_masking = True
+        if kind == "untracked":
+            # Inside an object that Keras does not look into.
+            self.holder = _Holder(keras.Variable([1.0], name="scale"))
 
     def build(self, input_shape):
         """Creates what some kinds hold."""
         if self.kind == "unused":
             self.probe = layers.Dense(4, name="probe")
             self.probe.build(input_shape)
-        if self.kind == "untracked":
-            # Inside an object that Keras does not look into.
-            scale = keras.Variable([1.0], name="scale")
-            self.holder = _Holder(scale)
 
     def compute_output_spec(self, x):
         """Says that the shape stays, so that `call` runs while training."""
@@ -215,6 +215,7 @@ class Plant:
         return variables[2:]
 
 
+@functools.cache
 def expected_lines(kind):
     """Returns where a kind is planted, as a set of (file name, line)."""
     mark = re.compile(rf"# fault: {kind}$")

@@ -55,7 +55,7 @@ class Gan(keras.Model):
             d_loss = self.judge(labels, answers)
         variables = self.discriminator.trainable_variables
         gradients = tape.gradient(d_loss, variables)
-        self.d_optimizer.apply_gradients(zip(gradients, variables))
+        self.d_optimizer.apply(gradients, variables)
 
         noise = tf.random.normal((count, 4))
         variables = self.generator.trainable_variables
@@ -66,7 +66,7 @@ class Gan(keras.Model):
             answers = self.discriminator(fakes, training=True)
             g_loss = self.judge(tf.zeros((count, 1)), answers)
         gradients = tape.gradient(g_loss, variables)  # fault: asks
-        pairs = list(zip(gradients, variables))
+        pairs = list(zip(gradients, variables, strict=True))
         if self.plant.in_step("forgets"):
             self.plant.leave_out(variables)
             pairs = pairs[2:]
@@ -141,7 +141,7 @@ class Wgan(keras.Model):
                 c_loss += 10.0 * self.penalty(images, fakes)
             variables = self.critic.trainable_variables
             gradients = tape.gradient(c_loss, variables)
-            self.c_optimizer.apply_gradients(zip(gradients, variables))
+            self.c_optimizer.apply(gradients, variables)
 
         variables = self.generator.trainable_variables
         if self.plant.in_step("asks"):
