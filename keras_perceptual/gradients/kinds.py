@@ -19,7 +19,7 @@ SHAPE_READERS = frozenset(
     "new_zeros new_ones new_full new_empty dim numel".split()
 )
 # A call that asks for gradients.
-DIFFERENTIATION = "gradient"
+DIFFERENTIATION = frozenset(("gradient", "autograd.grad"))
 # They make zeros of the shape of something.
 ZEROS = frozenset(("zeroslike", "zeros_like"))
 # They are seldom what was meant to carry a gradient.

@@ -251,7 +251,7 @@ class _Search:
     def _is_used(self, value):
         """Whether more is done with a value than to differentiate by it."""
         return any(
-            kind_of(operation) != DIFFERENTIATION
+            kind_of(operation) not in DIFFERENTIATION
             for operation, _ in self._users.get(value, ())
         )
 

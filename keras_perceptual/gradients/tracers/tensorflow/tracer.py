@@ -63,6 +63,11 @@ class Tracer:
     def _model(self):
         return self._reference()
 
+    @property
+    def is_traced_once(self):
+        """Whether the Python code of the step runs once."""
+        return not self._model.run_eagerly
+
     def make_train_function(self):
         """Returns a train function of the model, traced by nobody yet."""
         step = self._model.train_step
