@@ -186,8 +186,9 @@ def test_a_normalization_of_one_number():
     found = between(normalized, size=1).find()
     for variable in ("one/w", "one/b"):
         assert found[variable] == (diagnoses.CANCELS, ("Mul", 5))
-    # What multiplies the result waits for it.
-    assert found["three/w"] == (diagnoses.STUCK, ("MatMul", 7))
+    # What multiplies the result is told nothing: a difference may be zero by
+    # chance.
+    assert "three/w" not in found
     assert between(normalized, size=2).find() == {}
 
 
