@@ -1,64 +1,304 @@
-"""The verdict on real training programs, where the collection is at hand.
+"""Whole programs, one for each kind of fault, and what is said about them.
 
-The collection is a module `cases.py`, which lists programs by name together
-with what is wrong with them.
+The line to blame ends in `# to blame`; a program that is well has none.
 """
 
-import importlib.util
-import pathlib
+import linecache
 import warnings
 
+import keras
+import numpy as np
 import pytest
+from keras import layers, ops
 
 from keras_perceptual.callbacks import GradientSanityCallback
 from keras_perceptual.gradients import GradientSanityError
 
-PROJECT = pathlib.Path(__file__).parents[2]
-COLLECTION = PROJECT.parent / "shared" / "gradient_cases" / "cases.py"
-
-pytestmark = [pytest.mark.slow, pytest.mark.tensorflow_only]
+BACKEND = keras.backend.backend()
+MARK = "# to blame"
 
 
-def load_programs():
-    if not COLLECTION.is_file():
-        return {}
-    spec = importlib.util.spec_from_file_location("cases", COLLECTION)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.CASES
-
-
-PROGRAMS = load_programs()
-needs_programs = pytest.mark.skipif(
-    not PROGRAMS, reason="the collection of programs is not at hand"
-)
-
-
-def run(name):
-    """Returns the error that the callback raised, if any, and the rest."""
+def train(model, x=None, y=None, **arguments):
+    """Fits a model and returns the error, if any, and the callback."""
+    if x is None:
+        x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+    y = x[:, :1] if y is None else y
+    callback = GradientSanityCallback(**arguments)
+    error = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = PROGRAMS[name].build()
-        callback = GradientSanityCallback()
-        error = None
         try:
-            program["model"].fit(**program["fit_kwargs"], callbacks=[callback])
-        except Exception as raised:
+            model.fit(x, y, batch_size=8, verbose=0, callbacks=[callback])
+        except GradientSanityError as raised:
             error = raised
-    return error, callback.report, program["expect"]
+    return error, callback.report
 
 
-@needs_programs
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_verdict(name):
-    error, report, expected = run(name)
-    if expected["verdict"] == "healthy":
+def stack(*middle, head=None, loss="mse", **arguments):
+    """A network with something in the middle."""
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(4, name="body"),
+            *middle,
+            head or layers.Dense(1, name="head"),
+        ],
+        name="net",
+    )
+    model.compile(keras.optimizers.SGD(0.01), loss, **arguments)
+    return model
+
+
+class Snapping(layers.Layer):
+    def call(self, x):
+        steps = ops.round(4 * x)  # to blame
+        return steps / 4
+
+
+def snapping():
+    return train(stack(Snapping(name="snap")))
+
+
+class Picking(layers.Layer):
+    def call(self, x):
+        return ops.one_hot(ops.argmax(x, -1), 4)  # to blame
+
+
+def picking():
+    return train(stack(Picking(name="pick")))
+
+
+def counting_loss(y_true, y_pred):
+    wrong = ops.abs(y_true - y_pred) > 0.5  # to blame
+    return ops.mean(ops.cast(wrong, "float32"), -1)
+
+
+def counting():
+    return train(stack(loss=counting_loss))
+
+
+class Frozen(layers.Layer):
+    def call(self, x):
+        return ops.stop_gradient(x) * 2.0  # to blame
+
+
+def stopping():
+    return train(stack(Frozen(name="teacher")))
+
+
+class Mixing(layers.Layer):
+    """Computes once what should be computed in each step."""
+
+    def build(self, shape):
+        self.amount = self.add_weight(shape=(4,), name="amount")
+        shares = ops.softmax(self.amount)  # to blame
+        self.shares = ops.convert_to_tensor(ops.convert_to_numpy(shares))
+
+    def call(self, x):
+        return x * self.shares
+
+
+def computing_in_build():
+    return train(stack(Mixing(name="mix")))
+
+
+class Looping(layers.Layer):
+    def call(self, x):
+        def turn(step, value):
+            value = ops.tanh(value)
+            return value + ops.floor(value)  # beside a way that is open
+
+        def last(step, value):
+            return ops.floor(2.0 * value)  # to blame
+
+        return ops.fori_loop(0, 2, last, ops.fori_loop(0, 3, turn, x))
+
+
+def looping():
+    return train(stack(Looping(name="loop")))
+
+
+def no_loss():
+    inputs = keras.Input((4,))
+    model = keras.Model(
+        inputs,
+        {n: layers.Dense(1, name=n)(inputs) for n in ("main", "probe")},
+        name="net",
+    )
+    model.compile("sgd", {"main": "mse"})
+    x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+    return train(model, x, {"main": x[:, :1], "probe": x[:, :1]})
+
+
+def ignoring_loss(y_true, y_pred):
+    return ops.mean(ops.square(y_true - y_true), -1)
+
+
+def ignoring():
+    return train(stack(loss=ignoring_loss))
+
+
+def rooted_loss(y_true, y_pred):
+    return ops.sqrt(ops.sum(ops.square(y_pred), -1))  # to blame
+
+
+def root_of_zero():
+    head = layers.Dense(1, kernel_initializer="zeros", name="head")
+    return train(stack(head=head, loss=rooted_loss))
+
+
+class Logarithm(layers.Layer):
+    def call(self, x):
+        return ops.log(ops.abs(x) - ops.abs(x))  # to blame
+
+
+def logarithm_of_zero():
+    return train(stack(Logarithm(name="log")))
+
+
+def broken_labels():
+    x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+    y = x[:, :1].copy()
+    y[3] = np.nan
+    return train(stack(), x, y)
+
+
+class Dying(layers.Layer):
+    def build(self, shape):
+        self.shift = self.add_weight(
+            shape=(4,), initializer=keras.initializers.Constant(-50.0)
+        )
+
+    def call(self, x):
+        return ops.relu(x + self.shift)  # to blame
+
+
+def dying():
+    return train(stack(Dying(name="gate")))
+
+
+class Muted(layers.Layer):
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.volume = 0.0
+
+    def call(self, x):
+        return x * self.volume  # to blame
+
+
+def muted():
+    return train(stack(Muted(name="mute")))
+
+
+class Settings:
+    """A plain object, which Keras does not look into."""
+
+    def __init__(self):
+        self.gain = keras.Variable(np.ones(4), name="gain")
+
+
+class Amplifying(layers.Layer):
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.settings = Settings()
+
+    def call(self, x):
+        return x * self.settings.gain  # to blame
+
+
+def hidden_variable():
+    return train(stack(Amplifying(name="amplifier")))
+
+
+def penalty_alone():
+    model = stack(
+        Snapping(name="snap"),
+        head=layers.Dense(1, kernel_regularizer="l2", name="head"),
+    )
+    model.layers[0].kernel_regularizer = None
+    model.layers[0].kernel.regularizer = keras.regularizers.L2(0.1)
+    return train(model)
+
+
+class Straight(layers.Layer):
+    """Rounds, with the gradient of what is not rounded."""
+
+    def call(self, x):
+        return x + ops.stop_gradient(ops.round(x) - x)
+
+
+def straight_through():
+    return train(stack(Straight(name="straight")))
+
+
+class Residual(layers.Layer):
+    """A branch that starts at nothing, as in many residual networks."""
+
+    def build(self, shape):
+        self.inner = layers.Dense(4, activation="tanh", name="inner")
+        self.inner.build(shape)
+        self.scale = self.add_weight(shape=(), initializer="zeros")
+
+    def call(self, x):
+        return x + self.scale * self.inner(x)
+
+
+def starting_at_zero():
+    return train(stack(Residual(name="residual")))
+
+
+BODY = ["net/body/kernel", "net/body/bias"]
+HEAD = ["net/head/kernel", "net/head/bias"]
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "paths", "words"),
+    [
+        (snapping, "missing", BODY, "straight-through"),
+        (picking, "missing", BODY, "softmax"),
+        (counting, "missing", BODY + HEAD, "keras.ops.sigmoid"),
+        (stopping, "missing", BODY, "stop_gradient"),
+        (looping, "missing", BODY, "straight-through"),
+        (computing_in_build, "missing", ["net/mix/amount"], "to `call`"),
+        (no_loss, "missing", ["probe/kernel", "probe/bias"], "Give that"),
+        (ignoring, "missing", BODY + HEAD, "`y_pred`"),
+        (root_of_zero, "nonfinite", BODY + HEAD, "epsilon"),
+        (logarithm_of_zero, "nonfinite", BODY + HEAD, "log"),
+        (broken_labels, "nonfinite", BODY + HEAD, "'y' of the batch"),
+        (dying, "zero", [*BODY, "net/gate/variable"], "leaky"),
+        (muted, "zero", BODY, "factor"),
+        (hidden_variable, "untracked", ["gain"], "add_weight"),
+        (penalty_alone, "missing", BODY, "penalty"),
+        (straight_through, "ok", [], ""),
+        (starting_at_zero, "ok", [], ""),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_verdict(program, status, paths, words):
+    error, report = program()
+    if status == "ok":
         assert error is None
+        assert len(report.ok) == len(report)
         return
-    assert isinstance(error, GradientSanityError)
+    assert error is not None
     assert error.report is report
-    if expected["none"]:
-        missing = [record.path for record in report.missing]
-        assert sorted(missing) == sorted(expected["none"])
-        for path in expected["none"]:
-            assert path in str(error)
+    found = [record.path for record in report.with_status(status)]
+    assert set(paths) <= set(found)
+    text = str(error)
+    for path in paths:
+        assert path in text
+    assert words in text
+    marked = [
+        number
+        for number, line in enumerate(linecache.getlines(__file__), 1)
+        if line.rstrip().endswith(MARK)
+    ]
+    record = next(r for r in report if r.path == paths[0])
+    if program in (no_loss, ignoring, broken_labels):
+        # Their fault stands in no line of the step.
+        return
+    assert record.culprit.line in marked
+    line = linecache.getline(__file__, record.culprit.line).strip()
+    first = text.splitlines()[1:3]
+    assert record.source in first[0]
+    assert first[1].strip() == line
