@@ -92,8 +92,6 @@ NORMALIZATIONS = frozenset(
     "layer_norm native_layer_norm group_norm native_group_norm "
     "instance_norm rms_norm".split()
 )
-# What comes out of them may be zero because it cancels out, whatever goes in.
-CANCELLING = ADDITIONS | NORMALIZATIONS
 # They choose between values, and which of their inputs makes the choice.
 CHOICES = {"select": 0, "where": 0, "select_n": 0, "masked_fill": 1}
 # They put several values together.

@@ -12,7 +12,6 @@ from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.kinds import (
     ADDED_PRODUCTS,
     BOUNDS,
-    CANCELLING,
     CHOICES,
     DIVISIONS,
     ELEMENTWISE,
@@ -340,10 +339,7 @@ class Judge:
             return End(operation, diagnoses.MASKED)
         # What is zero for another reason, such as a gate that is closed, may be
         # otherwise in another batch.
-        if partners and (
-            root.source is Source.VARIABLE
-            or (root.operation and kind_of(root.operation) in CANCELLING)
-        ):
+        if partners and root.source is Source.VARIABLE:
             return End(operation, diagnoses.STUCK, partners)
         return End(operation)
 
