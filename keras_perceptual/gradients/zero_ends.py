@@ -277,7 +277,14 @@ class Judge:
                 return End(root.operation or operation, diagnoses.BLANK_INPUT)
             if root.source is Source.LEVEL:
                 operation = root.operation
+            elif self._may_pass(value, root):
+                return End(operation)
         return End(operation, self._name_level(operation))
+
+    def _may_pass(self, value, root):
+        """Whether random numbers, as of a dropout, made a value zero."""
+        random = self._step.origin_of(value) & Origin.VARYING
+        return random and root.source in (Source.CHOICE, Source.OTHER)
 
     def _name_level(self, operation):
         # A loss may have enough, as a hinge loss of far apart classes.
