@@ -534,6 +534,40 @@ def test_gradients_of_another_call_are_no_matter():
     assert zeros.find_causes(net.replay(), ["one/w"], LAYERS) == {}
 
 
+def test_a_call_that_asks_about_others_is_no_matter():
+    net = Net()
+    value = net.dense("one", net.x)
+    gate = net.do("Cast", net.do("Greater", value, net.constant(1e9)))
+    other = net.dense("two", net.do("Mul", value, gate))
+    net.differentiate(net.loss_of(other), ["two/b"])
+    with net.at("gate", line=5):
+        dead = net.do("Relu", minus(net, value, 1e6))
+    net.differentiate(net.loss_of(dead), ["one/w"])
+    found = zeros.find_causes(net.replay(), ["one/w"], LAYERS)
+    assert found["one/w"].diagnosis is diagnoses.SATURATED
+
+
+def test_a_cut_is_told_of_those_behind_it():
+    net = Net()
+    with net.at("gate", line=5):
+        hard = net.do("round", net.dense("one", net.x), differentiable=False)
+    value = net.dense("two", net.x)
+    gate = net.do("Cast", net.do("Greater", value, net.constant(1e9)))
+    total = net.do("AddV2", hard, net.do("Mul", value, gate))
+    found = net.ask(net.loss_of(total)).find()
+    cut = diagnoses.CUT, ("round", 5)
+    assert found == {"one/w": cut, "one/b": cut}
+
+
+def test_a_loss_of_nothing_is_named_where_it_ends():
+    net = Net()
+    net.dense("one", net.x)
+    with net.at(line=41):
+        loss = net.do("Mean", net.do("Identity", net.constant(1.0)))
+    found = net.ask(loss).find()
+    assert found["one/w"] == (diagnoses.CUT_IN_BRANCH, ("Mean", 41))
+
+
 def test_numbers_that_were_not_read_prove_nothing():
     net = between(lambda net, v: net.do("Relu", minus(net, v, 1e6)))
     replay = net.replay()
