@@ -283,7 +283,9 @@ class Judge:
 
     def _may_pass(self, value, root):
         """Whether random numbers, as of a dropout, made a value zero."""
-        random = self._step.origin_of(value) & Origin.VARYING
+        # They may be made of a seed that is kept in a variable.
+        random = Origin.VARYING | Origin.CHANGEABLE
+        random = bool(self._step.origin_of(value) & random)
         return random and root.source in (Source.CHOICE, Source.OTHER)
 
     def _name_level(self, operation):

@@ -98,17 +98,21 @@ def test_what_is_not_known_is_left_open():
     assert judge_of(step, "w").judge(square, 0) == End(square)
 
 
-@pytest.mark.parametrize("random", [True, False])
-def test_what_a_dropout_left_nothing_of(random):
+@pytest.mark.parametrize("drawn", ["anew", "of a seed", "never"])
+def test_what_a_dropout_left_nothing_of(drawn):
     # Another batch keeps other numbers, so that a ReLU above is not dead.
     step = Step()
     x, w = step.data("x", np.ones((2, 3))), step.variable("w", np.ones((2, 3)))
-    drawn = step.do("RandomUniform") if random else x
-    mask = step.do("Cast", step.do("Greater", drawn, step.constant(1)))
+    numbers = {
+        "anew": step.do("RandomUniform"),
+        "of a seed": step.do("Square", step.changeable(np.ones((2, 3)))),
+        "never": x,
+    }[drawn]
+    mask = step.do("Cast", step.do("Greater", numbers, step.constant(1)))
     relu = step.do("Relu", step.do("Mul", step.do("Mul", x, w), mask))
     step.differentiate(step.do("Mean", relu), ["w"])
     operation = step.replay().operations[-2]
     assert operation.outputs == (relu.key,)
     assert judge_of(step, "w").judge(operation, 0) == End(
-        operation, None if random else diagnoses.ZERO
+        operation, diagnoses.ZERO if drawn == "never" else None
     )
