@@ -34,6 +34,13 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
+def _put(part, whole, place):
+    """Returns zeros in the shape of the whole with a part in its place."""
+    array = np.zeros_like(whole)
+    array[place] = part
+    return array
+
+
 def _softmax_gradient(g, s, x):
     return (s * (g - (g * s).sum(-1, keepdims=True)),)
 
@@ -78,6 +85,14 @@ KINDS = {
     "SelectV2": (
         lambda c, a, b: np.where(c > 0, a, b),
         lambda g, y, c, a, b: (None, g * (c > 0), g * (c <= 0)),
+    ),
+    "Pack": (
+        lambda *parts: np.stack(parts),
+        lambda g, y, *parts: tuple(g),
+    ),
+    "GetItem": (
+        lambda x, place: x[int(place)],
+        lambda g, y, x, place: (_put(g, x, int(place)), None),
     ),
     "IdentityN": (np.copy, lambda g, y, x: (None,)),
     "GatherV2": (

@@ -86,16 +86,17 @@ class Reach:
     differentiable: Mapping[Hashable, int]
 
     @classmethod
-    def of(cls, operations, beginnings):
+    def of(cls, operations, beginnings, stop=frozenset()):
         """Follows the values that stand for each variable.
 
         Args:
             operations: The operations to go through, in their order.
             beginnings: A list of collections of keys of values.
+            stop: Keys of values to keep out of.
         """
         return cls(
-            ways.follow(operations, beginnings, ways.carries_values),
-            ways.follow(operations, beginnings, ways.carries_gradient),
+            ways.follow(operations, beginnings, ways.carries_values, stop),
+            ways.follow(operations, beginnings, ways.carries_gradient, stop),
         )
 
 
@@ -166,18 +167,23 @@ class Choices:
         return bits
 
 
-def find_ends(operations, reach, arrives):
+def find_ends(operations, beginnings, arrives):
     """Finds where gradients end.
+
+    What lies behind a value that a gradient comes back to is no matter: it
+    ends on this side of it.
 
     Args:
         operations: The operations of a step, in their order.
-        reach: The `Reach` of variables without a gradient.
+        beginnings: For each variable without a gradient, keys of the values
+            that stand for it.
         arrives: Keys of the values that a gradient comes back to, the targets
             among them.
 
     Returns:
         The `Ends`, in the order of the operations.
     """
+    reach = Reach.of(operations, beginnings, arrives)
     direct, cuts, wanted = {}, {}, {}
     for operation in reversed(operations):
         is_reached = not arrives.isdisjoint(operation.outputs)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import traceback
 
 from keras_perceptual.gradients import (
@@ -26,6 +27,9 @@ from keras_perceptual.gradients.places import (
     locate_frames,
     locate_step,
 )
+
+# Zero, written as a number.
+_ZERO = re.compile(r"(?<![\w.])0(\.0*)?(?![\w.])")
 
 
 def unless_it_fails(answer):
@@ -114,9 +118,23 @@ class Explainer:
         replay = self._take()
         if replay is None:
             return {}
-        return zeros.find_causes(
+        found = zeros.find_causes(
             replay, list(map(id, variables)), *self._where()
         )
+        return {key: self._may_change(cause) for key, cause in found.items()}
+
+    def _may_change(self, cause):
+        """Takes a number of Python for one that may change, where it may.
+
+        A step that is traced once has the numbers of that time.
+        """
+        if cause.diagnosis is not diagnoses.TIMES_ZERO or (
+            self._seam.tracer.is_traced_once
+        ):
+            return cause
+        if any(_ZERO.search(place.code) for place in cause.places):
+            return cause
+        return Cause(diagnoses.ZERO, cause.places, cause.note)
 
     @unless_it_fails(dict)
     def nonfinite(self, variables):

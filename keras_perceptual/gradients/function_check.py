@@ -14,6 +14,7 @@ from keras_perceptual.gradients import (
 from keras_perceptual.gradients.causes import Cause, title_of
 from keras_perceptual.gradients.explain import explain_leaving
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
+from keras_perceptual.gradients.snapshots import values_put_back
 from keras_perceptual.gradients.statistics import (
     GradientStatistics,
     ratio_of_norms,
@@ -87,8 +88,9 @@ def _find_causes(function, variables, statuses):
         wanted.get(status, []).append(id(variable))
     if not any(wanted.values()):
         return {}
-    backend = tracers.load("tracer")
-    replay = tracers.load("replay").replay_function(function, variables)
+    backend, steps = tracers.load("tracer"), tracers.load("replay")
+    with steps.random_numbers_kept(), values_put_back(variables):
+        replay = steps.replay_function(function, variables)
     where = {}, backend.public_functions()
     causes = {
         key: (

@@ -19,7 +19,7 @@ SHAPE_READERS = frozenset(
     "new_zeros new_ones new_full new_empty dim numel".split()
 )
 # A call that asks for gradients.
-DIFFERENTIATION = "gradient"
+DIFFERENTIATION = frozenset(("gradient", "autograd.grad"))
 # They make zeros of the shape of something.
 ZEROS = frozenset(("zeroslike", "zeros_like"))
 # They are seldom what was meant to carry a gradient.
@@ -94,6 +94,16 @@ NORMALIZATIONS = frozenset(
 )
 # They choose between values, and which of their inputs makes the choice.
 CHOICES = {"select": 0, "where": 0, "select_n": 0, "masked_fill": 1}
+# They put several values together.
+JOINS = frozenset(
+    "pack stack concat concatenate cat tensorlistfromtensor "
+    "tensorliststack tensorlistsetitem tensorarraywrite".split()
+)
+# They take a part of what is put together.
+PARTS = frozenset(
+    "slice stridedslice strided_slice getitem select split unpack unstack "
+    "dynamic_slice narrow tensorlistgetitem tensorarrayread".split()
+)
 # They hand on the numbers that they are given, in another place or shape.
 MOVING = frozenset(
     "identity reshape transpose permute squeeze unsqueeze expanddims "

@@ -251,7 +251,7 @@ class _Search:
     def _is_used(self, value):
         """Whether more is done with a value than to differentiate by it."""
         return any(
-            kind_of(operation) != DIFFERENTIATION
+            kind_of(operation) not in DIFFERENTIATION
             for operation, _ in self._users.get(value, ())
         )
 
@@ -410,7 +410,7 @@ class _Search:
         return [
             find_ends(
                 self._replay.operations,
-                self._reach,
+                list(self._values.values()),
                 derivative.gradients.keys() | set(derivative.targets),
             ).by_operation(self._positions)
             for derivative in self._replay.derivatives

@@ -69,6 +69,8 @@ class Roots:
         first, seen = None, set()
         while (maker := self.makers.get(value)) and maker not in seen:
             seen.add(maker)
+            if not maker.inputs and not maker.varies:
+                return Root(Source.CONSTANT, first)
             kind = kind_of(maker)
             if kind in SHAPE_READERS:
                 return Root(Source.CONSTANT, maker)

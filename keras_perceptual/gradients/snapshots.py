@@ -82,11 +82,14 @@ def copy_attributes(model):
     Plain are numbers, texts and truth values, and lists, tuples, sets and
     dictionaries of nothing else. What Keras itself notes down in a layer is
     left out: that it is built, for example, has to stay.
+
+    Each comes with whether its owner was built.
     """
     names = _names_of_keras()
     return [
         (
             vars(part),
+            vars(part).get("built", True),
             {
                 name: (value, _copy(value))
                 for name, value in vars(part).items()
@@ -98,14 +101,20 @@ def copy_attributes(model):
 
 
 def put_attributes(attributes):
-    """Puts attributes back to what `copy_attributes` returned."""
+    """Puts attributes back to what `copy_attributes` returned.
+
+    What `build` noted down stays, such as a size: it does not run again.
+    """
     names = _names_of_keras()
-    for held, former in attributes:
+    for held, was_built, former in attributes:
         plain = [n for n, v in held.items() if _is_plain(v) and n not in names]
+        newly_built = held.get("built", True) and not was_built
         for name in plain:
-            if name not in former:
+            if name not in former and not newly_built:
                 del held[name]
         for name, (value, content) in former.items():
+            if newly_built and value is None:
+                continue
             if name in plain or name not in held:
                 held[name] = value
                 _fill(value, content)
@@ -130,7 +139,11 @@ def attributes_put_back(model, attributes=None):
 
 @functools.cache
 def _names_of_keras():
-    parts = (keras.Layer(), keras.Model(), keras.Variable(0.0))
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
+    parts = (
+        *(keras.Layer(), keras.Model(), keras.Variable(0.0)),
+        *(optimizer, optimizer.inner_optimizer),
+    )
     return {name for part in parts for name in vars(part)} - {"_trainable"}
 
 

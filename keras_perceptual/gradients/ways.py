@@ -57,7 +57,7 @@ def users_of(operations):
     return users
 
 
-def follow(operations, beginnings, carries=None):
+def follow(operations, beginnings, carries=None, stop=frozenset()):
     """Follows several sets of values through operations at once.
 
     Args:
@@ -66,6 +66,7 @@ def follow(operations, beginnings, carries=None):
         carries: Function of an operation, the place of an input and that of
             an output, that tells whether to go from one to the other.
             Defaults to going everywhere.
+        stop: Keys of values to keep out of.
 
     Returns:
         A dictionary from the key of each value that is reached to an integer,
@@ -74,7 +75,8 @@ def follow(operations, beginnings, carries=None):
     found = {}
     for index, values in enumerate(beginnings):
         for value in values:
-            found[value] = found.get(value, 0) | 1 << index
+            if value not in stop:
+                found[value] = found.get(value, 0) | 1 << index
     for operation in operations:
         arriving = [
             (place, found[value])
@@ -86,7 +88,7 @@ def follow(operations, beginnings, carries=None):
             for place, more in arriving:
                 if carries is None or carries(operation, place, output):
                     bits |= more
-            if bits:
+            if bits and value not in stop:
                 found[value] = found.get(value, 0) | bits
     return found
 

@@ -15,9 +15,11 @@ from keras_perceptual.gradients.kinds import (
     CHOICES,
     DIVISIONS,
     ELEMENTWISE,
+    JOINS,
     LEVEL,
     MULTIPLICATIONS,
     NORMALIZATIONS,
+    PARTS,
     PRODUCTS,
     RELU_GRADIENTS,
     SHAPE_READERS,
@@ -62,10 +64,12 @@ class Step:
 
     Attributes:
         replay: Its `Replay`.
+        beginnings: For each variable keys of the values that stand for it.
         reach: The `Reach` of these variables.
         choices: The `Choices` that it made.
         origins: The `Origin` of each value that is no constant.
         makers: The operation that made each value.
+        users: The operations that take each value, and as which input.
         relus: The ReLU that makes or takes a value.
         roots: Finds where values of zeros come from.
     """
@@ -74,16 +78,18 @@ class Step:
         self.replay = replay
         self.origins = ways.origins_of(replay)
         self.makers = ways.makers_of(replay.operations)
+        self.users = ways.users_of(replay.operations)
         self.relus = ways.relus_of(replay.operations)
         self.roots = Roots(replay.values, self.makers, self.origins)
-        beginnings = list(ways.values_of(replay, variables).values())
-        self.reach = Reach.of(replay.operations, beginnings)
+        self.beginnings = list(ways.values_of(replay, variables).values())
+        self.reach = Reach.of(replay.operations, self.beginnings)
         self.choices = Choices(replay.operations, self.reach)
         # What is computed from variables that do move, is one more.
-        beginnings.append(_values_that_move(replay, variables))
         self._moving = 1 << len(variables)
         self._numbers = ways.follow(
-            replay.operations, beginnings, ways.carries_numbers
+            replay.operations,
+            [*self.beginnings, _values_that_move(replay, variables)],
+            ways.carries_numbers,
         )
 
     def origin_of(self, value):
@@ -175,7 +181,26 @@ class Judge:
             return self._judge_product(operation, place, kind)
         if operation.inputs[place] in self._cancelled:
             return None
+        if kind in JOINS and self._takes_a_part(operation):
+            return None
         return End(operation)
+
+    def _takes_a_part(self, operation):
+        """Whether the step goes on with a part of what is put together.
+
+        Which part that is, as the last turn of a loop, stands in the program.
+        """
+        users = [
+            user
+            for value in operation.outputs
+            for user, _ in self._step.users.get(value, ())
+            if any(key in self._gradients for key in user.outputs)
+        ]
+        return bool(users) and all(
+            kind_of(user) in PARTS
+            and not any(map(self._step.origin_of, user.inputs[1:]))
+            for user in users
+        )
 
     def _above(self, operation):
         """Returns the largest size that comes back, `None` if not known."""
@@ -252,7 +277,16 @@ class Judge:
                 return End(root.operation or operation, diagnoses.BLANK_INPUT)
             if root.source is Source.LEVEL:
                 operation = root.operation
+            elif self._may_pass(value, root):
+                return End(operation)
         return End(operation, self._name_level(operation))
+
+    def _may_pass(self, value, root):
+        """Whether random numbers, as of a dropout, made a value zero."""
+        # They may be made of a seed that is kept in a variable.
+        random = Origin.VARYING | Origin.CHANGEABLE
+        random = bool(self._step.origin_of(value) & random)
+        return random and root.source in (Source.CHOICE, Source.OTHER)
 
     def _name_level(self, operation):
         # A loss may have enough, as a hinge loss of far apart classes.

@@ -66,7 +66,7 @@ def _collect(step, variables, locator):
             continue
         judge = Judge(step, derivative, locator)
         found = find_ends(
-            step.replay.operations, step.reach, judge.find_arriving()
+            step.replay.operations, step.beginnings, judge.find_arriving()
         )
         blocked = dict(found.cuts)
         for (operation, place), behind in found.direct.items():

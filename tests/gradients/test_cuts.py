@@ -25,8 +25,7 @@ def operation(kind, inputs, outputs, **arguments):
 
 
 def ends_of(operations, arrives, variables="w"):
-    reach = Reach.of(operations, list(variables))
-    return find_ends(operations, reach, set(arrives))
+    return find_ends(operations, list(variables), set(arrives))
 
 
 def test_an_end_is_where_something_comes_back_and_nothing_goes_on():
@@ -62,6 +61,17 @@ def test_what_lies_on_a_way_around_itself_is_no_cut():
         operation("Mul", "cx", "l"),
     )
     assert ends_of(operations, "lc") == Ends({}, {choice: 1})
+
+
+def test_what_lies_behind_a_value_with_a_gradient_is_no_end():
+    first = operation("IdentityN", "w", "a")
+    second = operation("IdentityN", "a", "b")
+    operations = (
+        first,
+        second,
+        operation("Mul", "ab", "l"),
+    )
+    assert ends_of(operations, "la") == Ends({(first, 0): 1}, {})
 
 
 def test_each_variable_has_its_own_cuts():

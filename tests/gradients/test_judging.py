@@ -35,7 +35,17 @@ UNTRAINED = GradientRecord("aid", "untracked", reason=diagnoses.UNTRAINED.title)
         (dict(calls=2), {"stranger": True}, ("zero", None)),
         (dict(calls=2, nonzero=2, nonfinite=1), {}, ("nonfinite", None)),
         (dict(calls=2, nonzero=2, overflowed=1), {}, ("ok", None)),
-        (dict(calls=2, nonzero=2, overflowed=2), {}, ("nonfinite", None)),
+        (
+            dict(calls=2, nonzero=2, overflowed=2),
+            {},
+            ("nonfinite", diagnoses.SCALE_EXHAUSTED),
+        ),
+        # Its square overflows.
+        (
+            dict(calls=2, nonzero=2, norm=1e30),
+            {},
+            ("nonfinite", diagnoses.DIVERGED),
+        ),
         ({}, {}, ("missing", diagnoses.NOT_RUN)),
         ({}, {"connected": False}, ("missing", diagnoses.NONE)),
         (

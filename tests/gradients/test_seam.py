@@ -217,7 +217,7 @@ def test_what_a_step_begins_with():
     def calls(moment):
         return next(
             former["calls"][0]
-            for held, former in moment.attributes
+            for held, _, former in moment.attributes
             if held is vars(counting)
         )
 

@@ -186,6 +186,42 @@ def test_what_cannot_be_copied_is_left_alone():
     assert layer.count is tensor
 
 
+class Sized(layers.Layer):
+    """Notes down sizes when it is built, and counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.width, self.calls = None, 0
+
+    def build(self, input_shape):
+        self.width = self.depth = input_shape[-1]
+
+    def call(self, inputs):
+        self.calls += 1
+        return inputs
+
+
+def test_what_build_notes_down_stays():
+    """It does not run again, and the layer cannot be called without."""
+    layer = Sized()
+    model = keras.Sequential([layer])
+    attributes = snapshots.copy_attributes(model)
+    model(np.ones((2, 4)))
+    snapshots.put_attributes(attributes)
+    assert (layer.width, layer.depth, layer.calls) == (4, 4, 0)
+
+
+def test_what_a_built_layer_notes_down_is_taken_back():
+    layer = Sized()
+    model = keras.Sequential([layer])
+    model(np.ones((2, 4)))
+    attributes = snapshots.copy_attributes(model)
+    layer.width, layer.late = None, 1
+    snapshots.put_attributes(attributes)
+    assert layer.width == 4
+    assert not hasattr(layer, "late")
+
+
 def test_what_keras_notes_down_stays():
     """A layer that is built, and an optimizer that is, have to stay so."""
     model = keras.Sequential([Stateful(), layers.Dense(1)], name="net")

@@ -47,6 +47,12 @@ def test_each_beginning_has_a_bit():
     assert found == {"a": 1, "b": 3, "x": 4, "d": 3, "e": 1}
 
 
+def test_values_to_keep_out_of():
+    operations = operation("Mul", "a", "b"), operation("Mul", "b", "c")
+    assert ways.follow(operations, ["a", "c"], stop="b") == {"a": 1, "c": 2}
+    assert ways.follow(operations, ["a"], stop="a") == {}
+
+
 def test_gradients_are_carried_by_what_has_one():
     def carried(kind, inputs="a", outputs="b", **arguments):
         step = operation(kind, inputs, outputs, **arguments)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from toy_steps import Step
 
 from keras_perceptual.gradients import diagnoses, zero_ends
@@ -66,9 +67,52 @@ def test_what_another_operation_explains():
     assert judge.judge(difference, 0) == End(difference, diagnoses.CANCELS)
 
 
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_part_of_what_is_put_together(fixed):
+    # As of the results of all turns of a loop, of which the last is taken.
+    step = Step()
+    v, w = step.variable("v", np.ones(3)), step.variable("w", np.ones(3))
+    together = step.do("Pack", v, w)
+    place = step.constant(1) if fixed else step.data("x", 1)
+    part = step.do("GetItem", together, place)
+    step.differentiate(step.do("Mean", part), ["v", "w"])
+    pack, *_ = step.replay().operations
+    assert judge_of(step, "v").judge(pack, 0) == (None if fixed else End(pack))
+
+
+def test_all_of_what_is_put_together():
+    step = Step()
+    v, w = step.variable("v", np.ones(3)), step.variable("w", np.ones(3))
+    together = step.do("Pack", v, w)
+    weighed = step.do("Mul", together, step.constant([[0.0], [1.0]]))
+    step.differentiate(step.do("Mean", weighed), ["v", "w"])
+    pack, *_ = step.replay().operations
+    assert judge_of(step, "v").judge(pack, 0) == End(pack)
+
+
 def test_what_is_not_known_is_left_open():
     step = Step()
     w = step.variable("w", np.zeros(3))
     step.differentiate(step.do("Mean", step.do("Square", w)), ["w"])
     square, _ = step.replay().operations
     assert judge_of(step, "w").judge(square, 0) == End(square)
+
+
+@pytest.mark.parametrize("drawn", ["anew", "of a seed", "never"])
+def test_what_a_dropout_left_nothing_of(drawn):
+    # Another batch keeps other numbers, so that a ReLU above is not dead.
+    step = Step()
+    x, w = step.data("x", np.ones((2, 3))), step.variable("w", np.ones((2, 3)))
+    numbers = {
+        "anew": step.do("RandomUniform"),
+        "of a seed": step.do("Square", step.changeable(np.ones((2, 3)))),
+        "never": x,
+    }[drawn]
+    mask = step.do("Cast", step.do("Greater", numbers, step.constant(1)))
+    relu = step.do("Relu", step.do("Mul", step.do("Mul", x, w), mask))
+    step.differentiate(step.do("Mean", relu), ["w"])
+    operation = step.replay().operations[-2]
+    assert operation.outputs == (relu.key,)
+    assert judge_of(step, "w").judge(operation, 0) == End(
+        operation, diagnoses.ZERO if drawn == "never" else None
+    )

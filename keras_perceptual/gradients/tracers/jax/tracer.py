@@ -49,6 +49,11 @@ class Tracer:
     def _model(self):
         return self._reference()
 
+    @property
+    def is_traced_once(self):
+        """Whether the Python code of the step runs once."""
+        return self._model.jit_compile and not self._model.run_eagerly
+
     def make_train_function(self):
         """Returns a train function of the model, traced by nobody yet."""
         model = self._model
@@ -58,7 +63,7 @@ class Tracer:
                 "NNX off to check them. Received: nnx_enabled=True"
             )
         step, steps = model.train_step, model.steps_per_execution
-        compiled = model.jit_compile and not model.run_eagerly
+        compiled = self.is_traced_once
 
         @functools.wraps(step)
         def train_step(state, data):

@@ -38,6 +38,9 @@ from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
     TensorNumbers,
     has_numbers,
 )
+from keras_perceptual.gradients.tracers.tensorflow.writes import (
+    writes_put_back,
+)
 
 __all__ = ["random_numbers_kept", "replay_function", "replay_step"]
 
@@ -62,7 +65,8 @@ def replay_step(step, arguments, variables, others=()):
     step = tf.autograph.experimental.do_not_convert(step)
     names = name_data(*arguments)
     try:
-        return _run(step, arguments, names, variables, others)
+        with writes_put_back():
+            return _run(step, arguments, names, variables, others)
     except Exception as error:
         try:
             return graph_replay.trace_replay(step, arguments, names, variables)

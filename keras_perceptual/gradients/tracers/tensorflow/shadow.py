@@ -83,7 +83,8 @@ def make_shadow(calls):
         ]
 
     def compute(batch):
-        rows = shadow(*tf.nest.flatten(batch, expand_composites=True))
+        parts = tf.nest.flatten(batch, expand_composites=True)
+        rows = shadow(*(part for part in parts if part is not None))
         return [
             (call.keys, numbers.numpy())
             for call, numbers in zip(calls, rows, strict=True)

@@ -63,6 +63,11 @@ class Tracer:
     def _model(self):
         return self._reference()
 
+    @property
+    def is_traced_once(self):
+        """Whether the Python code of the step runs once."""
+        return not self._model.run_eagerly
+
     def make_train_function(self):
         """Returns a train function of the model, traced by nobody yet."""
         step = self._model.train_step
@@ -292,7 +297,6 @@ class Tracer:
     def _replay(self, moment, variables, others):
         model = self._model
         with (
-            _writes_put_back(),
             replay.random_numbers_kept(),
             snapshots.attributes_put_back(model, moment.attributes),
             snapshots.values_put_back(
@@ -358,27 +362,6 @@ def _penalty_gradient(variable, value):
         penalty = variable.regularizer(value)
     gradient = tape.gradient(penalty, value)
     return tf.zeros_like(value) if gradient is None else gradient
-
-
-@contextlib.contextmanager
-def _writes_put_back():
-    """Puts back the variables that are written to, whoever they belong to."""
-    former = {}
-
-    def write(original, variable, *args, **kwargs):
-        if tf.executing_eagerly() and id(variable) not in former:
-            former[id(variable)] = variable, variable.numpy()
-        return original(variable, *args, **kwargs)
-
-    kind = type(tf.Variable(0.0, trainable=False))
-    with contextlib.ExitStack() as stack:
-        for name in ("assign", "assign_add", "assign_sub"):
-            stack.enter_context(intercepted(kind, name, write))
-        try:
-            yield
-        finally:
-            for variable, value in former.values():
-                variable.assign(value)
 
 
 def compute_gradients(function, variables):

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import weakref
 
+import keras
 import numpy as np
 import torch
 
@@ -39,6 +40,11 @@ class Tracer:
     @property
     def _model(self):
         return self._reference()
+
+    @property
+    def is_traced_once(self):
+        """Whether the Python code of the step runs once."""
+        return False
 
     def make_train_function(self):
         """Returns the train function of the model."""
@@ -131,9 +137,17 @@ class Tracer:
                 snapshots.variables_of_step(model), moment.values
             ),
         ):
+            # Arrays, as `train_on_batch` hands them on, are data too.
+            batch = keras.tree.map_structure(_as_tensor, moment.batch)
             return replay.replay_step(
-                model.train_step, (moment.batch,), variables, others
+                model.train_step, (batch,), variables, others
             )
+
+
+def _as_tensor(part):
+    if isinstance(part, np.ndarray):
+        return keras.ops.convert_to_tensor(part)
+    return part
 
 
 def _stored_values(gradient):

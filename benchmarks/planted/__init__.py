@@ -1,0 +1,1 @@
+"""Programs and faults of `planted_faults.py`."""

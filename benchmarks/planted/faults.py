@@ -1,0 +1,227 @@
+"""Faults that are planted in the programs, each at a line that is marked.
+
+A line that ends in `# fault: kind` is the one that a message has to name first
+where a fault of that kind is planted. A program is built with a `Plant`: it
+calls `plant.tap` on a value between trainable layers and the loss, passes its
+loss through `plant.loss`, and asks `plant.kind` where it has a step of its own.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import re
+
+import keras
+from keras import layers, ops
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What is right for a kind of fault.
+
+    Attributes:
+        status: The status of the variables that it deprives, or several
+            that are right.
+        raised: Whether the fit has to be stopped; a report is enough where
+            another batch may end it.
+        where: What is planted: the `"tap"`, the `"loss"` or the `"step"`.
+        backends: On which backends such a program runs at all.
+        same: Whether the variables are those that `stop_gradient` would cut
+            off at the same place.
+    """
+
+    status: tuple = ("missing",)
+    raised: bool = True
+    where: str = "tap"
+    backends: tuple = ("tensorflow", "jax", "torch")
+    same: bool = True
+
+
+ZERO = ("zero",)
+NONFINITE = ("nonfinite",)
+
+KINDS = {
+    "round": Kind(),
+    "argmax": Kind(),
+    "integers": Kind(),
+    "stop_gradient": Kind(),
+    "compare": Kind(),
+    # JAX refuses to differentiate a callback, with an error of its own.
+    "numpy": Kind(backends=("tensorflow", "torch")),
+    "times_zero": Kind(ZERO),
+    "dead_relu": Kind(ZERO),
+    "clip": Kind(ZERO),
+    "sqrt": Kind(NONFINITE),
+    "log": Kind(NONFINITE),
+    # Another batch may take the other branch.
+    "in_cond": Kind(("missing", "zero"), raised=False),
+    "in_loop": Kind(("missing", "zero")),
+    "untracked": Kind(("untracked",), same=False),
+    "unused": Kind(same=False),
+    "ignores": Kind(where="loss", same=False),
+    "forgets": Kind(where="step", same=False),
+    "asks": Kind(where="step", same=False),
+}
+
+
+@keras.saving.register_keras_serializable(package="planted")
+class Fault(layers.Layer):
+    """A layer that spoils the gradient of what goes through it.
+
+    Args:
+        kind: One of `KINDS` that are planted at a tap.
+    """
+
+    def __init__(self, kind, **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.supports_masking = True
+        if kind == "untracked":
+            # Inside an object that Keras does not look into.
+            self.holder = _Holder(keras.Variable([1.0], name="scale"))
+
+    def build(self, input_shape):
+        """Creates what some kinds hold."""
+        if self.kind == "unused":
+            self.probe = layers.Dense(4, name="probe")
+            self.probe.build(input_shape)
+
+    def compute_output_spec(self, x):
+        """Says that the shape stays, so that `call` runs while training."""
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+    def call(self, x):
+        """Applies the fault."""
+        return getattr(self, f"_{self.kind}")(x)
+
+    def _round(self, x):
+        return ops.round(x * 8) / 8  # fault: round
+
+    def _argmax(self, x):
+        best = ops.argmax(x, axis=-1)  # fault: argmax
+        return ops.cast(ops.one_hot(best, x.shape[-1]), x.dtype)
+
+    def _integers(self, x):
+        levels = ops.cast(x * 8, "int32")  # fault: integers
+        return ops.cast(levels, x.dtype) / 8
+
+    def _stop_gradient(self, x):
+        return ops.stop_gradient(x)  # fault: stop_gradient
+
+    def _compare(self, x):
+        return ops.cast(x > 0, x.dtype)  # fault: compare
+
+    def _numpy(self, x):
+        if keras.backend.backend() == "torch":
+            values = x.detach().cpu().numpy()  # fault: numpy
+            return ops.convert_to_tensor(values * 0.5)
+        import tensorflow as tf
+
+        y = tf.numpy_function(lambda v: v * 0.5, [x], x.dtype)  # fault: numpy
+        y.set_shape(x.shape)
+        return y
+
+    def _times_zero(self, x):
+        return x * 0.0  # fault: times_zero
+
+    def _dead_relu(self, x):
+        return ops.relu(x - 1e6)  # fault: dead_relu
+
+    def _clip(self, x):
+        return ops.clip(x + 1e6, -1.0, 1.0)  # fault: clip
+
+    def _sqrt(self, x):
+        return ops.sqrt(x - x)  # fault: sqrt
+
+    def _log(self, x):
+        return ops.log(x - x)  # fault: log
+
+    def _in_cond(self, x):
+        return ops.cond(
+            ops.mean(x) > -1e6,
+            lambda: ops.round(x * 8) / 8,  # fault: in_cond
+            lambda: x,
+        )
+
+    def _in_loop(self, x):
+        def turn(_, state):
+            state = ops.round(state * 8)  # fault: in_loop
+            return state / 8
+
+        return ops.fori_loop(0, 2, turn, x)
+
+    def _untracked(self, x):
+        scale = ops.convert_to_tensor(self.holder.scale)
+        return x * ops.cast(scale, x.dtype)  # fault: untracked
+
+    def _unused(self, x):
+        return x
+
+
+class _Holder:
+    """An object whose attributes Keras does not track."""
+
+    def __init__(self, scale):
+        self.scale = scale
+
+
+class Plant:
+    """What a program is built with.
+
+    Args:
+        kind: One of `KINDS`, or `""` for a healthy program.
+        penalty: The weight of the penalties of programs that have one.
+
+    Attributes:
+        planted: Whether the program has a place for such a fault.
+        left_out: Paths of the variables that the step leaves out, which the
+            program knows once it has trained.
+    """
+
+    def __init__(self, kind="", penalty=1e-4):
+        self.kind = kind
+        self.penalty = penalty
+        self.planted = not kind
+        self.left_out = ()
+
+    @property
+    def tap(self):
+        """What a program calls on a value on its way to the loss."""
+        if self.kind and KINDS[self.kind].where == "tap":
+            self.planted = True
+            return Fault(self.kind, name="fault")
+        return layers.Identity(name="fault")
+
+    def loss(self, loss):
+        """Returns the loss, or one that never looks at the prediction."""
+        if self.kind != "ignores":
+            return loss
+        self.planted = True
+
+        def constant(y_true, y_pred):
+            distance = ops.cast(y_true, "float32") - 0.5
+            return ops.mean(ops.square(distance))  # fault: ignores
+
+        return constant
+
+    def in_step(self, kind):
+        """Says whether a step of a program's own has to make this mistake."""
+        self.planted |= self.kind == kind
+        return self.kind == kind
+
+    def leave_out(self, variables):
+        """Returns all variables but the first two, which it remembers."""
+        self.left_out = tuple(variable.path for variable in variables[:2])
+        return variables[2:]
+
+
+@functools.cache
+def expected_lines(kind):
+    """Returns where a kind is planted, as a set of (file name, line)."""
+    mark = re.compile(rf"# fault: {kind}$")
+    return {
+        (file.name, number)
+        for file in pathlib.Path(__file__).parent.glob("*.py")
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if mark.search(line)
+    }
