@@ -170,7 +170,8 @@ class Plant:
 
     Args:
         kind: One of `KINDS`, or `""` for a healthy program.
-        penalty: The weight of the penalties of programs that have one.
+        penalty: The weight of the penalties, or the weight decay, of programs
+            that have one.
 
     Attributes:
         planted: Whether the program has a place for such a fault.
