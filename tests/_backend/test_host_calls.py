@@ -1,3 +1,7 @@
+import importlib
+import sys
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -79,3 +83,23 @@ def test_compiled_code_that_nothing_is_around_runs_in_silence():
     compiled = tf.function(watched(seen, {}), jit_compile=True)
     np.testing.assert_array_equal(compiled(tf.constant([0.0, 2.0])), [0, 4])
     assert seen == []
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("compiled", [False, True])
+def test_nobody_is_called_where_nothing_tells_of_compiled_code(
+    compiled, monkeypatch
+):
+    """The name that does is a private one of TensorFlow."""
+    import tensorflow as tf
+
+    seen = []
+    function = tf.function(watched(seen, {}), jit_compile=compiled)
+    outer = tf.function(lambda x: function(x) + 1)
+    name = "tensorflow.python.ops.control_flow_util"
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    importlib.reload(host_calls)
+    outer(tf.constant([0.0, 2.0]))
+    # Eager code is not compiled in any case.
+    watched(seen, {})(tf.constant([0.0, 3.0]))
+    assert seen == [[0.0, 3.0]]

@@ -1,7 +1,6 @@
 """Calling Python from the middle of a computation."""
 
 import tensorflow as tf
-from tensorflow.python.ops.control_flow_util import InXlaContext
 
 
 def call_when(condition, function, values, state):
@@ -48,6 +47,11 @@ def _graph_around_compiled_code():
     While a function is traced for XLA, TensorFlow marks the graph it is called
     from.
     """
+    try:
+        from tensorflow.python.ops.control_flow_util import InXlaContext
+    except ImportError:
+        # Any graph may be compiled then, and nobody is to be called.
+        InXlaContext = bool
     graph, found = tf.compat.v1.get_default_graph(), None
     while graph is not None:
         found = graph if InXlaContext(graph) else found
