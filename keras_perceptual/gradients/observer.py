@@ -100,7 +100,8 @@ class GradientObserver:
             return original(gradients, trainable_variables)
         if self._update and not optimizer.built:
             # As the optimizer would, but before the missing ones are dropped.
-            optimizer.build(variables)
+            with keras.name_scope(optimizer.name, caller=optimizer):
+                optimizer.build(variables)
             optimizer.built = True
         with self._safely():
             values = [getattr(v, "value", v) for v in variables]
