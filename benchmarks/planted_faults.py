@@ -161,10 +161,15 @@ def right_variables(kind, outcome, cut):
 
 
 def judge(name, kind, cut):
-    """Plants one fault; returns a dictionary, or `None` if it has no place."""
+    """Plants one fault; returns a dictionary, or `None` if that cannot be."""
     outcome = fit(name, faults.Plant(kind))
     if not outcome.plant.planted:
         return None
+    if outcome.verdict.startswith("error"):
+        # PyTorch's cross entropy, for one, refuses NaN by itself.
+        plain = fit(name, faults.Plant(kind), check=False)
+        if plain.verdict == outcome.verdict:
+            return None
     row = faults.KINDS[kind]
     # An error has it in its second line; a warning is one line.
     lines = outcome.text.splitlines()

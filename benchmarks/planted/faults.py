@@ -131,10 +131,10 @@ class Fault(layers.Layer):
         return ops.clip(x + 1e6, -1.0, 1.0)  # fault: clip
 
     def _sqrt(self, x):
-        return ops.sqrt(x - x)  # fault: sqrt
+        return x + ops.sqrt(x - x)  # fault: sqrt
 
     def _log(self, x):
-        return ops.log(x - x)  # fault: log
+        return x + ops.log(x - x)  # fault: log
 
     def _in_cond(self, x):
         return ops.cond(
@@ -170,7 +170,8 @@ class Plant:
 
     Args:
         kind: One of `KINDS`, or `""` for a healthy program.
-        penalty: The weight of the penalties of programs that have one.
+        penalty: The weight of the penalties, or the weight decay, of programs
+            that have one.
 
     Attributes:
         planted: Whether the program has a place for such a fault.

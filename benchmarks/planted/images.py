@@ -102,7 +102,8 @@ def vit(plant):
     x = layers.GlobalAveragePooling1D()(x)
     model = keras.Model(images, layers.Dense(3, name="head")(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adamw", plant.loss(loss), metrics=["accuracy"])
+    optimizer = keras.optimizers.AdamW(weight_decay=plant.penalty)
+    model.compile(optimizer, plant.loss(loss), metrics=["accuracy"])
     return model, {"x": random_images(channels=3), "y": np.arange(12) % 3}
 
 

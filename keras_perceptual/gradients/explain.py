@@ -124,15 +124,19 @@ class Explainer:
         return {key: self._may_change(cause) for key, cause in found.items()}
 
     def _may_change(self, cause):
-        """Takes a number of Python for one that may change, where it may.
+        """Takes a factor of zero for one that may change, where it may.
 
-        A step that is traced once has the numbers of that time.
+        A step that is traced once has the numbers of Python of that time. What
+        is multiplied in no line of the user's is a setting, such as a loss
+        weight of zero, and meant.
         """
-        if cause.diagnosis is not diagnoses.TIMES_ZERO or (
-            self._seam.tracer.is_traced_once
-        ):
+        if cause.diagnosis is not diagnoses.TIMES_ZERO:
             return cause
-        if any(_ZERO.search(place.code) for place in cause.places):
+        own = [p for p in cause.places if p.file or p.keras_operation]
+        if own and (
+            self._seam.tracer.is_traced_once
+            or any(_ZERO.search(place.code) for place in own)
+        ):
             return cause
         return Cause(diagnoses.ZERO, cause.places, cause.note)
 

@@ -135,8 +135,9 @@ class FitCheck:
             self._in_flight = 0
         elif not last or not self._evidence.batches:
             return last
-        if self._observer.trouble is not None:
-            raise self._observer.trouble
+        trouble = self._observer.trouble or self._seam.tracer.trouble
+        if trouble is not None:
+            raise trouble
         finished = last or self._evidence.batches >= self.policy.steps
         self.report = self._evidence.judge(finished=finished)
         # It holds every number of the step.

@@ -88,10 +88,12 @@ def _find_causes(function, variables, statuses):
         wanted.get(status, []).append(id(variable))
     if not any(wanted.values()):
         return {}
-    backend, steps = tracers.load("tracer"), tracers.load("replay")
-    with steps.random_numbers_kept(), values_put_back(variables):
-        replay = steps.replay_function(function, variables)
-    where = {}, backend.public_functions()
+    with (
+        tracers.load("replay").random_numbers_kept(),
+        values_put_back(variables),
+    ):
+        replay = tracers.load("replay").replay_function(function, variables)
+    where = {}, tracers.load("tracer").public_functions()
     causes = {
         key: (
             Cause(diagnoses.OUTSIDE, cause.places)

@@ -87,8 +87,10 @@ class Seam:
         finally:
             ran = self.tracer.python_steps > steps
             self.moment.attributes = before if ran else former
-        with contextlib.suppress(Exception):
+        try:
             self.tracer.look_again(self.moment)
+        except Exception as error:
+            self.tracer.trouble = error
         return outputs
 
     def _copy_attributes(self):

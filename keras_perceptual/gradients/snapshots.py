@@ -10,6 +10,7 @@ import functools
 import math
 
 import keras
+import numpy as np
 
 from keras_perceptual.gradients import tracers
 from keras_perceptual.gradients.model_parts import find_optimizers, walk_parts
@@ -67,13 +68,26 @@ def values_put_back(variables, values=None):
     """
     own = _read(variables)
     try:
-        for variable in variables:
-            if values and id(variable) in values:
+        for variable, value in own:
+            if values is None:
+                break
+            if id(variable) in values:
                 variable.assign(values[id(variable)])
+            # It was made in the step, and what it began with is not known.
+            elif np.issubdtype(value.dtype, np.floating) and (
+                not np.all(np.isfinite(value))
+            ):
+                variable.assign(_stand_in(value))
         yield
     finally:
         for variable, value in own:
             variable.assign(value)
+
+
+def _stand_in(value):
+    """Returns small random numbers for others that broke."""
+    numbers = np.random.default_rng(0).normal(scale=0.1, size=value.shape)
+    return numbers.astype(value.dtype)
 
 
 def copy_attributes(model):

@@ -178,16 +178,43 @@ def dying():
 
 
 class Muted(layers.Layer):
-    def __init__(self, **arguments):
-        super().__init__(**arguments)
-        self.volume = 0.0
-
     def call(self, x):
-        return x * self.volume  # to blame
+        return x * 0.0  # to blame
 
 
 def muted():
     return train(stack(Muted(name="mute")))
+
+
+class TurnedDown(layers.Layer):
+    """A callback may turn it up."""
+
+    volume = 0.0
+
+    def call(self, x):
+        return x * self.volume
+
+
+def test_an_output_whose_loss_weighs_nothing_is_no_error():
+    inputs = keras.Input((4,))
+    outputs = {n: layers.Dense(1, name=n)(inputs) for n in ("main", "aid")}
+    model = keras.Model(inputs, outputs)
+    losses = dict.fromkeys(outputs, "mse")
+    model.compile("sgd", losses, loss_weights={"main": 1.0, "aid": 0.0})
+    x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+    error, report = train(model, x, dict.fromkeys(outputs, x[:, :1]))
+    assert error is None
+    assert [r.path for r in report.zero] == ["aid/kernel", "aid/bias"]
+
+
+def test_a_number_that_may_change_is_no_error():
+    """It may where the step runs as Python; a trace keeps what it was."""
+    error, report = train(stack(TurnedDown(name="mute")))
+    eager, _ = train(stack(TurnedDown(name="mute"), run_eagerly=True))
+    is_torch = keras.backend.backend() == "torch"
+    assert (error is None) == is_torch
+    assert eager is None
+    assert [record.path for record in report.zero][:2] == BODY
 
 
 class Settings:

@@ -235,3 +235,16 @@ def test_what_keras_notes_down_stays():
     # Of another size, so that it is traced anew.
     model.train_on_batch(x[:6], y[:6])
     assert int(model.optimizer.iterations) == 2
+
+
+def test_variables_made_in_a_step_that_broke():
+    """Something finite stands in for what they began with."""
+    held, made, well = (keras.Variable([np.nan, 1.0]) for _ in range(3))
+    well.assign([3.0, 4.0])
+    values = {id(held): np.float32([5, 6])}
+    with snapshots.values_put_back([held, made, well], values):
+        assert read(held).tolist() == [5, 6]
+        assert np.all(np.isfinite(read(made)))
+        assert read(well).tolist() == [3, 4]
+    for variable in (held, made):
+        np.testing.assert_array_equal(read(variable), [np.nan, 1])

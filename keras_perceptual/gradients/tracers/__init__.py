@@ -28,6 +28,7 @@ class Tracer(Protocol):
 
     Attributes:
         python_steps: How often the Python code of the step has run.
+        trouble: What went wrong in looking, if anything.
         values_were_away: Whether the step read a variable while its value was
             in the state that goes through the step.
     """
@@ -37,6 +38,7 @@ class Tracer(Protocol):
     # Whether a gradient of zeros may stand for none at all.
     zeros_for_none: ClassVar[bool]
     python_steps: int
+    trouble: Exception | None
     values_were_away: bool
 
     @property

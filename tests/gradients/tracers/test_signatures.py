@@ -90,4 +90,12 @@ def test_modules_of_all_backends_have_the_same_functions(topic):
         in ast.unparse(node.value).replace("'", '"')
     } - {"Tracer", "apply_methods"}
     assert asked
-    assert asked <= shared
+    for backend, functions in zip(BACKENDS, found, strict=True):
+        # One may be handed on from a file of its own.
+        handed_on = {
+            alias.name
+            for node in parse(backend, topic).body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert asked <= functions.keys() | handed_on

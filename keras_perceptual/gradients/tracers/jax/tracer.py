@@ -43,6 +43,7 @@ class Tracer:
         self._totals = {}
         self._used = {}
         self.python_steps = 0
+        self.trouble = None
         self.values_were_away = False
 
     @property
@@ -86,8 +87,10 @@ class Tracer:
                 if compiled:
                     # What is wrong with the step itself shows when it is
                     # taken; what is wrong with looking must not.
-                    with contextlib.suppress(Exception):
+                    try:
                         self._look(step, state, batch)
+                    except Exception as error:
+                        self.trouble = error
                     logs, state = take_steps(state, iter([batch]))
                 else:
                     logs, state = self._look_eagerly(step, state, batch)
@@ -143,6 +146,7 @@ class Tracer:
 
     def start_anew(self):
         """Forgets the numbers of an earlier training."""
+        self.trouble = None
         self._totals = {}
 
     def hold(self, arguments):

@@ -54,6 +54,7 @@ class Tracer:
         self._calls = []
         self._shadow = None
         self.python_steps = 0
+        self.trouble = None
         # Replicas cannot create variables in the middle of a step.
         with self._strategy.scope():
             self._on = tf.Variable(False, trainable=False, name="watched")
@@ -100,6 +101,7 @@ class Tracer:
 
     def start_anew(self):
         """Forgets the numbers of an earlier training."""
+        self.trouble = None
         for table in self._tables:
             table.assign(tf.zeros_like(table))
 

@@ -36,6 +36,7 @@ class Tracer:
         self._totals = {}
         self._used = {}
         self.python_steps = 0
+        self.trouble = None
 
     @property
     def _model(self):
@@ -70,6 +71,7 @@ class Tracer:
 
     def start_anew(self):
         """Forgets the numbers of an earlier training."""
+        self.trouble = None
         self._waiting, self._totals = [], {}
         self._used = {}
 
