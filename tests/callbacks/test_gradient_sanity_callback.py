@@ -8,7 +8,6 @@ import pytest
 from checks import check_config
 from gradient_models import (
     PATHS,
-    Closed,
     Unbuilt,
     clipped_model,
     closed_gate_model,
@@ -340,54 +339,6 @@ class TestPolicies:
 
 
 class TestTrainingIsTheSame:
-    @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-    def test_weights_with_and_without(self, optimizer):
-        results = []
-        for callback in (None, GradientSanityCallback()):
-            keras.utils.set_random_seed(3)
-            model = healthy_model(optimizer)
-            fit(model, callback, epochs=2)
-            results.append(
-                [
-                    *model.get_weights(),
-                    *[
-                        ops.convert_to_numpy(v)
-                        for v in model.optimizer.variables
-                    ],
-                ]
-            )
-        for without, with_ in zip(*results, strict=True):
-            np.testing.assert_allclose(with_, without, rtol=1e-5, atol=1e-7)
-
-    def test_weights_with_dropout_and_batch_statistics(self):
-        results = []
-        for callback in (None, GradientSanityCallback()):
-            keras.utils.set_random_seed(3)
-            model = keras.Sequential(
-                [
-                    keras.Input((4,)),
-                    layers.Dense(8, name="hidden"),
-                    layers.BatchNormalization(name="norm"),
-                    layers.Dropout(0.5, seed=1),
-                    layers.Dense(1, name="out"),
-                ]
-            )
-            model.compile("sgd", "mse")
-            # What is built late leaves Keras' own gradient as it is.
-            fit(model, callback, epochs=2)
-            results.append(model.get_weights())
-        for without, with_ in zip(*results, strict=True):
-            np.testing.assert_allclose(with_, without, rtol=1e-4, atol=1e-6)
-
-    def test_optimizer_variables_keep_their_names(self):
-        names = []
-        for callback in (None, GradientSanityCallback()):
-            keras.utils.clear_session()
-            model = healthy_model()
-            fit(model, callback)
-            names.append([v.path for v in model.optimizer.variables])
-        assert names[0] == names[1]
-
     @pytest.mark.filterwarnings("ignore:Your input ran out of data")
     def test_no_batch_is_taken_from_the_data(self):
         results = []
@@ -657,50 +608,3 @@ class TestMixedPrecision:
             fit(model, callback, data=regression_data(64), epochs=4)
         scale = float(ops.convert_to_numpy(model.optimizer.dynamic_scale))
         assert scale < 1
-
-
-MODES = {
-    "plain": {},
-    "eager": {"run_eagerly": True},
-    "compiled": {"jit_compile": True},
-    "several steps": {"steps_per_execution": 2},
-    "accumulation": {"optimizer": {"gradient_accumulation_steps": 2}},
-    "clipping": {"optimizer": {"clipnorm": 0.1}},
-    "decay": {"optimizer": {"weight_decay": 0.1}},
-    "averages": {"optimizer": {"use_ema": True, "ema_overwrite_frequency": 2}},
-    "loss scale": {"policy": "mixed_float16"},
-}
-
-
-@pytest.mark.parametrize(
-    "mode, gated",
-    [*((mode, False) for mode in MODES), ("plain", True), ("compiled", True)],
-)
-def test_weights_are_equal_to_the_last_bit(mode, gated):
-    """Also with random numbers, and where zeros are looked into."""
-    if IS_TORCH and mode in ("compiled", "several steps"):
-        pytest.skip("PyTorch has no such mode, or takes long to get there")
-    settings = dict(MODES[mode])
-    policy = settings.pop("policy", "float32")
-    options = settings.pop("optimizer", {})
-    results = []
-    for callbacks in ([], [GradientSanityCallback(on_zero="ignore")]):
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential(
-            [
-                keras.Input((4,)),
-                layers.Dense(8, activation="relu", dtype=policy),
-                layers.Dropout(0.5),
-                *([Closed()] if gated else []),
-                layers.Dense(1, dtype=policy),
-            ]
-        )
-        optimizer = keras.optimizers.Adam(0.1, **options)
-        if policy == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        model.compile(optimizer, "mse", **settings)
-        x, y = regression_data()
-        model.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
-        results.append(model.get_weights())
-    for without, with_ in zip(*results, strict=True):
-        np.testing.assert_array_equal(with_, without)

@@ -365,6 +365,13 @@ class TestWhatNobodyHands:
         report = case.judge(None, None, None, None)
         assert {r.reason for r in report} == {diagnoses.STRANGER.title}
 
+    def test_optimizer_that_is_not_built(self):
+        """It knows of no variables yet, theirs or others."""
+        case = Case()
+        case.observer.called = [keras.optimizers.SGD()]
+        report = case.judge(None, OK, OK, OK, finished=False)
+        assert report.records[0].reason == diagnoses.NOT_HANDED.title
+
 
 def native(shape, name="gain"):
     """Returns what stands for a variable that Keras does not know of."""

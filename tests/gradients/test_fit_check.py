@@ -159,6 +159,28 @@ def test_model_of_which_everything_is_frozen_on_purpose(
     assert len(said()) == texts
 
 
+def test_model_that_was_frozen_without_compile(said):
+    """The step that trains is another one than could be looked at."""
+    model = healthy_model()
+    step(model)
+    model.layers[0].trainable = False
+    model, check = prepared(model)
+    check.arm()
+    assert not check.active
+    assert not is_armed(model)
+    (text,) = said()
+    assert "compile" in text
+    assert model.layers[0].kernel.path in text
+    if IS_JAX:  # Keras itself cannot go on there.
+        return
+    former = model.get_weights()
+    step(model)
+    assert any(
+        (one != other).any()
+        for one, other in zip(former, model.get_weights(), strict=True)
+    )
+
+
 def test_findings_are_warned_about_once(said):
     model, check = prepared(healthy_model(loss=nan_loss), on_nonfinite="warn")
     for _ in range(3):

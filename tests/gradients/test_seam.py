@@ -135,6 +135,20 @@ def test_train_function_that_was_traced_stays_that_of_the_model():
     assert model.train_function is own
 
 
+def test_what_was_frozen_since_the_train_function_was_made():
+    """It trains on there, and not in one that is traced anew."""
+    model = healthy_model()
+    step(model)
+    model.layers[0].trainable = False
+    _, seam = watched(model)
+    assert [id(v) for v in seam.removed] == list(
+        map(id, model.layers[0].weights)
+    )
+    for arguments in ({"fresh": True}, {"update": False}):
+        _, seam = watched(model, **arguments)
+        assert seam.removed == []
+
+
 def test_step_that_was_not_traced_yet_is_traced_once_for_both():
     model = counting_model()
     _, seam = watched(model, fresh=True)
