@@ -75,6 +75,7 @@ def train(model, *callbacks):
             *regression_data(24),
             batch_size=8,
             verbose=0,
+            shuffle=False,
             callbacks=list(callbacks),
         )
     texts = [str(w.message) for w in caught]
