@@ -275,10 +275,12 @@ class Evidence:
     def _has_stranger(self):
         """Whether an optimizer trains in place of these variables others."""
         ours = {id(v) for v in self.variables()}
-        return any(
-            not ours & {id(v) for v in variables_of(optimizer)}
+        trained = (
+            {id(v) for v in variables_of(optimizer)}
             for optimizer in self._observer.called
         )
+        # One that is not built knows of no variables yet.
+        return any(others and not ours & others for others in trained)
 
     def _has_changed(self, variable):
         """Whether a variable changes without an optimizer of Keras."""

@@ -44,13 +44,17 @@ def find_untracked(leaves, known):
         A list of Keras variables, and of the parameters of PyTorch that no
         Keras variable holds and no optimizer of PyTorch trains.
     """
-    objects = gc.get_objects()
-    trained = {id(v.value) for v in known} | _find_trained(objects)
+    known = {id(v.value) for v in known}
     strangers = {
         id(leaf): leaf
         for leaf in leaves
-        if id(leaf) not in trained and leaf.requires_grad
+        if id(leaf) not in known and leaf.requires_grad
     }
+    # While somebody holds all objects, a tuple that another thread is making
+    # raises a `SystemError` there.
+    objects = gc.get_objects() if strangers else []
+    for trained in _find_trained(objects):
+        strangers.pop(trained, None)
     if not strangers:
         return []
     found = {
