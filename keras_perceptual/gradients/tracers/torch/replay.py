@@ -154,6 +154,12 @@ def _as_replay(recording, asked, data):
         data=data,
         changeable=frozenset(
             recording.changeable
-            | _find_buffers(recording.strangers) - data.keys()
+            | _find_buffers(
+                {
+                    key: tensor
+                    for key, tensor in recording.strangers.items()
+                    if key not in data
+                }
+            )
         ),
     )
