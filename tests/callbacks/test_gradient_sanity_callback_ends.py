@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gradient_models import PATHS, Closed, healthy_model, regression_data
 from keras import layers
+from sampling import sample
 
 from keras_perceptual.callbacks import GradientSanityCallback
 
@@ -89,15 +90,16 @@ class Interrupts(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize(
-    "name",
-    [
-        "on_train_batch_begin",
-        "on_train_batch_end",
-        "on_epoch_begin",
-        "on_epoch_end",
-    ],
+    ("name", "first"),
+    sample(
+        [
+            (f"on_{what}_{where}", first)
+            for first in (False, True)
+            for what in ("train_batch", "epoch")
+            for where in ("begin", "end")
+        ]
+    ),
 )
 def test_interrupted_in_another_callback(name, first):
     model, own = healthy_model(), GradientSanityCallback(steps=9)
