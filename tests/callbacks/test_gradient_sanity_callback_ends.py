@@ -143,7 +143,7 @@ def fragile_model(error, *more, **arguments):
     return model, model.get_layer("fragile").state
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("error", sample([KeyboardInterrupt, RuntimeError]))
 @pytest.mark.parametrize("step", [0, 1])
 def test_interrupted_in_the_step(error, step):
     """In the first one, and in one that is taken when others were."""

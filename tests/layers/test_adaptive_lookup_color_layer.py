@@ -555,6 +555,7 @@ class Enhancer(keras.Model):
         return self.grade(x)
 
 
+@pytest.mark.slow
 def test_learns_what_a_single_table_cannot(rng):
     """In the dark the same colours become brighter, in the light darker."""
     colors = rng.uniform(0.25, 0.75, (4, 8, 8, 3))

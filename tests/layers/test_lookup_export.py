@@ -145,7 +145,7 @@ def test_litert_with_tables(tmp_path):
     check_tables(export_litert, tmp_path)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sample(list(KINDS)))
 def test_onnx(name, tmp_path):
     check_kind(name, export_onnx, tmp_path)
 
