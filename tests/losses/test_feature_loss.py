@@ -319,7 +319,8 @@ class TestEncodedTargets:
             model = keras.Sequential(
                 [keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 1)]
             )
-            model.compile("sgd", loss, jit_compile=jit_compile)
+            optimizer = keras.optimizers.SGD(1e-4)
+            model.compile(optimizer, loss, jit_compile=jit_compile)
             # A dataset is in an order of its own.
             return model.fit(data, epochs=2, verbose=0, shuffle=False).history[
                 "loss"
