@@ -91,6 +91,7 @@ HOMES = {
 }
 
 
+@pytest.mark.slow
 def test_the_public_names_are_these():
     names = json.loads(
         run_python(
