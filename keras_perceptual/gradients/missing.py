@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 
+import keras
+
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import (
@@ -232,6 +234,8 @@ class _Search:
             return self._explain_lost_gradient(values, asked)
         if not any(self._is_used(value) for value in values):
             return self._explain_unused(variable)
+        if self._is_copied(bit, variable):
+            return Cause(diagnoses.UNUSED)
         targets = tuple(t for _, d in asked for t in d.targets)
         if not any(self._depends(target, bit) for target in targets):
             return self._explain_no_loss(bit, targets)
@@ -253,6 +257,23 @@ class _Search:
         return any(
             kind_of(operation) not in DIFFERENTIATION
             for operation, _ in self._users.get(value, ())
+        )
+
+    def _is_copied(self, bit, variable):
+        """Whether weights alone are computed from it, as a moving average.
+
+        Its layer is not called, and no data and no random numbers meet it. What
+        belongs to a model itself is used without a call.
+        """
+        name = self._owners.get(variable)
+        owner = self._locator.layers.get(name)
+        if self._inside_layers.get(name) or isinstance(owner, keras.Model):
+            return False
+        weights = ways.Origin.HOLDER | ways.Origin.CHANGEABLE
+        return not any(
+            self._origins.get(value, ways.Origin.CONSTANT) & ~weights
+            for value, bits in self._reach.any.items()
+            if bits & bit
         )
 
     def _explain_derivative(self, bit):
