@@ -25,7 +25,7 @@ from keras_perceptual.gradients.kinds import (
     ZEROS,
     kind_of,
 )
-from keras_perceptual.gradients.places import locate_frames
+from keras_perceptual.gradients.places import is_library, locate_frames
 
 # What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
@@ -162,8 +162,8 @@ def explain_derivative(replay, reach, bit, locator):
         locator: The `Locator`.
 
     Returns:
-        The `Cause`, or `None` where the step differentiates nothing, by what
-        is no variable, that the variable enters.
+        The `Cause`, or `None` where the loss holds no derivative, by what is
+        no variable, of something that the variable enters.
     """
     variables = set(replay.holders.values())
     inner = [
@@ -174,6 +174,17 @@ def explain_derivative(replay, reach, bit, locator):
             reach.differentiable.get(t, 0) & bit for t in derivative.targets
         )
     ]
+    if inner:
+        needed = ways.needed_for(
+            replay.operations,
+            [
+                target
+                for derivative in replay.derivatives
+                if not variables.isdisjoint(derivative.variables)
+                for target in derivative.targets
+            ],
+        )
+        inner = [d for d in inner if _enters(replay, d, needed)]
     if not inner:
         return None
     behind = [
@@ -201,6 +212,26 @@ def explain_derivative(replay, reach, bit, locator):
         diagnoses.DERIVATIVE_ONLY,
         (*_locate_derivatives(inner), *locator.locate_last(behind)),
     )
+
+
+def _enters(replay, derivative, needed):
+    """Whether a derivative goes into what is differentiated in the end.
+
+    Where no operation is known to be a part of it, it may.
+
+    Args:
+        replay: The `Replay` of the step.
+        derivative: The `Derivative`.
+        needed: The operations that the losses are computed by.
+    """
+    own = [f for f in derivative.frames if not is_library(f.filename)]
+    line = (own[-1].filename, own[-1].lineno) if own else None
+    parts = {
+        operation
+        for operation in replay.operations
+        if any((f.filename, f.lineno) == line for f in operation.frames)
+    }
+    return not parts or not parts.isdisjoint(needed)
 
 
 class _Search:

@@ -410,6 +410,17 @@ def test_a_derivative_may_look_at_the_shape():
     assert cause_of(net, "b").diagnosis is diagnoses.DERIVATIVE_ONLY
 
 
+@pytest.mark.parametrize("used", [True, False])
+def test_a_derivative_that_no_loss_holds(used):
+    net, slope = energy()
+    with net.at(line=98):
+        slope = net.do("Identity", slope)
+    loss = net.loss_of(net.do("Mean", slope if used else net.output))
+    net.differentiate(loss, ["w", "v", "b"])
+    expected = diagnoses.DERIVATIVE_ONLY if used else diagnoses.NO_LOSS
+    assert cause_of(net, "b").diagnosis is expected
+
+
 def test_a_derivative_of_another_loss_is_no_level():
     # As of a generator and a critic, each with an optimizer.
     net, slope = energy()
