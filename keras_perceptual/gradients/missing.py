@@ -165,26 +165,11 @@ def explain_derivative(replay, reach, bit, locator):
         The `Cause`, or `None` where the loss holds no derivative, by what is
         no variable, of something that the variable enters.
     """
-    variables = set(replay.holders.values())
     inner = [
         derivative
-        for derivative in replay.derivatives
-        if variables.isdisjoint(derivative.variables)
-        and any(
-            reach.differentiable.get(t, 0) & bit for t in derivative.targets
-        )
+        for derivative in _derivatives_in_losses(replay)
+        if any(reach.differentiable.get(t, 0) & bit for t in derivative.targets)
     ]
-    if inner:
-        needed = ways.needed_for(
-            replay.operations,
-            [
-                target
-                for derivative in replay.derivatives
-                if not variables.isdisjoint(derivative.variables)
-                for target in derivative.targets
-            ],
-        )
-        inner = [d for d in inner if _enters(replay, d, needed)]
     if not inner:
         return None
     behind = [
@@ -214,24 +199,42 @@ def explain_derivative(replay, reach, bit, locator):
     )
 
 
-def _enters(replay, derivative, needed):
-    """Whether a derivative goes into what is differentiated in the end.
+def _derivatives_in_losses(replay):
+    """Returns the derivatives, by what is no variable, that losses hold.
 
-    Where no operation is known to be a part of it, it may.
-
-    Args:
-        replay: The `Replay` of the step.
-        derivative: The `Derivative`.
-        needed: The operations that the losses are computed by.
+    A loss holds one also where it holds a derivative of that.
     """
+    variables = set(replay.holders.values())
+    outer, waiting = [], {}
+    for index, derivative in enumerate(replay.derivatives):
+        if variables.isdisjoint(derivative.variables):
+            waiting[index] = _parts_of(replay, derivative)
+        else:
+            outer.append(index)
+    held = []
+    while outer:
+        targets = [t for i in outer for t in replay.derivatives[i].targets]
+        needed = ways.needed_for(replay.operations, targets)
+        # Where none is known to be a part of it, it may well be held.
+        outer = [
+            index
+            for index, parts in waiting.items()
+            if not parts or not parts.isdisjoint(needed)
+        ]
+        held += outer
+        waiting = {i: p for i, p in waiting.items() if i not in outer}
+    return [replay.derivatives[index] for index in sorted(held)]
+
+
+def _parts_of(replay, derivative):
+    """Returns the operations that stand on the line of a derivative."""
     own = [f for f in derivative.frames if not is_library(f.filename)]
     line = (own[-1].filename, own[-1].lineno) if own else None
-    parts = {
+    return {
         operation
         for operation in replay.operations
         if any((f.filename, f.lineno) == line for f in operation.frames)
     }
-    return not parts or not parts.isdisjoint(needed)
 
 
 class _Search:

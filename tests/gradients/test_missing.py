@@ -421,6 +421,17 @@ def test_a_derivative_that_no_loss_holds(used):
     assert cause_of(net, "b").diagnosis is expected
 
 
+def test_a_derivative_that_a_loss_holds_the_derivative_of():
+    net, slope = energy()
+    with net.at(line=98):
+        slope = net.do("Identity", slope)
+    net.differentiate(slope, [], line=97)
+    with net.at(line=97):
+        curvature = net.do("Mean", net.do("MatMul", net.w, net.w))
+    net.differentiate(net.loss_of(curvature), ["w", "v", "b"])
+    assert cause_of(net, "b").diagnosis is diagnoses.DERIVATIVE_ONLY
+
+
 def test_a_derivative_of_another_loss_is_no_level():
     # As of a generator and a critic, each with an optimizer.
     net, slope = energy()
