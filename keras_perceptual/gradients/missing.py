@@ -296,12 +296,18 @@ class _Search:
     def _is_copied(self, bit, variable):
         """Whether weights alone are computed from it, as a moving average.
 
-        Its layer is not called, and no data and no random numbers meet it. What
-        belongs to a model itself is used without a call.
+        No layer reads it, and no data and no random numbers meet it. What
+        belongs to a model itself is used outside of layers.
         """
-        name = self._owners.get(variable)
-        owner = self._locator.layers.get(name)
-        if self._inside_layers.get(name) or isinstance(owner, keras.Model):
+        layers = self._locator.layers
+        if isinstance(layers.get(self._owners.get(variable)), keras.Model):
+            return False
+        uses = [
+            operation
+            for value in self._values[variable]
+            for operation, _ in self._users.get(value, ())
+        ]
+        if any([*ways.layers_around(use, layers)] for use in uses):
             return False
         weights = ways.Origin.HOLDER | ways.Origin.CHANGEABLE
         return not any(
