@@ -309,11 +309,18 @@ class _Search:
         ]
         if any([*ways.layers_around(use, layers)] for use in uses):
             return False
+        # What is written may be anything afterwards.
+        written = {
+            value
+            for operation in self._replay.operations
+            if kind_of(operation).startswith("assign")
+            for value in operation.outputs
+        }
         weights = ways.Origin.HOLDER | ways.Origin.CHANGEABLE
         return not any(
             self._origins.get(value, ways.Origin.CONSTANT) & ~weights
             for value, bits in self._reach.any.items()
-            if bits & bit
+            if bits & bit and value not in written
         )
 
     def _explain_derivative(self, bit):
