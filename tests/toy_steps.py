@@ -65,6 +65,7 @@ KINDS = {
     ),
     "Softmax": (softmax, _softmax_gradient),
     "Square": (np.square, lambda g, y, x: (2 * g * x,)),
+    "Pow": (np.power, lambda g, y, a, b: (g * b * a ** (b - 1), None)),
     "Sqrt": (np.sqrt, lambda g, y, x: (g / (2 * y),)),
     "Log": (np.log, lambda g, y, x: (g / x,)),
     "Exp": (np.exp, lambda g, y, x: (g * y,)),

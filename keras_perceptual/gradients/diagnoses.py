@@ -113,9 +113,9 @@ UNUSED_IN_CALLED_LAYER = Diagnosis(
     title="never used by its layer, although that is called",
     status="missing",
     advice=(
-        "The layer is called and computes without them. What is computed from "
-        "a variable in `__init__` or `build` is a number from then on: move "
-        "that computation to `call`."
+        "The layer is called and computes without them. Use them in `call`, or "
+        "do not create them. What is computed from a variable in `__init__` or "
+        "`build` is a number from then on: move that computation to `call`."
     ),
     on_backend={"jax": _STATELESS},
 )

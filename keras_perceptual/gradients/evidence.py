@@ -162,6 +162,11 @@ class Evidence:
                 )
             ),
         )
+        if finished:
+            self._explain(
+                self._explainer.not_run,
+                those(lambda v, status, found: found is diagnoses.NOT_RUN),
+            )
         zero = those(lambda v, status, _: status == "zero")
         if self._seam.tracer.zeros_for_none:
             self._explain(

@@ -103,7 +103,7 @@ class Explainer:
         """Names the line that is to blame where no operation is."""
         place = None
         if cause.diagnosis is diagnoses.NOT_APPLIED:
-            place = locate_frames("optimizer.apply", self._observer.frames)
+            place = self._locate_call(key)
         elif cause.diagnosis is diagnoses.UNUSED:
             place = locate_step(self._replay)
         elif cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER:
@@ -111,6 +111,33 @@ class Explainer:
         if place is None or not place.file:
             return cause
         return Cause(cause.diagnosis, (place, *cause.places), cause.note)
+
+    def _locate_call(self, key):
+        """Returns where gradients go that were asked for along with one.
+
+        It is `None` where they all go nowhere: other calls are not to blame.
+        """
+        frames = self._observer.frames
+        along = {
+            other
+            for derivative in self._replay.derivatives
+            if key in derivative.variables
+            for other in derivative.variables
+        }
+        calls = [called for other, called in frames.items() if other in along]
+        return locate_frames("optimizer.apply", calls[-1]) if calls else None
+
+    @unless_it_fails(dict)
+    def not_run(self, variables):
+        """Returns the `Cause` by `id` where an optimizer was not called.
+
+        Those of whose gradients the step asks have the line where it does.
+        """
+        return {
+            key: Cause(diagnoses.NOT_RUN, cause.places)
+            for key, cause in self.missing(variables).items()
+            if cause.diagnosis is diagnoses.NOT_APPLIED
+        }
 
     @unless_it_fails(dict)
     def zeros(self, variables):

@@ -138,5 +138,6 @@ RISKY = {
     **dict.fromkeys("norm cholesky svd eigh linalg_eigh".split(), 0),
     **dict.fromkeys(DIVISIONS | {"xdivy", "xlogy", "atan2"}, 1),
 }
+POWERS = frozenset(("pow", "power"))
 # What comes out of these is mostly kept away from zero.
 GUARDS = frozenset("add maximum max const cast clamp".split())

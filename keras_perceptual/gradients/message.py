@@ -88,8 +88,9 @@ def describe_passing_zeros(owner, offenders, total):
         text += [group.diagnosis.advice, *mend_at(group, group.culprits[:1])]
     if any(group.diagnosis.general for group in groups):
         text.append(
-            "That is ordinary for a gate that is closed or a branch that "
-            "starts at zero. If it is not meant to be, look at what these "
+            "That is ordinary for a gate that is closed, a branch that starts "
+            "at zero, or a last bias that drops out of a difference, as that "
+            "of a critic. If it is not meant to be, look at what these "
             'layers receive, or pass `on_zero="raise"` for the whole story.'
         )
     text.append("If it is meant to be, leave them out with `ignore`.")

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 
+import keras
+
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import (
@@ -23,7 +25,7 @@ from keras_perceptual.gradients.kinds import (
     ZEROS,
     kind_of,
 )
-from keras_perceptual.gradients.places import locate_frames
+from keras_perceptual.gradients.places import is_library, locate_frames
 
 # What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
@@ -160,17 +162,13 @@ def explain_derivative(replay, reach, bit, locator):
         locator: The `Locator`.
 
     Returns:
-        The `Cause`, or `None` where the step differentiates nothing, by what
-        is no variable, that the variable enters.
+        The `Cause`, or `None` where the loss holds no derivative, by what is
+        no variable, of something that the variable enters.
     """
-    variables = set(replay.holders.values())
     inner = [
         derivative
-        for derivative in replay.derivatives
-        if variables.isdisjoint(derivative.variables)
-        and any(
-            reach.differentiable.get(t, 0) & bit for t in derivative.targets
-        )
+        for derivative in _derivatives_in_losses(replay)
+        if any(reach.differentiable.get(t, 0) & bit for t in derivative.targets)
     ]
     if not inner:
         return None
@@ -199,6 +197,44 @@ def explain_derivative(replay, reach, bit, locator):
         diagnoses.DERIVATIVE_ONLY,
         (*_locate_derivatives(inner), *locator.locate_last(behind)),
     )
+
+
+def _derivatives_in_losses(replay):
+    """Returns the derivatives, by what is no variable, that losses hold.
+
+    A loss holds one also where it holds a derivative of that.
+    """
+    variables = set(replay.holders.values())
+    outer, waiting = [], {}
+    for index, derivative in enumerate(replay.derivatives):
+        if variables.isdisjoint(derivative.variables):
+            waiting[index] = _parts_of(replay, derivative)
+        else:
+            outer.append(index)
+    held = []
+    while outer:
+        targets = [t for i in outer for t in replay.derivatives[i].targets]
+        needed = ways.needed_for(replay.operations, targets)
+        # Where none is known to be a part of it, it may well be held.
+        outer = [
+            index
+            for index, parts in waiting.items()
+            if not parts or not parts.isdisjoint(needed)
+        ]
+        held += outer
+        waiting = {i: p for i, p in waiting.items() if i not in outer}
+    return [replay.derivatives[index] for index in sorted(held)]
+
+
+def _parts_of(replay, derivative):
+    """Returns the operations that stand on the line of a derivative."""
+    own = [f for f in derivative.frames if not is_library(f.filename)]
+    line = (own[-1].filename, own[-1].lineno) if own else None
+    return {
+        operation
+        for operation in replay.operations
+        if any((f.filename, f.lineno) == line for f in operation.frames)
+    }
 
 
 class _Search:
@@ -232,6 +268,8 @@ class _Search:
             return self._explain_lost_gradient(values, asked)
         if not any(self._is_used(value) for value in values):
             return self._explain_unused(variable)
+        if self._is_copied(bit, variable):
+            return Cause(diagnoses.UNUSED)
         targets = tuple(t for _, d in asked for t in d.targets)
         if not any(self._depends(target, bit) for target in targets):
             return self._explain_no_loss(bit, targets)
@@ -253,6 +291,36 @@ class _Search:
         return any(
             kind_of(operation) not in DIFFERENTIATION
             for operation, _ in self._users.get(value, ())
+        )
+
+    def _is_copied(self, bit, variable):
+        """Whether weights alone are computed from it, as a moving average.
+
+        No layer reads it, and no data and no random numbers meet it. What
+        belongs to a model itself is used outside of layers.
+        """
+        layers = self._locator.layers
+        if isinstance(layers.get(self._owners.get(variable)), keras.Model):
+            return False
+        uses = [
+            operation
+            for value in self._values[variable]
+            for operation, _ in self._users.get(value, ())
+        ]
+        if any([*ways.layers_around(use, layers)] for use in uses):
+            return False
+        # What is written may be anything afterwards.
+        written = {
+            value
+            for operation in self._replay.operations
+            if kind_of(operation).startswith("assign")
+            for value in operation.outputs
+        }
+        weights = ways.Origin.HOLDER | ways.Origin.CHANGEABLE
+        return not any(
+            self._origins.get(value, ways.Origin.CONSTANT) & ~weights
+            for value, bits in self._reach.any.items()
+            if bits & bit and value not in written
         )
 
     def _explain_derivative(self, bit):

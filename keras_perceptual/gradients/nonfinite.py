@@ -1,5 +1,7 @@
 """Where NaN or infinity in gradients comes from: measured, not guessed."""
 
+import functools
+
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator
@@ -7,6 +9,7 @@ from keras_perceptual.gradients.kinds import (
     GROWING,
     GUARDS,
     HARMLESS,
+    POWERS,
     RISKY,
     kind_of,
 )
@@ -69,12 +72,23 @@ def find_suspects(replay, variables, targets, locator):
     connected = _values_on_the_way(replay, variables)
     makers = ways.makers_of(needed)
     between = [o for o in needed if not connected.isdisjoint(o.inputs)]
-    places = [
-        locator.locate(operation)
+    risky = [
+        operation
         for operation in (*reversed(between), *reversed(needed))
         if _is_risky(operation, makers)
     ]
+    # A square is harmless, a negative power is not, and looks the same.
+    risky.sort(key=functools.partial(_is_whole_power, replay))
+    places = map(locator.locate, risky)
     return tuple(dict.fromkeys(place for place in places if place.file))
+
+
+def _is_whole_power(replay, operation):
+    """Whether an operation raises to a power that is a whole number."""
+    if kind_of(operation) not in POWERS or len(operation.inputs) < 2:
+        return False
+    size = replay.values.get(operation.inputs[1], _UNKNOWN).size
+    return bool(size) and size == int(size)
 
 
 def _values_on_the_way(replay, variables):

@@ -40,7 +40,8 @@ class GradientObserver:
             them keeps the ids from being used again.
         connected: The `id` of those that came with a gradient.
         called: The optimizers that were called.
-        frames: The Python frames of the last call.
+        frames: The Python frames of the call that each was given in last, by
+            `id`.
         trouble: What went wrong in taking note, if anything.
     """
 
@@ -48,7 +49,7 @@ class GradientObserver:
         self.handed = {}
         self.connected = set()
         self.called = []
-        self.frames = ()
+        self.frames = {}
         self.trouble = None
         self._model = model
         self._tracer = tracer
@@ -161,7 +162,7 @@ class GradientObserver:
         """Takes note of one call."""
         if not any(optimizer is other for other in self.called):
             self.called.append(optimizer)
-        self.frames = tuple(
+        frames = tuple(
             reversed(
                 traceback.StackSummary.extract(
                     traceback.walk_stack(None), lookup_lines=False
@@ -170,6 +171,7 @@ class GradientObserver:
         )
         variables = [self._keras_variable(v) for v in variables]
         self.handed.update((id(v), v) for v in variables)
+        self.frames |= dict.fromkeys(map(id, variables), frames)
         present = [i for i, g in enumerate(gradients) if g is not None]
         self.connected.update(id(variables[i]) for i in present)
         strangers = self._strangers(optimizer, variables)

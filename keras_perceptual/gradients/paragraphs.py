@@ -30,7 +30,11 @@ SWAPPED = (
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Variables with the same diagnosis, at the same places."""
+    """Variables with the same diagnosis, at the same places.
+
+    The same line of the class of several layers is one place; the first layer
+    stands for all.
+    """
 
     diagnosis: diagnoses.Diagnosis
     status: str
@@ -56,17 +60,18 @@ def group_records(records):
     """Returns the `Group`s of records, the one that tells most first."""
     found = {}
     for record in records:
-        key = (record.status, record.reason, record.culprits, record.note)
+        lines = tuple(map(_line_of, record.culprits))
+        key = (record.status, record.reason, lines, record.note)
         found.setdefault(key, []).append(record)
     groups = [
         Group(
             diagnoses.find(reason, status),
             status,
-            culprits,
+            members[0].culprits,
             note,
             tuple(members),
         )
-        for (status, reason, culprits, note), members in found.items()
+        for (status, reason, _, note), members in found.items()
     ]
     return sorted(
         groups,
@@ -76,6 +81,15 @@ def group_records(records):
             group.diagnosis is diagnoses.STUCK,
             group.diagnosis.general,
         ),
+    )
+
+
+def _line_of(place):
+    """Returns a place without the layer, if it has a line."""
+    if not place.file:
+        return place
+    return dataclasses.replace(
+        place, layer="", keras_operation="", above="", below=""
     )
 
 

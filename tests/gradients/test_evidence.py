@@ -47,6 +47,9 @@ class Explainer:
     def missing(self, variables):
         return self._answer("missing", variables)
 
+    def not_run(self, variables):
+        return self._answer("not_run", variables)
+
     def zeros(self, variables):
         return self._answer("zeros", variables)
 
@@ -349,6 +352,18 @@ class TestWhatNobodyHands:
         report = case.judge(None, OK, OK, OK, finished=False)
         expected = diagnoses.NOT_HANDED if both else diagnoses.NOT_RUN
         assert report.records[0].reason == expected.title
+
+    def test_line_of_what_waits_for_its_optimizer(self):
+        case = Case()
+        case.model.others = own_optimizers(case.model, 2)
+        case.observer.called = case.model.others[:1]
+        place = Place("gradient", file="train.py", line=3)
+        case.explainer.answers["not_run"] = Cause(diagnoses.NOT_RUN, (place,))
+        # Its turn may come.
+        report = case.judge(None, OK, OK, OK, finished=False)
+        assert report.records[0].culprits == ()
+        report = case.judge(None, OK, OK, OK)
+        assert report.records[0].culprits == (place,)
 
     def test_the_optimizer_of_compile_need_not_have_a_turn(self):
         case = Case()

@@ -362,6 +362,54 @@ class TestTensorFlow:
         error = errors_of(model)
         assert {r.reason for r in error.report} == {diagnoses.NOT_APPLIED.title}
 
+    def test_call_that_leaves_one_out_among_others(self):
+        """The optimizer that was called last has nothing to do with it."""
+        error = errors_of(self.rivals(lambda g: g[:-1]))
+        (record,) = error.report.missing
+        assert record.path == "first/bias"
+        assert_marked(record.culprit, "# of the first")
+        assert record.culprit.function == "optimizer.apply"
+
+    def test_line_of_gradients_that_nobody_is_given(self):
+        with pytest.warns(UserWarning, match="its optimizer did not run") as w:
+            self.rivals(None).fit(
+                *data(), verbose=0, callbacks=[GradientSanityCallback()]
+            )
+        (_, second, code, *_), *_ = [str(x.message).splitlines() for x in w]
+        assert second.startswith("Its optimizer did not run: gradient, ")
+        assert code.strip().endswith("# asked")
+
+    def rivals(self, keep):
+        """Makes two layers with an optimizer each; one may miss something."""
+        import tensorflow as tf
+
+        class Rivals(keras.Model):
+            def __init__(self):
+                super().__init__(name="rivals")
+                self.parts = [layers.Dense(1, name=n) for n in ("first", "b")]
+                self.optimizers = [keras.optimizers.SGD() for _ in range(2)]
+
+            def train_step(self, batch):
+                x, y = batch
+                (one, two), (a, b) = self.optimizers, self.parts
+                with tf.GradientTape(persistent=True) as tape:
+                    losses = [tf.reduce_mean((p(x) - y) ** 2) for p in (a, b)]
+                v, w = a.trainable_variables, b.trainable_variables
+                g = tape.gradient(losses[0], v)  # asked
+                if keep is not None:
+                    pairs = zip(keep(g), keep(v), strict=True)
+                    one.apply_gradients(pairs)  # of the first
+                h = tape.gradient(losses[1], w)
+                two.apply_gradients(zip(h, w, strict=True))
+                return {"loss": losses[0]}
+
+        model = Rivals()
+        for part, optimizer in zip(model.parts, model.optimizers, strict=True):
+            part.build((None, 4))
+            optimizer.build(part.trainable_variables)
+        model.compile()
+        return model
+
     def test_variable_that_the_model_does_not_know(self):
         import tensorflow as tf
 

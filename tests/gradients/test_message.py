@@ -189,6 +189,7 @@ class TestPassingZeros:
             "zero in each of the 3 checked batches. That is ordinary for a "
             "gate"
         )
+        assert "a last bias that drops out of a difference" in text
         assert text.endswith("Received: zero=['a', 'b']")
 
     def test_with_a_place(self):

@@ -260,6 +260,28 @@ def test_to_be_asked_about_is_no_use():
     assert cause_of(net.ask("u"), "u").diagnosis is diagnoses.UNUSED
 
 
+def test_a_moving_average_is_no_use():
+    """No layer reads the weight, though something is computed with it."""
+
+    def averaged(*scope):
+        net = Net()
+        u = net.variable("u", np.eye(3))
+        average = net.changeable(np.eye(3))
+        with net.at(*scope, line=8):
+            net.do("AddV2", average, net.do("Mul", u, net.constant(0.01)))
+        return net.ask("w", "v", "u"), u
+
+    net, u = averaged()
+    # Another layer of that name may be called, as that of a copy.
+    owners = {"u": "last"}
+    assert cause_of(net, "u", owners=owners).diagnosis is diagnoses.UNUSED
+    with net.at(line=9):
+        net.do("MatMul", net.x, u)
+    assert places_of(cause_of(net, "u", owners=owners)) == [("MatMul", 9)]
+    net, _ = averaged("last")
+    assert places_of(cause_of(net, "u", owners=owners)) == [("AddV2", 8)]
+
+
 def test_a_called_layer_is_shown_by_a_line_of_the_user():
     net = Net()
     net.variable("u", 1.0)
@@ -388,6 +410,28 @@ def test_a_derivative_may_look_at_the_shape():
     shape = net.do("Shape", net.do("AddV2", slope, b))
     shaped = net.do("Mean", net.do("Reshape", slope, shape))
     net.differentiate(net.loss_of(shaped), ["w", "v", "b"])
+    assert cause_of(net, "b").diagnosis is diagnoses.DERIVATIVE_ONLY
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_derivative_that_no_loss_holds(used):
+    net, slope = energy()
+    with net.at(line=98):
+        slope = net.do("Identity", slope)
+    loss = net.loss_of(net.do("Mean", slope if used else net.output))
+    net.differentiate(loss, ["w", "v", "b"])
+    expected = diagnoses.DERIVATIVE_ONLY if used else diagnoses.NO_LOSS
+    assert cause_of(net, "b").diagnosis is expected
+
+
+def test_a_derivative_that_a_loss_holds_the_derivative_of():
+    net, slope = energy()
+    with net.at(line=98):
+        slope = net.do("Identity", slope)
+    net.differentiate(slope, [], line=97)
+    with net.at(line=97):
+        curvature = net.do("Mean", net.do("MatMul", net.w, net.w))
+    net.differentiate(net.loss_of(curvature), ["w", "v", "b"])
     assert cause_of(net, "b").diagnosis is diagnoses.DERIVATIVE_ONLY
 
 

@@ -249,6 +249,20 @@ def test_suspects_where_all_seems_well():
     assert found == (diagnoses.NONFINITE, ("Log", 7))
 
 
+def test_a_square_is_the_last_of_the_suspects():
+    def compute(net, value, power):
+        with net.at(line=6):
+            root = net.do("Sqrt", net.do("Square", value))
+        with net.at(line=7):
+            return net.do("Pow", root, net.constant(power))
+
+    def order(power):
+        return found_in(lambda net, value: compute(net, value, power))[1:]
+
+    assert order(2.0) == (("Sqrt", 6), ("Pow", 7))
+    assert order(0.5) == (("Pow", 7), ("Sqrt", 6))
+
+
 def test_only_those_between_the_variables_and_the_loss():
     def compute(net, value):
         with net.at(line=6):

@@ -50,6 +50,17 @@ def test_headings(row, heading):
     assert text.startswith(f"1 of 9 trainable variables {heading}:\n")
 
 
+def test_one_line_of_several_layers_is_told_once():
+    def at(layer, line=3):
+        place = Place("Mul", "", layer, "Scale", "net.py", line)
+        return record(f"{layer}/w", diagnoses.CUT, (place,))
+
+    both, other = group_records([at("a"), at("b"), at("a", line=4)])
+    assert both.paths == ["a/w", "b/w"]
+    assert both.culprits == at("a").culprits
+    assert other.paths == ["a/w"]
+
+
 def test_heading_of_several_variables_and_one_batch():
     text = explain(
         record("a", diagnoses.ZERO), record("b", diagnoses.ZERO), batches=1
