@@ -256,8 +256,10 @@ def compute_gradients(function, variables):
     return jax.grad(loss)([variable.value for variable in variables])
 
 
-# XLA makes one loop of it, and JAX has no float64 unless it is told to.
-norms = scaled_norms
+def norms(gradients):
+    """Returns the Euclidean norms of some tensors in one."""
+    # JAX has no float64 unless it is told to.
+    return scaled_norms(gradients)
 
 
 def public_functions():

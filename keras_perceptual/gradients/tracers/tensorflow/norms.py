@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def norms(gradients):
+def exact_norms(gradients):
     """Returns the Euclidean norms of some tensors in one.
 
     Each operation on each gradient makes the step slower to trace. Squares of

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_perceptual.gradients.statistics import statistics_rows
-from keras_perceptual.gradients.tracers.tensorflow.norms import norms
+from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ def make_shadow(calls):
         return [
             statistics_rows(
                 [next(found) for _ in call.gradients],
-                norms,
+                exact_norms,
                 call.loss_scale,
                 call.is_dynamic,
                 call.penalties(),
