@@ -7,8 +7,8 @@ stopped (false alarms) or changed; how many faults were raised, of those that
 have to be, and how many were at least reported; how often the message begins
 with the exact line; how often the variables are the right ones; and how long
 it took to explain. What is right does not come from the check: which
-variables lose their gradient is seen from a plain training with
-`stop_gradient` at the same place, in which they do not move.
+variables lose their gradient is seen from plain trainings without it, in which
+they do not move, or are NaN.
 
     KERAS_BACKEND=jax python benchmarks/planted_faults.py
         [--programs vae,gan] [--faults round,clip] [--every 3] [--messages DIR]
@@ -16,6 +16,8 @@ variables lose their gradient is seen from a plain training with
 
 import argparse
 import collections
+import functools
+import importlib
 import os
 import pathlib
 import re
@@ -56,11 +58,9 @@ PROGRAMS = {
         pairs.distillation,
     )
 }
-if BACKEND == "tensorflow":
-    from planted import own_steps
-
-    for program in (own_steps.gan, own_steps.wgan_gp, own_steps.pinn):
-        PROGRAMS[program.__name__] = program
+own_steps = importlib.import_module(f"planted.{BACKEND}_steps")
+for program in own_steps.PROGRAMS:
+    PROGRAMS[program.__name__] = program
 
 LINE = re.compile(r"([^\s/\\]+\.py):(\d+)")
 Outcome = collections.namedtuple(
@@ -82,7 +82,7 @@ class Watch(keras.callbacks.Callback):
 
 def fit(name, plant, check=True):
     """Builds a program and trains it for three batches."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(7)
     model, data = PROGRAMS[name](plant)
     if BACKEND == "tensorflow":
@@ -127,22 +127,27 @@ def weights(model):
     }
 
 
-def cut_off(name, kind="stop_gradient"):
-    """Returns paths that do not move in a plain training with a fault."""
+@functools.cache
+def damaged(name, kind):
+    """Returns two sets of paths, seen in a plain training with a fault.
+
+    Those of the variables that do not move, and of those that one batch made
+    NaN or infinite.
+    """
     plain = fit(name, faults.Plant(kind, penalty=0.0), check=False)
     trainable = {v.path for v in plain.model.trainable_variables}
     if "No gradients provided for any variable" in plain.text:
-        return trainable
+        return trainable, set()
     if plain.verdict != "silent":
         raise RuntimeError(f"Plain training of {name}: {plain.text}")
     # Before the first batch, some programs have no weights.
     before, after = plain.early, weights(plain.model)
-    return trainable & {
-        key[1] for key in before if np.array_equal(before[key], after[key])
-    }
+    still = {k[1] for k in before if np.array_equal(before[k], after[k])}
+    spoiled = {k[1] for k in before if not np.isfinite(before[k]).all()}
+    return trainable & still, trainable & spoiled
 
 
-def right_variables(kind, outcome, cut):
+def right_variables(kind, outcome):
     """Whether the variables that were named are those that lost theirs."""
     row = faults.KINDS[kind]
     if outcome.report is None:
@@ -152,15 +157,26 @@ def right_variables(kind, outcome, cut):
         return len(named) == 1 and "scale" in min(named)
     if kind == "unused":
         return {p.split("/")[-2] for p in named} == {"probe"}
-    if kind == "ignores":
-        return named == cut_off(outcome.program, kind)
-    if row.where == "step":
+    if row.status == faults.NONFINITE:
+        return named == damaged(outcome.program, kind)[1]
+    if row.status == faults.ZERO or kind == "ignores":
+        return named == damaged(outcome.program, kind)[0]
+    if outcome.plant.left_out:
         return named == set(outcome.plant.left_out)
-    # A factor of zero also blinds what stands above it, and NaN spreads.
-    return cut == named if row.status == ("missing",) else cut <= named
+    # Rounding may make zeros, which blind what stands above them.
+    return named == damaged(outcome.program, "stop_gradient")[0]
 
 
-def judge(name, kind, cut):
+def right_place(kind, outcome, head):
+    """Whether the line, or what a Functional model has for one, is first."""
+    if outcome.plant.names:
+        return all(repr(name) in head for name in outcome.plant.names)
+    first = LINE.search(head)
+    place = (first[1], int(first[2])) if first else None
+    return place in faults.expected_lines(kind)
+
+
+def judge(name, kind):
     """Plants one fault; returns a dictionary, or `None` if that cannot be."""
     outcome = fit(name, faults.Plant(kind))
     if not outcome.plant.planted:
@@ -174,22 +190,19 @@ def judge(name, kind, cut):
     # An error has it in its second line; a warning is one line.
     lines = outcome.text.splitlines()
     head = "".join(lines[1:2] if outcome.verdict == "raised" else lines[:1])
-    first = LINE.search(head)
-    place = (first[1], int(first[2])) if first else None
     return {
         "program": name,
         "kind": kind,
         "verdict": outcome.verdict,
         "due": row.raised,
         "reported": outcome.verdict in ("raised", "reported"),
-        "line": place in faults.expected_lines(kind),
-        "place": place,
-        "variables": right_variables(kind, outcome, cut),
+        "line": right_place(kind, outcome, head),
+        "has_line": bool(outcome.plant.names or faults.expected_lines(kind)),
+        "variables": right_variables(kind, outcome),
         "seconds": outcome.seconds,
         "head": head,
         "text": outcome.text,
         "report": outcome.report,
-        "cut": sorted(cut),
     }
 
 
@@ -237,7 +250,7 @@ def summarize(rows, alarms, changes, count):
     due = [row for row in rows if row["due"]]
     for row in due:
         row["raised"] = row["verdict"] == "raised"
-    lines = [r for r in rows if faults.expected_lines(r["kind"])]
+    lines = [row for row in rows if row["has_line"]]
     share("raised, of those that have to be", "raised", due)
     share("reported at least", "reported", rows)
     share("exact line first", "line", lines)
@@ -262,12 +275,11 @@ def summarize(rows, alarms, changes, count):
 def is_right(row):
     """Whether everything about a planted fault was found."""
     verdict = row["verdict"] == "raised" or not row["due"]
-    has_line = bool(faults.expected_lines(row["kind"]))
     return (
         row["reported"]
         and verdict
         and row["variables"]
-        and (row["line"] or not has_line)
+        and (row["line"] or not row["has_line"])
     )
 
 
@@ -282,14 +294,13 @@ def main():
         if checked.verdict != "silent" or changed:
             print(f"HEALTHY {name}: {checked.verdict}, changed {changed}")
             print("  " + checked.text.replace("\n", "\n  "))
-        cut = cut_off(name)
         for kind in kinds:
             if BACKEND not in faults.KINDS[kind].backends:
                 continue
             turn += 1
             if turn % arguments.every:
                 continue
-            row = judge(name, kind, cut)
+            row = judge(name, kind)
             if row is None:
                 continue
             rows.append(row)
@@ -301,7 +312,7 @@ def main():
             if not is_right(row):
                 print(
                     f"{name:18} {kind:12} {row['verdict']:10} "
-                    f"line={'yes' if row['line'] else row['place']} "
+                    f"line={'yes' if row['line'] else 'no'} "
                     f"variables={'yes' if row['variables'] else 'no'}  "
                     f"{row['head'][:90]}"
                 )
