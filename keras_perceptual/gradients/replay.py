@@ -56,9 +56,10 @@ class Operation:
             draws random numbers, or reads what can be written to.
         conditional: Whether it ran in a branch that a condition chose.
         alternatives: Keys of the values from outside that branch to which
-            gradients would come back had the condition chosen otherwise; of
-            an `if` of Python, where that is not known, what goes in. An
-            operation that stands for the choice, of kind `"If"`, has them too.
+            gradients would come back had the condition chosen otherwise, and
+            `None` where that is not known; of an `if` of Python, what goes in.
+            An operation that stands for the choice, of kind `"If"`, has them
+            too.
     """
 
     kind: str
@@ -69,7 +70,7 @@ class Operation:
     differentiable: bool = True
     varies: bool = False
     conditional: bool = False
-    alternatives: frozenset[Hashable] = frozenset()
+    alternatives: frozenset[Hashable] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Call:
     differentiable: bool
     scope: tuple = ()
     frames: tuple = ()
-    conditional: bool = False
+    choices: tuple = ()
 
     @property
     def varies(self):
