@@ -161,6 +161,10 @@ class Evidence:
                 )
             ),
         )
+        self._explain(
+            self._explainer.frozen,
+            those(lambda v, _, found: found is diagnoses.FROZEN_IN_STEP),
+        )
         zero = those(lambda v, status, _: status == "zero")
         if self._seam.tracer.zeros_for_none:
             self._explain(

@@ -25,6 +25,7 @@ from keras_perceptual.gradients.model_parts import (
 from keras_perceptual.gradients.places import (
     locate_building,
     locate_frames,
+    locate_freezing,
     locate_step,
 )
 
@@ -111,6 +112,18 @@ class Explainer:
         if place is None or not place.file:
             return cause
         return Cause(cause.diagnosis, (place, *cause.places), cause.note)
+
+    @unless_it_fails(dict)
+    def frozen(self, variables):
+        """Returns the `Cause` by `id` of what the step itself has frozen."""
+        places = {
+            id(variable): locate_freezing(self._model, id(variable))
+            for variable in variables
+        }
+        return {
+            key: Cause(diagnoses.FROZEN_IN_STEP, (place,) if place else ())
+            for key, place in places.items()
+        }
 
     @unless_it_fails(dict)
     def zeros(self, variables):

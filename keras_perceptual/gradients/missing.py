@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
@@ -27,6 +28,8 @@ from keras_perceptual.gradients.places import locate_frames
 
 # What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
+# Where Keras calls the losses of `compile`.
+_COMPILED = os.path.join("trainers", "compile_utils.py")
 
 
 def find_causes(replay, variables, layers, functions=(), owners=None):
@@ -320,6 +323,7 @@ class _Search:
         if cause is not None:
             return cause
         instead = self._find_layer_on_labels(targets)
+        instead = instead or self._find_loss_without_model(targets)
         if instead:
             return Cause(diagnoses.IGNORES_PREDICTION, instead)
         return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
@@ -346,6 +350,21 @@ class _Search:
         ]
         places = map(self._locator.locate, on_labels)
         return tuple(p for p in places if p.layer)[:1]
+
+    def _find_loss_without_model(self, targets):
+        """Returns where the loss of `compile` is, if it leaves the model out.
+
+        Another loss, such as one of `add_loss`, is added to it.
+        """
+        compiled = [
+            operation
+            for operation in self._needed_for(targets)
+            if any(f.filename.endswith(_COMPILED) for f in operation.frames)
+        ]
+        given = (value for o in compiled for value in o.inputs)
+        if not self._computed.isdisjoint(given):
+            return ()
+        return self._locator.locate_last(compiled)
 
     @functools.cached_property
     def _choices(self):

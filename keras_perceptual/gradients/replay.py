@@ -54,6 +54,7 @@ class Operation:
             its kind. Rounding has none, whatever the backend makes of it.
         varies: Whether something else may come out of the same inputs: it
             draws random numbers, or reads what can be written to.
+        own_gradient: Whether its gradient is one that somebody wrote for it.
         conditional: Whether it ran in a branch that a condition chose.
         alternatives: Keys of the values from outside that branch to which
             gradients would come back had the condition chosen otherwise, and
@@ -69,6 +70,7 @@ class Operation:
     frames: Sequence[Any] = ()
     differentiable: bool = True
     varies: bool = False
+    own_gradient: bool = False
     conditional: bool = False
     alternatives: frozenset[Hashable] | None = None
 

@@ -192,7 +192,7 @@ def test_what_other_branches_let_through(jax, flatten):
 
     operations, _, _ = flatten(closed, 1.5)
     assert [o.alternatives for o in operations if o.conditional] == [set()]
-    assert [o.alternatives for o in operations if not o.conditional][0] is None
+    assert next(o.alternatives for o in operations if not o.conditional) is None
 
 
 def test_while_loops_are_one_operation(jax, flatten):

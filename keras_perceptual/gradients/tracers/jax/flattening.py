@@ -87,6 +87,7 @@ class Flattening:
             where,
             differentiable=known.is_differentiable(equation),
             varies=rules.varies(equation),
+            own_gradient=name.startswith("custom_"),
         )
         self._tape.call(operation, equation)
         return operation.outputs

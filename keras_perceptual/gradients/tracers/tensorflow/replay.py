@@ -186,6 +186,7 @@ def _describe(recorder, questions, names, others):
             frames=record.frames,
             differentiable=differentiable(record),
             varies=is_stateful(record.kind),
+            own_gradient=record.kind == "CustomGradient",
             conditional=record.conditional,
             alternatives=record.alternatives,
         )

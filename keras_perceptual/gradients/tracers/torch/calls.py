@@ -44,6 +44,7 @@ class Call:
     scope: tuple = ()
     frames: tuple = ()
     choices: tuple = ()
+    own_gradient: bool = False
 
     @property
     def varies(self):

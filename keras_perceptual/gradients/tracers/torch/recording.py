@@ -251,6 +251,7 @@ class Recording:
             [],
             has_gradient(kind, kwargs, outputs, edges, ways),
         )
+        call.own_gradient = inside is not None
         for memory in memories:
             self.values.note_write(memory, call)
         self._hand_out(call, [self.renew(output) for output in outputs])

@@ -137,6 +137,7 @@ def _as_replay(recording, asked, data, alternatives):
             frames=call.frames,
             differentiable=call.differentiable,
             varies=call.varies,
+            own_gradient=call.own_gradient,
             conditional=bool(call.choices),
             alternatives=_join(call.choices, alternatives),
         )
