@@ -28,16 +28,20 @@ class Kind:
         where: What is planted: the `"tap"`, the `"graph"` of a Functional
             model, the `"loss"` or the `"step"`.
         backends: On which backends such a program runs at all.
+        like: A kind that keeps the same variables from moving.
     """
 
     status: tuple = ("missing",)
     raised: bool = True
     where: str = "tap"
     backends: tuple = ("tensorflow", "jax", "torch")
+    like: str = "stop_gradient"
 
 
 ZERO = ("zero",)
 NONFINITE = ("nonfinite",)
+# Some backends fill in zeros where there is no gradient.
+EITHER = ("missing", "zero")
 
 KINDS = {
     "round": Kind(),
@@ -47,24 +51,25 @@ KINDS = {
     "compare": Kind(),
     # JAX refuses to differentiate a callback, with an error of its own.
     "numpy": Kind(backends=("tensorflow", "torch")),
-    "times_zero": Kind(ZERO),
-    "dead_relu": Kind(ZERO),
-    "clip": Kind(ZERO),
+    "times_zero": Kind(ZERO, like="times_zero"),
+    "dead_relu": Kind(ZERO, like="dead_relu"),
+    "clip": Kind(ZERO, like="clip"),
     "sqrt": Kind(NONFINITE),
     "log": Kind(NONFINITE),
     "custom": Kind(ZERO, raised=False),
     # Another batch may take the other branch.
-    "in_cond": Kind(("missing", "zero"), raised=False),
-    "in_both": Kind(("missing", "zero")),
-    "in_loop": Kind(("missing", "zero")),
-    "in_while": Kind(("missing", "zero"), backends=("tensorflow", "torch")),
-    "in_map": Kind(("missing", "zero")),
+    "in_cond": Kind(EITHER, raised=False, like="round"),
+    "in_both": Kind(EITHER, like="in_both"),
+    "in_loop": Kind(EITHER, like="round"),
+    # JAX does not differentiate such a loop.
+    "in_while": Kind(EITHER, like="round", backends=("tensorflow", "torch")),
+    "in_map": Kind(EITHER, like="round"),
     "in_function": Kind(),
     # Where a Functional model is built, no line runs while it trains.
     "functional": Kind(where="graph"),
     "untracked": Kind(("untracked",)),
     "unused": Kind(),
-    "ignores": Kind(where="loss"),
+    "ignores": Kind(where="loss", like="ignores"),
     "forgets": Kind(where="step"),
     "asks": Kind(where="step"),
     "freezes": Kind(where="step"),

@@ -180,7 +180,14 @@ class Evidence:
                 and (finished or id(v) not in self._looked_into)
             )
         )
-        self._explain(self._explainer.penalized, penalized)
+        self._explain(
+            self._explainer.penalized,
+            penalized,
+            # The next batch may take another branch.
+            lambda cause: (
+                finished or cause.diagnosis is not diagnoses.CUT_IN_BRANCH
+            ),
+        )
         self._looked_into.update(map(id, penalized))
         self._explain(
             self._explainer.nonfinite,
