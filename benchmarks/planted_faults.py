@@ -63,6 +63,8 @@ own_steps = importlib.import_module(f"planted.{BACKEND}_steps")
 for program in own_steps.PROGRAMS:
     PROGRAMS[program.__name__] = program
 
+# What backends say where the loss depends on no variable.
+REFUSALS = ("No gradients provided for any variable", "does not require grad")
 # Of twelve examples each.
 BATCHES = 3
 LINE = re.compile(r"([^\s/\\]+\.py):(\d+)")
@@ -139,7 +141,7 @@ def damaged(name, kind):
     """
     plain = fit(name, faults.Plant(kind, penalty=0.0), check=False)
     trainable = {v.path for v in plain.model.trainable_variables}
-    if "No gradients provided for any variable" in plain.text:
+    if any(words in plain.text for words in REFUSALS):
         return trainable, set()
     # PyTorch's cross entropy refuses NaN once there is some.
     is_nan = faults.KINDS[kind].status == faults.NONFINITE
