@@ -134,27 +134,28 @@ def weights(model):
 
 @functools.cache
 def damaged(name, kind):
-    """Returns two sets of paths, seen in a plain training with a fault.
+    """Returns three sets of paths, seen in a plain training with a fault.
 
-    Those of the variables that do not move, and of those that one batch made
+    Those of the variables that do not move, of those that hardly do, as what
+    rounding leaves of a gradient moves them, and of those that one batch made
     NaN or infinite.
     """
     plain = fit(name, faults.Plant(kind, penalty=0.0), check=False)
     trainable = {v.path for v in plain.model.trainable_variables}
     if any(words in plain.text for words in REFUSALS):
-        return trainable, set()
+        return trainable, trainable, set()
     # PyTorch's cross entropy refuses NaN once there is some.
     is_nan = faults.KINDS[kind].status == faults.NONFINITE
     if plain.verdict != "silent" and not (is_nan and plain.early):
         raise RuntimeError(f"Plain training of {name}: {plain.text}")
     # Before the first batch, some programs have no weights.
     before, after = plain.early, weights(plain.model)
-    # Rounding errors may move what starts at zero.
-    still = {
-        k[1] for k in before if np.allclose(before[k], after[k], 0.0, 1e-9)
-    }
     spoiled = {k[1] for k in before if not np.isfinite(before[k]).all()}
-    return trainable & still, trainable & spoiled
+    moved = {k: np.abs(after[k] - before[k]).max() for k in before}
+    still = {k[1] for k in before if moved[k] == 0}
+    least = 1e-6 * max(moved.values())
+    faint = {k[1] for k in before if moved[k] <= least}
+    return trainable & still, trainable & faint, trainable & spoiled
 
 
 def right_variables(kind, outcome):
@@ -171,11 +172,12 @@ def right_variables(kind, outcome):
     if kind == "unused":
         return {p.split("/")[-2] for p in named} == {"probe"}
     if row.status == faults.NONFINITE:
-        return named == damaged(outcome.program, kind)[1]
+        return named == damaged(outcome.program, kind)[2]
     if outcome.plant.left_out:
         return named == set(outcome.plant.left_out)
     like = "stop_gradient" if early else row.like
-    return named == damaged(outcome.program, like)[0]
+    still, faint, _ = damaged(outcome.program, like)
+    return still <= named <= still | faint
 
 
 def right_place(kind, outcome, head):
