@@ -77,12 +77,12 @@ class Watch(keras.callbacks.Callback):
     """Notes when the check begins to judge; stands before it."""
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.since = time.perf_counter()
+        self.since = time.process_time()
         if batch == 1:
             self.early = weights(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.since = time.perf_counter()
+        self.since = time.process_time()
 
 
 def fit(name, plant, check=True):
@@ -106,7 +106,7 @@ def fit(name, plant, check=True):
                 callbacks=[watch, callback] if check else [watch],
             )
         except GradientSanityError as error:
-            seconds = time.perf_counter() - watch.since
+            seconds = time.process_time() - watch.since
             verdict, text = "raised", str(error)
         except Exception as error:
             verdict = f"error {type(error).__name__}"
@@ -151,11 +151,15 @@ def damaged(name, kind):
     # Before the first batch, some programs have no weights.
     before, after = plain.early, weights(plain.model)
     spoiled = {k[1] for k in before if not np.isfinite(before[k]).all()}
-    moved = {k: np.abs(after[k] - before[k]).max() for k in before}
-    still = {k[1] for k in before if moved[k] == 0}
+    moved = {
+        k: np.abs(after[k] - before[k]).max()
+        for k in before
+        if k[1] in trainable
+    }
+    still = {k[1] for k in moved if moved[k] == 0}
     least = 1e-6 * max(moved.values())
-    faint = {k[1] for k in before if moved[k] <= least}
-    return trainable & still, trainable & faint, trainable & spoiled
+    faint = {k[1] for k in moved if moved[k] <= least}
+    return still, faint, trainable & spoiled
 
 
 def right_variables(kind, outcome):
@@ -282,7 +286,7 @@ def summarize(rows, alarms, changes, count):
     seconds = [row["seconds"] for row in rows if row["seconds"]]
     if seconds:
         print(
-            f"{'seconds to explain':34} median "
+            f"{'processor seconds to explain':34} median "
             f"{statistics.median(seconds):.2f}, most {max(seconds):.2f}"
         )
     print(f"\n{'kind':14}{'programs':>9}{'reported':>9}{'line':>6}{'vars':>6}")
