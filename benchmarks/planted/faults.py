@@ -56,7 +56,7 @@ KINDS = {
     "clip": Kind(ZERO, like="clip"),
     "sqrt": Kind(NONFINITE),
     "log": Kind(NONFINITE),
-    "custom": Kind(ZERO, raised=False),
+    "custom": Kind(EITHER, raised=False),
     # Another batch may take the other branch.
     "in_cond": Kind(EITHER, raised=False, like="round"),
     "in_both": Kind(EITHER, like="in_both"),

@@ -290,11 +290,15 @@ class Flat(layers.Layer):
 
 
 def test_a_gradient_of_zeros_that_somebody_wrote_is_named():
-    """It may be right, as for a window that is closed."""
+    """It may be right, as for a window that is closed.
+
+    To JAX, zeros that do not depend on what comes back are no gradient.
+    """
     error, report = train(stack(Flat(name="flat")))
-    assert error is None
-    assert [record.path for record in report.zero] == BODY
-    assert is_marked(report.zero[0].culprit)
+    assert (error is None) == (BACKEND != "jax")
+    found = report.missing if BACKEND == "jax" else report.zero
+    assert [record.path for record in found] == BODY
+    assert is_marked(found[0].culprit)
 
 
 class Seldom(layers.Layer):
