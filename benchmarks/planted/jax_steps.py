@@ -17,7 +17,7 @@ class Contrastive(keras.Model):
         self.hidden = layers.Dense(8, activation="gelu", name="hidden")
         self.project = layers.Dense(4, name="project")
 
-    def call(self, images):
+    def call(self, images, training=None):
         """Returns the codes."""
         return self.project(self.hidden(self.tap(self.encoder(images))))
 
