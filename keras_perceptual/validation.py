@@ -377,3 +377,21 @@ def check_sample_weight(owner, sample_weight):
             "for each. Pass a `sample_weight` of shape (batch,). "
             f"Received: sample_weight.shape={shape}"
         )
+
+
+def check_object(kind, candidate, call):
+    """Refuses a class where an object of it was asked for.
+
+    Keras calls the methods of what it is given: those of a class lack `self`,
+    and the error that Python raises then tells nobody what to do.
+
+    Args:
+        kind: The class.
+        candidate: What came in as `self`.
+        call: String, how to make an object.
+    """
+    if not isinstance(candidate, kind):
+        raise TypeError(
+            f"{kind.__name__} was passed as a class, and an object of it is "
+            f"needed. Create one: `{call}`. Received: {kind.__name__}"
+        )

@@ -168,6 +168,15 @@ class ImageLogger(keras.callbacks.Callback):
         self._files = {}
         self._warned = set()
 
+    def set_model(self, model=None):
+        """Takes the model whose images are drawn."""
+        validation.check_object(
+            ImageLogger,
+            self,
+            'callbacks=[keras_perceptual.ImageLogger("logs", images)]',
+        )
+        super().set_model(model)
+
     def on_train_begin(self, logs=None):
         """Has the sheet of the untrained model drawn."""
         self._is_first = True
