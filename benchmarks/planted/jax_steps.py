@@ -39,6 +39,7 @@ class Contrastive(keras.Model):
     def train_step(self, state, data):
         """Trains with one gradient."""
         variables, others, slots, metrics = state
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         if self.plant.in_step("asks"):
             kept = self.plant.leave_out(self.trainable_variables)
             count = len(variables) - len(kept)
@@ -50,13 +51,13 @@ class Contrastive(keras.Model):
 
             (loss, others), gradients = jax.value_and_grad(  # fault: asks
                 partial, has_aux=True
-            )(variables[count:], others, data[0])
+            )(variables[count:], others, images)
             # What was not asked for stays as it is.
             gradients = [*map(ops.zeros_like, variables[:count]), *gradients]
         else:
             (loss, others), gradients = jax.value_and_grad(
                 self.loss_of, has_aux=True
-            )(variables, others, data[0])
+            )(variables, others, images)
         variables, slots = self.optimizer.stateless_apply(
             slots, gradients, variables
         )
