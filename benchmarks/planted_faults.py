@@ -145,7 +145,7 @@ def damaged(name, kind):
     if any(words in plain.text for words in REFUSALS):
         return trainable, trainable, set()
     # PyTorch's cross entropy refuses NaN once there is some.
-    is_nan = faults.KINDS[kind].status == faults.NONFINITE
+    is_nan = kind and faults.KINDS[kind].status == faults.NONFINITE
     if plain.verdict != "silent" and not (is_nan and plain.early):
         raise RuntimeError(f"Plain training of {name}: {plain.text}")
     # Before the first batch, some programs have no weights.
@@ -181,7 +181,9 @@ def right_variables(kind, outcome):
         return named == set(outcome.plant.left_out)
     like = "stop_gradient" if early else row.like
     still, faint, _ = damaged(outcome.program, like)
-    return still <= named <= still | faint
+    # A critic's last bias has no gradient in the healthy program either.
+    _, idle, _ = damaged(outcome.program, "")
+    return still - idle <= named <= still | faint
 
 
 def right_place(kind, outcome, head):
