@@ -2,8 +2,9 @@
 
 A line that ends in `# fault: kind` is the one that a message has to name first
 where a fault of that kind is planted. A program is built with a `Plant`: it
-calls `plant.tap` on a value between trainable layers and the loss, passes its
-loss through `plant.loss`, and asks `plant.kind` where it has a step of its own.
+calls `plant.tap` on a value between trainable layers and the loss, or, where a
+Functional model is built, `plant.put`; it passes its loss through `plant.loss`,
+and asks `plant.in_step` where it has a step of its own.
 """
 
 import dataclasses
@@ -24,21 +25,23 @@ class Kind:
             that are right.
         raised: Whether the fit has to be stopped; a report is enough where
             another batch may end it.
-        where: What is planted: the `"tap"`, the `"loss"` or the `"step"`.
+        where: What is planted: the `"tap"`, the `"graph"` of a Functional
+            model, the `"loss"` or the `"step"`.
         backends: On which backends such a program runs at all.
-        same: Whether the variables are those that `stop_gradient` would cut
-            off at the same place.
+        like: A kind that keeps the same variables from moving.
     """
 
     status: tuple = ("missing",)
     raised: bool = True
     where: str = "tap"
     backends: tuple = ("tensorflow", "jax", "torch")
-    same: bool = True
+    like: str = "stop_gradient"
 
 
 ZERO = ("zero",)
 NONFINITE = ("nonfinite",)
+# Some backends fill in zeros where there is no gradient.
+EITHER = ("missing", "zero")
 
 KINDS = {
     "round": Kind(),
@@ -48,19 +51,29 @@ KINDS = {
     "compare": Kind(),
     # JAX refuses to differentiate a callback, with an error of its own.
     "numpy": Kind(backends=("tensorflow", "torch")),
-    "times_zero": Kind(ZERO),
-    "dead_relu": Kind(ZERO),
-    "clip": Kind(ZERO),
+    "times_zero": Kind(ZERO, like="times_zero"),
+    "dead_relu": Kind(ZERO, like="dead_relu"),
+    "clip": Kind(ZERO, like="clip"),
     "sqrt": Kind(NONFINITE),
     "log": Kind(NONFINITE),
+    "custom": Kind(EITHER, raised=False),
     # Another batch may take the other branch.
-    "in_cond": Kind(("missing", "zero"), raised=False),
-    "in_loop": Kind(("missing", "zero")),
-    "untracked": Kind(("untracked",), same=False),
-    "unused": Kind(same=False),
-    "ignores": Kind(where="loss", same=False),
-    "forgets": Kind(where="step", same=False),
-    "asks": Kind(where="step", same=False),
+    "in_cond": Kind(EITHER, raised=False, like="round"),
+    "in_both": Kind(EITHER, like="in_both"),
+    "in_loop": Kind(EITHER, like="round"),
+    # JAX does not differentiate such a loop.
+    "in_while": Kind(EITHER, like="round", backends=("tensorflow", "torch")),
+    "in_map": Kind(EITHER, like="round"),
+    "in_function": Kind(),
+    # Where a Functional model is built, no line runs while it trains.
+    "functional": Kind(where="graph"),
+    "untracked": Kind(("untracked",)),
+    "unused": Kind(),
+    "ignores": Kind(where="loss", like="ignores"),
+    "forgets": Kind(where="step"),
+    "asks": Kind(where="step"),
+    "freezes": Kind(where="step"),
+    "drops": Kind(where="step"),
 }
 
 
@@ -136,11 +149,21 @@ class Fault(layers.Layer):
     def _log(self, x):
         return x + ops.log(x - x)  # fault: log
 
+    def _custom(self, x):
+        return _without_gradient(x * 0.5)  # fault: custom
+
     def _in_cond(self, x):
         return ops.cond(
             ops.mean(x) > -1e6,
             lambda: ops.round(x * 8) / 8,  # fault: in_cond
             lambda: x,
+        )
+
+    def _in_both(self, x):
+        return ops.cond(
+            ops.mean(x) > 0.0,
+            lambda: ops.round(x * 8) / 8,  # fault: in_both
+            lambda: ops.floor(x * 8) / 8,  # fault: in_both
         )
 
     def _in_loop(self, x):
@@ -150,12 +173,59 @@ class Fault(layers.Layer):
 
         return ops.fori_loop(0, 2, turn, x)
 
+    def _in_while(self, x):
+        def turn(count, state):
+            state = ops.round(state * 8)  # fault: in_while
+            return count + 1, state / 8
+
+        return ops.while_loop(lambda count, _: count < 2, turn, (0, x))[1]
+
+    def _in_map(self, x):
+        def quantize(row):
+            return ops.round(row * 8) / 8  # fault: in_map
+
+        return ops.map(quantize, x)
+
+    def _in_function(self, x):
+        def quantize(values):
+            return ops.round(values * 8) / 8  # fault: in_function
+
+        return _apart(quantize, x)
+
+    def _drops(self, x):
+        return ops.round(x * 8) / 8  # fault: drops
+
     def _untracked(self, x):
         scale = ops.convert_to_tensor(self.holder.scale)
         return x * ops.cast(scale, x.dtype)  # fault: untracked
 
     def _unused(self, x):
         return x
+
+
+@ops.custom_gradient
+def _without_gradient(x):
+    """Returns what it is given, with zeros for a gradient."""
+
+    def gradient(*args, upstream=None):
+        return ops.zeros_like(args[0] if upstream is None else upstream)
+
+    return x, gradient
+
+
+def _apart(function, x):
+    """Calls a function as one that is compiled or checkpointed by itself."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function)(x)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)(x)
+    from torch.utils.checkpoint import checkpoint
+
+    return checkpoint(function, x, use_reentrant=False)
 
 
 class _Holder:
@@ -177,6 +247,8 @@ class Plant:
         planted: Whether the program has a place for such a fault.
         left_out: Paths of the variables that the step leaves out, which the
             program knows once it has trained.
+        names: Of what is planted in a Functional model, the names of the
+            operation and of the layer that it follows.
     """
 
     def __init__(self, kind="", penalty=1e-4):
@@ -184,14 +256,26 @@ class Plant:
         self.penalty = penalty
         self.planted = not kind
         self.left_out = ()
+        self.names = ()
 
     @property
     def tap(self):
         """What a program calls on a value on its way to the loss."""
-        if self.kind and KINDS[self.kind].where == "tap":
-            self.planted = True
+        where = KINDS[self.kind].where if self.kind else ""
+        self.planted |= where == "tap"
+        if where == "tap" or self.kind == "drops":
             return Fault(self.kind, name="fault")
         return layers.Identity(name="fault")
+
+    def put(self, x):
+        """What a Functional model is built with at such a place."""
+        if self.kind != "functional":
+            return self.tap(x)
+        self.planted = True
+        y = ops.round(x)
+        steps = (y._keras_history.operation, x._keras_history.operation)
+        self.names = tuple(step.name for step in steps)
+        return y
 
     def loss(self, loss):
         """Returns the loss, or one that never looks at the prediction."""

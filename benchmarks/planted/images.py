@@ -39,7 +39,7 @@ def vae(plant):
     )
     x = layers.Flatten()(x)
     x = layers.Dense(8, activation="silu")(x)
-    x = plant.tap(x)
+    x = plant.put(x)
     mean = layers.Dense(2, name="mean")(x)
     log_variance = layers.Dense(2, name="log_variance")(x)
     code = Sampling()([mean, log_variance])
@@ -48,7 +48,7 @@ def vae(plant):
     x = layers.Conv2DTranspose(4, 3, strides=2, padding="same")(x)
     out = layers.Conv2D(1, 3, activation="sigmoid", padding="same")(x)
     model = keras.Model(images, out)
-    model.compile("adam", plant.loss("binary_crossentropy"))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss("binary_crossentropy"))
     x = random_images()
     return model, {"x": x, "y": x}
 
@@ -96,13 +96,13 @@ def vit(plant):
     images = keras.Input((SIZE, SIZE, 3))
     x = Patches(4, 16)(images)
     x = attention_block(x, 16, "first")
-    x = plant.tap(x)
+    x = plant.put(x)
     x = attention_block(x, 16, "second")
     x = layers.LayerNormalization(name="norm")(x)
     x = layers.GlobalAveragePooling1D()(x)
     model = keras.Model(images, layers.Dense(3, name="head")(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    optimizer = keras.optimizers.AdamW(weight_decay=plant.penalty)
+    optimizer = keras.optimizers.SGD(0.1, weight_decay=plant.penalty)
     model.compile(optimizer, plant.loss(loss), metrics=["accuracy"])
     return model, {"x": random_images(channels=3), "y": np.arange(12) % 3}
 
@@ -144,7 +144,7 @@ class MaskedAutoencoder(keras.Model):
 def masked_autoencoder(plant):
     """A masked autoencoder, whose loss is added in `call`."""
     model = MaskedAutoencoder(plant)
-    model.compile("adam")
+    model.compile(keras.optimizers.SGD(0.1))
     return model, {"x": random_images()}
 
 
@@ -152,24 +152,22 @@ def unet(plant):
     """A U-Net with two levels and batch normalization."""
 
     def block(x, filters):
-        for _ in range(2):
-            x = layers.Conv2D(filters, 3, padding="same")(x)
-            x = layers.BatchNormalization()(x)
-            x = layers.Activation("relu")(x)
-        return x
+        x = layers.Conv2D(filters, 3, padding="same")(x)
+        x = layers.BatchNormalization()(x)
+        return layers.Activation("relu")(x)
 
     images = keras.Input((SIZE, SIZE, 1))
     fine = block(images, 4)
     coarse = block(layers.MaxPooling2D()(fine), 8)
     bottom = block(layers.MaxPooling2D()(coarse), 8)
-    bottom = plant.tap(bottom)
+    bottom = plant.put(bottom)
     x = layers.Conv2DTranspose(8, 2, strides=2)(bottom)
     x = block(layers.Concatenate()([x, coarse]), 8)
     x = layers.Conv2DTranspose(4, 2, strides=2)(x)
     x = block(layers.Concatenate()([x, fine]), 4)
     out = layers.Conv2D(1, 1, activation="sigmoid")(x)
     model = keras.Model(images, out)
-    model.compile("adam", plant.loss("binary_crossentropy"))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss("binary_crossentropy"))
     x = random_images()
     return model, {"x": x, "y": (x > 0.5).astype("float32")}
 
@@ -180,12 +178,12 @@ def super_resolution(plant):
     first = layers.Conv2D(8, 3, padding="same", activation="relu")(small)
     x = layers.Conv2D(8, 3, padding="same", activation="relu")(first)
     x = layers.Conv2D(8, 3, padding="same")(x)
-    x = layers.Add()([plant.tap(x), first])
+    x = layers.Add()([plant.put(x), first])
     x = layers.Conv2D(4, 3, padding="same")(x)
     x = layers.Reshape((8, 8, 2, 2))(x)
     x = layers.Permute((1, 3, 2, 4))(x)
     model = keras.Model(small, layers.Reshape((16, 16, 1))(x))
-    model.compile("adam", plant.loss("mse"))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss("mse"))
     large = random_images()
     return model, {"x": large[:, ::2, ::2], "y": large}
 
@@ -221,13 +219,13 @@ def vq_vae(plant):
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(
         images
     )
-    x = plant.tap(layers.Conv2D(4, 1)(x))
+    x = plant.put(layers.Conv2D(4, 1)(x))
     x = Quantizer(8, 4)(x)
     x = layers.Conv2DTranspose(
         8, 3, strides=2, padding="same", activation="relu"
     )(x)
     model = keras.Model(images, layers.Conv2D(1, 3, padding="same")(x))
-    model.compile("adam", plant.loss("mse"))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss("mse"))
     x = random_images()
     return model, {"x": x, "y": x}
 
@@ -261,5 +259,5 @@ class Diffusion(keras.Model):
 def diffusion(plant):
     """A diffusion model with a residual denoiser."""
     model = Diffusion(plant)
-    model.compile("adam")
+    model.compile(keras.optimizers.SGD(0.1))
     return model, {"x": random_images()}

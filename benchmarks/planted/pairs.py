@@ -62,7 +62,7 @@ def _unit(x):
 def simsiam(plant):
     """Self-supervised learning without negatives."""
     model = SimSiam(plant)
-    model.compile("adam")
+    model.compile(keras.optimizers.SGD(0.1))
     return model, {"x": random_vectors(12, 8, 8, 3)}
 
 
@@ -71,7 +71,7 @@ def siamese(plant):
     image = keras.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, activation="gelu")(image)
     x = layers.Flatten()(x)
-    x = plant.tap(layers.Dense(8, activation="gelu", name="code")(x))
+    x = plant.put(layers.Dense(8, activation="gelu", name="code")(x))
     embed = keras.Model(image, layers.Dense(4, "tanh", name="embedding")(x))
     left, right = keras.Input((8, 8, 1)), keras.Input((8, 8, 1))
     distance = layers.Lambda(_distance, output_shape=(1,))(
@@ -84,7 +84,7 @@ def siamese(plant):
         far = y_true * ops.square(ops.maximum(1.0 - y_pred, 0.0))
         return ops.mean(near + far)
 
-    model.compile("adam", plant.loss(contrastive))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss(contrastive))
     pairs = random_vectors(2, 12, 8, 8, 1)
     same = (np.arange(12) % 2).astype("float32")[:, None]
     return model, {"x": [pairs[0], pairs[1]], "y": same}
@@ -126,10 +126,10 @@ def graph(plant):
     nodes = keras.Input((5, 4))
     edges = keras.Input((6, 2), dtype="int32")
     x = Messages(8, name="first")(nodes, edges)
-    x = Messages(8, name="second")(plant.tap(x), edges)
+    x = Messages(8, name="second")(plant.put(x), edges)
     x = layers.GlobalAveragePooling1D()(x)
     model = keras.Model([nodes, edges], layers.Dense(1, name="head")(x))
-    model.compile("adam", plant.loss("mse"))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss("mse"))
     links = np.random.default_rng(0).integers(0, 5, (12, 6, 2))
     x = [random_vectors(12, 5, 4), links.astype("int32")]
     return model, {"x": x, "y": random_vectors(12, 1)}
@@ -172,7 +172,7 @@ def distillation(plant):
         x = layers.Dense(3, name=f"{name}_out")(x)
         return keras.Model(inputs, x, name=name)
 
-    model = Distiller(network(8, "student", plant.tap), network(16, "teacher"))
+    model = Distiller(network(8, "student", plant.put), network(16, "teacher"))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss)
+    model.compile(keras.optimizers.SGD(0.1), loss)
     return model, {"x": random_vectors(12, 6), "y": np.arange(12) % 3}

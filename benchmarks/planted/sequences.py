@@ -17,8 +17,7 @@ def seq2seq(plant):
     """An LSTM that reads and one that writes."""
     read = keras.Input((6,), dtype="int32")
     x = layers.Embedding(WORDS, 8, mask_zero=True, name="read_words")(read)
-    x = layers.LSTM(8, return_sequences=True, name="first_reader")(x)
-    x = plant.tap(x)
+    x = plant.put(layers.Dense(8, activation="gelu", name="mixed")(x))
     _, h, c = layers.LSTM(8, return_state=True, name="reader")(x)
     written = keras.Input((5,), dtype="int32")
     y = layers.Embedding(WORDS, 8, mask_zero=True, name="written_words")(
@@ -29,7 +28,9 @@ def seq2seq(plant):
     )
     out = layers.Dense(WORDS, activation="softmax", name="next")(y)
     model = keras.Model([read, written], out)
-    model.compile("adam", plant.loss("sparse_categorical_crossentropy"))
+    model.compile(
+        keras.optimizers.SGD(0.1), plant.loss("sparse_categorical_crossentropy")
+    )
     source = random_words(6)
     source[:, 4:] = 0
     target = random_words(6)
@@ -40,11 +41,11 @@ def ctc(plant):
     """Recognition of speech with the CTC loss."""
     frames = keras.Input((12, 5))
     x = layers.Conv1D(8, 3, padding="same", activation="relu")(frames)
-    x = layers.Bidirectional(layers.GRU(8, return_sequences=True))(x)
-    x = layers.Dense(8, activation="gelu")(plant.tap(x))
+    x = layers.GRU(8, return_sequences=True)(x)
+    x = layers.Dense(8, activation="gelu")(plant.put(x))
     out = layers.Dense(6, name="letters")(x)
     model = keras.Model(frames, out)
-    model.compile("adam", plant.loss(keras.losses.CTC()))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss(keras.losses.CTC()))
     random = np.random.default_rng(0)
     labels = random.permuted(np.tile(np.arange(1, 6), (12, 1)), axis=1)
     sound = random.normal(size=(12, 12, 5)).astype("float32")
@@ -104,7 +105,7 @@ def captioning(plant):
     """Captions with a frozen encoder."""
     model = Captioner(plant)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", plant.loss(loss))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss(loss))
     images = np.random.default_rng(0).random((12, 8, 8, 3), "float32")
     words = random_words(6)
     return model, {"x": [images, words[:, :-1]], "y": words[:, 1:]}
@@ -154,7 +155,7 @@ def lora(plant):
         block.up.bias.trainable = block.down.bias.trainable = False
     model.get_layer("fault").trainable = True
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", plant.loss(loss))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss(loss))
     texts = random_words(7)
     return model, {"x": texts[:, :-1], "y": texts[:, 1:]}
 
@@ -164,7 +165,7 @@ def experts(plant):
     words = keras.Input((6,), dtype="int32")
     x = layers.Embedding(WORDS, 8)(words)
     x = layers.Dense(8, activation="gelu", name="trunk")(x)
-    x = plant.tap(layers.GlobalAveragePooling1D()(x))
+    x = plant.put(layers.GlobalAveragePooling1D()(x))
     gate = layers.Dense(3, activation="softmax", name="gate")(x)
     answers = [
         layers.Dense(4, activation="gelu", name=f"expert_{i}")(x)
@@ -174,5 +175,5 @@ def experts(plant):
     mixed = layers.Dot(axes=1)([gate, stacked])
     model = keras.Model(words, layers.Dense(2, name="head")(mixed))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", plant.loss(loss))
+    model.compile(keras.optimizers.SGD(0.1), plant.loss(loss))
     return model, {"x": random_words(6), "y": np.arange(12) % 2}

@@ -10,7 +10,6 @@ from collections.abc import Hashable, Mapping
 
 from keras_perceptual.gradients import ways
 from keras_perceptual.gradients.kinds import (
-    BRANCHES,
     COMPARISONS,
     SHAPE_READERS,
     kind_of,
@@ -139,8 +138,6 @@ class Choices:
 
     def __init__(self, operations, reach):
         self._differentiable = reach.differentiable
-        # Where choices are noted as such, so is what there was to choose from.
-        self._known = any(kind_of(o) in BRANCHES for o in operations)
         self._bits = 0
         for operation in operations:
             self._bits |= self._let_through(operation)
@@ -159,8 +156,8 @@ class Choices:
         return bool(self._bits & bit)
 
     def _let_through(self, operation):
-        if operation.conditional and not self._known:
-            return -1  # All of them.
+        if operation.alternatives is None:
+            return -1 if operation.conditional else 0  # All of them, or none.
         bits = 0
         for value in operation.alternatives:
             bits |= self._differentiable.get(value, 0)

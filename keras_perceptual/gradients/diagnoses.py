@@ -153,9 +153,9 @@ IGNORES_PREDICTION = Diagnosis(
     title="the loss does not use `y_pred`",
     status="missing",
     advice=(
-        "The loss calls a layer of the model on something else, such as "
-        "`y_true`, and never looks at the prediction. Compute it from "
-        "`y_pred`, the second argument of a loss."
+        "The loss never looks at the prediction: it is computed from the "
+        "labels alone, or calls a layer of the model on something else, such "
+        "as `y_true`. Compute it from `y_pred`, the second argument of a loss."
     ),
 )
 LEFT = Diagnosis(

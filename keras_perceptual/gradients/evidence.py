@@ -167,6 +167,10 @@ class Evidence:
                 self._explainer.not_run,
                 those(lambda v, status, found: found is diagnoses.NOT_RUN),
             )
+        self._explain(
+            self._explainer.frozen,
+            those(lambda v, _, found: found is diagnoses.FROZEN_IN_STEP),
+        )
         zero = those(lambda v, status, _: status == "zero")
         if self._seam.tracer.zeros_for_none:
             self._explain(
@@ -182,7 +186,14 @@ class Evidence:
                 and (finished or id(v) not in self._looked_into)
             )
         )
-        self._explain(self._explainer.penalized, penalized)
+        self._explain(
+            self._explainer.penalized,
+            penalized,
+            # The next batch may take another branch.
+            lambda cause: (
+                finished or cause.diagnosis is not diagnoses.CUT_IN_BRANCH
+            ),
+        )
         self._looked_into.update(map(id, penalized))
         self._explain(
             self._explainer.nonfinite,

@@ -25,6 +25,7 @@ from keras_perceptual.gradients.model_parts import (
 from keras_perceptual.gradients.places import (
     locate_building,
     locate_frames,
+    locate_freezing,
     locate_step,
 )
 
@@ -137,6 +138,18 @@ class Explainer:
             key: Cause(diagnoses.NOT_RUN, cause.places)
             for key, cause in self.missing(variables).items()
             if cause.diagnosis is diagnoses.NOT_APPLIED
+        }
+
+    @unless_it_fails(dict)
+    def frozen(self, variables):
+        """Returns the `Cause` by `id` of what the step itself has frozen."""
+        places = {
+            id(variable): locate_freezing(self._model, id(variable))
+            for variable in variables
+        }
+        return {
+            key: Cause(diagnoses.FROZEN_IN_STEP, (place,) if place else ())
+            for key, place in places.items()
         }
 
     @unless_it_fails(dict)

@@ -30,6 +30,8 @@ COMPARISONS = frozenset(
     "logical_and logical_or logical_not not_equal greater_equal less_equal "
     "bitcast_convert_type".split()
 )
+# They hand on numbers, and no gradient.
+STOPS = frozenset("stopgradient stop_gradient detach".split())
 # They read a variable and do no more.
 READERS = frozenset(
     "readvariableop resourcegather resourcegathernd identity".split()

@@ -95,7 +95,9 @@ def describe_passing_zeros(owner, offenders, total):
         )
     text.append("If it is meant to be, leave them out with `ignore`.")
     paths = dict.fromkeys(record.path for record in offenders)
-    return " ".join([*text, f"Received: zero={shorten(paths)}"])
+    # Groups may have their advice in common.
+    text = dict.fromkeys([*text, f"Received: zero={shorten(paths)}"])
+    return " ".join(text)
 
 
 def describe_all_frozen(owner, model_name, *, raised=False):

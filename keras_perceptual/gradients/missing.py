@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 
 import keras
 
@@ -29,6 +30,8 @@ from keras_perceptual.gradients.places import is_library, locate_frames
 
 # What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
+# Where Keras calls the losses of `compile`.
+_COMPILED = os.path.join("trainers", "compile_utils.py")
 
 
 def find_causes(replay, variables, layers, functions=(), owners=None):
@@ -297,10 +300,11 @@ class _Search:
         """Whether weights alone are computed from it, as a moving average.
 
         No layer reads it, and no data and no random numbers meet it. What
-        belongs to a model itself is used outside of layers.
+        belongs to no layer, or to a model itself, is used outside of layers.
         """
         layers = self._locator.layers
-        if isinstance(layers.get(self._owners.get(variable)), keras.Model):
+        owner = layers.get(self._owners.get(variable))
+        if owner is None or isinstance(owner, keras.Model):
             return False
         uses = [
             operation
@@ -388,6 +392,7 @@ class _Search:
         if cause is not None:
             return cause
         instead = self._find_layer_on_labels(targets)
+        instead = instead or self._find_loss_without_model(targets)
         if instead:
             return Cause(diagnoses.IGNORES_PREDICTION, instead)
         return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
@@ -414,6 +419,21 @@ class _Search:
         ]
         places = map(self._locator.locate, on_labels)
         return tuple(p for p in places if p.layer)[:1]
+
+    def _find_loss_without_model(self, targets):
+        """Returns where the loss of `compile` is, if it leaves the model out.
+
+        Another loss, such as one of `add_loss`, is added to it.
+        """
+        compiled = [
+            operation
+            for operation in self._needed_for(targets)
+            if any(f.filename.endswith(_COMPILED) for f in operation.frames)
+        ]
+        given = (value for o in compiled for value in o.inputs)
+        if not self._computed.isdisjoint(given):
+            return ()
+        return self._locator.locate_last(compiled)
 
     @functools.cached_property
     def _choices(self):

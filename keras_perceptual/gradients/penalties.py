@@ -21,8 +21,8 @@ _OTHERS = (
     diagnoses.NOT_ASKED,
     diagnoses.NOT_APPLIED,
     diagnoses.TOO_EARLY,
-    diagnoses.CUT_IN_BRANCH,
 )
+_NOTE = "Nothing but a penalty on the weights moves them."
 
 
 def find_penalized(replay, variables, layers, functions=()):
@@ -93,6 +93,9 @@ def find_penalized(replay, variables, layers, functions=()):
         if cause.diagnosis in _OTHERS:
             continue
         if cause.diagnosis in _DOUBTFUL and choices.may_reach(bits[variable]):
+            continue
+        if cause.diagnosis is diagnoses.CUT_IN_BRANCH:
+            causes[variable] = dataclasses.replace(cause, note=_NOTE)
             continue
         if cause.diagnosis.status == "missing" or variable not in connected:
             diagnosis = diagnoses.PENALTY

@@ -54,11 +54,13 @@ class Operation:
             its kind. Rounding has none, whatever the backend makes of it.
         varies: Whether something else may come out of the same inputs: it
             draws random numbers, or reads what can be written to.
+        own_gradient: Whether its gradient is one that somebody wrote for it.
         conditional: Whether it ran in a branch that a condition chose.
         alternatives: Keys of the values from outside that branch to which
-            gradients would come back had the condition chosen otherwise; of
-            an `if` of Python, where that is not known, what goes in. An
-            operation that stands for the choice, of kind `"If"`, has them too.
+            gradients would come back had the condition chosen otherwise, and
+            `None` where that is not known; of an `if` of Python, what goes in.
+            An operation that stands for the choice, of kind `"If"`, has them
+            too.
     """
 
     kind: str
@@ -68,8 +70,9 @@ class Operation:
     frames: Sequence[Any] = ()
     differentiable: bool = True
     varies: bool = False
+    own_gradient: bool = False
     conditional: bool = False
-    alternatives: frozenset[Hashable] = frozenset()
+    alternatives: frozenset[Hashable] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from keras_perceptual.gradients.kinds import (
     MULTIPLICATIONS,
     READERS,
     SHAPE_READERS,
+    STOPS,
     kind_of,
 )
 from keras_perceptual.gradients.replay import Numbers, Operation
@@ -74,6 +75,9 @@ class Roots:
             kind = kind_of(maker)
             if kind in SHAPE_READERS:
                 return Root(Source.CONSTANT, maker)
+            if kind in STOPS:
+                value, first = maker.inputs[0], maker
+                continue
             if kind in COMPARISONS | BRANCHES or not maker.differentiable:
                 return Root(Source.CHOICE, maker)
             if self._is_chosen(maker, kind):

@@ -183,7 +183,10 @@ class Judge:
             return None
         if kind in JOINS and self._takes_a_part(operation):
             return None
-        return End(operation)
+        # What somebody wrote may be wrong, or a window that is closed.
+        return End(
+            operation, diagnoses.ZERO if operation.own_gradient else None
+        )
 
     def _takes_a_part(self, operation):
         """Whether the step goes on with a part of what is put together.

@@ -114,7 +114,9 @@ def test_what_another_branch_lets_through():
     rounded = operation(
         "ArgMax", "a", "b", conditional=True, alternatives=frozenset("av")
     )
-    closed = operation("ArgMax", "a", "c", conditional=True)
+    closed = operation(
+        "ArgMax", "a", "c", conditional=True, alternatives=frozenset()
+    )
     chosen = operation("If", "cb", "d")
     choices = choices_of(first, rounded, closed, chosen)
     assert choices.may_open(rounded, 1) and choices.may_open(rounded, 2)
@@ -131,6 +133,9 @@ def test_where_nobody_looked_into_the_other_branch():
     plain = operation("ArgMax", "w", "c")
     assert not choices_of(plain).may_open(plain, 1)
     assert not choices_of(plain).may_reach(1)
+    # Where it is known of another one, that changes nothing.
+    known = operation("If", "cw", "d", alternatives=frozenset())
+    assert choices_of(closed, known).may_open(closed, 1)
 
 
 def test_the_last_in_a_layer_or_a_line():

@@ -59,6 +59,9 @@ class Explainer:
     def penalized(self, variables):
         return self._answer("penalized", variables)
 
+    def frozen(self, variables):
+        return self._answer("frozen", variables)
+
 
 class Case:
     """The evidence of a small model, and all it is made of."""
@@ -343,6 +346,21 @@ class TestWhatNobodyHands:
         report = case.judge(None, OK, OK, OK)
         record = report[case.model.weights[0].path]
         assert record.reason == diagnoses.FROZEN_IN_STEP.title
+        assert not record.culprits
+        case.explainer.answers["frozen"] = Cause(
+            diagnoses.FROZEN_IN_STEP, (HERE,)
+        )
+        report = case.judge(None, OK, OK, OK)
+        assert report[case.model.weights[0].path].culprit == HERE
+        assert case.explainer.asked[-1] == ("frozen", [record.path])
+
+    def test_another_batch_may_take_another_branch_under_a_penalty(self):
+        case = Case()
+        case.explainer.answers["penalized"] = Cause(diagnoses.CUT_IN_BRANCH)
+        report = case.judge(PENALIZED, OK, OK, OK, finished=False)
+        assert statuses(report) == ["ok"] * 4
+        report = case.judge(PENALIZED, OK, OK, OK)
+        assert statuses(report) == ["zero", "ok", "ok", "ok"]
 
     @pytest.mark.parametrize("both", [False, True])
     def test_what_waits_for_the_turn_of_its_optimizer(self, both):

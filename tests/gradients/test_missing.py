@@ -331,6 +331,22 @@ def test_a_condition_is_no_part_of_the_loss():
     assert cause.diagnosis is diagnoses.IGNORES_MODEL
 
 
+def test_the_loss_of_compile_leaves_the_model_out():
+    def cause(use):
+        net = Net()
+        keras_calls = frame(1, filename="keras/trainers/compile_utils.py")
+        loss = net.do("Mean", use(net), frames=(keras_calls, frame(6, "loss")))
+        added = net.do("Mean", net.hidden)
+        total = net.do("AddV2", loss, added)
+        return cause_of(net.ask(target=total), "v")
+
+    found = cause(lambda net: net.y)
+    assert found.diagnosis is diagnoses.IGNORES_PREDICTION
+    assert places_of(found) == [("Mean", 6)]
+    # It may be that of another output.
+    assert cause(lambda net: net.hidden).diagnosis is diagnoses.NO_LOSS
+
+
 def test_the_loss_ignores_the_prediction():
     net = Net()
     with net.at(line=6), net.at("first"):

@@ -106,7 +106,8 @@ def test_a_branch_is_a_doubt():
 
         return found_in(rounded)
 
-    assert in_a_branch("Round") == {}
+    cut = {"one": (diagnoses.CUT_IN_BRANCH, ("Round", 5))}
+    assert in_a_branch("Round") == cut
     assert in_a_branch("Tanh") == {}
 
 

@@ -18,6 +18,12 @@ BACKEND = keras.backend.backend()
 MARK = "# to blame"
 
 
+def is_marked(place):
+    """Whether a place is one of the lines to blame."""
+    line = linecache.getline(__file__, place.line)
+    return line.rstrip().endswith(MARK)
+
+
 def train(model, x=None, y=None, **arguments):
     """Fits a model and returns the error, if any, and the callback."""
     if x is None:
@@ -116,6 +122,59 @@ class Looping(layers.Layer):
 
 def looping():
     return train(stack(Looping(name="loop")))
+
+
+class Choosing(layers.Layer):
+    def call(self, x):
+        return ops.cond(
+            ops.max(ops.abs(x)) > 0.0,
+            lambda: ops.round(4 * x) / 4,  # to blame
+            lambda: ops.zeros_like(x),
+        )
+
+
+def cutting_in_both_branches():
+    return train(stack(Choosing(name="choose")))
+
+
+class Pulling(layers.Layer):
+    """Has a loss of its own."""
+
+    def call(self, x):
+        self.add_loss(ops.mean(ops.square(x)))
+        return x
+
+
+def careless_loss(y_true, y_pred):
+    far = ops.square(ops.cast(y_true, "float32") - 0.5)
+    return ops.mean(far, -1)  # to blame
+
+
+def ignoring_beside_an_added_loss():
+    return train(stack(Pulling(name="pull"), loss=careless_loss))
+
+
+class Likeness(keras.Model):
+    """Compares two views, one of them held still, of a code that is zero."""
+
+    def __init__(self):
+        super().__init__(name="net")
+        self.body = layers.Dense(4, name="body")
+        self.mute = Muted(name="mute")
+        self.head = layers.Dense(4, name="head")
+
+    def call(self, x):
+        code = self.mute(self.body(x))
+        held = ops.stop_gradient(code)
+        self.add_loss(ops.mean(self.head(code) * held))
+        return code
+
+
+def comparing_with_zero():
+    model = Likeness()
+    model.compile("sgd")
+    x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+    return train(model, x, x)
 
 
 def no_loss():
@@ -217,6 +276,53 @@ def test_a_number_that_may_change_is_no_error():
     assert [record.path for record in report.zero][:2] == BODY
 
 
+@ops.custom_gradient
+def without_slope(x):
+    def gradient(*upstream, **_):
+        return ops.zeros_like(x)
+
+    return x * 0.5, gradient
+
+
+class Flat(layers.Layer):
+    def call(self, x):
+        return without_slope(x)  # to blame
+
+
+def test_a_gradient_of_zeros_that_somebody_wrote_is_named():
+    """It may be right, as for a window that is closed.
+
+    To JAX, zeros that do not depend on what comes back are no gradient.
+    """
+    error, report = train(stack(Flat(name="flat")))
+    assert (error is None) == (BACKEND != "jax")
+    found = report.missing if BACKEND == "jax" else report.zero
+    assert [record.path for record in found] == BODY
+    assert is_marked(found[0].culprit)
+
+
+class Seldom(layers.Layer):
+    def call(self, x):
+        return ops.cond(
+            ops.max(x) > -1e6,
+            lambda: ops.round(4 * x) / 4,  # to blame
+            lambda: x,
+        )
+
+
+def test_a_penalty_does_not_hide_a_cut_in_a_branch():
+    model = stack(Seldom(name="seldom"))
+    kernel = model.layers[0].kernel
+    model.layers[0].kernel_regularizer = None
+    kernel.regularizer = keras.regularizers.L2(0.1)
+    error, report = train(model)
+    assert error is None
+    assert [record.path for record in report.zero] == BODY
+    for record in report.zero:
+        assert is_marked(record.culprit)
+        assert ("penalty" in record.note) == (record.path == kernel.path)
+
+
 class Settings:
     """A plain object, which Keras does not look into."""
 
@@ -287,6 +393,9 @@ HEAD = ["net/head/kernel", "net/head/bias"]
         (stopping, "missing", BODY, "stop_gradient"),
         (looping, "missing", BODY, "straight-through"),
         (computing_in_build, "missing", ["net/mix/amount"], "to `call`"),
+        (cutting_in_both_branches, "missing", BODY, "straight-through"),
+        (ignoring_beside_an_added_loss, "missing", HEAD, "`y_pred`"),
+        (comparing_with_zero, "zero", HEAD + BODY, "factor"),
         (no_loss, "missing", ["probe/kernel", "probe/bias"], "Give that"),
         (ignoring, "missing", BODY + HEAD, "`y_pred`"),
         (root_of_zero, "nonfinite", BODY + HEAD, "epsilon"),
@@ -315,16 +424,11 @@ def test_verdict(program, status, paths, words):
     for path in paths:
         assert path in text
     assert words in text
-    marked = [
-        number
-        for number, line in enumerate(linecache.getlines(__file__), 1)
-        if line.rstrip().endswith(MARK)
-    ]
     record = next(r for r in report if r.path == paths[0])
     if program in (no_loss, ignoring, broken_labels):
         # Their fault stands in no line of the step.
         return
-    assert record.culprit.line in marked
+    assert is_marked(record.culprit)
     line = linecache.getline(__file__, record.culprit.line).strip()
     first = text.splitlines()[1:3]
     assert record.source in first[0]

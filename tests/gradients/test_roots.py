@@ -108,6 +108,16 @@ def test_gates():
     assert root_of(step, chosen) == (Source.VARIABLE, "SelectV2")
 
 
+def test_what_is_held_still_is_no_choice():
+    step = Step()
+    x = step.data("x", ONES)
+    product = step.do("Mul", x, step.constant(0))
+    held = step.do("StopGradient", product)
+    assert root_of(step, held) == (Source.FACTOR, "Mul")
+    held = step.do("StopGradient", step.variable("w", ZEROS))
+    assert root_of(step, held) == (Source.VARIABLE, "StopGradient")
+
+
 def test_what_is_true_or_false_is_not_read():
     step = Step()
     is_open = step.do("Greater", step.data("x", ONES), step.constant(9))

@@ -173,6 +173,28 @@ def test_only_the_branch_that_is_taken(jax, flatten):
     assert [o.kind for o in operations if o.conditional] == ["sin"]
 
 
+def test_what_other_branches_let_through(jax, flatten):
+    def function(x):
+        def inner(x):
+            return jax.lax.cond(x > 2, jax.lax.cos, jax.lax.floor, x)
+
+        return jax.lax.cond(x > 0, jax.lax.round, inner, x)
+
+    operations, _, _ = flatten(function, 1.5)
+    (rounded,) = [o for o in operations if o.conditional]
+    assert rounded.alternatives == {rounded.inputs[0]}
+    operations, _, _ = flatten(function, -1.5)
+    (floored,) = [o for o in operations if o.kind == "floor"]
+    assert floored.alternatives == {floored.inputs[0]}
+
+    def closed(x):
+        return jax.lax.cond(x > 0, jax.lax.round, jax.lax.floor, x)
+
+    operations, _, _ = flatten(closed, 1.5)
+    assert [o.alternatives for o in operations if o.conditional] == [set()]
+    assert next(o.alternatives for o in operations if not o.conditional) is None
+
+
 def test_while_loops_are_one_operation(jax, flatten):
     """JAX has no gradient of them, and finds fault if it needs one."""
 

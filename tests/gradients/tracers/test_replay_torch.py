@@ -292,6 +292,30 @@ class TestControlFlow:
         assert find(found, "sin")[0].conditional
         assert not find(found, "tanh")[0].conditional
 
+    @pytest.mark.parametrize("choose", [ops.cond, ops.switch])
+    def test_the_other_branch_is_tried(self, choose):
+        v = variable()
+
+        def alternatives(other):
+            def loss(data):
+                def taken():
+                    return ops.round(v)
+
+                if choose is ops.cond:
+                    y = choose(v[0] < 1e6, taken, other)
+                else:
+                    y = choose(1, [other, taken])
+                return ops.sum(ops.tanh(y))
+
+            found = replay(loss, v)
+            (rounded,) = find(found, "round")
+            assert not find(found, "cos")
+            return rounded.alternatives & found.holders.keys()
+
+        assert alternatives(lambda: ops.cos(v))
+        assert not alternatives(lambda: ops.floor(ops.cos(v)))
+        assert not alternatives(lambda: 1 / 0)
+
 
 def in_place(x):
     y = torch.zeros_like(x)

@@ -31,9 +31,9 @@ def test_scopes_and_frames_down_to_the_root():
     outer = keras.Sequential([keras.Input((2,)), Looking(name="inner")])
     outer.layers[0].root = sys._getframe()
     outer(torch.ones(1, 2))
-    scope, frames, conditional = outer.layers[0].seen
+    scope, frames, choices = outer.layers[0].seen
     assert scope == (outer.name, "inner")
-    assert not conditional
+    assert not choices
     assert frames[-1].name == "call" and frames[-1].filename == __file__
     assert frames[-1].line == "self.seen = look_around(self.root)"
     assert all(frame.name != sys._getframe().f_code.co_name for frame in frames)
@@ -43,8 +43,10 @@ def test_branches():
     root = sys._getframe()
     _, _, taken = keras.ops.cond(True, lambda: look(root), lambda: None)
     _, _, chosen = keras.ops.switch(0, [lambda: look(root)])
-    assert taken and chosen
     assert not look(root)[2]
+    (taken,), (chosen,) = taken, chosen
+    assert [taken.taken, chosen.taken] == [0, 0]
+    assert [len(c.others) for c in (taken, chosen)] == [1, 0]
 
 
 def test_code_of_user():

@@ -87,6 +87,7 @@ class Flattening:
             where,
             differentiable=known.is_differentiable(equation),
             varies=rules.varies(equation),
+            own_gradient=name.startswith("custom_"),
         )
         self._tape.call(operation, equation)
         return operation.outputs
@@ -112,12 +113,32 @@ class Flattening:
 
     def _read_cond(self, equation, inputs, where):
         """Reads the branch that is taken."""
-        index, *inputs = inputs
         branches = equation.params["branches"]
-        index = min(max(int(self._tape.read(index)), 0), len(branches) - 1)
-        where = dataclasses.replace(where, called=True, conditional=True)
+        index = int(self._tape.read(inputs[0]))
+        index = min(max(index, 0), len(branches) - 1)
+        others = [b for b in branches if b is not branches[index]]
+        found = self._find_open(equation, others, inputs)
+        where = dataclasses.replace(
+            where,
+            called=True,
+            conditional=True,
+            alternatives=found.union(where.alternatives or ()),
+        )
         branch = branches[index]
-        return self.read(branch.jaxpr, branch.consts, inputs, where)
+        return self.read(branch.jaxpr, branch.consts, inputs[1:], where)
+
+    def _find_open(self, equation, branches, inputs):
+        """Returns the inputs that some branches would hand a gradient to."""
+        count = len(equation.params["branches"])
+        outputs = rules.inexact(equation.outvars)
+        found = set()
+        for branch in branches:
+            params = {**equation.params, "branches": (branch,) * count}
+            other = equation.replace(params=params)
+            known = self._tape.rules
+            pull = known.pull(other, known.signature(other), outputs)
+            found.update(inputs[place] for place in pull.places)
+        return frozenset(found)
 
     def _is_short(self, equation):
         return equation.primitive.name != "scan" or (

@@ -20,12 +20,14 @@ class Where:
         frames: The Python frames it is called in.
         called: Whether it is in something that an equation holds.
         conditional: Whether it is in a branch that a condition chose.
+        alternatives: As in `replay.Operation`.
     """
 
     scope: tuple[str, ...] = ()
     frames: tuple = ()
     called: bool = False
     conditional: bool = False
+    alternatives: frozenset | None = None
 
     def at(self, equation):
         """Returns where an equation stands that stands in here."""
@@ -191,6 +193,7 @@ class Record:
             scope=where.scope,
             frames=where.frames,
             conditional=where.conditional,
+            alternatives=where.alternatives,
             **options,
         )
         roots = functools.reduce(int.__or__, map(self.roots, inputs), 0)

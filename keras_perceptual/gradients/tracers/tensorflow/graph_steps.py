@@ -145,6 +145,8 @@ class GraphSteps:
             differentiable=native is None or self._has_gradient(native),
             varies=native is not None and is_stateful(op.type),
             conditional=place.conditional,
+            # All branches are read, so that no other one is left.
+            alternatives=frozenset(),
         )
         self.operations.append(operation)
         self._natives[operation] = native

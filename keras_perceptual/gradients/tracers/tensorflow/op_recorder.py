@@ -52,7 +52,7 @@ class Record:
     frames: Sequence = ()
     scope: tuple = ()
     conditional: bool = False
-    alternatives: frozenset = frozenset()
+    alternatives: frozenset | None = None
 
 
 class RecordedFrames(LazyFrames):

@@ -153,7 +153,7 @@ def _run(step, arguments, names, variables, others):
 def _look_into_branches(recorder, choices):
     """Notes what the branches that were not taken would let through."""
     for records, functions in choices[:MOST_BRANCHES]:
-        found = set()
+        found = frozenset()
         for function in functions:
             # It may be unfit for where it was not called.
             with contextlib.suppress(Exception):
@@ -161,14 +161,13 @@ def _look_into_branches(recorder, choices):
         found &= recorder.tensors.keys()
         for record in records:
             if record.conditional or record.kind == "If":
-                record.alternatives |= found
+                record.alternatives = found.union(record.alternatives or ())
     for record in recorder.records:
         if recorder.branches.chose(record.frames.lines):
             # What Python would have done otherwise is not known.
             record.conditional = True
-            record.alternatives |= recorder.dependent.intersection(
-                record.inputs
-            )
+            given = recorder.dependent.intersection(record.inputs)
+            record.alternatives = given.union(record.alternatives or ())
 
 
 def _describe(recorder, questions, names, others):
@@ -187,6 +186,7 @@ def _describe(recorder, questions, names, others):
             frames=record.frames,
             differentiable=differentiable(record),
             varies=is_stateful(record.kind),
+            own_gradient=record.kind == "CustomGradient",
             conditional=record.conditional,
             alternatives=record.alternatives,
         )

@@ -43,7 +43,8 @@ class Call:
     differentiable: bool
     scope: tuple = ()
     frames: tuple = ()
-    conditional: bool = False
+    choices: tuple = ()
+    own_gradient: bool = False
 
     @property
     def varies(self):

@@ -1,5 +1,7 @@
 """Writing down what calls of PyTorch do."""
 
+import contextlib
+
 import torch
 
 from keras_perceptual.gradients.replay import Numbers
@@ -53,6 +55,7 @@ class Recording:
         strangers: Other tensors that the step did not make, by their keys.
         arithmetic: By the edge of what comes out of it, a `Call` with two
             arguments, and these.
+        choices: Each `Choice` that was made, by the `id` of its branches.
     """
 
     def __init__(self, root, changeable=()):
@@ -64,6 +67,7 @@ class Recording:
         self.changeable = set()
         self.strangers = {}
         self.arithmetic = {}
+        self.choices = {}
         self.root = root
         self._changeable = {id(tensor): tensor for tensor in changeable}
         self.followed = {}
@@ -155,13 +159,47 @@ class Recording:
 
     def add(self, kind, inputs, outputs, differentiable):
         """Adds a call and returns it."""
-        scope, frames, conditional = look_around(self.root)
+        scope, frames, choices = look_around(self.root)
+        # The same one is met by each call in its branch.
+        choices = tuple(
+            self.choices.setdefault(tuple(map(id, choice.functions)), choice)
+            for choice in choices
+        )
         call = Call(
-            kind, list(inputs), [], differentiable, scope, frames, conditional
+            kind, list(inputs), [], differentiable, scope, frames, choices
         )
         self.calls.append(call)
         self._hand_out(call, outputs)
         return call
+
+    def find_alternatives(self):
+        """Tries the branches that were not taken.
+
+        Returns:
+            For each `Choice` whose branches are known, keys of the values
+            that gradients would come back to.
+        """
+        start, known = len(self.calls), dict(self.values.edges)
+        found = {}
+        for choice in list(self.choices.values()):
+            edges = []
+            for function in choice.others:
+                # It may be unfit for where it was not called.
+                with contextlib.suppress(Exception):
+                    result = function(*choice.operands)
+                    edges += [
+                        edge
+                        for tensor in tensors_in(result)
+                        for edge in edges_of(tensor)
+                    ]
+            if choice.functions:
+                found[choice] = {
+                    key
+                    for edge in walk_back(edges, known)
+                    for key in known[edge]
+                }
+        del self.calls[start:]
+        return found
 
     def _hand_out(self, call, outputs):
         call.outputs += outputs
@@ -213,6 +251,7 @@ class Recording:
             [],
             has_gradient(kind, kwargs, outputs, edges, ways),
         )
+        call.own_gradient = inside is not None
         for memory in memories:
             self.values.note_write(memory, call)
         self._hand_out(call, [self.renew(output) for output in outputs])

@@ -37,7 +37,7 @@ def replay_step(step, arguments, variables, others=()):
     with random_numbers_kept():
         recording = Recording(sys._getframe(), map(tensor_of, others))
         gradient_calls = GradientCalls(recording)
-        data = {}
+        data, alternatives = {}, {}
         try:
             for variable in variables:
                 recording.follow(tensor_of(variable), id(variable))
@@ -46,13 +46,14 @@ def replay_step(step, arguments, variables, others=()):
                     data[recording.key(leaf)] = name
             with Listening(recording, gradient_calls).listening():
                 step(*arguments)
+                alternatives = recording.find_alternatives()
         except Exception:
             # What was seen up to there tells why gradients cannot be had.
             if not gradient_calls.failed:
                 raise
         finally:
             recording.originals.put_back()
-    return _as_replay(recording, gradient_calls.asked, data)
+    return _as_replay(recording, gradient_calls.asked, data, alternatives)
 
 
 def replay_function(function, variables):
@@ -119,7 +120,14 @@ def _find_buffers(tensors):
     return {key for key, tensor in tensors.items() if id(tensor) in buffers}
 
 
-def _as_replay(recording, asked, data):
+def _join(choices, alternatives):
+    """Returns what any of some choices lets through, `None` if not known."""
+    if all(choice in alternatives for choice in choices):
+        return frozenset().union(*map(alternatives.get, choices))
+    return None
+
+
+def _as_replay(recording, asked, data, alternatives):
     operations = {
         call: Operation(
             kind=call.kind,
@@ -129,7 +137,9 @@ def _as_replay(recording, asked, data):
             frames=call.frames,
             differentiable=call.differentiable,
             varies=call.varies,
-            conditional=call.conditional,
+            own_gradient=call.own_gradient,
+            conditional=bool(call.choices),
+            alternatives=_join(call.choices, alternatives),
         )
         for call in recording.calls
     }

@@ -1,5 +1,6 @@
 """Where in the program a call is made."""
 
+import dataclasses
 import functools
 import pathlib
 import sys
@@ -16,6 +17,27 @@ _OWN_FILES = (str(pathlib.Path(__file__).parent), patches.__file__)
 _CHOOSING = frozenset(("cond", "switch"))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Choice:
+    """What a condition chooses from.
+
+    Attributes:
+        functions: The branches, or none where they are not known.
+        taken: The place of the one that is called.
+        operands: What it is called with.
+    """
+
+    functions: tuple = ()
+    taken: int = 0
+    operands: tuple = ()
+
+    @property
+    def others(self):
+        """The branches that are not called."""
+        functions = enumerate(self.functions)
+        return [f for place, f in functions if place != self.taken]
+
+
 def look_around(root):
     """Returns what is around a call.
 
@@ -24,23 +46,23 @@ def look_around(root):
 
     Returns:
         The names of the layers and operations of Keras, and the frames, both
-        with the innermost last; and whether it is in a branch that a condition
-        chose.
+        with the innermost last; and each `Choice` that put it in a branch.
     """
-    callers, frames, conditional = [], [], False
+    callers, frames, choices = [], [], []
     for frame in _frames_below(root):
         code = frame.f_code
         summary = _summarize(code, frame.f_lineno)
         if summary is not None:
             frames.append(summary)
-        conditional = conditional or _chooses(code)
+        if _chooses(code):
+            choices.append(_choice_in(frame.f_locals))
         if code.co_name == "__call__":
             caller = frame.f_locals.get("self")
             # A layer calls itself once more, as an operation.
             if isinstance(caller, keras.Operation) and caller not in callers:
                 callers.append(caller)
     scope = tuple(caller.name for caller in reversed(callers))
-    return scope, tuple(reversed(frames)), conditional
+    return scope, tuple(reversed(frames)), choices
 
 
 def code_of_user(root):
@@ -78,6 +100,19 @@ def _summarize(code, line):
     return traceback.FrameSummary(
         code.co_filename, line, code.co_name, lookup_line=False
     )
+
+
+def _choice_in(names):
+    """Returns the `Choice` in what a function that makes one knows."""
+    try:
+        if "branches" in names:
+            functions, taken = names["branches"], int(names["index"])
+        else:
+            functions = names["true_fn"], names["false_fn"]
+            taken = 0 if names["pred"] else 1
+        return Choice(tuple(functions), taken, names.get("operands", ()))
+    except KeyError:
+        return Choice()
 
 
 @functools.cache

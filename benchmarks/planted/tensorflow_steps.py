@@ -58,6 +58,9 @@ class Gan(keras.Model):
         self.d_optimizer.apply(gradients, variables)
 
         noise = tf.random.normal((count, 4))
+        if self.plant.in_step("freezes"):
+            self.plant.leave_out(self.generator.layers[0].variables)
+            self.generator.layers[0].trainable = False  # fault: freezes
         variables = self.generator.trainable_variables
         if self.plant.in_step("asks"):
             variables = self.plant.leave_out(variables)
@@ -70,6 +73,8 @@ class Gan(keras.Model):
         if self.plant.in_step("forgets"):
             self.plant.leave_out(variables)
             pairs = pairs[2:]
+        if self.plant.in_step("drops"):
+            pairs = [(g, v) for g, v in pairs if g is not None]
         self.g_optimizer.apply_gradients(pairs)  # fault: forgets
         return {"d_loss": d_loss, "g_loss": g_loss}
 
@@ -77,7 +82,7 @@ class Gan(keras.Model):
 def gan(plant):
     """A generative adversarial network."""
     model = Gan(plant)
-    model.compile(keras.optimizers.Adam(3e-4), keras.optimizers.Adam(3e-4))
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
     images = np.random.default_rng(0).random((12, 8, 8, 1), "float32")
     return model, {"x": images}
 
@@ -130,19 +135,21 @@ class Wgan(keras.Model):
         return tf.reduce_mean((norms - 1.0) ** 2)
 
     def train_step(self, images):
-        """Trains the critic twice, then the generator."""
+        """Trains the critic, then the generator."""
         count = tf.shape(images)[0]
-        for _ in range(2):
-            noise = tf.random.normal((count, 4))
-            with tf.GradientTape() as tape:
-                fakes = self.generator(noise, training=True)
-                c_loss = tf.reduce_mean(self.critic(fakes, training=True))
-                c_loss -= tf.reduce_mean(self.critic(images, training=True))
-                c_loss += 10.0 * self.penalty(images, fakes)
-            variables = self.critic.trainable_variables
-            gradients = tape.gradient(c_loss, variables)
-            self.c_optimizer.apply(gradients, variables)
+        noise = tf.random.normal((count, 4))
+        with tf.GradientTape() as tape:
+            fakes = self.generator(noise, training=True)
+            c_loss = tf.reduce_mean(self.critic(fakes, training=True))
+            c_loss -= tf.reduce_mean(self.critic(images, training=True))
+            c_loss += 10.0 * self.penalty(images, fakes)
+        variables = self.critic.trainable_variables
+        gradients = tape.gradient(c_loss, variables)
+        self.c_optimizer.apply(gradients, variables)
 
+        if self.plant.in_step("freezes"):
+            self.plant.leave_out(self.generator.layers[0].variables)
+            self.generator.layers[0].trainable = False  # fault: freezes
         variables = self.generator.trainable_variables
         if self.plant.in_step("asks"):
             variables = self.plant.leave_out(variables)
@@ -153,14 +160,17 @@ class Wgan(keras.Model):
         if self.plant.in_step("forgets"):
             kept = self.plant.leave_out(variables)
             gradients, variables = gradients[2:], kept
-        self.g_optimizer.apply(gradients, variables)  # fault: forgets
+        pairs = list(zip(gradients, variables, strict=True))
+        if self.plant.in_step("drops"):
+            pairs = [(g, v) for g, v in pairs if g is not None]
+        self.g_optimizer.apply_gradients(pairs)  # fault: forgets
         return {"c_loss": c_loss, "g_loss": g_loss}
 
 
 def wgan_gp(plant):
     """A Wasserstein network with a gradient penalty."""
     model = Wgan(plant)
-    model.compile(keras.optimizers.Adam(2e-4), keras.optimizers.Adam(2e-4))
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
     images = np.random.default_rng(0).random((12, 8, 8, 1), "float32")
     return model, {"x": images}
 
@@ -197,6 +207,9 @@ class Oscillation(keras.Model):
             bend = outer.gradient(slope, place)
             residual = tf.reduce_mean(tf.square(bend + strength * u))
             loss = residual + tf.reduce_mean(tf.square(u - known))
+        if self.plant.in_step("freezes"):
+            self.plant.leave_out(self.place.variables)
+            self.place.trainable = False  # fault: freezes
         variables = self.trainable_variables
         if self.plant.in_step("asks"):
             variables = self.plant.leave_out(variables)
@@ -211,7 +224,10 @@ class Oscillation(keras.Model):
 def pinn(plant):
     """A network that is informed by physics."""
     model = Oscillation(plant)
-    model.compile(keras.optimizers.Adam(1e-3))
+    model.compile(keras.optimizers.SGD(0.1))
     inputs = np.random.default_rng(0).random((12, 2), "float32")
     known = np.cos(np.sqrt(inputs[:, 1:]) * inputs[:, :1])
     return model, {"x": inputs, "y": known}
+
+
+PROGRAMS = (gan, wgan_gp, pinn)
