@@ -168,7 +168,8 @@ def weight_norm(variable):
     """Returns the Euclidean norm of the values of a variable."""
     if math.prod(variable.shape) <= MOST_STACKED:
         # JAX would compile something for each shape.
-        values = ops.convert_to_numpy(variable.value).astype("float64")
+        values = ops.convert_to_numpy(ops.convert_to_tensor(variable.value))
+        values = values.astype("float64")
         return float(np.linalg.norm(values))
     return float(ops.convert_to_numpy(scaled_norms([variable.value])[0]))
 
