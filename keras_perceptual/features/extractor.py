@@ -5,7 +5,7 @@ import zlib
 import keras
 from keras import ops
 
-from keras_perceptual import _backend, validation
+from keras_perceptual import _backend
 from keras_perceptual.features import weights_loading
 from keras_perceptual.features.backbones import (
     BACKBONES,
@@ -23,6 +23,7 @@ from keras_perceptual.features.rewiring import (
     tap_network,
 )
 from keras_perceptual.features.taps import check_taps, standardize_tap
+from keras_perceptual.validation import Checker
 
 OWNER = "FeatureExtractor"
 
@@ -123,10 +124,8 @@ class FeatureExtractor:
         dtype="float32",
     ):
         _refuse_trace()
-        self.pooling = validation.check_choice(
-            OWNER, "pooling", pooling, POOLINGS
-        )
-        self.value_range = validation.check_value_range(OWNER, value_range)
+        self.pooling = Checker(OWNER).choice("pooling", pooling, POOLINGS)
+        self.value_range = Checker(OWNER).value_range(value_range)
         layers = [layers] if isinstance(layers, str) else layers
         if isinstance(backbone, keras.Model):
             _check_tappable(backbone)
@@ -138,7 +137,7 @@ class FeatureExtractor:
             network = _frozen_copy(backbone, weights)
             dtype = network.dtype_policy.name
         else:
-            validation.check_choice(OWNER, "backbone", backbone, BACKBONES)
+            Checker(OWNER).choice("backbone", backbone, BACKBONES)
             known = BACKBONES[backbone]
             source = resolve_source(OWNER, backbone, weights)
             self.convention = weights_convention(backbone, source)
@@ -173,8 +172,7 @@ class FeatureExtractor:
         """Computes the features of a batch of images."""
         images = ops.convert_to_tensor(images)
         shape = tuple(images.shape)
-        validation.check_image_shape(
-            OWNER,
+        Checker(OWNER).image_shape(
             shape,
             channels=self.channels,
             data_format="channels_last",
@@ -233,7 +231,7 @@ def usual_layers(backbone, weights=None, pooling="max"):
     """
     if isinstance(backbone, keras.Model):
         return (backbone.layers[-1].name,)
-    validation.check_choice(OWNER, "backbone", backbone, BACKBONES)
+    Checker(OWNER).choice("backbone", backbone, BACKBONES)
     source = resolve_source(OWNER, backbone, weights)
     convention = weights_convention(backbone, source)
     return (

@@ -2,10 +2,10 @@
 
 import keras
 
-from keras_perceptual import validation
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.masks import mean_per_image
 from keras_perceptual.ops.penalties import charbonnier_penalty
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -92,15 +92,9 @@ class CharbonnierLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        self.epsilon = validation.check_number(
-            type(self).__name__, "epsilon", epsilon, above=0
-        )
+        self.epsilon = Checker(self).number("epsilon", epsilon, above=0)
 
     def _values(self, y_true, y_pred):
         width = self.value_range[1] - self.value_range[0]
         difference = (y_pred - y_true) / width
         return mean_per_image(charbonnier_penalty(difference, self.epsilon))
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        return {**super().get_config(), "epsilon": self.epsilon}

@@ -3,12 +3,12 @@
 import keras
 from keras import ops
 
-from keras_perceptual import validation
 from keras_perceptual.features.backbones import BACKBONES
 from keras_perceptual.features.extractor import FeatureExtractor, usual_layers
 from keras_perceptual.features.taps import check_layers
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.ops.contextual import contextual_distance, sample_features
+from keras_perceptual.validation import Checker
 
 # What comes nearest to the taps of the authors, at a quarter and an eighth of
 # the size of the images.
@@ -142,17 +142,13 @@ class ContextualLoss(FeatureLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.backbone = validation.check_choice(
-            owner, "backbone", backbone, BACKBONES
-        )
-        self.layers = check_layers(owner, "layers", layers)
+        check = Checker(self)
+        self.backbone = check.choice("backbone", backbone, BACKBONES)
+        self.layers = check_layers(check.owner, "layers", layers)
         self.weights = None if weights is None else str(weights)
-        self.band_width = validation.check_number(
-            owner, "band_width", band_width, above=0
-        )
-        self.max_features = validation.check_integer(
-            owner, "max_features", max_features, minimum=1
+        self.band_width = check.number("band_width", band_width, above=0)
+        self.max_features = check.integer(
+            "max_features", max_features, minimum=1
         )
         taps = (
             self.layers
@@ -167,7 +163,7 @@ class ContextualLoss(FeatureLoss):
             list(taps),
             weights=self.weights,
             value_range=self.value_range,
-            dtype=self._dtype_name,
+            dtype=self._dtype_config,
         )
         self.channels = self._extractor.channels
 
@@ -210,15 +206,3 @@ class ContextualLoss(FeatureLoss):
 
     def _encoding(self):
         return [*super()._encoding(), self.max_features]
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            backbone=self.backbone,
-            layers=self.layers,
-            weights=self.weights,
-            band_width=self.band_width,
-            max_features=self.max_features,
-        )
-        return config

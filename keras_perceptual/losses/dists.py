@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_perceptual import validation
 from keras_perceptual.features.backbones import check_torchvision_weights
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
@@ -18,6 +17,7 @@ from keras_perceptual.ops.dists import (
 from keras_perceptual.ops.masks import position_weights
 from keras_perceptual.ops.resizing import shrink_shorter_side
 from keras_perceptual.ops.value_range import rescale
+from keras_perceptual.validation import Checker
 
 # The image itself and where the network is tapped, with their channels.
 IMAGE = "image"
@@ -145,13 +145,11 @@ class DISTS(WindowedLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.weights = check_torchvision_weights(owner, weights)
+        check = Checker(self)
+        self.weights = check_torchvision_weights(check.owner, weights)
         self.resize = resize
         if resize is not None:
-            self.resize = validation.check_integer(
-                owner, "resize", resize, minimum=1
-            )
+            self.resize = check.integer("resize", resize, minimum=1)
         parameters = read_packaged("dists.npz")
         total = sum(x.sum() for x in parameters.values())
         ends = np.cumsum(list(CHANNELS.values()))[:-1]
@@ -171,7 +169,7 @@ class DISTS(WindowedLoss):
             [name for name in CHANNELS if name != IMAGE],
             weights=self.weights,
             pooling="l2",
-            dtype=self._dtype_name,
+            dtype=self._dtype_config,
         )
         self.channels = self._extractor.channels
 
@@ -227,9 +225,3 @@ class DISTS(WindowedLoss):
 
     def _encoding(self):
         return [*super()._encoding(), self.resize]
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(weights=self.weights, resize=self.resize)
-        return config

@@ -9,6 +9,7 @@ from keras import ops
 from keras_perceptual import _backend, validation
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.progress import track
+from keras_perceptual.validation import Checker
 
 host_calls = _backend.load("host_calls")
 
@@ -100,9 +101,7 @@ class FeatureLoss(ImageLoss):
             where nothing can be refused, its value is NaN.
         """
         if batch_size is not None:
-            size = validation.check_integer(
-                type(self).__name__, "batch_size", batch_size, minimum=1
-            )
+            size = Checker(self).integer("batch_size", batch_size, minimum=1)
             parts = []
             for start in track(range(0, max(len(images), 1), size)):
                 part = slice(start, start + size)
@@ -167,10 +166,8 @@ class FeatureLoss(ImageLoss):
 
     def _admit(self, y_true, y_pred, sample_weight=None, *, encoding=False):
         """Sorts out what may come in the place of `y_true`."""
-        owner = type(self).__name__
-        y_true, mask, sample_weight = validation.split_mask(
-            owner, y_true, sample_weight
-        )
+        check = Checker(self)
+        y_true, mask, sample_weight = check.split_mask(y_true, sample_weight)
         shape, _ = validation.shape_and_dtype(y_true)
         if len(shape) == 2 and not encoding:
             # Encoded images: what is to be checked shows when they are read.
@@ -185,7 +182,7 @@ class FeatureLoss(ImageLoss):
                 looks_at=("y_true",) if encoding else ("y_true", "y_pred"),
             )
         if mask is not None:
-            mask = validation.check_mask(owner, mask, y_pred, self.data_format)
+            mask = check.mask(mask, y_pred, self.data_format)
         return (
             y_true if mask is None else (y_true, mask),
             y_pred,

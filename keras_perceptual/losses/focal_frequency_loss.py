@@ -2,12 +2,12 @@
 
 import keras
 
-from keras_perceptual import validation
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.focal_frequency import (
     check_patches,
     focal_frequency_distance,
 )
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -105,13 +105,11 @@ class FocalFrequencyLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.alpha = validation.check_number(owner, "alpha", alpha, minimum=0)
-        self.log_matrix = validation.check_boolean(
-            owner, "log_matrix", log_matrix
-        )
-        self.patch_factor = validation.check_integer(
-            owner, "patch_factor", patch_factor, minimum=1, maximum=1024
+        check = Checker(self)
+        self.alpha = check.number("alpha", alpha, minimum=0)
+        self.log_matrix = check.boolean("log_matrix", log_matrix)
+        self.patch_factor = check.integer(
+            "patch_factor", patch_factor, minimum=1, maximum=1024
         )
 
     def _values(self, y_true, y_pred):
@@ -131,13 +129,3 @@ class FocalFrequencyLoss(ImageLoss):
             patch_factor=self.patch_factor,
             data_format=self.data_format,
         )
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            alpha=self.alpha,
-            log_matrix=self.log_matrix,
-            patch_factor=self.patch_factor,
-        )
-        return config

@@ -3,13 +3,14 @@
 import keras
 from keras import ops, tree
 
-from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
 from keras_perceptual.losses.device_share import weigh_by_share
 from keras_perceptual.losses.range_check import TOLERANCES, RangeCheck
 from keras_perceptual.ops.value_range import clamp
+from keras_perceptual.validation import Checker
 
 
-class ImageLoss(keras.losses.Loss):
+class ImageLoss(Configured, keras.losses.Loss):
     """Base class of losses that compare two batches of images.
 
     It refuses what cannot be compared before anything is computed, speaks up
@@ -47,21 +48,19 @@ class ImageLoss(keras.losses.Loss):
         name=None,
         dtype=None,
     ):
-        owner = type(self).__name__
-        policy = validation.check_policy(owner, dtype)
+        check = Checker(self)
+        policy = check.policy(dtype)
         half = policy.compute_dtype in ("float16", "bfloat16")
         super().__init__(
-            name=validation.check_name(owner, name),
+            name=check.name(name),
             reduction=reduction,
             dtype="float32" if half else policy.compute_dtype,
         )
-        self._dtype_name = policy.name
-        self.value_range = validation.check_value_range(owner, value_range)
-        self.data_format = validation.standardize_data_format(
-            owner, data_format
-        )
+        self._dtype_config = policy.name
+        self.value_range = check.value_range(value_range)
+        self.data_format = check.data_format(data_format)
         self._range_check = RangeCheck(
-            owner, check_range, self.value_range, self.data_format
+            check.owner, check_range, self.value_range, self.data_format
         )
 
     @property
@@ -112,8 +111,7 @@ class ImageLoss(keras.losses.Loss):
         Returns:
             A tensor shaped `(batch,)`.
         """
-        validation.check_image_pair(
-            type(self).__name__,
+        Checker(self).image_pair(
             y_true,
             y_pred,
             channels=self.channels,
@@ -137,16 +135,15 @@ class ImageLoss(keras.losses.Loss):
         Returns:
             The three, as they go on.
         """
-        owner = type(self).__name__
-        validation.check_image_pair(
-            owner,
+        check = Checker(self)
+        check.image_pair(
             y_true,
             y_pred,
             channels=self.channels,
             data_format=self.data_format,
             predicted="y_pred" in looks_at,
         )
-        validation.check_sample_weight(owner, sample_weight)
+        check.sample_weight(sample_weight)
         if "y_true" in looks_at:
             y_true = self._in_range("y_true", y_true)
         if "y_pred" in looks_at:
@@ -169,14 +166,3 @@ class ImageLoss(keras.losses.Loss):
         if self.check_range != "clip":
             return images
         return clamp(ops.cast(images, self.dtype), *self.value_range)
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            value_range=list(self.value_range),
-            check_range=self.check_range,
-            data_format=self.data_format,
-            dtype=self._dtype_name,
-        )
-        return config

@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from keras_perceptual import validation
 from keras_perceptual.features.backbones import check_torchvision_weights
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
@@ -11,6 +10,7 @@ from keras_perceptual.losses.windowed_loss import WindowedLoss
 from keras_perceptual.ops.feature_distances import unit_normalize
 from keras_perceptual.ops.lpips import lpips_distance, lpips_map
 from keras_perceptual.ops.masks import position_weights
+from keras_perceptual.validation import Checker
 
 # Where each network is tapped, and how many pixels lie between the positions
 # of a tap. Each tap has a head.
@@ -148,14 +148,10 @@ class LPIPS(WindowedLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.backbone = validation.check_choice(
-            owner, "backbone", backbone, TAPS
-        )
-        self.weights = check_torchvision_weights(owner, weights)
-        self.linear_heads = validation.check_boolean(
-            owner, "linear_heads", linear_heads
-        )
+        check = Checker(self)
+        self.backbone = check.choice("backbone", backbone, TAPS)
+        self.weights = check_torchvision_weights(check.owner, weights)
+        self.linear_heads = check.boolean("linear_heads", linear_heads)
         taps = TAPS[self.backbone]
         self._heads = dict.fromkeys(taps)
         if self.linear_heads:
@@ -169,7 +165,7 @@ class LPIPS(WindowedLoss):
             list(taps),
             weights=self.weights,
             value_range=self.value_range,
-            dtype=self._dtype_name,
+            dtype=self._dtype_config,
         )
         self.channels = self._extractor.channels
 
@@ -208,13 +204,3 @@ class LPIPS(WindowedLoss):
     def _finish(self, name, state):
         total, count = state
         return total / count
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            backbone=self.backbone,
-            weights=self.weights,
-            linear_heads=self.linear_heads,
-        )
-        return config

@@ -11,6 +11,7 @@ from keras_perceptual.ops.ssim import (
     ms_ssim_distance,
 )
 from keras_perceptual.ops.value_range import rescale
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -132,22 +133,18 @@ class MSSSIMLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.weights = _check_weights(owner, weights)
-        self.filter_size = validation.check_integer(
-            owner, "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
+        check = Checker(self)
+        self.weights = _check_weights(check.owner, weights)
+        self.filter_size = check.integer(
+            "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
         )
-        self.filter_sigma = validation.check_number(
-            owner, "filter_sigma", filter_sigma, above=0
-        )
-        self.k1 = validation.check_number(owner, "k1", k1, above=0)
-        self.k2 = validation.check_number(owner, "k2", k2, above=0)
-        self.epsilon = validation.check_number(
-            owner, "epsilon", epsilon, above=0
-        )
+        self.filter_sigma = check.number("filter_sigma", filter_sigma, above=0)
+        self.k1 = check.number("k1", k1, above=0)
+        self.k2 = check.number("k2", k2, above=0)
+        self.epsilon = check.number("epsilon", epsilon, above=0)
         if self.epsilon >= 1:
             raise ValueError(
-                f"{owner} needs `epsilon` to be below one, which is the "
+                f"{check.owner} needs `epsilon` to be below one, which is the "
                 "largest value of a term. Take one near the default of 1e-3. "
                 f"Received: epsilon={epsilon!r}"
             )
@@ -173,19 +170,6 @@ class MSSSIMLoss(ImageLoss):
             data_format=self.data_format,
         )
 
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            weights=list(self.weights),
-            filter_size=self.filter_size,
-            filter_sigma=self.filter_sigma,
-            k1=self.k1,
-            k2=self.k2,
-            epsilon=self.epsilon,
-        )
-        return config
-
 
 def _check_weights(owner, weights):
     """Returns the weights of the scales, by default those of the authors."""
@@ -200,6 +184,6 @@ def _check_weights(owner, weights):
             f"Received: weights={validation.show(weights)}"
         )
     return tuple(
-        validation.check_number(owner, "weights", weight, minimum=0)
+        Checker(owner).number("weights", weight, minimum=0)
         for weight in weights
     )

@@ -20,6 +20,7 @@ from keras_perceptual.ops.feature_distances import (
 )
 from keras_perceptual.ops.gram import GRAM_NORMALIZATIONS, gram_matrix
 from keras_perceptual.ops.pyramids import halve_images
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -202,33 +203,32 @@ class PerceptualLoss(FeatureLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.layers = check_layers(owner, "layers", layers)
-        self.distance = validation.check_choice(
-            owner, "distance", distance, FEATURE_DISTANCES
+        check = Checker(self)
+        self.layers = check_layers(check.owner, "layers", layers)
+        self.distance = check.choice("distance", distance, FEATURE_DISTANCES)
+        self.normalize_features = check.boolean(
+            "normalize_features", normalize_features
         )
-        self.normalize_features = validation.check_boolean(
-            owner, "normalize_features", normalize_features
+        self.content_weight = check.number(
+            "content_weight", content_weight, minimum=0
         )
-        self.content_weight = validation.check_number(
-            owner, "content_weight", content_weight, minimum=0
+        self.style_weight = check.number(
+            "style_weight", style_weight, minimum=0
         )
-        self.style_weight = validation.check_number(
-            owner, "style_weight", style_weight, minimum=0
+        _check_style(check.owner, self, style_layers, style_image)
+        self.style_layers = check_layers(
+            check.owner, "style_layers", style_layers
         )
-        _check_style(owner, self, style_layers, style_image)
-        self.style_layers = check_layers(owner, "style_layers", style_layers)
-        self.gram_normalization = validation.check_choice(
-            owner, "gram_normalization", gram_normalization, GRAM_NORMALIZATIONS
+        self.gram_normalization = check.choice(
+            "gram_normalization", gram_normalization, GRAM_NORMALIZATIONS
         )
-        self.scales = validation.check_integer(
-            owner,
+        self.scales = check.integer(
             "scales",
             scales,
             minimum=1,
             maximum=validation.MOST_SCALES,
         )
-        weights = validation.check_path(owner, "weights", weights)
+        weights = check.path("weights", weights)
         self.weights = weights
         # Keras' savers write out every model that an attribute leads to, so
         # that the network hides in an object that they do not look into.
@@ -258,7 +258,7 @@ class PerceptualLoss(FeatureLoss):
             weights=weights,
             pooling=pooling,
             value_range=self.value_range,
-            dtype=self._dtype_name,
+            dtype=self._dtype_config,
         )
         self.pooling = pooling
         self.channels = self._extractor.channels
@@ -269,6 +269,12 @@ class PerceptualLoss(FeatureLoss):
             self._style_weights = self._weigh(style, usual, "gram")
         self._weights_are_lost = False
         self.style_image = style_image
+        if style_image is not None and not isinstance(
+            style_image, str | os.PathLike
+        ):
+            self._style_image_config = ops.convert_to_numpy(
+                style_image
+            ).tolist()
         self._style_target = {}
         if style_image is not None:
             self._style_target = self._observe_style(style_image)
@@ -310,7 +316,7 @@ class PerceptualLoss(FeatureLoss):
         >>> loss.layers
         {'relu2_2': 1.0}
         """
-        validation.check_choice(f"{cls.__name__}.preset", "name", name, PRESETS)
+        Checker(f"{cls.__name__}.preset").choice("name", name, PRESETS)
         return cls(**{**PRESETS[name], **overrides})
 
     def _weigh(self, taps, usual, kind):
@@ -421,36 +427,12 @@ class PerceptualLoss(FeatureLoss):
             self.scales,
         ]
 
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        style_image = self.style_image
-        if isinstance(style_image, os.PathLike):
-            style_image = str(style_image)
-        elif style_image is not None and not isinstance(style_image, str):
-            style_image = ops.convert_to_numpy(style_image).tolist()
-        config.update(
-            backbone=self._backbone_config,
-            layers=self.layers,
-            weights=self.weights,
-            pooling=self.pooling,
-            distance=self.distance,
-            normalize_features=self.normalize_features,
-            content_weight=self.content_weight,
-            style_weight=self.style_weight,
-            style_layers=self.style_layers,
-            style_image=style_image,
-            gram_normalization=self.gram_normalization,
-            scales=self.scales,
-        )
-        return config
-
     @classmethod
     def from_config(cls, config):
         """Revives a loss; that of a `keras.Model` may lack its weights."""
         if isinstance(config.get("backbone", ""), str):
             return cls(**config)
-        backbone = validation.revive_argument(cls.__name__, config, "backbone")
+        backbone = Checker(cls.__name__).revive(config, "backbone")
         loss = cls(**{**config, "backbone": backbone})
         loss._weights_are_lost = loss.weights is None and bool(
             backbone.variables

@@ -5,13 +5,14 @@ import warnings
 
 from keras import ops
 
-from keras_perceptual import _backend, validation
+from keras_perceptual import _backend
 from keras_perceptual.ops.value_range import (
     describe_range_mistake,
     is_narrow,
     is_outside,
     show_range,
 )
+from keras_perceptual.validation import Checker
 
 host_calls = _backend.load("host_calls")
 tensors = _backend.load("tensors")
@@ -41,9 +42,7 @@ class RangeCheck:
     """
 
     def __init__(self, owner, policy, value_range, data_format):
-        self.policy = validation.check_choice(
-            owner, "check_range", policy, POLICIES
-        )
+        self.policy = Checker(owner).choice("check_range", policy, POLICIES)
         self._owner = owner
         self._value_range = value_range
         self._data_format = data_format

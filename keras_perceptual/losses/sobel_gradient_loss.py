@@ -38,6 +38,7 @@ from keras_perceptual.ops.slope_masks import (
     downsample_mask,
     mask_slopes,
 )
+from keras_perceptual.validation import Checker
 
 NORMS = {"l1": 1, "l2": 2}
 MODES = ("component", "magnitude", "gdl", "angle")
@@ -216,50 +217,45 @@ class SobelGradientLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.norm = _check_norm(owner, norm)
-        self.operator = validation.check_choice(
-            owner, "operator", operator, (*OPERATORS, *UNDIRECTED)
+        check = Checker(self)
+        self.norm = _check_norm(check.owner, norm)
+        self.operator = check.choice(
+            "operator", operator, (*OPERATORS, *UNDIRECTED)
         )
-        self.mode = validation.check_choice(owner, "mode", mode, MODES)
-        self.scales = validation.check_integer(
-            owner,
+        self.mode = check.choice("mode", mode, MODES)
+        self.scales = check.integer(
             "scales",
             scales,
             minimum=1,
             maximum=validation.MOST_SCALES,
         )
-        self.downsampling = validation.check_choice(
-            owner, "downsampling", downsampling, DOWNSAMPLINGS
+        self.downsampling = check.choice(
+            "downsampling", downsampling, DOWNSAMPLINGS
         )
-        self.components = validation.check_choice(
-            owner, "components", components, ("mean", "sum")
+        self.components = check.choice(
+            "components", components, ("mean", "sum")
         )
-        self.normalize = validation.check_boolean(owner, "normalize", normalize)
-        self.log_space = validation.check_boolean(owner, "log_space", log_space)
-        self.padding = validation.check_choice(
-            owner, "padding", padding, PADDINGS
-        )
-        self.epsilon = validation.check_number(
-            owner, "epsilon", epsilon, above=0
-        )
+        self.normalize = check.boolean("normalize", normalize)
+        self.log_space = check.boolean("log_space", log_space)
+        self.padding = check.choice("padding", padding, PADDINGS)
+        self.epsilon = check.number("epsilon", epsilon, above=0)
         if self.operator in UNDIRECTED and self.mode in PAIRED:
             raise ValueError(
-                f"{owner} needs the slopes along height and width for "
+                f"{check.owner} needs the slopes along height and width for "
                 f"mode={mode!r}, and a Laplacian has none. Use mode='gdl' to "
                 "compare absolute values, or another operator. "
                 f"Received: operator={operator!r}, mode={mode!r}"
             )
         if self.operator == "laplacian_pyramid" and self.padding == "valid":
             raise ValueError(
-                f"{owner} enlarges images to their size again for "
+                f"{check.owner} enlarges images to their size again for "
                 "operator='laplacian_pyramid', which needs pixels beyond the "
                 "border. Use padding='reflect' or padding='replicate'. "
                 f"Received: padding={padding!r}"
             )
         if self.log_space and self.value_range[0] < 0:
             raise ValueError(
-                f"{owner} takes the logarithm of values that are not "
+                f"{check.owner} takes the logarithm of values that are not "
                 "negative. Pass the range of the depths as `value_range`, for "
                 "example (0, 10), or leave out `log_space`. "
                 f"Received: value_range={value_range!r}"
@@ -301,23 +297,19 @@ class SobelGradientLoss(ImageLoss):
         Reference:
             `keras_perceptual/losses/presets.py` works out each of them.
         """
-        validation.check_choice(
-            f"{cls.__name__}.preset", "name", name, EDGE_PRESETS
-        )
+        Checker(f"{cls.__name__}.preset").choice("name", name, EDGE_PRESETS)
         return cls(**{**EDGE_PRESETS[name], **overrides})
 
     def _admit(self, y_true, y_pred, sample_weight=None):
         """Hides the pixels that a mask leaves out before others are checked."""
-        owner = type(self).__name__
-        y_true, mask, sample_weight = validation.split_mask(
-            owner, y_true, sample_weight
-        )
+        check = Checker(self)
+        y_true, mask, sample_weight = check.split_mask(y_true, sample_weight)
         if mask is None:
             return super()._admit(y_true, y_pred, sample_weight)
-        validation.check_image_pair(
-            owner, y_true, y_pred, channels=None, data_format=self.data_format
+        check.image_pair(
+            y_true, y_pred, channels=None, data_format=self.data_format
         )
-        mask = validation.check_mask(owner, mask, y_pred, self.data_format)
+        mask = check.mask(mask, y_pred, self.data_format)
         y_true, y_pred, sample_weight = super()._admit(
             self._hide(y_true, mask), self._hide(y_pred, mask), sample_weight
         )
@@ -451,29 +443,12 @@ class SobelGradientLoss(ImageLoss):
             return charbonnier_penalty(d, self.epsilon)
         return power_penalty(d, NORMS.get(self.norm, self.norm))
 
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            norm=self.norm,
-            operator=self.operator,
-            mode=self.mode,
-            scales=self.scales,
-            downsampling=self.downsampling,
-            components=self.components,
-            normalize=self.normalize,
-            log_space=self.log_space,
-            padding=self.padding,
-            epsilon=self.epsilon,
-        )
-        return config
-
 
 def _check_norm(owner, norm):
     """Returns the name of a norm, or an exponent as a float."""
     names = (*NORMS, "charbonnier")
     if isinstance(norm, str):
-        return validation.check_choice(owner, "norm", norm, names)
+        return Checker(owner).choice("norm", norm, names)
     is_number = isinstance(norm, numbers.Real) and not isinstance(norm, bool)
     if not is_number or not 1 <= norm <= sys.float_info.max:
         raise ValueError(

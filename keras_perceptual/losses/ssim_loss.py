@@ -2,7 +2,6 @@
 
 import keras
 
-from keras_perceptual import validation
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.ssim import (
     LARGEST_FILTER,
@@ -10,6 +9,7 @@ from keras_perceptual.ops.ssim import (
     ssim_distance,
 )
 from keras_perceptual.ops.value_range import rescale
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -114,15 +114,13 @@ class SSIMLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.filter_size = validation.check_integer(
-            owner, "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
+        check = Checker(self)
+        self.filter_size = check.integer(
+            "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
         )
-        self.filter_sigma = validation.check_number(
-            owner, "filter_sigma", filter_sigma, above=0
-        )
-        self.k1 = validation.check_number(owner, "k1", k1, above=0)
-        self.k2 = validation.check_number(owner, "k2", k2, above=0)
+        self.filter_sigma = check.number("filter_sigma", filter_sigma, above=0)
+        self.k1 = check.number("k1", k1, above=0)
+        self.k2 = check.number("k2", k2, above=0)
 
     def _values(self, y_true, y_pred):
         for images in (y_true, y_pred):
@@ -141,14 +139,3 @@ class SSIMLoss(ImageLoss):
             k2=self.k2,
             data_format=self.data_format,
         )
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            filter_size=self.filter_size,
-            filter_sigma=self.filter_sigma,
-            k1=self.k1,
-            k2=self.k2,
-        )
-        return config

@@ -2,9 +2,9 @@
 
 import keras
 
-from keras_perceptual import validation
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.total_variation import VARIATIONS, total_variation
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -116,11 +116,9 @@ class TotalVariationLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.norm = validation.check_choice(owner, "norm", norm, VARIATIONS)
-        self.epsilon = validation.check_number(
-            owner, "epsilon", epsilon, above=0
-        )
+        check = Checker(self)
+        self.norm = check.choice("norm", norm, VARIATIONS)
+        self.epsilon = check.number("epsilon", epsilon, above=0)
 
     def _values(self, y_true, y_pred):
         del y_true
@@ -130,9 +128,3 @@ class TotalVariationLoss(ImageLoss):
             epsilon=self.epsilon,
             data_format=self.data_format,
         )
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(norm=self.norm, epsilon=self.epsilon)
-        return config

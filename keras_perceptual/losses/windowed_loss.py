@@ -5,6 +5,7 @@ from keras import ops
 from keras_perceptual import validation
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.ops.windows import SMALLEST, fold_windows
+from keras_perceptual.validation import Checker
 
 
 class WindowedLoss(FeatureLoss):
@@ -39,15 +40,15 @@ class WindowedLoss(FeatureLoss):
         """
         if tile is None:
             return super().per_image(y_true, y_pred)
-        owner = type(self).__name__
-        tile = validation.check_integer(owner, "tile", tile, minimum=SMALLEST)
+        check = Checker(self)
+        tile = check.integer("tile", tile, minimum=SMALLEST)
         if validation.shape_and_dtype(y_pred)[0][:1] == (0,):
             return super().per_image(y_true, y_pred)
         y_true, y_pred, _ = self._admit(y_true, y_pred)
         if isinstance(y_true, tuple) or len(y_true.shape) != 4:
             raise ValueError(
-                f"{owner} compares plain images in windows, without a mask "
-                "and not encoded before. Leave out the mask, or `tile`. "
+                f"{check.owner} compares plain images in windows, without a "
+                "mask and not encoded before. Leave out the mask, or `tile`. "
                 f"Received: tile={tile}"
             )
         images = [

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_perceptual import _backend, validation
+from keras_perceptual import _backend
 from keras_perceptual.ops.borders import (
     PADDINGS,
     crop,
@@ -12,6 +12,7 @@ from keras_perceptual.ops.borders import (
     pad_axes,
     spatial_axes,
 )
+from keras_perceptual.validation import Checker
 
 apply_linear = _backend.load("linear_maps").apply_linear
 
@@ -90,7 +91,7 @@ def image_gradients(
     [0.0, 8.0, 8.0, 8.0, 0.0]
     """
     owner = "image_gradients"
-    validation.check_choice(owner, "operator", operator, OPERATORS)
+    Checker(owner).choice("operator", operator, OPERATORS)
     kind = OPERATORS[operator]
     dy, dx = _correlate_images(
         owner,
@@ -271,8 +272,8 @@ def _correlate_images(
         padding: Name of the padding.
         data_format: Where the channels are.
     """
-    validation.check_choice(owner, "padding", padding, PADDINGS)
-    data_format = validation.standardize_data_format(owner, data_format)
+    Checker(owner).choice("padding", padding, PADDINGS)
+    data_format = Checker(owner).data_format(data_format)
     check_image_size(
         owner,
         tuple(images.shape),

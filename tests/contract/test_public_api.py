@@ -56,7 +56,13 @@ PUBLIC_NAMES = [
     "regularizers",
 ]
 # Bound by Python because public modules import them; no part of the API.
-INTERNAL_MODULES = ["event_file", "plotting", "progress", "validation"]
+INTERNAL_MODULES = [
+    "configuration",
+    "event_file",
+    "plotting",
+    "progress",
+    "validation",
+]
 
 # Where each public object lives, apart from the top level.
 HOMES = {
