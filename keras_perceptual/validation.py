@@ -318,6 +318,45 @@ class Checker:
                     f"{received}"
                 )
 
+    def comparison(
+        self, distance, y_true, y_pred, sample_weight, *, encoding=False
+    ):
+        """Sorts out what is to be compared, refusing what cannot be.
+
+        Args:
+            distance: The `Distance` that is to compare it.
+            y_true: The targets the user passed, or a pair of them and a mask.
+            y_pred: The predictions the user passed.
+            sample_weight: Weights of images, or of pixels, or `None`.
+            encoding: Whether the targets are all that there is.
+
+        Returns:
+            The targets, the mask or `None`, the weights of images or `None`,
+            and whether the targets are encoded.
+        """
+        mask = None
+        if distance.takes_mask or distance.no_mask:
+            y_true, mask, sample_weight = self.split_mask(y_true, sample_weight)
+        shape, _ = shape_and_dtype(y_true)
+        # What is to be checked of encoded images shows when they are read.
+        is_encoded = distance.encodes and len(shape) == 2 and not encoding
+        self.image_pair(
+            y_pred if is_encoded else y_true,
+            y_pred,
+            channels=distance.channels,
+            data_format=distance.data_format,
+            predicted=not encoding,
+        )
+        self.sample_weight(sample_weight)
+        if mask is not None:
+            mask = self.mask(mask, y_pred, distance.data_format)
+        if mask is not None and not distance.takes_mask:
+            raise ValueError(
+                f"{self.owner} {distance.no_mask} "
+                f"Received: mask.shape={tuple(mask.shape)}"
+            )
+        return y_true, mask, sample_weight, is_encoded
+
     def mask(self, mask, images, data_format):
         """Returns weights of pixels, refusing those that fit no image.
 

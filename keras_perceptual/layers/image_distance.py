@@ -71,8 +71,7 @@ class ImageDistance(Configured, keras.layers.Layer):
             )
         self.loss = loss
         # Tracked, so that it goes along into what is exported.
-        extractor = getattr(loss, "_extractor", None)
-        self.network = extractor and extractor.network
+        self.network = loss._distance.network
 
     @property
     def trainable(self):

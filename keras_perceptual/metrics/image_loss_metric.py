@@ -5,9 +5,9 @@ from keras import ops
 
 from keras_perceptual import validation
 from keras_perceptual.configuration import Configured
-from keras_perceptual.losses.feature_loss import FeatureLoss
+from keras_perceptual.losses.distance import WindowedDistance
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.losses.windowed_loss import SMALLEST, WindowedLoss
+from keras_perceptual.ops.windows import SMALLEST
 from keras_perceptual.validation import Checker
 
 
@@ -74,7 +74,8 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
                 "losses of Keras have metrics of their own. Received: "
                 f"loss={validation.show(loss)}"
             )
-        if tile is not None and not isinstance(loss, WindowedLoss):
+        can_tile = isinstance(loss._distance, WindowedDistance)
+        if tile is not None and not can_tile:
             raise ValueError(
                 f"{check.owner} can look through windows with `LPIPS` and "
                 "`DISTS` alone. Leave out `tile`. Received: "
@@ -91,15 +92,16 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
         """Adds the images of one batch."""
         if sample_weight is not None:
             shape, _ = validation.shape_and_dtype(sample_weight)
-            if len(shape) > 2 and isinstance(self.loss, FeatureLoss):
+            distance = self.loss._distance
+            takes_mask = distance.takes_mask or distance.no_mask is not None
+            if len(shape) > 2 and takes_mask:
                 y_true, sample_weight = (y_true, sample_weight), None
         Checker(self).sample_weight(sample_weight)
         # Nothing is learned from a metric: whole numbers will do.
         y_pred = ops.stop_gradient(
             ops.convert_to_tensor(y_pred, dtype=self.loss.dtype)
         )
-        options = {} if self.tile is None else {"tile": self.tile}
-        values = self.loss.per_image(y_true, y_pred, **options)
+        values = self.loss.per_image(y_true, y_pred, tile=self.tile)
         super().update_state(values, sample_weight)
 
     @classmethod

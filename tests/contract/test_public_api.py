@@ -58,6 +58,7 @@ PUBLIC_NAMES = [
 # Bound by Python because public modules import them; no part of the API.
 INTERNAL_MODULES = [
     "configuration",
+    "docstrings",
     "event_file",
     "plotting",
     "progress",
