@@ -93,7 +93,8 @@ class Evidence:
         """
         if self._untracked is None:
             self._untracked = self._find_untracked()
-        verdicts = [(v, *self._judge(v)) for v in self.variables()]
+        stranger = self._has_stranger()
+        verdicts = [(v, *self._judge(v, stranger)) for v in self.variables()]
         self._look_for_causes(verdicts, finished)
         owners = find_owners(self._model)
         return GradientReport(
@@ -124,14 +125,14 @@ class Evidence:
     def _of(self, variable):
         return self.statistics.get(id(variable), GradientStatistics())
 
-    def _judge(self, variable):
+    def _judge(self, variable, stranger):
         """Returns the status of a variable and the `Diagnosis`, if any."""
         observer = self._observer
         status, diagnosis = judging.judge_variable(
             self._of(variable),
             handed=id(variable) in observer.handed,
             connected=id(variable) in observer.connected,
-            stranger=self._has_stranger(),
+            stranger=stranger,
         )
         if diagnosis is not diagnoses.NOT_HANDED:
             return status, diagnosis

@@ -66,7 +66,8 @@ def _statistics(gradients):
     present = [g for g in gradients if g is not None]
     if not present:
         return [None] * len(gradients)
-    rows = iter(ops.convert_to_numpy(statistics_rows(present)))
+    rows = statistics_rows(present, tracers.load("tracer").norms)
+    rows = iter(ops.convert_to_numpy(rows))
     return [
         None if g is None else GradientStatistics.from_row(next(rows))
         for g in gradients

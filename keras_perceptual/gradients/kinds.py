@@ -130,11 +130,6 @@ HARMLESS = (
     | MOVING
     | frozenset("neg negative sum mean reduce_sum abs".split())
 )
-# They deal with infinity as they should, as long as not all is infinite.
-AT_HOME_WITH_INFINITY = frozenset(
-    "max maximum reduce_max min minimum reduce_min where select select_n "
-    "exp sub".split()
-)
 # Which of its inputs makes an operation, or its gradient, not finite: at zero,
 # below zero, or where it is infinite.
 RISKY = {

@@ -59,15 +59,15 @@ class GradientStatistics:
 
 
 def statistics_rows(
-    gradients, loss_scale=None, is_dynamic=False, penalties=None
+    gradients, norms, loss_scale=None, is_dynamic=False, penalties=None
 ):
     """Returns the statistics of gradients as rows of `WIDTH` numbers.
-
-    A step is built faster the fewer operations each gradient needs by itself.
 
     Args:
         gradients: The numbers of each gradient as an optimizer receives it, a
             tensor.
+        norms: Function of a list of tensors that returns their Euclidean norms
+            in one, as `scaled_norms` does.
         loss_scale: The factor by which the loss was scaled, if any.
         is_dynamic: Whether the optimizer lowers the scale upon overflow.
         penalties: What a penalty adds to some of the gradients, by place,
@@ -76,59 +76,68 @@ def statistics_rows(
     Returns:
         Tensor shaped `(gradients, WIDTH)`.
     """
-    pairs = [_largest_and_squares(gradient) for gradient in gradients]
-    largest, squares = (ops.stack(x) for x in zip(*pairs, strict=True))
-    finite = ops.cast(ops.isfinite(largest + squares), "float32")
+    sizes = norms(gradients)
+    finite = ops.isfinite(sizes)
     # What is no number is not zero either.
-    nonzero = ops.maximum(
-        ops.cast(ops.not_equal(largest, 0), "float32"), 1.0 - finite
-    )
-    norm = largest * ops.sqrt(squares)
+    nonzero = ops.not_equal(sizes, 0)
     explained = 0.0
     if loss_scale is not None:
         loss_scale = ops.cast(loss_scale, "float32")
-        norm = norm / loss_scale
+        sizes = sizes / ops.cast(loss_scale, sizes.dtype)
         if is_dynamic:
             # At a scale below one the scale is not what overflows.
             explained = ops.cast(loss_scale >= 1.0, "float32")
-    broken = 1.0 - finite
-    norm = ops.where(finite > 0, norm, 0.0)
+    sizes = ops.cast(ops.where(finite, sizes, 0.0), "float32")
+    broken = 1.0 - ops.cast(finite, "float32")
     return ops.stack(
         [
-            ops.ones_like(norm),
-            nonzero,
+            ops.ones_like(sizes),
+            ops.cast(nonzero, "float32"),
             broken * (1.0 - explained),
             broken * explained,
-            norm,
-            _norms_of_data(norm, gradients, loss_scale, penalties or {}),
+            sizes,
+            _norms_of_data(
+                sizes, gradients, norms, loss_scale, penalties or {}
+            ),
         ],
         axis=1,
     )
 
 
-def _norms_of_data(norms, gradients, loss_scale, penalties):
+def _norms_of_data(sizes, gradients, norms, loss_scale, penalties):
     """Returns the norms without the penalties, those of others as they are."""
     if not penalties:
-        return norms
+        return sizes
     scale = 1.0 if loss_scale is None else loss_scale
-    found = []
-    for place, gradient in enumerate(gradients):
-        if place not in penalties:
-            found.append(norms[place])
-            continue
-        rest = ops.cast(gradient, "float32") / scale
-        rest = rest - ops.cast(penalties[place], "float32")
-        largest, squares = _largest_and_squares(rest)
-        found.append(largest * ops.sqrt(squares))
-    return ops.stack(found)
+    rests = norms(
+        [
+            ops.cast(gradients[place], "float32") / scale
+            - ops.cast(penalty, "float32")
+            for place, penalty in penalties.items()
+        ]
+    )
+    rests = ops.unstack(ops.cast(rests, "float32"), len(penalties))
+    rests = dict(zip(penalties, rests, strict=True))
+    return ops.stack(
+        [rests.get(place, sizes[place]) for place in range(len(gradients))]
+    )
+
+
+def scaled_norms(gradients):
+    """Returns the Euclidean norms of some tensors in one, in float32.
+
+    The squares of small numbers vanish in float32; those of their shares in
+    the largest one do not. The norm is not finite where a number is not.
+    """
+    pairs = [_largest_and_squares(gradient) for gradient in gradients]
+    largest, squares = (ops.stack(x) for x in zip(*pairs, strict=True))
+    # That of large numbers may be beyond float32.
+    bounded = ops.minimum(largest * ops.sqrt(squares), np.finfo("float32").max)
+    return ops.where(ops.isfinite(largest + squares), bounded, np.nan)
 
 
 def _largest_and_squares(gradient):
-    """Returns the largest size, and the sum of the squares of its shares.
-
-    The squares of small numbers vanish in float32; those of their shares in
-    the largest one do not. NaN and infinity make the sum NaN.
-    """
+    """Returns the largest size, and the sum of the squares of its shares."""
     sizes = ops.cast(ops.abs(gradient), "float32")
     if all(sizes.shape):
         largest = ops.max(sizes)

@@ -1,23 +1,61 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
+from keras_perceptual.gradients import tracers
 from keras_perceptual.gradients.statistics import (
     SUMS,
     WIDTH,
     GradientStatistics,
     ratio_of_norms,
+    scaled_norms,
     statistics_rows,
     weight_norm,
 )
 
 
+def compiled(function):
+    """Returns a function that is traced, as a step is."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        function = tf.function(function)
+    if backend == "jax":
+        import jax
+
+        function = jax.jit(function)
+    return lambda *tensors: keras.ops.convert_to_numpy(function(*tensors))
+
+
 def statistics_of(values, dtype="float32", **arguments):
+    """Returns what is found with the norms of the backend, and of all."""
     tensor = keras.ops.convert_to_tensor(np.asarray(values), dtype=dtype)
     # The others show that rows do not mix.
     others = [keras.ops.convert_to_tensor([[2.0, np.nan]])] * 2
-    rows = statistics_rows([others[0], tensor, others[1]], **arguments)
-    return GradientStatistics.from_row(keras.ops.convert_to_numpy(rows)[1])
+    gradients = [others[0], tensor, others[1]]
+    found, scaled = (
+        GradientStatistics.from_row(
+            compiled(
+                lambda *gradients, norms=norms: statistics_rows(
+                    gradients, norms, **arguments
+                )
+            )(*gradients)[1]
+        )
+        for norms in (tracers.load("tracer").norms, scaled_norms)
+    )
+    assert (
+        dataclasses.replace(scaled, norm=found.norm, data_norm=found.data_norm)
+        == found
+    )
+    np.testing.assert_allclose(
+        (scaled.norm, scaled.data_norm),
+        (found.norm, found.data_norm),
+        rtol=1e-6,
+    )
+    return found
 
 
 def test_ordinary_gradient():

@@ -3,7 +3,10 @@
 import jax
 import jax.extend
 
-from keras_perceptual.gradients.statistics import statistics_rows
+from keras_perceptual.gradients.statistics import (
+    scaled_norms,
+    statistics_rows,
+)
 
 # The numbers of the second program need not be those of the first to the last
 # bit, and it runs a few times: it is compiled as fast as can be.
@@ -46,6 +49,7 @@ class Call:
         }
         return statistics_rows(
             gradients,
+            scaled_norms,
             loss_scale if self._scale is None else self._scale,
             self._is_dynamic,
             penalties,

@@ -15,6 +15,7 @@ from keras_perceptual.gradients.replay import Moment
 from keras_perceptual.gradients.statistics import (
     WIDTH,
     GradientStatistics,
+    scaled_norms,
 )
 from keras_perceptual.gradients.tracers.jax import replay
 from keras_perceptual.gradients.tracers.jax.programs import Call, Program
@@ -253,6 +254,10 @@ def compute_gradients(function, variables):
             return function()
 
     return jax.grad(loss)([variable.value for variable in variables])
+
+
+# XLA makes one loop of it, and JAX has no float64 unless it is told to.
+norms = scaled_norms
 
 
 def public_functions():

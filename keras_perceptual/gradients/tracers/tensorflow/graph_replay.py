@@ -62,7 +62,7 @@ def trace_replay(step, arguments, names, variables):
         for leaf, inner in zip(leaves, graph.inputs, strict=False)
         if id(leaf) in places
     ]
-    return _describe(graph, variables, asked, data=data)
+    return _describe(graph, variables, asked, data)
 
 
 def _nothing_recomputed():
@@ -76,19 +76,6 @@ def _nothing_recomputed():
     return intercepted(
         custom_gradient, "_graph_mode_decorator", without_recomputing
     )
-
-
-def structural_replay(graph, variables, target, sources, end=None):
-    """Returns the `Replay` of a step whose graph is at hand.
-
-    Args:
-        graph: The graph of the function that the step was traced into.
-        variables: The variables to follow, of Keras or TensorFlow.
-        target: What was differentiated there.
-        sources: What it was differentiated by.
-        end: How many operations the graph had then. Defaults to all.
-    """
-    return _describe(graph, variables, [(target, sources, ())], end)
 
 
 def connected_captures(function):
@@ -109,7 +96,7 @@ def connected_captures(function):
     }
 
 
-def _describe(graph, variables, asked, end=None, data=()):
+def _describe(graph, variables, asked, data):
     """Returns a graph as a `Replay`.
 
     Args:
@@ -117,12 +104,11 @@ def _describe(graph, variables, asked, end=None, data=()):
         variables: The variables to follow.
         asked: For each call that asked for gradients the target, the sources
             and the frames.
-        end: How many operations to read. Defaults to all.
         data: Pairs of a placeholder and of the name of what comes in there.
     """
     steps = GraphSteps()
     coming = {tensor.name: (tensor.name,) for tensor in graph.inputs}
-    steps.read(graph, coming, end=end)
+    steps.read(graph, coming)
     followed = {id(native(v).handle): id(v) for v in variables}
     holders, changeable = {}, set()
     for outer, inner in graph.captures:

@@ -60,14 +60,13 @@ class GraphSteps:
         self._answers = {}
         self._written = {}
 
-    def read(self, graph, known=(), place=_Place(), end=None):
+    def read(self, graph, known=(), place=_Place()):
         """Adds the operations of a graph.
 
         Args:
             graph: The graph of a function.
             known: The keys of tensors that come in, by name.
             place: Where it is called.
-            end: How many operations to read. Defaults to all.
 
         Returns:
             The keys of what the graph returns.
@@ -77,7 +76,7 @@ class GraphSteps:
         def key(tensor):
             return known.get(tensor.name, (*place.path, tensor.name))
 
-        for number, op in enumerate(graph.get_operations()[:end]):
+        for number, op in enumerate(graph.get_operations()):
             if op.outputs and op.outputs[0].name in known:
                 continue  # What comes in.
             inputs = [key(tensor) for tensor in op.inputs]

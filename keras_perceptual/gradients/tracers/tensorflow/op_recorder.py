@@ -23,14 +23,6 @@ from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
     is_differentiable,
 )
 
-# What they do to a variable is not written to it.
-_READS = (
-    "ReadVariableOp",
-    "ResourceGather",
-    "ResourceGatherNd",
-    "VariableShape",
-    "VarIsInitializedOp",
-)
 # Functions in which an operation of Keras runs.
 _CALLS = ("__call__", "call")
 

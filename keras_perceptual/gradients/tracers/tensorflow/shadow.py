@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_perceptual.gradients.statistics import statistics_rows
+from keras_perceptual.gradients.tracers.tensorflow.norms import norms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +76,7 @@ def make_shadow(calls):
         return [
             statistics_rows(
                 [next(found) for _ in call.gradients],
+                norms,
                 call.loss_scale,
                 call.is_dynamic,
                 call.penalties(),

@@ -28,6 +28,7 @@ from keras_perceptual.gradients.tracers.tensorflow import (
 from keras_perceptual.gradients.tracers.tensorflow.custom_gradients import (
     forgettable_custom_gradients,
 )
+from keras_perceptual.gradients.tracers.tensorflow.norms import norms
 
 
 class Tracer:
@@ -164,7 +165,7 @@ class Tracer:
 
         def keep():
             rows = statistics_rows(
-                gradients, loss_scale, is_dynamic, penalties()
+                gradients, norms, loss_scale, is_dynamic, penalties()
             )
             self._keep(keys, rows)
             return True

@@ -14,7 +14,6 @@ _is_library = functools.cache(is_library)
 _OWN_FILES = (str(pathlib.Path(__file__).parent), patches.__file__)
 # Where one of several branches is called.
 _CHOOSING = frozenset(("cond", "switch"))
-_CHOOSING_FILES = ("core.py", "branches.py")
 
 
 def look_around(root):

@@ -14,6 +14,7 @@ from keras_perceptual.gradients.replay import Moment
 from keras_perceptual.gradients.statistics import (
     WIDTH,
     GradientStatistics,
+    scaled_norms,
     statistics_rows,
 )
 from keras_perceptual.gradients.tracers.torch import replay, untracked
@@ -101,7 +102,9 @@ class Tracer:
         }
         gradients = [_stored_values(gradient) for gradient in gradients]
         with torch.no_grad():
-            rows = statistics_rows(gradients, loss_scale, is_dynamic, penalties)
+            rows = statistics_rows(
+                gradients, norms, loss_scale, is_dynamic, penalties
+            )
         self._waiting.append((keys, rows))
 
     def look_again(self, moment):
@@ -179,6 +182,24 @@ def compute_gradients(function, variables):
         loss, [variable.value for variable in variables], allow_unused=True
     )
     return [None if g is None else _stored_values(g) for g in gradients]
+
+
+def norms(gradients):
+    """Returns the Euclidean norms of some tensors in one."""
+    if any(gradient.device.type == "mps" for gradient in gradients):
+        return scaled_norms(gradients)
+    # Whose squares neither vanish nor overflow in float64.
+    return torch.stack(
+        [
+            torch.linalg.vector_norm(
+                gradient,
+                dtype=torch.complex128
+                if gradient.is_complex()
+                else torch.float64,
+            )
+            for gradient in gradients
+        ]
+    )
 
 
 def public_functions():
