@@ -7,8 +7,7 @@ import keras
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.ops.masks import mean_per_image
-from keras_perceptual.ops.penalties import charbonnier_penalty
+from keras_perceptual.ops.distances import charbonnier_penalty, mean_per_image
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

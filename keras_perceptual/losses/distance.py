@@ -11,6 +11,7 @@ A class of distances is abstract or final: none overrides what has a body.
 
 import abc
 import dataclasses
+import functools
 
 from keras import ops
 
@@ -110,7 +111,7 @@ class PixelDistance(Distance):
 
     value_range: tuple
 
-    @property
+    @functools.cached_property
     def width(self):
         """The width of the range of the pixels."""
         return self.value_range[1] - self.value_range[0]
@@ -158,7 +159,7 @@ class FeatureDistance(Distance):
     # All but the network that decides what is observed, for JSON.
     settings = ()
 
-    @property
+    @functools.cached_property
     def channels(self):
         """Numbers of channels that images may have; `None` for any."""
         return self.extractor.channels

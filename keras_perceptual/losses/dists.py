@@ -14,12 +14,12 @@ from keras_perceptual.features.weights_loading import read_packaged
 from keras_perceptual.losses.distance import WindowedDistance
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.losses.lpips import TAPS
+from keras_perceptual.ops.distances import position_weights
 from keras_perceptual.ops.dists import (
     dists_distance,
     merge_moments,
     pair_moments,
 )
-from keras_perceptual.ops.masks import position_weights
 from keras_perceptual.ops.resizing import shrink_shorter_side
 from keras_perceptual.ops.value_range import rescale
 

@@ -1,6 +1,7 @@
 """The learned perceptual image patch similarity of two images."""
 
 import dataclasses
+import functools
 
 import keras
 from keras import ops
@@ -11,9 +12,12 @@ from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
 from keras_perceptual.losses.distance import WindowedDistance
 from keras_perceptual.losses.feature_loss import FeatureLoss
-from keras_perceptual.ops.feature_distances import unit_normalize
-from keras_perceptual.ops.lpips import lpips_distance, lpips_map
-from keras_perceptual.ops.masks import position_weights
+from keras_perceptual.ops.distances import (
+    lpips_distance,
+    lpips_map,
+    map_values,
+    unit_normalize,
+)
 
 # Where each network is tapped, and how many pixels lie between the positions
 # of a tap. Each tap has a head.
@@ -54,23 +58,16 @@ class LPIPSDistance(WindowedDistance):
     def see(self, images, mask=None):
         """Returns features of unit length at every position."""
         features = self.extractor(images)
-        return {tap: unit_normalize(x) for tap, x in features.items()}
+        return map_values(unit_normalize, features)
 
     def compare(self, true, pred, mask=None):
         """Returns what each tap adds to the distance."""
-        return {
-            tap: lpips_distance(
-                true[tap], x, self.heads[tap], position_weights(mask, x)
-            )
-            for tap, x in pred.items()
-        }
+        distance = functools.partial(lpips_distance, mask=mask)
+        return map_values(distance, true, pred, self.heads)
 
     def map(self, true, pred):
         """Returns how much each position of a tap adds."""
-        return {
-            tap: lpips_map(true[tap], x, self.heads[tap])
-            for tap, x in pred.items()
-        }
+        return map_values(lpips_map, true, pred, self.heads)
 
     def start(self, zeros):
         """Returns a sum over no position, and their number."""

@@ -1,6 +1,7 @@
 """The distance of two images in the feature space of a frozen network."""
 
 import dataclasses
+import functools
 import os
 
 import keras
@@ -16,9 +17,10 @@ from keras_perceptual.losses.distance import FeatureDistance
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.losses.presets import PRESETS
 from keras_perceptual.losses.style_image import read_image
-from keras_perceptual.ops.feature_distances import (
+from keras_perceptual.ops.distances import (
     FEATURE_DISTANCES,
     feature_distance,
+    map_values,
     unit_normalize,
 )
 from keras_perceptual.ops.gram import GRAM_NORMALIZATIONS, gram_matrix
@@ -70,7 +72,7 @@ class PerceptualDistance(FeatureDistance):
                 images = halve_images(images, "channels_last")
             features = self.extractor(images)
             if self.normalize_features:
-                features = {k: unit_normalize(v) for k, v in features.items()}
+                features = map_values(unit_normalize, features)
             end = f"/scale{scale + 1}" if scale else ""
             for tap in self.content:
                 found[f"content/{tap}{end}"] = features[tap]
@@ -82,15 +84,13 @@ class PerceptualDistance(FeatureDistance):
 
     def compare(self, true, pred, mask=None):
         """Returns what each tap adds to the distance at each scale."""
-        return {
-            name: self._weight(name)
-            * (
-                feature_distance("mse", true[name], x)
-                if name.startswith("style/")
-                else feature_distance(self.distance, true[name], x, mask)
-            )
-            for name, x in pred.items()
+        content = functools.partial(feature_distance, self.distance, mask=mask)
+        style = functools.partial(feature_distance, "mse")
+        found = {
+            **map_values(content, *(_of("content/", x) for x in (true, pred))),
+            **map_values(style, *(_of("style/", x) for x in (true, pred))),
         }
+        return {name: self._weight(name) * found[name] for name in pred}
 
     def map(self, true, pred):
         """Returns how much each position of a tap adds."""
@@ -103,8 +103,7 @@ class PerceptualDistance(FeatureDistance):
         distance = FEATURE_DISTANCES[self.distance]
         return {
             name: self._weight(name) * ops.mean(distance(true[name], x), -1)
-            for name, x in pred.items()
-            if name.startswith("content/")
+            for name, x in _of("content/", pred).items()
         }
 
     def _weight(self, name):
@@ -431,6 +430,11 @@ class PerceptualLoss(FeatureLoss):
         if loss.weights is None and backbone.variables:
             loss._distance = dataclasses.replace(loss._distance, is_lost=True)
         return loss
+
+
+def _of(kind, observed):
+    """Returns what is observed of one kind."""
+    return {name: x for name, x in observed.items() if name.startswith(kind)}
 
 
 def _check_style(owner, loss, style_layers, style_image):

@@ -13,9 +13,15 @@ from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.losses.presets import EDGE_PRESETS
-from keras_perceptual.ops.borders import PADDINGS
+from keras_perceptual.ops.distances import (
+    absolute,
+    charbonnier_penalty,
+    mean_per_image,
+    power_penalty,
+)
 from keras_perceptual.ops.image_gradients import (
     OPERATORS,
+    PADDINGS,
     check_image_size,
     gradient_magnitude,
     image_gradients,
@@ -24,12 +30,6 @@ from keras_perceptual.ops.image_gradients import (
     smallest_side,
 )
 from keras_perceptual.ops.log_space import log_with_tangent
-from keras_perceptual.ops.masks import mean_per_image
-from keras_perceptual.ops.penalties import (
-    absolute,
-    charbonnier_penalty,
-    power_penalty,
-)
 from keras_perceptual.ops.pyramids import (
     DOWNSAMPLINGS,
     downsample,
@@ -42,6 +42,8 @@ from keras_perceptual.ops.slope_masks import (
     mask_slopes,
 )
 from keras_perceptual.validation import Checker
+
+compile_in_graph = _backend.load("compilation").compile_in_graph
 
 NORMS = {"l1": 1, "l2": 2}
 MODES = ("component", "magnitude", "gdl", "angle")
@@ -75,9 +77,7 @@ class SobelDistance(PixelDistance):
         # know a size that the other does not.
         for images in (y_true, y_pred):
             self._check_size(tuple(images.shape))
-        compute = _backend.load("compilation").compile_in_graph(
-            type(self)._compute, self
-        )
+        compute = compile_in_graph(type(self)._compute, self)
         return compute(y_true, y_pred, mask)
 
     def _compute(self, y_true, y_pred, mask):
@@ -102,17 +102,23 @@ class SobelDistance(PixelDistance):
             total = total + self._compare_slopes(images, mask, width)
         return total
 
-    def _check_size(self, shape):
+    @functools.cached_property
+    def _smallest_side(self):
+        """The least height and width that images may have."""
         needed = smallest_side(self.operator, self.padding)
         for _ in range(self.scales - 1):
             needed = smallest_side_before(
                 needed, self.downsampling, self.padding
             )
+        return needed
+
+    def _check_size(self, shape):
+        """Refuses images without a slope at the coarsest scale."""
         at_scales = f" at {self.scales} scales" if self.scales > 1 else ""
         check_image_size(
             self.owner,
             shape,
-            needed,
+            self._smallest_side,
             data_format=self.data_format,
             condition=(
                 f"operator={self.operator!r} with "
@@ -139,9 +145,9 @@ class SobelDistance(PixelDistance):
                 absolute(pred) - absolute(true)
                 for pred, true in zip(*slopes, strict=True)
             ]
-        penalties = [self._penalty(d) for d in differences]
+        penalties = self._penalties(differences)
         if mask is None:
-            values = [mean_per_image(x) for x in penalties]
+            values = list(map(mean_per_image, penalties))
         else:
             values = self._weighted_means(penalties, mask)
         return sum(values) / (len(values) if self.components == "mean" else 1)
@@ -183,10 +189,12 @@ class SobelDistance(PixelDistance):
             for x, weight in zip(penalties, weights, strict=True)
         ]
 
-    def _penalty(self, d):
+    def _penalties(self, differences):
+        """Returns what each difference costs."""
         if self.norm == "charbonnier":
-            return charbonnier_penalty(d, self.epsilon)
-        return power_penalty(d, NORMS.get(self.norm, self.norm))
+            return [charbonnier_penalty(d, self.epsilon) for d in differences]
+        exponent = NORMS.get(self.norm, self.norm)
+        return [power_penalty(d, exponent) for d in differences]
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")

@@ -2,8 +2,8 @@
 
 from keras import ops
 
+from keras_perceptual.ops.distances import mean_per_image
 from keras_perceptual.ops.image_gradients import spatial_axes
-from keras_perceptual.ops.masks import mean_per_image
 from keras_perceptual.validation import Checker
 
 

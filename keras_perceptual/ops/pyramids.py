@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_perceptual.ops.borders import (
+from keras_perceptual.ops.image_gradients import (
     along,
     crop,
     floating,

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend
-from keras_perceptual.ops.averages import mean_over_positions
+from keras_perceptual.ops.distances import mean_over_positions
 from keras_perceptual.ops.image_gradients import spatial_axes
 from keras_perceptual.validation import Checker
 

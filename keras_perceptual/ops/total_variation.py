@@ -2,9 +2,8 @@
 
 from keras import ops
 
+from keras_perceptual.ops.distances import absolute, mean_per_image
 from keras_perceptual.ops.image_gradients import image_gradients
-from keras_perceptual.ops.masks import mean_per_image
-from keras_perceptual.ops.penalties import absolute
 from keras_perceptual.validation import Checker
 
 VARIATIONS = ("l1", "l2", "isotropic")
