@@ -6,7 +6,7 @@ import importlib
 import inspect
 
 import pytest
-from public_objects import PACKAGE, package_modules
+from public_objects import PACKAGE, load_tool, package_modules
 
 import keras_perceptual as kp
 from keras_perceptual.losses.distance import Distance
@@ -132,3 +132,13 @@ def test_losses_inherit_in_three_steps_at_most():
     for cls in subclasses(ImageLoss):
         own = [c for c in cls.__mro__ if issubclass(c, ImageLoss)]
         assert len(own) <= 3
+
+
+@pytest.mark.tensorflow_only
+def test_a_loss_leads_through_few_files(tmp_path):
+    tool = load_tool("count_file_changes")
+    for make, most in tool.LOSSES.values():
+        called, run = tool.count_changes(make(check_range="raise"))
+        assert 0 < len(called) - 1 <= most
+        assert len(run) >= len(called)
+    assert tool.files_of(len, [])[0] == []

@@ -23,7 +23,7 @@ from keras_perceptual.ops.distances import (
     unit_normalize,
 )
 
-TWINS = {
+PENALTY_TWINS = {
     absolute: np.abs,
     charbonnier_penalty: lambda x: np.sqrt(x * x + 1e-6) - 1e-3,
 }
@@ -34,7 +34,7 @@ def test_value_and_gradient(penalty, rng):
     x = rng.normal(size=(4, 5)).astype("float32")
     np.testing.assert_allclose(
         ops.convert_to_numpy(penalty(ops.convert_to_tensor(x))),
-        TWINS[penalty](x),
+        PENALTY_TWINS[penalty](x),
         rtol=1e-4,
         atol=1e-6,
     )
