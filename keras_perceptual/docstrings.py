@@ -50,16 +50,21 @@ ARGUMENTS = {
         "other, so that memory does not grow with them (see `per_image` "
         "there). Defaults to `None`: whole images at once."
     ),
-    "images": (
+    "sums_dtype": (
+        "dtype: The type of the sums. Defaults to `keras.config.floatx()`."
+    ),
+    "y_true": (
         "y_true: Images shaped `(batch, height, width, channels)`, or "
         '`(batch, channels, height, width)` with `"channels_first"`. Integers '
         "are fine."
     ),
+    "y_pred": "y_pred: Floating-point images of the same shape.",
 }
 _COMMON = ("value_range", "check_range", "data_format", "reduction", "name")
 GROUPS = {
     "loss_arguments": (*_COMMON, "dtype"),
     "feature_loss_arguments": (*_COMMON, "network_dtype"),
+    "pair_of_images": ("y_true", "y_pred"),
 }
 PLACE = re.compile(r"^( *)\{(\w+)\}$", re.M)
 
@@ -134,13 +139,19 @@ def fill_text(docstring):
 def _block(name, indent):
     """Returns the lines that belong in the place of a name."""
     return "\n".join(
-        textwrap.fill(
-            ARGUMENTS[argument],
-            WIDTH,
-            initial_indent=indent,
-            subsequent_indent=f"{indent}    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        _wrap(ARGUMENTS[argument], indent)
         for argument in GROUPS.get(name, (name,))
     )
+
+
+def _wrap(text, indent):
+    """Returns a text in lines that end within no piece of code."""
+    text = re.sub("`[^`]*`", lambda code: code[0].replace(" ", "\0"), text)
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).replace("\0", " ")

@@ -21,6 +21,12 @@ def test_a_long_entry_is_indented_below_its_name():
     assert second.startswith("        `")
 
 
+def test_code_stays_in_one_line():
+    text = fill_text("            {pair_of_images}")
+    assert all(line.count("`") % 2 == 0 for line in text.splitlines())
+    assert "`(batch, channels, height, width)`" in text
+
+
 def test_an_unknown_name_is_not_left_standing():
     with pytest.raises(KeyError):
         fill_text("    {no_such}")

@@ -81,10 +81,7 @@ class SSIMLoss(ImageLoss):
         {loss_arguments}
 
     Call arguments:
-        y_true: Images shaped `(batch, height, width, channels)`, or
-            `(batch, channels, height, width)` with `"channels_first"`.
-            Integers are fine.
-        y_pred: Floating-point images of the same shape.
+        {pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_perceptual import validation
 from keras_perceptual.configuration import Configured
+from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import WindowedDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.windows import SMALLEST
@@ -12,6 +13,7 @@ from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class ImageLossMetric(Configured, keras.metrics.Mean):
     """Averages a loss between images over all images that it has seen.
 
@@ -23,12 +25,9 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
             the one that the model is compiled with, its network is shared; it
             still is after `load_model`. A metric adds no weights to a saved
             model.
-        tile: Integer of at least 256, or `None`. The size of the windows
-            through which `LPIPS` or `DISTS` look at large images, so that
-            memory does not grow with them (see `per_image` there). Defaults to
-            `None`: whole images at once.
+        {tile}
         name: String. Defaults to the name of the loss.
-        dtype: The type of the sums. Defaults to `keras.config.floatx()`.
+        {sums_dtype}
 
     Call arguments:
         y_true: Images, as the loss takes them.

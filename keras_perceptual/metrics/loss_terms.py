@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_perceptual import _backend, validation
 from keras_perceptual.configuration import Configured
+from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
 from keras_perceptual.validation import Checker
 
@@ -13,6 +14,7 @@ tensors = _backend.load("tensors")
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class LossTerms(Configured, keras.metrics.Metric):
     """Shows each term of a `WeightedSumLoss` while a model trains.
 
@@ -25,7 +27,7 @@ class LossTerms(Configured, keras.metrics.Metric):
             same object. After `load_model` it is the same object again.
         name: String. Defaults to `"loss_terms"`; what is shown are the names
             of the terms.
-        dtype: The type of the sums. Defaults to `keras.config.floatx()`.
+        {sums_dtype}
 
     Returns:
         From `result()`, a dictionary from the names of the terms to their
