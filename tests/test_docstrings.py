@@ -18,7 +18,7 @@ def test_a_group_is_all_of_its_arguments(group):
 def test_a_long_entry_is_indented_below_its_name():
     first, second, *_ = fill_text("    {check_range}").splitlines()
     assert first.startswith("    check_range: ")
-    assert second.startswith("        `")
+    assert second.startswith("        once, ")
 
 
 def test_code_stays_in_one_line():
