@@ -10,8 +10,10 @@ def track(items, total=None):
     """Yields items, with a bar after some seconds of working on them.
 
     Nothing is shown where Keras is to be quiet, as after
-    `keras.config.disable_interactive_logging()`, nor where nobody has imported
-    Keras, which would take longer than most of what is waited for.
+    `keras.config.disable_interactive_logging()`, where the output goes into a
+    file, in which each state of a bar would be a line of its own, nor where
+    nobody has imported Keras, which would take longer than most of what is
+    waited for.
 
     Args:
         items: An iterable.
@@ -19,7 +21,7 @@ def track(items, total=None):
             for items that know.
     """
     keras = sys.modules.get("keras")
-    if keras is None:
+    if keras is None or not _is_seen():
         yield from items
         return
     if total is None:
@@ -34,3 +36,8 @@ def track(items, total=None):
             is_shown = is_long and keras.config.is_interactive_logging_enabled()
         if is_shown:
             bar.update(done)
+
+
+def _is_seen():
+    """Whether somebody looks on: in a terminal or a notebook."""
+    return sys.stdout.isatty() or "ipykernel" in sys.modules

@@ -54,6 +54,24 @@ def shape_and_dtype(x):
     return tuple(x.shape), keras.backend.standardize_dtype(x.dtype)
 
 
+def check_object(kind, candidate, call):
+    """Refuses a class where an object of it was asked for.
+
+    Keras calls the methods of what it is given: those of a class lack `self`,
+    and the error that Python raises then tells nobody what to do.
+
+    Args:
+        kind: The class.
+        candidate: What came in as `self`.
+        call: String, how to make an object.
+    """
+    if not isinstance(candidate, kind):
+        raise TypeError(
+            f"{kind.__name__} was passed as a class, and an object of it is "
+            f"needed. Create one: `{call}`. Received: {kind.__name__}"
+        )
+
+
 class Checker:
     """Checks what a user passes to one object, and says what is wrong.
 

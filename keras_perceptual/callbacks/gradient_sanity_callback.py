@@ -98,8 +98,11 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         a gradient receives zeros; it counts as missing where the traced step
         shows that these depend on nothing, which needs a step that JAX can
         trace. Variables that a step trains without an optimizer of Keras are
-        accepted if their values change. A training step is traced once more
-        than usual, for the steps after the check.
+        accepted if their values change. A training step is traced once, as
+        without the check; once more only to explain what is wrong.
+
+        `train_on_batch` calls no callbacks. In a loop of it, call
+        `keras_perceptual.check_gradients(model, x, y)` before the first batch.
     """
 
     def __init__(
@@ -127,8 +130,13 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         self._function = None
         self._said_late = False
 
-    def set_model(self, model):
+    def set_model(self, model=None):
         """Notes which train function the model has before it trains."""
+        validation.check_object(
+            GradientSanityCallback,
+            self,
+            "callbacks=[keras_perceptual.GradientSanityCallback()]",
+        )
         super().set_model(model)
         self._function = getattr(model, "train_function", None)
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_perceptual import _backend
+from keras_perceptual import _backend, validation
 from keras_perceptual.callbacks.image_sheet import (
     CHANNELS,
     draw_sheet,
@@ -164,6 +164,15 @@ class ImageLogger(keras.callbacks.Callback):
         self._batches = self._last_batch = 0
         self._files = {}
         self._warned = set()
+
+    def set_model(self, model=None):
+        """Takes the model whose images are drawn."""
+        validation.check_object(
+            ImageLogger,
+            self,
+            'callbacks=[keras_perceptual.ImageLogger("logs", images)]',
+        )
+        super().set_model(model)
 
     def on_train_begin(self, logs=None):
         """Has the sheet of the untrained model drawn."""

@@ -13,6 +13,10 @@ import h5py
 import keras
 import numpy as np
 
+from keras_perceptual.files import check_file
+
+# A file may hold a classifier, and what an optimizer remembers, in float64.
+BYTES_A_WEIGHT = 64
 FOLDER = pathlib.Path(__file__).parent / "weights"
 
 # What reading an archive of arrays raises about another file.
@@ -78,11 +82,17 @@ def load_file(model, path):
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file does not fit the model; pickles are refused.
+        ValueError: If the file does not fit the model; pickles, pipes and
+            devices are refused, as is what leads to other files.
     """
     advice = "Check the path that was given as `weights`"
-    with _readable(path, advice), open(path, "rb"):
-        pass
+    limit = BYTES_A_WEIGHT * model.count_params() + 2**24
+    with _readable(path, advice):
+        check_file(
+            f"The network {model.name!r}", path, limit, argument="weights"
+        )
+        with open(path, "rb"):
+            pass
     if str(path).endswith(".npz"):
         _load_npz(model, path)
     else:
@@ -149,16 +159,31 @@ def _load_h5(model, path):
 
 
 def _check_claims(model, path):
-    """Refuses a file that says it holds far more than a model needs."""
+    """Refuses a file that says it holds far more than a model needs.
+
+    Nor may its numbers lie in other files, which could be any.
+    """
     claimed = 0
 
-    def count(name, item):
+    def find_outside(name, item):
         nonlocal claimed
-        if isinstance(item, h5py.Dataset):
-            claimed += item.size
+        if not isinstance(item, h5py.Dataset):
+            return None
+        claimed += item.size
+        return name if item.external or item.is_virtual else None
+
+    def find_link(name, link):
+        return name if isinstance(link, h5py.ExternalLink) else None
 
     with h5py.File(path) as file:
-        file.visititems(count)
+        outside = file.visititems_links(find_link) or file.visititems(
+            find_outside
+        )
+    if outside is not None:
+        raise ValueError(
+            "Numbers of it are in other files. Save the weights in one. "
+            f"Received: {outside!r}, which leads to another file"
+        )
     # There may be an optimizer in it, which remembers something of each.
     if claimed > 10 * model.count_params() + 1000:
         raise ValueError(

@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import stat
+import warnings
 
 import numpy as np
 
@@ -73,7 +74,8 @@ def write_cube(path, table):
     beside its place first and moved there when it is whole, so that no
     program ever sees half a file; a file of that name is replaced. Where the
     process is killed meanwhile, the old file stays, and a hidden one whose
-    name ends in `.cube.part`.
+    name ends in `.cube.part`. The new file has the permissions of the old one.
+    Other names of it (hard links) keep the old table, which a warning says.
 
     Args:
         path: String or path-like object, the file to write.
@@ -179,13 +181,15 @@ def _replace_file(path, parts):
     """Writes a file that is there as a whole, or not at all."""
     # A link stays one, and what it points to is replaced.
     target = os.path.realpath(os.fsdecode(path))
+    former = None
     with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.stat(target).st_mode):
-            raise ValueError(
-                "write_cube writes ordinary files, and something else is in "
-                "that place. Choose another path. "
-                f"Received: path={os.fsdecode(path)!r}"
-            )
+        former = os.stat(target)
+    if former is not None and not stat.S_ISREG(former.st_mode):
+        raise ValueError(
+            "write_cube writes ordinary files, and something else is in "
+            "that place. Choose another path. "
+            f"Received: path={os.fsdecode(path)!r}"
+        )
     unfinished = os.path.join(
         os.path.dirname(target), f".{secrets.token_hex(8)}.cube.part"
     )
@@ -195,8 +199,19 @@ def _replace_file(path, parts):
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
+        if former is not None:
+            os.chmod(unfinished, stat.S_IMODE(former.st_mode))
         os.replace(unfinished, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.remove(unfinished)
         raise
+    if former is not None and former.st_nlink > 1:
+        warnings.warn(
+            "write_cube put a new file in the place of one that has other "
+            "names (hard links). They keep the old table. Write to each of "
+            "them, or link them anew. "
+            f"Received: path={os.fsdecode(path)!r} with {former.st_nlink} "
+            "names",
+            stacklevel=3,
+        )

@@ -48,10 +48,13 @@ class Header:
     def read(self, number, lines):
         """Reads keywords, and returns how many lines come before the rows."""
         for used, line in enumerate(lines):
-            line = line.strip(BLANKS)
+            # Of blank lines a file may have millions.
+            line = line and line.strip(BLANKS)
+            if not line:
+                continue
             if is_keyword(line):
                 self._read_keyword(number + used, line)
-            elif line and not line.startswith(b"#"):
+            elif not line.startswith(b"#"):
                 return used
         return len(lines)
 

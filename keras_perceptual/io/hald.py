@@ -4,11 +4,19 @@ import os
 
 import numpy as np
 
+from keras_perceptual.files import check_file
 from keras_perceptual.io.color_table import ColorTable
 
 # The cube has the square of the level along an edge, and the image the third
 # power: 256 and 4096 at most.
 LEVELS = range(2, 17)
+# Twice the pixels of the largest one, not compressed.
+MAX_FILE_SIZE = 2 * 3 * 4096**2
+# Formats that keep every pixel, and those of TIFF's ways to compress that do.
+EXACT_FORMATS = frozenset("BMP DIB PCX PNG PPM QOI SGI TGA TIFF WEBP".split())
+EXACT_COMPRESSIONS = frozenset(
+    "raw packbits lzma tiff_adobe_deflate tiff_deflate tiff_lzw zstd".split()
+)
 
 
 def read_hald(image):
@@ -31,7 +39,7 @@ def read_hald(image):
     Raises:
         ValueError: If the image is none, has another size, is not opaque RGB,
             or is one that Pillow would round (16 bits) or that was rounded
-            when it was written (JPEG).
+            when it was written (JPEG, lossy WebP, AVIF and the like).
         ImportError: If a file is given and Pillow is not installed.
         OSError: If the file cannot be read, such as `FileNotFoundError`.
 
@@ -93,18 +101,20 @@ def _read_image(path):
             f"array. Received: path={os.fsdecode(path)!r}"
         ) from error
     received = f"path={os.fsdecode(path)!r}"
+    check_file("read_hald", path, MAX_FILE_SIZE)
     with open(path, "rb") as file:
         # Of a file with damage, Pillow raises errors of many types.
         try:
             image = Image.open(file)
-            kind, mode, shape = image.format, image.mode, image.size[::-1]
+            lossy, mode, shape = _is_lossy(image), image.mode, image.size[::-1]
             rounded = any(_is_rounded(*tile) for tile in image.tile)
         except Exception as error:
             raise _damaged(received) from error
-        if kind == "JPEG":
+        if lossy:
             raise ValueError(
-                "read_hald needs the exact colours, which JPEG does not keep. "
-                f"Save the image as PNG or TIFF. Received: {received}"
+                f"read_hald needs the exact colours, which {lossy} does not "
+                "keep. Save the image as PNG, or as TIFF without JPEG. "
+                f"Received: {received}"
             )
         if mode != "RGB" or rounded:
             raise ValueError(
@@ -119,6 +129,25 @@ def _read_image(path):
             return np.asarray(image)
         except Exception as error:
             raise _damaged(received) from error
+
+
+def _is_lossy(image):
+    """Returns the name of how an image is stored, `""` if that is exact."""
+    kind = image.format
+    if kind not in EXACT_FORMATS:
+        return kind
+    if kind == "TIFF":
+        compression = image.info.get("compression", "raw")
+        return (
+            ""
+            if compression in EXACT_COMPRESSIONS
+            else (f"TIFF with compression {compression!r}")
+        )
+    if kind == "WEBP":
+        # The chunk of the pixels is the first, or follows the features.
+        image.fp.seek(0)
+        return "" if b"VP8L" in image.fp.read(64) else "lossy WebP"
+    return ""
 
 
 def _is_rounded(codec, extents, offset, arguments):

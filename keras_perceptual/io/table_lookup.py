@@ -35,6 +35,25 @@ def look_up_trilinear(places, cube):
     return result
 
 
+def resample_trilinear(cube, size):
+    """Yields a cube of another size, in planes along red.
+
+    That is what `look_up_trilinear` finds at evenly spaced places, one axis
+    after the other: far fewer products than at each place by itself.
+    """
+    cell, share = _split(np.linspace(0, len(cube) - 1, size), len(cube))
+    cube = cube.astype("float64")
+
+    def blend(values, axis, cell, share):
+        below, above = (values.take(cell + step, axis) for step in (0, 1))
+        share = share.reshape(-1, *[1] * (values.ndim - 1 - axis))
+        return below * (1 - share) + above * share
+
+    for red in range(size):
+        plane = blend(cube, 0, cell[red : red + 1], share[red : red + 1])
+        yield blend(blend(plane, 1, cell, share), 2, cell, share)[0]
+
+
 def look_up_tetrahedral(places, cube):
     """Returns the blend of four entries, along the diagonal of greys."""
     cell, share = _split(places, len(cube))

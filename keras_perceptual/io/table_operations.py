@@ -109,7 +109,7 @@ def resize_table(table, *, curves=None, cube=None, interpolation="linear"):
     """
     owner = "resize_table"
     _check_table(owner, table)
-    look_up = _check_interpolation(owner, interpolation)
+    _check_interpolation(owner, interpolation)
     changed = {}
     if curves is not None:
         size = _check_size(owner, table, "curves", curves)
@@ -119,11 +119,7 @@ def resize_table(table, *, curves=None, cube=None, interpolation="linear"):
         )
     if cube is not None:
         size = _check_size(owner, table, "cube", cube)
-        places = [np.linspace(0, len(table.cube) - 1, size)] * 3
-        changed["cube"] = _in_parts(
-            lambda places: look_up(places, table.cube),
-            np.stack(np.meshgrid(*places, indexing="ij"), axis=-1),
-        )
+        changed["cube"] = _resample(table.cube, size, interpolation)
     return dataclasses.replace(table, **changed)
 
 
@@ -266,6 +262,21 @@ def compose_tables(first, second, *, size=None, interpolation="linear"):
 def _shaper(table):
     """Returns the curves of a table alone."""
     return dataclasses.replace(table, cube=None, cube_domain=DEFAULT_DOMAIN)
+
+
+def _resample(cube, size, interpolation):
+    """Returns a cube of another size."""
+    if interpolation == "linear":
+        planes = table_lookup.resample_trilinear(cube, size)
+        result = np.empty((size,) * 3 + (3,), "float32")
+        for red, plane in enumerate(track(planes, size)):
+            result[red] = plane
+        return result
+    places = [np.linspace(0, len(cube) - 1, size)] * 3
+    return _in_parts(
+        lambda places: INTERPOLATIONS[interpolation](places, cube),
+        np.stack(np.meshgrid(*places, indexing="ij"), axis=-1),
+    )
 
 
 def _in_parts(function, colors):

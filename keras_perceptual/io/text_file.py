@@ -1,9 +1,9 @@
 """Reading a colour table from a text file: keywords, then rows of numbers."""
 
 import os
-import stat
 
-from keras_perceptual.io.text_lines import read_blocks
+from keras_perceptual.files import check_file
+from keras_perceptual.io.text_lines import MAX_FILE_SIZE, read_blocks
 from keras_perceptual.io.text_rows import Rows
 from keras_perceptual.io.text_source import Source
 
@@ -22,13 +22,7 @@ def read_text(path, format, make_header):
             `make_table(rows)` returns the table.
     """
     source = Source(os.fsdecode(path), format)
-    kind = os.stat(path).st_mode
-    # Opening a pipe waits for what may never come; a folder fails by itself.
-    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-        raise ValueError(
-            f"{source.reader} reads ordinary files, not pipes or devices. Save "
-            f"the table in a file first. Received: path={source.name!r}"
-        )
+    check_file(source.reader, path, MAX_FILE_SIZE)
     with open(path, "rb") as file:
         header, rows = make_header(source), None
         for number, lines in read_blocks(file, source):

@@ -35,13 +35,6 @@ def read_blocks(file, source):
         lines as bytes without their ends.
     """
     size = os.fstat(file.fileno()).st_size
-    if size > MAX_FILE_SIZE:
-        raise ValueError(
-            f"{source.reader} reads files of up to {MAX_FILE_SIZE} bytes, "
-            "which the largest cube fits in. Sample the table again at a "
-            f"smaller size, such as 65. Received: {source.name!r} of {size} "
-            "bytes"
-        )
     number, rest = 1, file.read(len(UTF8_MARK) + 1)
     if not rest:
         problem = "It is empty. Check where it was copied from."

@@ -123,8 +123,9 @@ def _parse_rows(lines, columns):
     # With these characters Python's numbers are those of the specification.
     if text.translate(None, ROW_CHARACTERS):
         return None
-    rows = [line.split() for line in lines]
-    if not {0, columns}.issuperset(map(len, rows)):
+    # Of blank lines a file may have millions, and a list of each takes long.
+    rows = [line.split() for line in lines if line and not line.isspace()]
+    if not {columns}.issuperset(map(len, rows)):
         return None
     try:
         values = nearest_float32(list(itertools.chain.from_iterable(rows)))

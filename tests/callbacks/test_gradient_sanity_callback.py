@@ -54,6 +54,13 @@ def statuses(report):
 
 
 class TestVerdicts:
+    def test_the_class_in_place_of_an_object(self):
+        model = healthy_model()
+        message = r"Create one: `callbacks=\[.*Callback\(\)\]`. Received: Grad"
+        with pytest.raises(TypeError, match=message):
+            fit(model, GradientSanityCallback)
+        check_nothing_stays(model)
+
     def test_healthy_model(self):
         callback = GradientSanityCallback()
         assert callback.report is None

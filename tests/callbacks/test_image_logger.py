@@ -27,6 +27,11 @@ class Noise(layers.Layer):
         return images + 0.01 * noise
 
 
+def test_the_class_in_place_of_an_object():
+    with pytest.raises(TypeError, match=r"Create one: .*Received: ImageLogger"):
+        train([ImageLogger])
+
+
 def train(callbacks):
     """Returns the history and all state of a training that has every kind."""
     keras.utils.set_random_seed(3)

@@ -1,6 +1,8 @@
 import hashlib
+import os
 import re
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -143,3 +145,46 @@ def test_random_depthwise_kernels_count_one_channel():
     weights_loading.assign_random(model)
     kernel = keras.ops.convert_to_numpy(model.layers[0].variables[0])
     np.testing.assert_allclose(kernel.std(), np.sqrt(2 / 9), rtol=0.2)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_opened(tmp_path):
+    path = tmp_path / "weights.npz"
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=r"not pipes.*weights='.*npz'$"):
+        weights_loading.load_file(small_model(), str(path))
+
+
+def test_a_file_far_larger_than_its_network_is_not_opened(tmp_path):
+    path = tmp_path / "weights.npz"
+    with open(path, "wb") as file:
+        file.truncate(2**24 + 64 * small_model().count_params() + 1)
+    with pytest.raises(ValueError, match=r"files of up to.*npz' of 16,78"):
+        weights_loading.load_file(small_model(), str(path))
+
+
+@pytest.mark.parametrize("kind", ["stored", "virtual", "linked"])
+def test_numbers_in_other_files_are_not_read(kind, tmp_path):
+    model, path = small_model(), tmp_path / "a.weights.h5"
+    model.save_weights(path)
+    (tmp_path / "secret").write_bytes(b"x" * 4000)
+    with h5py.File(path, "a") as file:
+        names = []
+        file.visititems(
+            lambda name, item: (
+                names.append(name) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+        shape = file[names[0]].shape
+        del file[names[0]]
+        if kind == "stored":
+            outside = [(str(tmp_path / "secret"), 0, 4000)]
+            file.create_dataset(names[0], shape, "f4", external=outside)
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape, "f4")
+            layout[:] = h5py.VirtualSource(str(tmp_path / "b"), "x", shape)
+            file.create_virtual_dataset(names[0], layout)
+        else:
+            file[names[0]] = h5py.ExternalLink(str(tmp_path / "b"), "x")
+    with pytest.raises(ValueError, match=r"other files. Save the weights in"):
+        weights_loading.load_file(model, str(path))

@@ -232,6 +232,7 @@ def test_large_files_show_how_far_they_are(path, rng, capsys, monkeypatch):
     importlib.import_module("keras")  # There is no bar without it.
     table = random_table(rng, size=8)
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setattr(text_lines, "BLOCK_SIZE", 1000)
     write_cube(path, table)
     assert "8/8" in capsys.readouterr().out
@@ -363,6 +364,27 @@ def test_links_and_permissions_are_as_for_other_files(tmp_path):
     assert (tmp_path / "link.cube").is_symlink()
     assert look.is_file()
     assert look.stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links and modes")
+def test_what_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / "look.cube"
+    path.write_bytes(b"")
+    path.chmod(0o640)
+    write_cube(path, ColorTable(curves=np.zeros((2, 3))))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links and modes")
+def test_other_names_of_a_file_keep_the_old_table(tmp_path):
+    """A new file takes its place, so that nobody sees half of it."""
+    path, other = tmp_path / "look.cube", tmp_path / "other.cube"
+    write_cube(path, ColorTable(curves=np.zeros((2, 3))))
+    other.hardlink_to(path)
+    with pytest.warns(UserWarning, match=r"keep the old .*look.cube' with 2"):
+        write_cube(path, ColorTable(curves=np.ones((2, 3))))
+    assert read_cube(path).curves.min() == 1.0
+    assert read_cube(other).curves.max() == 0.0
 
 
 def test_a_place_that_cannot_be_written_to_is_an_error(tmp_path):

@@ -1,3 +1,4 @@
+import os
 import struct
 import sys
 import zlib
@@ -78,6 +79,45 @@ def test_files_that_are_not_exact_are_refused(tmp_path):
         image.fromarray(pixels).convert(mode).save(tmp_path / "look.png")
         with pytest.raises(ValueError, match=f"opaque RGB.*of mode {mode}$"):
             read_hald(tmp_path / "look.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "exact"),
+    [
+        ("look.png", {}, True),
+        ("look.bmp", {}, True),
+        ("look.tga", {}, True),
+        ("look.tif", {}, True),
+        ("look.tif", {"compression": "tiff_lzw"}, True),
+        ("look.tif", {"compression": "tiff_adobe_deflate"}, True),
+        ("look.tif", {"compression": "jpeg"}, False),
+        ("look.webp", {"lossless": True}, True),
+        ("look.webp", {"lossless": False}, False),
+        ("look.jp2", {}, False),
+        ("look.avif", {}, False),
+        ("look.jpg", {"quality": 100}, False),
+    ],
+)
+def test_what_a_format_rounds_is_refused(name, options, exact, rng, tmp_path):
+    pixels = rng.integers(256, size=(8, 8, 3)).astype("uint8")
+    path = tmp_path / name
+    try:
+        image.fromarray(pixels).save(path, **options)
+    except (KeyError, OSError, ValueError) as error:
+        pytest.skip(f"This Pillow does not write such files: {error}")
+    if exact:
+        expected = read_hald(pixels).cube
+        np.testing.assert_array_equal(read_hald(path).cube, expected)
+    else:
+        with pytest.raises(ValueError, match=r"exact colours.*path='.*look"):
+            read_hald(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "look.png")
+    with pytest.raises(ValueError, match=r"not pipes.*look.png"):
+        read_hald(tmp_path / "look.png")
 
 
 @pytest.mark.parametrize("name", ["look.png", "look.ppm"])

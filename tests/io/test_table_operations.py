@@ -297,6 +297,7 @@ def test_many_colours_are_looked_up_in_parts(
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(table_operations, "PART", 50)
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     for found, whole in zip(results(), expected, strict=True):
         np.testing.assert_array_equal(found, whole)
     printed = capsys.readouterr().out

@@ -4,6 +4,7 @@ import pytest
 
 from keras_perceptual.io import text_file
 from keras_perceptual.io.text_file import read_text
+from keras_perceptual.io.text_lines import MAX_FILE_SIZE
 
 
 class Header:
@@ -64,3 +65,13 @@ def test_a_pipe_is_not_opened(tmp_path, monkeypatch):
         ValueError, match=r"read_txt reads ordinary files.*pipe"
     ):
         read_text(tmp_path / "pipe", "txt", Header)
+
+
+def test_a_file_that_is_too_large_is_not_opened(tmp_path, monkeypatch):
+    path = tmp_path / "look.txt"
+    with open(path, "wb") as file:
+        file.truncate(MAX_FILE_SIZE + 1)
+    monkeypatch.setattr(text_file, "open", None, raising=False)
+    message = r"read_txt reads files of up to 1,073,741,824.*look.txt' of 1,073"
+    with pytest.raises(ValueError, match=message):
+        read_text(path, "txt", Header)

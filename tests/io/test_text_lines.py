@@ -82,14 +82,3 @@ def test_a_file_without_an_end_of_line_is_not_read_to_its_end(tmp_path):
         with pytest.raises(ValueError, match=r"too long|binary"):
             list(read_blocks(file, SOURCE))
         assert file.tell() < 2**20
-
-
-def test_a_file_that_is_too_large_is_not_read(tmp_path):
-    path = tmp_path / "look.cube"
-    with open(path, "wb") as file:
-        file.truncate(text_lines.MAX_FILE_SIZE + 1)
-    message = "up to 1073741824 bytes.*Received: 'look.cube' of 1073741825"
-    with open(path, "rb") as file:
-        with pytest.raises(ValueError, match=message):
-            list(read_blocks(file, SOURCE))
-        assert file.tell() == 0

@@ -69,6 +69,7 @@ def test_encoded_targets_in_batches(mask, monkeypatch, capsys):
     for arguments in ((images,), (images, masks)):
         expected = to_numpy(loss.encode(*arguments))
         monkeypatch.setattr(progress, "PATIENCE", 0.0)
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
         found = to_numpy(loss.encode(*arguments, batch_size=2))
         # PyTorch convolves batches of another size in another order.
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

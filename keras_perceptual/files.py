@@ -1,0 +1,42 @@
+"""Which files are opened, of those that a user or a configuration names."""
+
+import os
+import stat
+
+
+def check_file(owner, path, limit, *, argument="path"):
+    """Refuses what is no ordinary file, before anything of it is read.
+
+    Opening a pipe waits for what may never come, and a device has no end. A
+    folder is left to `open`, which says so itself.
+
+    Args:
+        owner: Name of what asks, for the message.
+        path: String or path-like object.
+        limit: Integer, the most bytes that the file can need.
+        argument: Name of the argument that the path was given as.
+
+    Raises:
+        ValueError: If something else is at the path, or the file is larger.
+        OSError: If there is nothing, as `FileNotFoundError`.
+    """
+    state = os.stat(path)
+    received = f"{argument}={_shown(os.fsdecode(path))!r}"
+    if stat.S_ISDIR(state.st_mode):
+        return
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError(
+            f"{owner} reads ordinary files, not pipes or devices. Save "
+            f"the data in a file first. Received: {received}"
+        )
+    if state.st_size > limit:
+        raise ValueError(
+            f"{owner} reads files of up to {limit:,} bytes here, more than "
+            "what it needs can fill. Check that this is the file you mean. "
+            f"Received: {received} of {state.st_size:,} bytes"
+        )
+
+
+def _shown(path):
+    """Returns the end of a long path, where the name of the file is."""
+    return path if len(path) <= 200 else "..." + path[-200:]
