@@ -60,6 +60,7 @@ INTERNAL_MODULES = [
     "configuration",
     "docstrings",
     "event_file",
+    "files",
     "plotting",
     "progress",
     "validation",
