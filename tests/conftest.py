@@ -1,5 +1,6 @@
 """Set-up shared by all tests."""
 
+import gc
 import importlib.util
 import os
 
@@ -15,6 +16,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
+from forgetting import forgetting
+
+# What backends and Keras consist of stays until the end: to look through all of
+# it, each time garbage is collected, would take longer than many a file.
+gc.collect()
+gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +38,9 @@ def clean_keras():
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled():
-    """JAX keeps what it compiles: gigabytes, by the end of all files."""
-    yield
-    if keras.backend.backend() == "jax":
-        import jax
-
-        jax.clear_caches()
+    """Gigabytes would be kept by the end of all files."""
+    with forgetting():
+        yield
 
 
 @pytest.fixture
@@ -52,6 +56,12 @@ def damaged_files(request):
 
 def pytest_addoption(parser):
     parser.addoption(
+        "--all",
+        action="store_true",
+        dest="run_all",
+        help="also run what is marked slow: examples, other processes, ...",
+    )
+    parser.addoption(
         "--damaged-files",
         type=int,
         default=3000,
@@ -64,8 +74,19 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Two files at a time: a process takes two gigabytes, whatever the cores.
+
+    One file is run in this process, where its output is seen as it comes.
+    """
+    paths = [argument.split("::")[0] for argument in config.args]
+    return 0 if all(path.endswith(".py") for path in paths) else 2
+
+
 def pytest_collection_modifyitems(config, items):
     reasons = {}
+    if not config.getoption("run_all"):
+        reasons["slow"] = "takes long: is run with --all"
     if not config.getoption("--all-cells"):
         reasons["further_cell"] = "is run with --all-cells"
     if keras.backend.backend() != "tensorflow":

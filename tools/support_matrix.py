@@ -75,6 +75,7 @@ def run(python, backend):
                     "-m",
                     "pytest",
                     "tests/contract/test_support.py",
+                    "--all",
                     "--all-cells",
                     f"--junitxml={report}",
                     *arguments,

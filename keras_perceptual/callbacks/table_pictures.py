@@ -5,7 +5,6 @@ import io
 import keras
 from keras import ops
 
-from keras_perceptual.gradients.model_parts import walk_parts
 from keras_perceptual.io.table_plots import (
     SIDE,
     cube_panel,
@@ -16,6 +15,7 @@ from keras_perceptual.layers.adaptive_lookup_color_layer import (
     AdaptiveLookupColorLayer,
 )
 from keras_perceptual.layers.lookup_color_layer import LookupColorLayer
+from keras_perceptual.model_walk import walk_parts
 
 RESOLUTION = 100  # Pixels per inch.
 

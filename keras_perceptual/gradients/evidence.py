@@ -93,10 +93,10 @@ class Evidence:
         """
         if self._untracked is None:
             self._untracked = self._find_untracked()
+        owners = find_owners(self._model)
         stranger = self._has_stranger()
         verdicts = [(v, *self._judge(v, stranger)) for v in self.variables()]
-        self._look_for_causes(verdicts, finished)
-        owners = find_owners(self._model)
+        self._look_for_causes(verdicts, owners, finished)
         return GradientReport(
             tuple(self._make_record(*v, owners) for v in verdicts)
             + self._untracked,
@@ -144,7 +144,7 @@ class Evidence:
             return status, diagnoses.NOT_RUN
         return status, diagnosis
 
-    def _look_for_causes(self, verdicts, finished):
+    def _look_for_causes(self, verdicts, owners, finished):
         """Finds out more about what is not as it should be."""
 
         def those(wanted):
@@ -187,7 +187,7 @@ class Evidence:
             self._explain(self._explainer.zeros, zero)
             self._explain(
                 self._explainer.zeros,
-                self._faint(verdicts),
+                self._faint(verdicts, owners),
                 lambda cause: cause.diagnosis is diagnoses.CANCELS,
             )
 
@@ -201,13 +201,12 @@ class Evidence:
                 if accept(cause)
             }
 
-    def _faint(self, verdicts):
+    def _faint(self, verdicts, owners):
         """Returns variables whose gradients are next to zero.
 
         Where a layer has others that are not, nothing is wrong: rounding is
         all that reaches a bias before a normalization.
         """
-        owners = find_owners(self._model)
         faint, lively = [], set()
         for variable, status, _ in verdicts:
             norm = self._of(variable).norm

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 
 from keras_perceptual.gradients import tracers
-from keras_perceptual.gradients.model_parts import find_optimizers, walk_parts
+from keras_perceptual.gradients.model_parts import find_optimizers
+from keras_perceptual.model_walk import walk_parts
 
 # More is not copied: a training that just fits into the memory has to go on.
 MOST_BYTES = 2**30

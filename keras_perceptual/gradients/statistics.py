@@ -1,6 +1,7 @@
 """What is kept of a gradient: a few numbers, computed inside the step."""
 
 import dataclasses
+import math
 
 import numpy as np
 from keras import ops
@@ -9,6 +10,8 @@ from keras import ops
 # the others the largest is kept.
 SUMS = 4
 WIDTH = 6
+# How many numbers a tensor may have that is copied to be measured with others.
+MOST_STACKED = 2**16
 # How much rounding leaves of what cancels out.
 ROUNDING = 1e-6
 
@@ -129,27 +132,45 @@ def scaled_norms(gradients):
     The squares of small numbers vanish in float32; those of their shares in
     the largest one do not. The norm is not finite where a number is not.
     """
-    pairs = [_largest_and_squares(gradient) for gradient in gradients]
-    largest, squares = (ops.stack(x) for x in zip(*pairs, strict=True))
+    # The fewer reductions, the faster they are compiled; what is large is not
+    # copied for that.
+    groups = {}
+    for place, gradient in enumerate(gradients):
+        shape = tuple(gradient.shape)
+        is_small = None not in shape and math.prod(shape) <= MOST_STACKED
+        key = (shape, str(gradient.dtype)) if is_small else place
+        groups.setdefault(key, []).append(place)
+    found = ops.concatenate(
+        [
+            _norms_of_stack(ops.stack([gradients[i] for i in places]))
+            for places in groups.values()
+        ]
+    )
+    order = np.argsort([i for places in groups.values() for i in places])
+    return ops.take(found, order, axis=0)
+
+
+def _norms_of_stack(gradients):
+    """Returns the norms of tensors of one shape, along the first axis."""
+    sizes = ops.cast(ops.abs(gradients), "float32")
+    sizes = ops.reshape(sizes, (gradients.shape[0], -1))
+    # There may be none in a tensor.
+    largest = ops.max(sizes, axis=1, keepdims=True, initial=0.0)
+    shares = ops.divide_no_nan(sizes, largest)
+    squares = ops.sum(ops.square(shares), axis=1)
+    largest = ops.squeeze(largest, axis=1)
     # That of large numbers may be beyond float32.
     bounded = ops.minimum(largest * ops.sqrt(squares), np.finfo("float32").max)
     return ops.where(ops.isfinite(largest + squares), bounded, np.nan)
 
 
-def _largest_and_squares(gradient):
-    """Returns the largest size, and the sum of the squares of its shares."""
-    sizes = ops.cast(ops.abs(gradient), "float32")
-    if all(sizes.shape):
-        largest = ops.max(sizes)
-    else:  # There may be none.
-        largest = ops.max(sizes, initial=0.0)
-    return largest, ops.sum(ops.square(ops.divide_no_nan(sizes, largest)))
-
-
 def weight_norm(variable):
     """Returns the Euclidean norm of the values of a variable."""
-    values = ops.cast(ops.ravel(variable.value), "float32")
-    return float(ops.convert_to_numpy(ops.norm(values)))
+    if math.prod(variable.shape) <= MOST_STACKED:
+        # JAX would compile something for each shape.
+        values = ops.convert_to_numpy(variable.value).astype("float64")
+        return float(np.linalg.norm(values))
+    return float(ops.convert_to_numpy(scaled_norms([variable.value])[0]))
 
 
 def ratio_of_norms(norm, weights):

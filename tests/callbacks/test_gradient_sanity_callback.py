@@ -19,6 +19,7 @@ from gradient_models import (
     regression_data,
 )
 from keras import layers, ops
+from sampling import sample
 
 from keras_perceptual.callbacks import GradientSanityCallback
 from keras_perceptual.gradients import GradientSanityError, diagnoses
@@ -398,9 +399,17 @@ class TestNothingStays:
         fit(model, callback)
         assert statuses(callback.report) == dict.fromkeys(PATHS, "ok")
 
-    @pytest.mark.parametrize("error", [RuntimeError("x"), KeyboardInterrupt()])
-    @pytest.mark.parametrize("where", ["begin", "end"])
-    @pytest.mark.parametrize("first", [True, False])
+    @pytest.mark.parametrize(
+        ("error", "where", "first"),
+        sample(
+            [
+                (error, where, first)
+                for error in (RuntimeError("x"), KeyboardInterrupt())
+                for where in ("begin", "end")
+                for first in (True, False)
+            ]
+        ),
+    )
     def test_after_another_callback_failed(self, error, where, first):
         callback = GradientSanityCallback()
         model = healthy_model()

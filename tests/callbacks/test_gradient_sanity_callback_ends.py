@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gradient_models import PATHS, Closed, healthy_model, regression_data
 from keras import layers
+from sampling import sample
 
 from keras_perceptual.callbacks import GradientSanityCallback
 
@@ -89,15 +90,16 @@ class Interrupts(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize(
-    "name",
-    [
-        "on_train_batch_begin",
-        "on_train_batch_end",
-        "on_epoch_begin",
-        "on_epoch_end",
-    ],
+    ("name", "first"),
+    sample(
+        [
+            (f"on_{what}_{where}", first)
+            for first in (False, True)
+            for what in ("train_batch", "epoch")
+            for where in ("begin", "end")
+        ]
+    ),
 )
 def test_interrupted_in_another_callback(name, first):
     model, own = healthy_model(), GradientSanityCallback(steps=9)
@@ -141,7 +143,7 @@ def fragile_model(error, *more, **arguments):
     return model, model.get_layer("fragile").state
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("error", sample([KeyboardInterrupt, RuntimeError]))
 @pytest.mark.parametrize("step", [0, 1])
 def test_interrupted_in_the_step(error, step):
     """In the first one, and in one that is taken when others were."""

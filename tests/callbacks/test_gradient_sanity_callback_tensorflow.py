@@ -29,6 +29,7 @@ def fit(model, callback, data=None, **arguments):
     return model.fit(x, y, callbacks=[callback], **arguments)
 
 
+@pytest.mark.slow
 def test_compiled_by_xla():
     callback = GradientSanityCallback()
     fit(healthy_model(jit_compile=True), callback)

@@ -52,7 +52,7 @@ def train(callbacks):
             "absolute": (keras.losses.MeanAbsoluteError(), 0.1),
         }
     )
-    model.compile("adam", loss, metrics=[kp.LossTerms(loss)])
+    model.compile("sgd", loss, metrics=[kp.LossTerms(loss)])
     images = np.random.default_rng(0).random((12, 8, 8, 3), "float32")
     history = model.fit(
         images,

@@ -47,6 +47,7 @@ PUBLIC_NAMES = [
     "check_gradients",
     "constraints",
     "features",
+    "functional",
     "gradients",
     "io",
     "layers",
@@ -99,6 +100,7 @@ HOMES = {
 }
 
 
+@pytest.mark.slow
 def test_the_public_names_are_these():
     names = json.loads(
         run_python(

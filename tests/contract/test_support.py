@@ -1,6 +1,6 @@
 """What is trained in which precision, and how it is compiled.
 
-`tools/support_matrix.py` runs all of these, `pytest --all-cells`, in several
+`tools/support_matrix.py` runs all of these (`--all --all-cells`) in several
 environments and makes the table of the README of the outcome.
 """
 
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from measuring import images
+from sampling import sample
 
 import keras_perceptual as kp
 
@@ -54,6 +55,11 @@ CELLS = [
     if policy != "float64" or has_64_bits()
     for way in WAYS_OF[BACKEND]
 ]
+
+
+def slow_too(cell):
+    marks = (*cell.marks, pytest.mark.slow)
+    return pytest.param(*cell.values, id=cell.id, marks=marks)
 
 
 def losses_on_features():
@@ -168,8 +174,15 @@ def reference(family):
     return found
 
 
-@pytest.mark.parametrize(("policy", "way"), CELLS)
-@pytest.mark.parametrize("family", FAMILIES)
+# The others tell the same more slowly: each is a training, and one of all.
+@pytest.mark.parametrize(
+    ("policy", "way"),
+    [
+        cell if cell.values[0] == "mixed_float16" else slow_too(cell)
+        for cell in CELLS
+    ],
+)
+@pytest.mark.parametrize("family", sample(list(FAMILIES)))
 def test_training(family, policy, way, tmp_path):
     """Losses as in float32, a gradient for every weight, saved and loaded."""
     expected = reference(family)

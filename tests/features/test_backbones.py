@@ -21,7 +21,7 @@ from keras_perceptual.features.taps import layer_name
     [
         name
         if name in ("vgg16", "alexnet")
-        else pytest.param(name, marks=pytest.mark.once)
+        else pytest.param(name, marks=[pytest.mark.slow, pytest.mark.once])
         for name in BACKBONES
     ],
 )

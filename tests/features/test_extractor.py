@@ -4,6 +4,7 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+from sampling import rarely
 
 from keras_perceptual.features import FeatureExtractor
 from keras_perceptual.features.backbones import BACKBONES
@@ -100,8 +101,8 @@ def test_two_networks_do_not_disturb_each_other(rng):
     [
         ("vgg16", 8),
         ("alexnet", 31),
-        ("vgg19", 16),
-        ("inception_v3", 43),
+        rarely(("vgg19", 16)),
+        rarely(("inception_v3", 43)),
     ],
 )
 def test_an_image_too_small_for_a_tap_is_refused(backbone, side):
@@ -343,9 +344,11 @@ def test_other_pooling_computes_in_half_precision(rng):
     ("arguments", "text"),
     [
         ({"pooling": "mean"}, "does not know this `pooling`.*pooling='mean'"),
-        (
-            {"backbone": "efficientnet_b0", "pooling": "l2"},
-            "has no `MaxPooling2D`.*Received: pooling='l2'",
+        rarely(
+            (
+                {"backbone": "efficientnet_b0", "pooling": "l2"},
+                "has no `MaxPooling2D`.*Received: pooling='l2'",
+            )
         ),
         (
             {"backbone": "resnet50", "layers": "conv1_relu:before_activation"},

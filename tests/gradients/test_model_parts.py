@@ -9,7 +9,6 @@ from keras_perceptual.gradients.model_parts import (
     operations_by_name,
     plain_operations,
     variables_of,
-    walk_parts,
 )
 
 
@@ -24,11 +23,6 @@ class Nested(keras.Model):
     def call(self, inputs):
         hidden = self.parts["enc"][0](inputs)
         return self.pair[1](self.pair[0](hidden))
-
-
-def test_parts_in_containers_are_found_once():
-    names = [part.name for part in walk_parts(Nested())]
-    assert sorted(names) == ["a", "b", "c", "nested", "sgd"]
 
 
 def test_optimizers_of_the_model_and_of_models_in_it():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from gradient_models import Closed, nan_loss, regression_data
 from keras import layers, ops
+from sampling import sample
 
 from keras_perceptual.callbacks import GradientSanityCallback
 
@@ -187,7 +188,7 @@ def make_network(settings, *middle, **arguments):
     return network(*middle, optimizer=optimizer, **settings, **arguments)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", sample(list(MODES), 4))
 def test_model_that_is_well(mode):
     # The last batch is smaller, and on its way traced anew.
     size = 10 if mode == "plain" else 8
@@ -220,7 +221,7 @@ def broken_modes():
     return [(kind, mode) for kind, mode in pairs if mode in MODES]
 
 
-@pytest.mark.parametrize(("kind", "mode"), broken_modes())
+@pytest.mark.parametrize(("kind", "mode"), sample(broken_modes()))
 def test_model_that_is_looked_into(kind, mode):
     """The step is taken once more, and leaves nothing behind."""
     layer, arguments, policy, status = BROKEN[kind]
@@ -234,7 +235,7 @@ def test_model_that_is_looked_into(kind, mode):
 
 
 @pytest.mark.parametrize(
-    "mode", [m for m in ("plain", "eager", "compiled") if m in MODES]
+    "mode", sample([m for m in ("plain", "eager", "compiled") if m in MODES])
 )
 def test_python_of_a_step_runs_as_often_as_without(mode):
     """It is traced once, for the check and for the training.
@@ -327,6 +328,7 @@ def test_step_that_counts_and_freezes_in_python(eagerly):
     compare(make, {"on_missing": "warn"})
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:GradientSanityCallback")
 def test_names_of_the_variables_of_an_optimizer_in_another_one():
     names = []
@@ -338,6 +340,7 @@ def test_names_of_the_variables_of_an_optimizer_in_another_one():
     assert names[0] == names[1]
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_the_comparison_can_fail():
     counts = iter(range(2))

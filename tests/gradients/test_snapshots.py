@@ -36,7 +36,7 @@ def read(variable):
 
 def test_variables_that_a_step_may_change():
     """The slots of an optimizer are as many as the weights, and idle."""
-    model = healthy_model(metrics=["mae"])
+    model = healthy_model("adam", metrics=["mae"])
     model.train_on_batch(*regression_data(8))
     found = snapshots.variables_of_step(model)
     assert len(found) == len({id(v) for v in found})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from public_objects import run_python
 from reference import color_lookup as reference
+from sampling import sample
 
 from keras_perceptual import (
     BoundedTable,
@@ -554,6 +555,7 @@ class Enhancer(keras.Model):
         return self.grade(x)
 
 
+@pytest.mark.slow
 def test_learns_what_a_single_table_cannot(rng):
     """In the dark the same colours become brighter, in the light darker."""
     colors = rng.uniform(0.25, 0.75, (4, 8, 8, 3))
@@ -570,8 +572,6 @@ def test_learns_what_a_single_table_cannot(rng):
     model.compile(
         keras.optimizers.Adam(0.05),
         loss="mse",
-        # Needs a C++ compiler on PyTorch.
-        jit_compile=keras.backend.backend() != "torch",
     )
     history = model.fit(
         images.astype("float32"),
@@ -583,7 +583,7 @@ def test_learns_what_a_single_table_cannot(rng):
     assert len(model.trainable_variables) == 3 + 2
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", sample(list(BACKBONES), 2))
 def test_any_backbone_is_trained_and_saved(tmp_path, images, name):
     model = adaptive_model(backbone=BACKBONES[name]())
     layer = model.get_layer("grade")

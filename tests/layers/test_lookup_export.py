@@ -15,6 +15,7 @@ from exports import (
     export_saved_model,
     export_torch_program,
 )
+from sampling import rarely, sample
 
 from keras_perceptual.layers import LookupColorLayer
 
@@ -121,7 +122,7 @@ def by_tf2onnx(export):
 @pytest.mark.skipif(
     BACKEND == "torch", reason="Keras needs torch_xla for a SavedModel"
 )
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sample(list(KINDS)))
 def test_saved_model(name, tmp_path):
     check_kind(name, export_saved_model, tmp_path)
 
@@ -134,7 +135,7 @@ def test_saved_model_with_tables(tmp_path):
 
 
 @pytest.mark.tensorflow_only
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sample(list(KINDS), 4))
 def test_litert(name, tmp_path):
     check_kind(name, export_litert, tmp_path)
 
@@ -144,7 +145,7 @@ def test_litert_with_tables(tmp_path):
     check_tables(export_litert, tmp_path)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sample(list(KINDS)))
 def test_onnx(name, tmp_path):
     check_kind(name, export_onnx, tmp_path)
 
@@ -170,7 +171,7 @@ def test_torch_program(name, tmp_path):
 
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
-    "export", [export_saved_model, export_litert, export_onnx]
+    "export", [rarely(export_saved_model), rarely(export_litert), export_onnx]
 )
 def test_a_network_that_makes_its_table(export, tmp_path):
     """As models of photographs are: 8 bits in, a table for each image."""

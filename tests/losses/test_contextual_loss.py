@@ -7,6 +7,7 @@ import pytest
 import torture
 from distortions import astronaut, distorted
 from reference import contextual as reference
+from sampling import sample
 
 from keras_perceptual.losses import ContextualLoss
 from keras_perceptual.losses.contextual_loss import ContextualDistance
@@ -180,7 +181,7 @@ def test_finite_differences(index):
     )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", sample(torture.DTYPES))
 def test_nothing_that_is_not_finite(dtype):
     loss = ContextualLoss("alexnet", ["relu2"], check_range="off")
     torture.check_finite(loss, 32, 36, dtypes=[dtype])
@@ -258,6 +259,7 @@ def test_wrong_arguments(arguments, message):
         ContextualLoss(**arguments)
 
 
+@pytest.mark.slow
 def test_fit_save_and_load(tmp_path, pair):
     model = keras.Sequential(
         [

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from checks import gradients
 from keras import ops
+from sampling import rarely
 
 from keras_perceptual import PerceptualLoss, progress
 
@@ -158,12 +159,12 @@ def test_encoded_targets_are_refused_in_a_graph_too():
 
 
 @pytest.mark.tensorflow_only
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, rarely(True)])
 def test_encoded_targets_fit_takes_them_from_a_cached_pipeline(jit_compile):
     import tensorflow as tf
 
     true, pred = pair_of({}, (4, 32, 32, 3))
-    loss = alexnet(style_weight=1.0)
+    loss = alexnet(layers=["relu1", "conv2"], style_weight=1.0)
     pairs = tf.data.Dataset.from_tensor_slices((pred, true)).batch(2)
     encoded = pairs.map(lambda x, y: (x, loss.encode(y))).cache()
 
@@ -172,9 +173,10 @@ def test_encoded_targets_fit_takes_them_from_a_cached_pipeline(jit_compile):
         model = keras.Sequential(
             [keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 1)]
         )
-        model.compile("adam", loss, jit_compile=jit_compile)
+        optimizer = keras.optimizers.SGD(1e-4)
+        model.compile(optimizer, loss, jit_compile=jit_compile)
         # A dataset is in an order of its own.
-        return model.fit(data, epochs=3, verbose=0, shuffle=False).history[
+        return model.fit(data, epochs=2, verbose=0, shuffle=False).history[
             "loss"
         ]
 

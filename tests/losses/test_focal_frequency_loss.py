@@ -5,6 +5,7 @@ import pytest
 import torture
 from distortions import distorted
 from reference import focal_frequency as reference
+from sampling import sample
 
 from keras_perceptual.losses import FocalFrequencyLoss
 
@@ -90,7 +91,7 @@ def test_grows_with_a_distortion(config, distortion):
     assert np.all(np.diff(found) > 0)
 
 
-@pytest.mark.parametrize("dtype", torture.DTYPES)
+@pytest.mark.parametrize("dtype", sample(torture.DTYPES))
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_nothing_that_is_not_finite(config, dtype):
     loss = FocalFrequencyLoss(**config, check_range="off", dtype=dtype)
@@ -145,6 +146,7 @@ def test_images_that_cannot_be_cut_are_refused(pair):
         FocalFrequencyLoss(patch_factor=4)(*pair)
 
 
+@pytest.mark.slow
 def test_fit_save_and_load(tmp_path, pair):
     model = keras.Sequential(
         [

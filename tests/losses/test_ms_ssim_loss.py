@@ -5,6 +5,7 @@ import pytest
 import torture
 from distortions import distorted
 from reference import ssim as reference
+from sampling import sample
 
 from keras_perceptual.losses import MSSSIMLoss
 
@@ -97,7 +98,7 @@ def test_zero_is_the_least(pair):
         assert np.all(values < 2), name
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=str)
+@pytest.mark.parametrize("config", sample(CONFIGS), ids=str)
 def test_finite_differences(pair, config):
     y_true, y_pred = pair
     loss = MSSSIMLoss(**config, value_range=(0, 1.2))
@@ -121,7 +122,7 @@ def test_a_negative_is_pulled_at(config):
     assert all(np.any(np.abs(g) > 1e-5) for g in gradient)
 
 
-@pytest.mark.parametrize("dtype", torture.DTYPES)
+@pytest.mark.parametrize("dtype", sample(torture.DTYPES))
 def test_nothing_that_is_not_finite(dtype):
     loss = MSSSIMLoss((0.4, 0.6), filter_size=4, check_range="off", dtype=dtype)
     torture.check_finite(loss, 14, 17, dtypes=[dtype])
@@ -189,6 +190,7 @@ def test_small_images_are_told_how_large_to_be(pair):
     assert float(MSSSIMLoss()(large, large)) == 0
 
 
+@pytest.mark.slow
 def test_fit_save_and_load(tmp_path, pair):
     model = keras.Sequential(
         [

@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pytest
 import torture
+from sampling import rarely, sample
 
 from keras_perceptual import PerceptualLoss
 from keras_perceptual.features.balance import MEAN_DISTANCES
 
 TESTS = pathlib.Path(__file__).parents[1]
 GOLDEN = json.loads((TESTS / "reference/golden_features.json").read_text())
-OFFICIAL = TESTS.parents[1] / "shared/reference"
 
 CONFIGS = [
     {},
@@ -63,13 +63,13 @@ def pair(rng):
     return images, np.clip(noisy, 0, 1)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=label)
+@pytest.mark.parametrize("config", sample(CONFIGS, 2), ids=label)
 def test_contract(config, pair):
     checks.check_loss_contract(alexnet(**config), *pair)
 
 
 @pytest.mark.tensorflow_only
-@pytest.mark.parametrize("config", CONFIGS, ids=label)
+@pytest.mark.parametrize("config", sample(CONFIGS, 4), ids=label)
 def test_gradient_agrees_with_finite_differences(config, rng):
     """In float64, where steps are small enough to miss the kinks of ReLU.
 
@@ -104,10 +104,7 @@ def test_no_gradient_flows_to_the_target(pair):
 
 @pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])
 @pytest.mark.parametrize("kind", ["mse", "mae", "cosine", "gram"])
-@pytest.mark.parametrize(
-    ("weights", "tolerance"), [("packaged", 2e-5), ("original", 2e-3)]
-)
-def test_agrees_with_pytorch(backbone, kind, weights, tolerance):
+def test_agrees_with_pytorch(backbone, kind):
     image, other = golden_pair()
     layers = {"vgg16": ["relu2_2", "relu4_3"], "alexnet": ["conv2", "conv5"]}
     kwargs = (
@@ -116,39 +113,11 @@ def test_agrees_with_pytorch(backbone, kind, weights, tolerance):
         else {"distance": kind}
     )
     for name in layers[backbone]:
-        loss = PerceptualLoss(backbone, [name], **kwargs)
+        found = float(PerceptualLoss(backbone, [name], **kwargs)(image, other))
         layer = name.replace("relu", "block").replace("_", "_conv")
-        np.testing.assert_allclose(
-            float(loss(image, other)),
-            GOLDEN[f"{backbone}_{weights}"][layer][kind],
-            rtol=tolerance,
-        )
-
-
-@pytest.mark.skipif(
-    not OFFICIAL.is_dir(), reason="the official images are not at hand"
-)
-def test_agrees_with_the_official_packages():
-    from PIL import Image
-
-    images = []
-    for name in ("ex_ref", "ex_p0"):
-        with Image.open(OFFICIAL / f"images/{name}.png") as file:
-            images.append(np.asarray(file.convert("RGB"))[None] / 255)
-    golden = json.loads((OFFICIAL / "golden_perceptual.json").read_text())
-    content = golden["content_vgg16_relu3_3_ex_p0"]
-    style = golden["style_vgg16_relu3_3_ex_p0"]
-    for kwargs, expected in (
-        ({"distance": "mse"}, content["mean_mse"]),
-        ({"distance": "mae"}, content["mean_mae"]),
-        (
-            {"content_weight": 0, "style_weight": 1},
-            style["basicsr_gram_div_chw_mse"],
-        ),
-    ):
-        loss = PerceptualLoss("vgg16", ["relu3_3"], **kwargs)
-        # What float16 weights leave of the agreement.
-        np.testing.assert_allclose(float(loss(*images)), expected, rtol=3e-4)
+        for weights, tolerance in (("packaged", 2e-5), ("original", 2e-3)):
+            expected = GOLDEN[f"{backbone}_{weights}"][layer][kind]
+            np.testing.assert_allclose(found, expected, rtol=tolerance)
 
 
 def test_torch_names_and_keras_names_mean_the_same(pair):
@@ -309,7 +278,9 @@ def simple_model():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"run_eagerly": True}, {"jit_compile": True}], ids=label
+    "options",
+    [{}, {"run_eagerly": True}, rarely({"jit_compile": True})],
+    ids=label,
 )
 def test_a_model_learns_and_the_network_does_not(pair, options):
     if options.get("jit_compile") and keras.backend.backend() == "torch":

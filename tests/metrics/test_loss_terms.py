@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from sampling import sample
 
 import keras_perceptual as kp
 
@@ -41,7 +42,7 @@ def images(rng):
     return rng.uniform(size=(5, 8, 8, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", sample(WAYS), ids=str)
 def test_fit_shows_the_terms(way, images):
     model = compiled(sum_of_losses(), **way)
     history = model.fit(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 from reference import contextual as reference
+from sampling import rarely
 
 from keras_perceptual.ops.contextual import (
     contextual_distance,
@@ -144,7 +145,7 @@ def test_a_grid_is_never_too_large_nor_empty(size):
 
 
 @pytest.mark.tensorflow_only
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, rarely(True)])
 def test_unknown_sizes_in_a_tensorflow_graph(rng, jit_compile):
     import tensorflow as tf
 

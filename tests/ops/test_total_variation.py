@@ -4,6 +4,7 @@ import pytest
 import torture
 from keras import ops
 from reference import pixel_losses as reference
+from sampling import sample
 
 from keras_perceptual.ops.total_variation import VARIATIONS, total_variation
 
@@ -78,7 +79,7 @@ def test_nothing_pulls_at_a_constant_image(norm):
     np.testing.assert_array_equal(gradient, 0)
 
 
-@pytest.mark.parametrize("norm", VARIATIONS)
+@pytest.mark.parametrize("norm", sample(list(VARIATIONS)))
 def test_nothing_that_is_not_finite(norm):
     torture.check_finite(
         lambda y_true, y_pred: ops.sum(

@@ -1,13 +1,11 @@
 """What the official packages say of pairs of images.
 
-`PAIRS` are the numbers that tools/make_golden_perceptual.py stored. Beside the
-project, where they are at hand: the images that the authors publish their
-numbers for, and the archives with the original weights of the networks, in a
-folder that the environment variable KERAS_PERCEPTUAL_ARCHIVES names (see
-tools/convert_weights.py).
+`PAIRS` are the numbers that tools/make_golden_perceptual.py stored. The
+archives with the original weights of the networks are not in the project: where
+they are at hand, the environment variable KERAS_PERCEPTUAL_ARCHIVES names their
+folder (see tools/convert_weights.py).
 """
 
-import functools
 import json
 import os
 import pathlib
@@ -21,12 +19,8 @@ FOLDER = pathlib.Path(__file__).parent
 REPOSITORY = FOLDER.parents[1]
 PAIRS = json.loads((FOLDER / "golden_perceptual.json").read_text())["pairs"]
 
-OFFICIAL = REPOSITORY.parent / "shared/reference"
 ARCHIVES = os.environ.get("KERAS_PERCEPTUAL_ARCHIVES")
 
-needs_official_images = pytest.mark.skipif(
-    not OFFICIAL.is_dir(), reason="the official images are not at hand"
-)
 needs_archives = pytest.mark.skipif(
     ARCHIVES is None, reason="the original weights are not at hand"
 )
@@ -82,21 +76,6 @@ def pair(key):
     found = photographs.fingerprint(photograph, distortion)
     assert found == PAIRS[key]["fingerprint"], "other photographs"
     return photographs.pair(photograph, distortion)
-
-
-def official_image(name):
-    """Returns an official image as a batch of one, float32 in (0, 1)."""
-    from PIL import Image
-
-    with Image.open(OFFICIAL / f"images/{name}.png") as file:
-        pixels = np.asarray(file.convert("RGB"))
-    return pixels[None].astype("float32") / np.float32(255)
-
-
-@functools.cache
-def official_numbers():
-    """Returns what the official packages say of the official images."""
-    return json.loads((OFFICIAL / "golden_perceptual.json").read_text())
 
 
 def write_original_weights(network, path):

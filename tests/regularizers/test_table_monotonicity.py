@@ -25,6 +25,7 @@ def test_own_axes_let_a_grade_raise_the_saturation():
     assert float(TableMonotonicity(axes="all")(saturated)) > 0.1
 
 
+@pytest.mark.slow
 def test_straightens_a_falling_curve_in_training(rng):
     layer = LookupColorLayer(
         5, dimensions=1, table_regularizer=TableMonotonicity(1.0)

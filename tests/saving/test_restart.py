@@ -154,6 +154,7 @@ def disk(request, tmp_path):
         yield disk
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_when_the_disk_has_room_again(disk):
     """Keras keeps the backup before, if `double_checkpoint` says so.
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import json
 import pathlib
 import resource
@@ -109,6 +110,29 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def is_quick(action, tries=3):
+    """Whether an action takes little processor time, once in a few tries.
+
+    What threads do that others left behind counts as well, but not each time;
+    what takes long by itself does so again.
+    """
+    for _ in range(tries):
+        began = time.process_time()
+        action()
+        if time.process_time() - began < SECONDS:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("quick", [[False], [True], [False, True]])
+def test_what_takes_long_each_time_is_noticed(quick, monkeypatch):
+    """By a clock that stands still, or leaps from try to try."""
+    leaps = [0.0 if one else 2 * SECONDS for one in quick] * 3
+    times = [t for end in leaps for t in (0.0, end)]
+    monkeypatch.setattr(time, "process_time", iter(times).__next__)
+    assert is_quick(lambda: None) == any(quick)
+
+
 # What a constructor refuses is the same on every backend.
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -121,23 +145,26 @@ def test_absurd_configs_are_refused_or_harmless(name, monkeypatch):
     instance = saved_classes()[name](**CONFIGURATIONS[name][0])
     serialized = through_json(keras.saving.serialize_keras_object(instance))
     serialized["config"].pop("style_image", None)
-    refused = 0
-    for place in places(serialized["config"]):
-        for kind, value in ABSURD.items():
-            began, before = time.process_time(), peak()
-            try:
-                keras.saving.deserialize_keras_object(
-                    altered(serialized, place, value)
-                )
-            except (ValueError, TypeError, FileNotFoundError) as error:
-                refused += is_refused_by_us(error)
-            except (AttributeError, KeyError) as error:
-                # Of Keras, about what is none of our business.
-                assert place[-1] in OF_KERAS, (place, kind)
-                assert not is_refused_by_us(error)
-            assert time.process_time() - began < SECONDS, (place, kind)
-            assert peak() - before < MEGABYTES, (place, kind)
-    assert refused > 10
+    refused = set()
+
+    def revive(place, kind):
+        try:
+            keras.saving.deserialize_keras_object(
+                altered(serialized, place, ABSURD[kind])
+            )
+        except (ValueError, TypeError, FileNotFoundError) as error:
+            if is_refused_by_us(error):
+                refused.add((place, kind))
+        except (AttributeError, KeyError) as error:
+            # Of Keras, about what is none of our business.
+            assert place[-1] in OF_KERAS, (place, kind)
+            assert not is_refused_by_us(error)
+
+    for case in itertools.product(places(serialized["config"]), ABSURD):
+        before = peak()
+        assert is_quick(lambda case=case: revive(*case)), case
+        assert peak() - before < MEGABYTES, case
+    assert len(refused) > 10
 
 
 # --- Weights ----------------------------------------------------------------
@@ -259,10 +286,12 @@ def test_tampered_weights_are_refused(ending, tamper, tmp_path):
     path = tmp_path / f"tampered{ending}"
     tamper(path)
     model, before = small_model(), peak()
-    began = time.process_time()
-    with pytest.raises(ValueError, match=r"(?s)Received: .*$"):
-        weights_loading.load_file(model, str(path))
-    assert time.process_time() - began < SECONDS
+
+    def load():
+        with pytest.raises(ValueError, match=r"(?s)Received: .*$"):
+            weights_loading.load_file(model, str(path))
+
+    assert is_quick(load)
     assert peak() - before < MEGABYTES
 
 

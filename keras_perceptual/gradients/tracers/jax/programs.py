@@ -81,6 +81,11 @@ class Program:
         # differs from what Keras would have traced.
         self._function = jax.extend.core.jaxpr_as_fun(closed)
         self._structure = jax.tree.structure(shapes)
+        tensors = shapes[1]
+        self._tensors = jax.tree.structure(tensors)
+        self._leading_to_tensors = jax.extend.core.jaxpr_as_fun(
+            _leading_to(closed, self._tensors.num_leaves)
+        )
         self._calls = calls
         self._statistics = jax.jit(self._rows, compiler_options=_FAST)
 
@@ -101,8 +106,27 @@ class Program:
         return jax.tree.unflatten(self._structure, flat)
 
     def _rows(self, state, data):
-        _, tensors = self._run(state, data)
+        flat = self._leading_to_tensors(*jax.tree.leaves((state, data)))
+        tensors = jax.tree.unflatten(self._tensors, flat)
         return [
             call.rows(taken)
             for call, taken in zip(self._calls, tensors, strict=True)
         ]
+
+
+def _leading_to(closed, count):
+    """Returns a jaxpr of the last outputs of another one, and no more.
+
+    What the optimizer does takes as long to compile as the gradients, and what
+    the step prints is printed once.
+    """
+    outputs = closed.jaxpr.outvars[-count:] if count else []
+    needed = {id(variable) for variable in outputs}
+    kept = []
+    for equation in reversed(closed.jaxpr.eqns):
+        if needed.intersection(map(id, equation.outvars)):
+            kept.append(equation)
+            needed.update(map(id, equation.invars))
+    return closed.replace(
+        jaxpr=closed.jaxpr.replace(eqns=kept[::-1], outvars=outputs)
+    )

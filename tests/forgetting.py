@@ -1,0 +1,34 @@
+"""Letting go what backends keep of all that was traced and compiled."""
+
+import contextlib
+import gc
+
+import keras
+
+
+@contextlib.contextmanager
+def forgetting():
+    """Lets go what is traced and compiled inside: it cannot be called after."""
+    backend = keras.backend.backend()
+    gradients = traced_gradients() if backend == "tensorflow" else {}
+    before = set(gradients)
+    try:
+        yield
+    finally:
+        if backend == "jax":
+            import jax
+
+            jax.clear_caches()
+        for name in set(gradients) - before:
+            del gradients[name]
+        gc.collect()
+
+
+def traced_gradients():
+    """Returns where TensorFlow keeps the gradients of functions by name.
+
+    Each holds on to the graph that it was traced in, and none is ever deleted.
+    """
+    from tensorflow.python.framework import ops
+
+    return ops.gradient_registry._registry
