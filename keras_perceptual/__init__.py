@@ -7,6 +7,7 @@ weights, opens no connection and imports no backend but the one Keras runs on.
 from keras_perceptual import callbacks as callbacks
 from keras_perceptual import constraints as constraints
 from keras_perceptual import features as features
+from keras_perceptual import functional as functional
 from keras_perceptual import gradients as gradients
 from keras_perceptual import io as io
 from keras_perceptual import layers as layers

@@ -17,7 +17,7 @@ import skimage.filters
 from PIL import Image
 
 from keras_perceptual.features import FeatureExtractor
-from keras_perceptual.ops.feature_distances import (
+from keras_perceptual.ops.distances import (
     FEATURE_DISTANCES,
     feature_distance,
     unit_normalize,

@@ -6,12 +6,14 @@ import keras
 import numpy as np
 
 from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
 from keras_perceptual.gradients import judging, message, summaries
 from keras_perceptual.gradients.fit_check import FitCheck
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class GradientSanityCallback(keras.callbacks.Callback):
+class GradientSanityCallback(Configured, keras.callbacks.Callback):
     """Stops a training in which some weights cannot learn, and says which.
 
     During the first batches of `fit` it looks at the gradients that the
@@ -114,22 +116,16 @@ class GradientSanityCallback(keras.callbacks.Callback):
         log_dir=None,
     ):
         super().__init__()
-        owner = type(self).__name__
-        self.steps = validation.check_integer(owner, "steps", steps, minimum=1)
+        check = Checker(self)
+        self.steps = check.integer("steps", steps, minimum=1)
         policies = judging.POLICIES
-        self.on_missing = validation.check_choice(
-            owner, "on_missing", on_missing, policies
-        )
-        self.on_zero = validation.check_choice(
-            owner, "on_zero", on_zero, ("auto", *policies)
-        )
-        self.on_nonfinite = validation.check_choice(
-            owner, "on_nonfinite", on_nonfinite, policies
-        )
-        self.ignore = _check_patterns(owner, ignore)
+        self.on_missing = check.choice("on_missing", on_missing, policies)
+        self.on_zero = check.choice("on_zero", on_zero, ("auto", *policies))
+        self.on_nonfinite = check.choice("on_nonfinite", on_nonfinite, policies)
+        self.ignore = _check_patterns(check.owner, ignore)
         self.log_dir = log_dir
         if log_dir is not None:
-            self.log_dir = validation.check_folder(owner, log_dir)
+            self.log_dir = check.folder(log_dir)
         self._check = None
         self._function = None
         self._said_late = False
@@ -228,17 +224,6 @@ class GradientSanityCallback(keras.callbacks.Callback):
                 f"log_dir={self.log_dir!r}, {error!r}",
                 stacklevel=2,
             )
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        return {
-            "steps": self.steps,
-            "on_missing": self.on_missing,
-            "on_zero": self.on_zero,
-            "on_nonfinite": self.on_nonfinite,
-            "ignore": list(self.ignore),
-            "log_dir": self.log_dir,
-        }
 
     @classmethod
     def from_config(cls, config):

@@ -20,6 +20,7 @@ from keras_perceptual.callbacks.image_sheet import (
 from keras_perceptual.callbacks.table_pictures import draw_table, find_tables
 from keras_perceptual.event_file import EventFile
 from keras_perceptual.plotting import import_pillow, import_pyplot
+from keras_perceptual.validation import Checker
 
 side_looks = _backend.load("side_looks")
 # Of the numbers in the names of files.
@@ -135,28 +136,24 @@ class ImageLogger(keras.callbacks.Callback):
         data_format=None,
     ):
         super().__init__()
-        owner = type(self).__name__
-        self.log_dir = validation.check_folder(owner, log_dir)
-        self.every = validation.check_integer(owner, "every", every, minimum=1)
-        self.unit = validation.check_choice(owner, "unit", unit, DIGITS)
-        self.max_images = validation.check_integer(
-            owner, "max_images", max_images, minimum=1
-        )
+        check = Checker(self)
+        self.log_dir = check.folder(log_dir)
+        self.every = check.integer("every", every, minimum=1)
+        self.unit = check.choice("unit", unit, DIGITS)
+        self.max_images = check.integer("max_images", max_images, minimum=1)
         self.output = output
-        self.value_range = validation.check_value_range(owner, value_range)
+        self.value_range = check.value_range(value_range)
         self.tables = bool(tables)
         self.png = bool(png)
         self.tensorboard = bool(tensorboard)
-        self.data_format = validation.standardize_data_format(
-            owner, data_format
-        )
+        self.data_format = check.data_format(data_format)
         if not (self.png or self.tensorboard):
             raise ValueError(
-                f"{owner} is to write neither PNG files nor events. Leave out "
-                "one of the two arguments, or the callback. "
+                f"{check.owner} is to write neither PNG files nor events. "
+                "Leave out one of the two arguments, or the callback. "
                 f"Received: png={png!r}, tensorboard={tensorboard!r}"
             )
-        import_pillow(owner, "leave the callback out")
+        import_pillow(check.owner, "leave the callback out")
         self.inputs = keras.tree.map_structure(self._taken, inputs)
         self.targets = None if targets is None else self._taken(targets)
         self._check_images()

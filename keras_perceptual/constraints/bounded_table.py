@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class BoundedTable(keras.constraints.Constraint):
+class BoundedTable(Configured, keras.constraints.Constraint):
     """Keeps every entry of a colour table in a range.
 
     Args:
@@ -35,14 +36,8 @@ class BoundedTable(keras.constraints.Constraint):
     """
 
     def __init__(self, *, low=0.0, high=1.0):
-        self.low, self.high = validation.check_bounds(
-            type(self).__name__, low, high
-        )
+        self.low, self.high = Checker(self).bounds(low, high)
 
     def __call__(self, w):
         """Returns the table in the range."""
         return ops.clip(w, self.low, self.high)
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        return {"low": self.low, "high": self.high}

@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
 from keras_perceptual.ops.table_shape import AXES, make_monotonic
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class MonotonicTable(keras.constraints.Constraint):
+class MonotonicTable(Configured, keras.constraints.Constraint):
     """Keeps a colour table from falling, after every step of the optimizer.
 
     A table that rises everywhere stays as it is. Of another, the result is the
@@ -47,14 +48,10 @@ class MonotonicTable(keras.constraints.Constraint):
     """
 
     def __init__(self, *, axes="own", low=0.0, high=1.0):
-        owner = type(self).__name__
-        self.axes = validation.check_choice(owner, "axes", axes, AXES)
-        self.low, self.high = validation.check_bounds(owner, low, high)
+        check = Checker(self)
+        self.axes = check.choice("axes", axes, AXES)
+        self.low, self.high = check.bounds(low, high)
 
     def __call__(self, w):
         """Returns the table, rising."""
         return make_monotonic(ops.clip(w, self.low, self.high), self.axes)
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        return {"axes": self.axes, "low": self.low, "high": self.high}

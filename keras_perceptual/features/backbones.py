@@ -15,6 +15,7 @@ from keras_perceptual import validation
 from keras_perceptual.features import weights_loading
 from keras_perceptual.features.alexnet import build_alexnet
 from keras_perceptual.features.taps import BEFORE_ACTIVATION
+from keras_perceptual.validation import Checker
 
 # The convention that the weights in a user's file follow, by its ending.
 CONVENTION_OF_FILE = {".npz": "torchvision", ".h5": "imagenet"}
@@ -138,7 +139,7 @@ def resolve_source(owner, name, weights):
     backbone = BACKBONES[name]
     if weights is None:
         return backbone.sources[0]
-    weights = validation.check_path(owner, "weights", weights)
+    weights = Checker(owner).path("weights", weights)
     if weights in backbone.sources:
         return weights
     endings = {
@@ -176,7 +177,7 @@ def check_torchvision_weights(owner, weights):
     Raises:
         ValueError: If other weights are asked for.
     """
-    weights = validation.check_path(owner, "weights", weights)
+    weights = Checker(owner).path("weights", weights)
     if weights in (None, "torchvision", "random") or weights.endswith(".npz"):
         return weights
     raise ValueError(

@@ -1,11 +1,13 @@
 """The features that a frozen network sees in an image."""
 
+import dataclasses
 import zlib
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_perceptual import _backend, validation
+from keras_perceptual import _backend
 from keras_perceptual.features import weights_loading
 from keras_perceptual.features.backbones import (
     BACKBONES,
@@ -16,18 +18,57 @@ from keras_perceptual.features.backbones import (
     weights_convention,
 )
 from keras_perceptual.features.balance import balanced_layers
-from keras_perceptual.features.preprocessing import PREPROCESSING
 from keras_perceptual.features.rewiring import (
     POOLINGS,
     has_max_pooling,
     tap_network,
 )
 from keras_perceptual.features.taps import check_taps, standardize_tap
+from keras_perceptual.ops.value_range import rescale
+from keras_perceptual.validation import Checker
 
 OWNER = "FeatureExtractor"
+check = Checker(OWNER)
+
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
+IMAGENET_STD = np.array([0.229, 0.224, 0.225])
+CAFFE_MEAN_RGB = np.array([123.68, 116.779, 103.939])
 
 convolutions = _backend.load("convolutions")
 tensors = _backend.load("tensors")
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What a network's images looked like when its weights were trained.
+
+    An affine map of RGB images, a factor and an offset for each channel, and
+    the order of the channels after it.
+    """
+
+    scale: np.ndarray
+    offset: np.ndarray
+    bgr: bool = False
+
+    def __call__(self, images, value_range):
+        """Maps RGB images from `value_range` to what the network expects."""
+        if value_range != (0.0, 1.0):
+            images = rescale(images, value_range)
+        images = images * ops.cast(self.scale, images.dtype)
+        images = images + ops.cast(self.offset, images.dtype)
+        return ops.flip(images, axis=-1) if self.bgr else images
+
+
+PREPROCESSING = {
+    # torchvision: mean 0 and standard deviation 1 over ImageNet.
+    "torch": Preprocessing(1 / IMAGENET_STD, -IMAGENET_MEAN / IMAGENET_STD),
+    # keras.applications, mode "caffe": BGR in (0, 255) less the mean.
+    "caffe": Preprocessing(np.full(3, 255.0), -CAFFE_MEAN_RGB, bgr=True),
+    # keras.applications, mode "tf": (-1, 1).
+    "tf": Preprocessing(np.full(3, 2.0), np.full(3, -1.0)),
+    # Networks that hold their own preprocessing expect (0, 255).
+    "inside": Preprocessing(np.full(3, 255.0), np.zeros(3)),
+}
 
 
 class FeatureExtractor:
@@ -123,10 +164,8 @@ class FeatureExtractor:
         dtype="float32",
     ):
         _refuse_trace()
-        self.pooling = validation.check_choice(
-            OWNER, "pooling", pooling, POOLINGS
-        )
-        self.value_range = validation.check_value_range(OWNER, value_range)
+        self.pooling = check.choice("pooling", pooling, POOLINGS)
+        self.value_range = check.value_range(value_range)
         layers = [layers] if isinstance(layers, str) else layers
         if isinstance(backbone, keras.Model):
             _check_tappable(backbone)
@@ -138,7 +177,7 @@ class FeatureExtractor:
             network = _frozen_copy(backbone, weights)
             dtype = network.dtype_policy.name
         else:
-            validation.check_choice(OWNER, "backbone", backbone, BACKBONES)
+            check.choice("backbone", backbone, BACKBONES)
             known = BACKBONES[backbone]
             source = resolve_source(OWNER, backbone, weights)
             self.convention = weights_convention(backbone, source)
@@ -173,14 +212,17 @@ class FeatureExtractor:
         """Computes the features of a batch of images."""
         images = ops.convert_to_tensor(images)
         shape = tuple(images.shape)
-        validation.check_image_shape(
-            OWNER,
-            shape,
-            channels=self.channels,
-            data_format="channels_last",
-            received=f"Received: images.shape={shape}",
-        )
-        self._check_size(*shape[1:3])
+        # While a model is exported, sizes are symbols.
+        sizes = tuple(x if isinstance(x, int) else None for x in shape[1:])
+        if sizes not in self._sizes_seen:
+            check.image_shape(
+                shape,
+                channels=self.channels,
+                data_format="channels_last",
+                received=f"Received: images.shape={shape}",
+            )
+            self._check_size(sizes[:2])
+            self._sizes_seen.add(sizes)
         dtype = self.network.compute_dtype
         images = ops.cast(images, _at_least_float32(dtype))
         if shape[-1] == 1 and self.channels == (1, 3):
@@ -195,29 +237,21 @@ class FeatureExtractor:
             for name, x in zip(self.layers, features, strict=True)
         }
 
-    def _check_size(self, height, width):
+    def _check_size(self, size):
         """Refuses images of which a layer would see nothing."""
-        # While a model is exported, sizes are symbols.
-        size = tuple(
-            side if isinstance(side, int) else None for side in (height, width)
-        )
-        if size in self._sizes_seen:
+        if _sees(self.network, size):
             return
-        if not _sees(self.network, size):
-            for name, output in zip(
-                self.layers, self.network.outputs, strict=True
-            ):
-                network = keras.Model(self.network.inputs[0], output)
-                if not _sees(network, size):
-                    raise ValueError(
-                        f"These images are too small for the layer {name!r} "
-                        f"of {self.network.name!r}: nothing is left of them "
-                        "there. Use images of at least "
-                        f"{_smallest_side(network)} pixels a side, or a "
-                        "layer nearer to the input. "
-                        f"Received: height={height}, width={width}"
-                    )
-        self._sizes_seen.add(size)
+        for name, output in zip(self.layers, self.network.outputs, strict=True):
+            network = keras.Model(self.network.inputs[0], output)
+            if not _sees(network, size):
+                raise ValueError(
+                    f"These images are too small for the layer {name!r} "
+                    f"of {self.network.name!r}: nothing is left of them "
+                    "there. Use images of at least "
+                    f"{_smallest_side(network)} pixels a side, or a "
+                    "layer nearer to the input. "
+                    f"Received: height={size[0]}, width={size[1]}"
+                )
 
 
 def usual_layers(backbone, weights=None, pooling="max"):
@@ -233,7 +267,7 @@ def usual_layers(backbone, weights=None, pooling="max"):
     """
     if isinstance(backbone, keras.Model):
         return (backbone.layers[-1].name,)
-    validation.check_choice(OWNER, "backbone", backbone, BACKBONES)
+    check.choice("backbone", backbone, BACKBONES)
     source = resolve_source(OWNER, backbone, weights)
     convention = weights_convention(backbone, source)
     return (

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import keras
 
 from keras_perceptual import validation
+from keras_perceptual.validation import Checker
 
 # Behind the name of a layer: its output before its own activation.
 BEFORE_ACTIVATION = ":before_activation"
@@ -84,8 +85,8 @@ def check_layers(owner, argument, layers):
     if not isinstance(layers, dict):
         return layers
     weights = {
-        name: validation.check_number(
-            owner, f"{argument}[{validation.show(name)}]", weight, minimum=0
+        name: Checker(owner).number(
+            f"{argument}[{validation.show(name)}]", weight, minimum=0
         )
         for name, weight in layers.items()
     }

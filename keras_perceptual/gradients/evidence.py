@@ -300,7 +300,7 @@ class Evidence:
 
     def _has_changed(self, variable):
         """Whether a variable changes without an optimizer of Keras."""
-        value = tracers.load("tracer").read_value(variable)
+        value = tracers.load("variable_values").read_value(variable)
         before = self._seam.moment.values or {}
         former = self._values.setdefault(
             id(variable), np.array(before.get(id(variable), value))

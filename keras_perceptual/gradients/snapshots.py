@@ -54,7 +54,7 @@ def _read(variables):
 
     What an aborted trace made holds nothing yet, and is left out.
     """
-    read = tracers.load("tracer").read_value
+    read = tracers.load("variable_values").read_value
     pairs = [(variable, read(variable)) for variable in variables]
     return [(v, value) for v, value in pairs if value.shape == tuple(v.shape)]
 

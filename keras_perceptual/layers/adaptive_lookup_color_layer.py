@@ -6,15 +6,17 @@ import keras
 from keras import ops
 
 from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
 from keras_perceptual.io.color_table import CUBE_SIZES
 from keras_perceptual.layers.lookup_color_layer import LookupColorLayer
 from keras_perceptual.layers.mixing_network import build_mixing_network
 from keras_perceptual.ops.color_lookup import identity_cube
 from keras_perceptual.ops.table_mixing import mix_tables
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class AdaptiveLookupColorLayer(keras.layers.Layer):
+class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
     """Replaces the colours of each image by those of a table made for it.
 
     One colour table is one look for all images. Enhancing photographs needs
@@ -145,7 +147,7 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        owner = type(self).__name__
+        check = Checker(self)
         # Tables and weights in half precision would be visible steps.
         precise = "float64" if self.compute_dtype == "float64" else "float32"
         self.reader = LookupColorLayer(
@@ -162,10 +164,8 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
         self.value_range = self.reader.value_range
         self.extrapolate = self.reader.extrapolate
         self.data_format = self.reader.data_format
-        self.num_tables = validation.check_integer(
-            owner, "num_tables", num_tables, minimum=1
-        )
-        _check_entries(owner, self.num_tables, self.reader.table_shape)
+        self.num_tables = check.integer("num_tables", num_tables, minimum=1)
+        _check_entries(check.owner, self.num_tables, self.reader.table_shape)
         self.table_regularizer = keras.regularizers.get(table_regularizer)
         self.table_constraint = keras.constraints.get(table_constraint)
         self.mix_regularizer = keras.regularizers.get(mix_regularizer)
@@ -174,7 +174,7 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
             backbone = build_mixing_network(
                 self.value_range, self.data_format, self.dtype_policy
             )
-        self.backbone = _check_backbone(owner, backbone)
+        self.backbone = _check_backbone(check.owner, backbone)
         self.head = keras.layers.Dense(
             self.num_tables,
             kernel_initializer=_zero_for_the_first,
@@ -311,8 +311,7 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
         ]
 
     def _check_images(self, shape):
-        validation.check_image_shape(
-            type(self).__name__,
+        Checker(self).image_shape(
             tuple(shape),
             channels=(3, 4),
             data_format=self.data_format,
@@ -346,26 +345,11 @@ class AdaptiveLookupColorLayer(keras.layers.Layer):
         self._check_images(input_shape)
         return tuple(input_shape)
 
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            size=self.size,
-            num_tables=self.num_tables,
-            backbone=None
-            if self._has_default_backbone
-            else keras.saving.serialize_keras_object(self.backbone),
-            interpolation=self.interpolation,
-            value_range=list(self.value_range),
-            extrapolate=self.extrapolate,
-            table_regularizer=keras.regularizers.serialize(
-                self.table_regularizer
-            ),
-            table_constraint=keras.constraints.serialize(self.table_constraint),
-            mix_regularizer=keras.regularizers.serialize(self.mix_regularizer),
-            data_format=self.data_format,
-        )
-        return config
+    @property
+    def _backbone_config(self):
+        if self._has_default_backbone:
+            return None
+        return keras.saving.serialize_keras_object(self.backbone)
 
     @classmethod
     def from_config(cls, config):

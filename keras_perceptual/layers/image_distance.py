@@ -3,11 +3,13 @@
 import keras
 
 from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
 from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class ImageDistance(keras.layers.Layer):
+class ImageDistance(Configured, keras.layers.Layer):
     """Returns how far apart the images of two batches are, by a loss.
 
     A model with this layer carries a loss to where Keras is not: exported, it
@@ -69,8 +71,7 @@ class ImageDistance(keras.layers.Layer):
             )
         self.loss = loss
         # Tracked, so that it goes along into what is exported.
-        extractor = getattr(loss, "_extractor", None)
-        self.network = extractor and extractor.network
+        self.network = loss._distance.network
 
     @property
     def trainable(self):
@@ -96,16 +97,8 @@ class ImageDistance(keras.layers.Layer):
         """Returns the shape of the distances."""
         return (input_shape[0][0],)
 
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        # Nothing in it can be trained.
-        del config["trainable"]
-        config.update(loss=keras.saving.serialize_keras_object(self.loss))
-        return config
-
     @classmethod
     def from_config(cls, config):
         """Revives the layer and its loss."""
-        loss = validation.revive_argument(cls.__name__, config, "loss")
+        loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})

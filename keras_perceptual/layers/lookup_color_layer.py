@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend, validation
+from keras_perceptual.configuration import Configured
 from keras_perceptual.io.color_table import CUBE_SIZES, CURVE_SIZES
 from keras_perceptual.io.cube import read_cube, write_cube
 from keras_perceptual.io.table_plots import (
@@ -25,6 +26,7 @@ from keras_perceptual.ops.color_lookup import (
     look_up_cube,
     look_up_curves,
 )
+from keras_perceptual.validation import Checker
 
 DIMENSIONS = (1, 3)
 # What can be asked for, by the number of dimensions.
@@ -36,7 +38,7 @@ EXTRAPOLATIONS = ("clamp", "linear")
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class LookupColorLayer(keras.layers.Layer):
+class LookupColorLayer(Configured, keras.layers.Layer):
     """Replaces every colour by the one a trainable table holds for it.
 
     This is the look-up table (LUT) of film and photography as a layer: a tone
@@ -191,56 +193,56 @@ class LookupColorLayer(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        owner = type(self).__name__
+        check = Checker(self)
         self.dimensions = int(
-            validation.check_choice(owner, "dimensions", dimensions, DIMENSIONS)
+            check.choice("dimensions", dimensions, DIMENSIONS)
         )
-        self.size = _check_size(owner, size, self.dimensions)
-        self.interpolation = validation.check_choice(
-            f"{owner} with dimensions={dimensions}",
+        self.size = _check_size(check.owner, size, self.dimensions)
+        self.interpolation = Checker(
+            f"{check.owner} with dimensions={dimensions}"
+        ).choice(
             "interpolation",
             interpolation,
             INTERPOLATIONS[dimensions],
         )
-        self.value_range = validation.check_value_range(owner, value_range)
-        self.extrapolate = validation.check_choice(
-            owner, "extrapolate", extrapolate, EXTRAPOLATIONS
+        self.value_range = check.value_range(value_range)
+        self.extrapolate = check.choice(
+            "extrapolate", extrapolate, EXTRAPOLATIONS
         )
         if extrapolate == "linear" and interpolation != "linear":
             raise ValueError(
-                f"{owner} can only go on beyond the table from the slope at "
-                "its end. Tetrahedra have slopes that jump from cell to cell, "
-                "and the colours out there would too; the nearest entry has "
-                'none. Use interpolation="linear" or extrapolate="clamp". '
+                f"{check.owner} can only go on beyond the table from the slope "
+                "at its end. Tetrahedra have slopes that jump from cell to "
+                "cell, and the colours out there would too; the nearest entry "
+                'has none. Use interpolation="linear" or extrapolate="clamp". '
                 f"Received: interpolation={interpolation!r}, "
                 f"extrapolate={extrapolate!r}"
             )
-        self.shared = validation.check_boolean(owner, "shared", shared)
+        self.shared = check.boolean("shared", shared)
         if self.shared and self.dimensions != 1:
             raise ValueError(
-                f"{owner} shares a curve between channels, and a cube has "
-                "none. Use dimensions=1, or leave out `shared`. "
-                f"Received: shared={shared!r}, dimensions={dimensions!r}"
+                f"{check.owner} shares a curve between channels, and a cube "
+                "has none. Use dimensions=1, or leave out `shared`. Received: "
+                f"shared={shared!r}, dimensions={dimensions!r}"
             )
         self.shaper_size = shaper_size
         if shaper_size is not None:
-            self.shaper_size = validation.check_integer(
-                owner,
+            self.shaper_size = check.integer(
                 "shaper_size",
                 shaper_size,
                 minimum=CURVE_SIZES[0],
                 maximum=CURVE_SIZES[1],
             )
         self._check_shaper(shaper_regularizer, shaper_constraint)
-        self.table_initializer = _get_initializer(owner, table_initializer)
+        self.table_initializer = _get_initializer(
+            check.owner, table_initializer
+        )
         self.table_regularizer = keras.regularizers.get(table_regularizer)
         self.table_constraint = keras.constraints.get(table_constraint)
         self.shaper_regularizer = keras.regularizers.get(shaper_regularizer)
         self.shaper_constraint = keras.constraints.get(shaper_constraint)
         self.shaper = None
-        self.data_format = validation.standardize_data_format(
-            owner, data_format
-        )
+        self.data_format = check.data_format(data_format)
         self.supports_masking = True
 
     @property
@@ -459,7 +461,7 @@ class LookupColorLayer(keras.layers.Layer):
         1.0 0.75 0.5
         """
         owner = f"{type(self).__name__}.to_cube"
-        low, high = validation.check_value_range(owner, domain)
+        low, high = Checker(owner).value_range(domain)
         table, shaper = (
             None if x is None else ops.convert_to_numpy(x.value)
             for x in (self._own_table(), self.shaper)
@@ -604,35 +606,6 @@ class LookupColorLayer(keras.layers.Layer):
         self._check_channels(image_shape)
         return tuple(image_shape)
 
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        initializer = self.table_initializer
-        if initializer != "identity":
-            initializer = keras.initializers.serialize(initializer)
-        config.update(
-            size=self.size,
-            dimensions=self.dimensions,
-            interpolation=self.interpolation,
-            shared=self.shared,
-            shaper_size=self.shaper_size,
-            value_range=list(self.value_range),
-            extrapolate=self.extrapolate,
-            table_initializer=initializer,
-            table_regularizer=keras.regularizers.serialize(
-                self.table_regularizer
-            ),
-            table_constraint=keras.constraints.serialize(self.table_constraint),
-            shaper_regularizer=keras.regularizers.serialize(
-                self.shaper_regularizer
-            ),
-            shaper_constraint=keras.constraints.serialize(
-                self.shaper_constraint
-            ),
-            data_format=self.data_format,
-        )
-        return config
-
 
 def _look_up(settings, images, table, shaper):
     """Returns the images in the colours of the table.
@@ -679,7 +652,7 @@ def _check_size(owner, size, dimensions):
     """Returns the number of entries, or three of them for a cube."""
     low, high = CURVE_SIZES if dimensions == 1 else CUBE_SIZES
     check = functools.partial(
-        validation.check_integer, owner, "size", minimum=low, maximum=high
+        Checker(owner).integer, "size", minimum=low, maximum=high
     )
     if dimensions == 3 and isinstance(size, list | tuple) and len(size) == 3:
         return tuple(map(check, size))

@@ -1,14 +1,29 @@
 """A loss on pixel values that is smooth where they agree."""
 
+import dataclasses
+
 import keras
 
-from keras_perceptual import validation
+from keras_perceptual.docstrings import fill
+from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.ops.masks import mean_per_image
-from keras_perceptual.ops.penalties import charbonnier_penalty
+from keras_perceptual.ops.distances import charbonnier_penalty, mean_per_image
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CharbonnierDistance(PixelDistance):
+    """The mean of the penalty of all differences."""
+
+    epsilon: float
+
+    def measure(self, y_true, y_pred, mask=None):
+        """Returns the distance of each pair of images."""
+        difference = (y_pred - y_true) / self.width
+        return mean_per_image(charbonnier_penalty(difference, self.epsilon))
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class CharbonnierLoss(ImageLoss):
     """Compares pixel values, as the mean absolute error but smooth at zero.
 
@@ -26,26 +41,10 @@ class CharbonnierLoss(ImageLoss):
     Args:
         epsilon: Float above zero, the difference below which the loss is
             quadratic, of pixels in (0, 1). Defaults to 1e-3.
-        value_range: Pair of numbers, the lowest and the highest value that a
-            pixel can have. Differences are divided by its width, so that a
-            picture gives the same loss in any range. Defaults to `(0, 1)`.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: How the values of a batch become one, as in
-            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
-        name: Optional name of the loss.
-        dtype: The type that images are cast to. Defaults to
-            `keras.config.floatx()`. Differences and means are in float32 at
-            least, whatever this is.
+        {loss_arguments}
 
     Call arguments:
-        y_true: Images shaped `(batch, height, width, channels)`, or
-            `(batch, channels, height, width)` with `"channels_first"`.
-            Integers are fine.
-        y_pred: Floating-point images of the same shape.
+        {pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.
@@ -92,15 +91,5 @@ class CharbonnierLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        self.epsilon = validation.check_number(
-            type(self).__name__, "epsilon", epsilon, above=0
-        )
-
-    def _values(self, y_true, y_pred):
-        width = self.value_range[1] - self.value_range[0]
-        difference = (y_pred - y_true) / width
-        return mean_per_image(charbonnier_penalty(difference, self.epsilon))
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        return {**super().get_config(), "epsilon": self.epsilon}
+        self.epsilon = self._check.number("epsilon", epsilon, above=0)
+        self._distance = CharbonnierDistance.of(self)

@@ -1,12 +1,14 @@
 """A loss between images that are not aligned."""
 
-import keras
-from keras import ops
+import dataclasses
 
-from keras_perceptual import validation
+import keras
+
+from keras_perceptual.docstrings import fill
 from keras_perceptual.features.backbones import BACKBONES
 from keras_perceptual.features.extractor import FeatureExtractor, usual_layers
 from keras_perceptual.features.taps import check_layers
+from keras_perceptual.losses.distance import FeatureDistance
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.ops.contextual import contextual_distance, sample_features
 
@@ -18,7 +20,51 @@ USUAL_LAYERS = {
 }
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ContextualDistance(FeatureDistance):
+    """Compares which features two images have, and not where.
+
+    Args:
+        weights: Dictionary from taps to their weights.
+    """
+
+    weights: dict
+    band_width: float
+    max_features: int
+
+    no_mask = (
+        "compares features wherever they are, so that a mask of places has no "
+        "meaning. Crop the images instead, or use `PerceptualLoss`."
+    )
+    no_map = (
+        "compares features wherever they are and has no map of where images "
+        "differ. Use `per_layer` for the share of each layer, or the map of "
+        "`PerceptualLoss`."
+    )
+
+    @property
+    def settings(self):
+        """What of the configuration decides what is observed."""
+        return (self.max_features,)
+
+    def see(self, images, mask=None):
+        """Returns the features of a grid of limited size."""
+        return {
+            tap: sample_features(x, self.max_features)
+            for tap, x in self.extractor(images).items()
+        }
+
+    def compare(self, true, pred, mask=None):
+        """Returns what each tap adds to the distance."""
+        return {
+            tap: weight
+            * contextual_distance(true[tap], pred[tap], self.band_width)
+            for tap, weight in self.weights.items()
+        }
+
+
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class ContextualLoss(FeatureLoss):
     """Compares which features two images have, and not where.
 
@@ -62,19 +108,7 @@ class ContextualLoss(FeatureLoss):
             are compared. The distances of one image at a tap take
             `4 * max_features**2` bytes, up to eight times that in training.
             Defaults to 1024.
-        value_range: Pair of numbers, the range of the pixels. Defaults to
-            `(0, 1)`. The same picture gives the same loss in any range.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: As in `keras.losses.Loss`. Defaults to
-            `"sum_over_batch_size"`.
-        name: String. Defaults to `"contextual_loss"`.
-        dtype: The type the network computes in, such as `"float32"`,
-            `"float64"` or `"mixed_float16"`; what follows the taps is computed
-            in float32 at least. Defaults to `keras.config.floatx()`.
+        {feature_loss_arguments}
 
     Call arguments:
         y_true: Images shaped `(batch, height, width, channels)`, of any type;
@@ -142,83 +176,27 @@ class ContextualLoss(FeatureLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.backbone = validation.check_choice(
-            owner, "backbone", backbone, BACKBONES
-        )
-        self.layers = check_layers(owner, "layers", layers)
+        check = self._check
+        self.backbone = check.choice("backbone", backbone, BACKBONES)
+        self.layers = check_layers(check.owner, "layers", layers)
         self.weights = None if weights is None else str(weights)
-        self.band_width = validation.check_number(
-            owner, "band_width", band_width, above=0
-        )
-        self.max_features = validation.check_integer(
-            owner, "max_features", max_features, minimum=1
+        self.band_width = check.number("band_width", band_width, above=0)
+        self.max_features = check.integer(
+            "max_features", max_features, minimum=1
         )
         taps = (
             self.layers
             or USUAL_LAYERS.get(backbone)
             or usual_layers(backbone, weights)
         )
-        self._tap_weights = (
-            taps if isinstance(taps, dict) else dict.fromkeys(taps, 1.0)
-        )
-        self._extractor = FeatureExtractor(
+        extractor = FeatureExtractor(
             self.backbone,
             list(taps),
             weights=self.weights,
             value_range=self.value_range,
-            dtype=self._dtype_name,
+            dtype=self._dtype_config,
         )
-        self.channels = self._extractor.channels
-
-    def spatial_map(self, y_true, y_pred):
-        """Refuses: where a feature lies is of no account."""
-        raise ValueError(
-            f"{type(self).__name__} compares features wherever they are and "
-            "has no map of where images differ. Use `per_layer` for the share "
-            "of each layer, or the map of `PerceptualLoss`. "
-            f"Received: y_true.shape={tuple(y_true.shape)}"
+        weights = taps if isinstance(taps, dict) else dict.fromkeys(taps, 1.0)
+        self._distance = ContextualDistance.of(
+            self, extractor=extractor, weights=weights
         )
-
-    def _admit(self, y_true, y_pred, sample_weight=None, *, encoding=False):
-        y_true, y_pred, sample_weight = super()._admit(
-            y_true, y_pred, sample_weight, encoding=encoding
-        )
-        if isinstance(y_true, tuple):
-            raise ValueError(
-                f"{type(self).__name__} compares features wherever they are, "
-                "so that a mask of places has no meaning. Crop the images "
-                "instead, or use `PerceptualLoss`. "
-                f"Received: mask.shape={tuple(y_true[1].shape)}"
-            )
-        return y_true, y_pred, sample_weight
-
-    def _observe(self, images, mask=None):
-        if self.data_format == "channels_first":
-            images = ops.transpose(images, (0, 2, 3, 1))
-        return {
-            tap: sample_features(x, self.max_features)
-            for tap, x in self._extractor(images).items()
-        }
-
-    def _compare(self, true, pred, mask):
-        return {
-            tap: weight
-            * contextual_distance(true[tap], pred[tap], self.band_width)
-            for tap, weight in self._tap_weights.items()
-        }
-
-    def _encoding(self):
-        return [*super()._encoding(), self.max_features]
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            backbone=self.backbone,
-            layers=self.layers,
-            weights=self.weights,
-            band_width=self.band_width,
-            max_features=self.max_features,
-        )
-        return config

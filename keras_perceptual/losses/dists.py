@@ -1,21 +1,25 @@
 """The deep image structure and texture similarity of two images."""
 
+import dataclasses
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual.docstrings import fill
 from keras_perceptual.features.backbones import check_torchvision_weights
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
+from keras_perceptual.losses.distance import WindowedDistance
+from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.losses.lpips import TAPS
-from keras_perceptual.losses.windowed_loss import WindowedLoss
+from keras_perceptual.ops.distances import position_weights
 from keras_perceptual.ops.dists import (
     dists_distance,
     merge_moments,
     pair_moments,
 )
-from keras_perceptual.ops.masks import position_weights
 from keras_perceptual.ops.resizing import shrink_shorter_side
 from keras_perceptual.ops.value_range import rescale
 
@@ -33,8 +37,70 @@ CHANNELS = {
 STRIDES = {IMAGE: 1, **TAPS["vgg16"]}
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class DISTSDistance(WindowedDistance):
+    """Compares the means and variances of the channels of features.
+
+    Args:
+        resize: The length of the shorter side after shrinking, or `None`.
+        weights: Dictionary from names to two arrays, what each channel counts.
+    """
+
+    resize: int | None
+    weights: dict
+
+    takes_mask = True
+    no_map = (
+        "compares statistics of whole images and has no map of where they "
+        "differ. Use `per_layer` for the share of each layer, or the map of "
+        "`LPIPS`."
+    )
+
+    @property
+    def settings(self):
+        """What of the configuration decides what is observed."""
+        return (self.resize,)
+
+    def see(self, images, mask=None):
+        """Returns the image and its features."""
+        return {IMAGE: images, **self.extractor(images)}
+
+    def compare(self, true, pred, mask=None):
+        """Returns what the image and each tap add to the distance."""
+        found = {}
+        for name, y in pred.items():
+            moments = pair_moments(true[name], y, position_weights(mask, y))
+            found[name] = dists_distance(*moments, *self.weights[name])
+        return found
+
+    def start(self, zeros):
+        """Returns the moments of no position."""
+        zeros = ops.reshape(zeros, (-1, 1, 1))
+        return {
+            name: (
+                zeros[0, 0, 0],
+                *(ops.tile(zeros, (1, 3, channels)) for _ in range(2)),
+            )
+            for name, channels in CHANNELS.items()
+        }
+
+    def add_window(self, name, state, true, pred, own):
+        """Merges the moments of a window with those before."""
+        rows, columns = ops.shape(pred)[1:3]
+        own = ops.cast(own(rows, columns, STRIDES[name]), pred.dtype)
+        count = ops.sum(own)
+        moments = pair_moments(true, pred, own / count)
+        return merge_moments(state, (count, *moments))
+
+    def finish(self, name, state):
+        """Returns the distance of the moments of all windows."""
+        _, *moments = state
+        return dists_distance(*moments, *self.weights[name])
+
+
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class DISTS(WindowedLoss):
+@fill
+class DISTS(FeatureLoss):
     """Compares images by their texture and structure, not pixel by pixel.
 
     It compares, channel by channel, the mean of what VGG16 sees in the whole
@@ -64,19 +130,7 @@ class DISTS(WindowedLoss):
             256 the values are those of the package `piq`, and about those of
             the authors' script, which smooths. Defaults to `None`: images are
             compared as they are, as the authors' class does.
-        value_range: Pair of numbers, the range of the pixels. Defaults to
-            `(0, 1)`. The same picture gives the same loss in any range.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: As in `keras.losses.Loss`. Defaults to
-            `"sum_over_batch_size"`.
-        name: String. Defaults to `"dists"`.
-        dtype: The type the network computes in, such as `"float32"`,
-            `"float64"` or `"mixed_float16"`; what follows the taps is computed
-            in float32 at least. Defaults to `keras.config.floatx()`.
+        {feature_loss_arguments}
 
     Call arguments:
         y_true: Images shaped `(batch, height, width, channels)`, of any type;
@@ -145,91 +199,44 @@ class DISTS(WindowedLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.weights = check_torchvision_weights(owner, weights)
+        check = self._check
+        self.weights = check_torchvision_weights(check.owner, weights)
         self.resize = resize
         if resize is not None:
-            self.resize = validation.check_integer(
-                owner, "resize", resize, minimum=1
-            )
-        parameters = read_packaged("dists.npz")
-        total = sum(x.sum() for x in parameters.values())
-        ends = np.cumsum(list(CHANNELS.values()))[:-1]
-        self._parameters = dict(
-            zip(
-                CHANNELS,
-                zip(
-                    np.split(parameters["alpha"] / total, ends),
-                    np.split(parameters["beta"] / total, ends),
-                    strict=True,
-                ),
-                strict=True,
-            )
-        )
-        self._extractor = FeatureExtractor(
+            self.resize = check.integer("resize", resize, minimum=1)
+        extractor = FeatureExtractor(
             "vgg16",
             [name for name in CHANNELS if name != IMAGE],
             weights=self.weights,
             pooling="l2",
-            dtype=self._dtype_name,
+            dtype=self._dtype_config,
         )
-        self.channels = self._extractor.channels
-
-    def spatial_map(self, y_true, y_pred):
-        """Refuses: statistics of whole images are nowhere in particular."""
-        raise ValueError(
-            f"{type(self).__name__} compares statistics of whole images and "
-            "has no map of where they differ. Use `per_layer` for the share "
-            "of each layer, or the map of `LPIPS`. "
-            f"Received: y_true.shape={tuple(y_true.shape)}"
+        self._distance = DISTSDistance.of(
+            self,
+            extractor=extractor,
+            prepare=functools.partial(
+                _prepare, value_range=self.value_range, resize=self.resize
+            ),
+            weights=_read_weights(),
         )
 
-    def _prepare(self, images):
-        images = rescale(super()._prepare(images), self.value_range)
-        if images.shape[-1] == 1:
-            images = ops.repeat(images, 3, axis=-1)
-        if self.resize is not None:
-            images = shrink_shorter_side(images, self.resize)
-        return images
 
-    def _features(self, images):
-        return {IMAGE: images, **self._extractor(images)}
+def _prepare(images, *, value_range, resize):
+    """Returns RGB images in (0, 1), shrunk if asked to."""
+    images = rescale(images, value_range)
+    if images.shape[-1] == 1:
+        images = ops.repeat(images, 3, axis=-1)
+    if resize is not None:
+        images = shrink_shorter_side(images, resize)
+    return images
 
-    def _compare(self, true, pred, mask):
-        found = {}
-        for name, y in pred.items():
-            weights = position_weights(mask, y)
-            found[name] = dists_distance(
-                *pair_moments(true[name], y, weights), *self._parameters[name]
-            )
-        return found
 
-    def _start(self, zeros):
-        zeros = ops.reshape(zeros, (-1, 1, 1))
-        return {
-            name: (
-                zeros[0, 0, 0],
-                *(ops.tile(zeros, (1, 3, channels)) for _ in range(2)),
-            )
-            for name, channels in CHANNELS.items()
-        }
-
-    def _add_window(self, name, state, true, pred, own):
-        rows, columns = ops.shape(pred)[1:3]
-        own = ops.cast(own(rows, columns, STRIDES[name]), pred.dtype)
-        count = ops.sum(own)
-        moments = pair_moments(true, pred, own / count)
-        return merge_moments(state, (count, *moments))
-
-    def _finish(self, name, state):
-        _, *moments = state
-        return dists_distance(*moments, *self._parameters[name])
-
-    def _encoding(self):
-        return [*super()._encoding(), self.resize]
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(weights=self.weights, resize=self.resize)
-        return config
+def _read_weights():
+    """Returns what the means and the variances of each channel count."""
+    parameters = read_packaged("dists.npz")
+    total = sum(x.sum() for x in parameters.values())
+    ends = np.cumsum(list(CHANNELS.values()))[:-1]
+    alpha, beta = (
+        np.split(parameters[name] / total, ends) for name in ("alpha", "beta")
+    )
+    return dict(zip(CHANNELS, zip(alpha, beta, strict=True), strict=True))

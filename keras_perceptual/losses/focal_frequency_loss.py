@@ -1,8 +1,11 @@
 """A loss on the spectra of two images."""
 
+import dataclasses
+
 import keras
 
-from keras_perceptual import validation
+from keras_perceptual.docstrings import fill
+from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.focal_frequency import (
     check_patches,
@@ -10,7 +13,35 @@ from keras_perceptual.ops.focal_frequency import (
 )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FocalFrequencyDistance(PixelDistance):
+    """The mean squared difference of the spectra, the worst first."""
+
+    alpha: float
+    log_matrix: bool
+    patch_factor: int
+
+    def measure(self, y_true, y_pred, mask=None):
+        """Returns the distance of each pair of images."""
+        for images in (y_true, y_pred):
+            check_patches(
+                self.owner,
+                tuple(images.shape),
+                patch_factor=self.patch_factor,
+                data_format=self.data_format,
+            )
+        return focal_frequency_distance(
+            y_true / self.width,
+            y_pred / self.width,
+            alpha=self.alpha,
+            log_matrix=self.log_matrix,
+            patch_factor=self.patch_factor,
+            data_format=self.data_format,
+        )
+
+
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class FocalFrequencyLoss(ImageLoss):
     """Compares the spectra of two images, and most where they differ most.
 
@@ -42,26 +73,10 @@ class FocalFrequencyLoss(ImageLoss):
         patch_factor: Integer, into how many parts height and width are cut.
             Each patch has a spectrum and weights of its own. Defaults to 1,
             the whole image.
-        value_range: Pair of numbers, the lowest and the highest value that a
-            pixel can have. Differences are divided by its width, so that a
-            picture gives the same loss in any range. Defaults to `(0, 1)`.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: How the values of a batch become one, as in
-            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
-        name: Optional name of the loss.
-        dtype: The type that images are cast to. Defaults to
-            `keras.config.floatx()`. Spectra and means are in float32 at
-            least, whatever this is.
+        {loss_arguments}
 
     Call arguments:
-        y_true: Images shaped `(batch, height, width, channels)`, or
-            `(batch, channels, height, width)` with `"channels_first"`.
-            Integers are fine.
-        y_pred: Floating-point images of the same shape.
+        {pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.
@@ -105,39 +120,10 @@ class FocalFrequencyLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.alpha = validation.check_number(owner, "alpha", alpha, minimum=0)
-        self.log_matrix = validation.check_boolean(
-            owner, "log_matrix", log_matrix
+        check = self._check
+        self.alpha = check.number("alpha", alpha, minimum=0)
+        self.log_matrix = check.boolean("log_matrix", log_matrix)
+        self.patch_factor = check.integer(
+            "patch_factor", patch_factor, minimum=1, maximum=1024
         )
-        self.patch_factor = validation.check_integer(
-            owner, "patch_factor", patch_factor, minimum=1, maximum=1024
-        )
-
-    def _values(self, y_true, y_pred):
-        for images in (y_true, y_pred):
-            check_patches(
-                type(self).__name__,
-                tuple(images.shape),
-                patch_factor=self.patch_factor,
-                data_format=self.data_format,
-            )
-        width = self.value_range[1] - self.value_range[0]
-        return focal_frequency_distance(
-            y_true / width,
-            y_pred / width,
-            alpha=self.alpha,
-            log_matrix=self.log_matrix,
-            patch_factor=self.patch_factor,
-            data_format=self.data_format,
-        )
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            alpha=self.alpha,
-            log_matrix=self.log_matrix,
-            patch_factor=self.patch_factor,
-        )
-        return config
+        self._distance = FocalFrequencyDistance.of(self)

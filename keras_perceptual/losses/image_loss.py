@@ -3,39 +3,35 @@
 import keras
 from keras import ops, tree
 
-from keras_perceptual import validation
+from keras_perceptual import _backend
+from keras_perceptual.configuration import Configured
+from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.device_share import weigh_by_share
-from keras_perceptual.losses.range_check import TOLERANCES, RangeCheck
+from keras_perceptual.losses.distance import (
+    WindowedDistance,
+    measure_in_windows,
+    terms,
+)
+from keras_perceptual.losses.range_check import RangeCheck
 from keras_perceptual.ops.value_range import clamp
+from keras_perceptual.ops.windows import SMALLEST
+from keras_perceptual.validation import Checker, shape_and_dtype
+
+replicas = _backend.load("replicas")
 
 
-class ImageLoss(keras.losses.Loss):
+@fill
+class ImageLoss(Configured, keras.losses.Loss):
     """Base class of losses that compare two batches of images.
 
     It refuses what cannot be compared before anything is computed, speaks up
     about pixel values that do not fit `value_range`, and keeps the whole
-    configuration. A subclass implements `_values(y_true, y_pred)`, which
-    receives two floating-point batches and returns one value for each image,
-    shaped `(batch,)`. Batches without an image cost 0, and never get there.
+    configuration. What is computed is up to the distance that a subclass sets
+    as `_distance` in its constructor. Batches without an image cost 0.
 
     Args:
-        value_range: Pair of numbers, the lowest and the highest value that a
-            pixel can have. Defaults to `(0, 1)`.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: How the values of a batch become one, as in
-            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
-        name: Optional name of the loss.
-        dtype: The type the loss computes in. Defaults to
-            `keras.config.floatx()`. Images, sums and means are in float32 at
-            least, whatever is given here; a network may use a shorter type.
+        {loss_arguments}
     """
-
-    # Numbers of channels that the loss accepts; None for any.
-    channels = None
 
     def __init__(
         self,
@@ -47,22 +43,21 @@ class ImageLoss(keras.losses.Loss):
         name=None,
         dtype=None,
     ):
-        owner = type(self).__name__
-        policy = validation.check_policy(owner, dtype)
+        self._check = check = Checker(self)
+        policy = check.policy(dtype)
         half = policy.compute_dtype in ("float16", "bfloat16")
         super().__init__(
-            name=validation.check_name(owner, name),
+            name=check.name(name),
             reduction=reduction,
             dtype="float32" if half else policy.compute_dtype,
         )
-        self._dtype_name = policy.name
-        self.value_range = validation.check_value_range(owner, value_range)
-        self.data_format = validation.standardize_data_format(
-            owner, data_format
-        )
+        self._dtype_config = policy.name
+        self.value_range = check.value_range(value_range)
+        self.data_format = check.data_format(data_format)
         self._range_check = RangeCheck(
-            owner, check_range, self.value_range, self.data_format
+            check.owner, check_range, self.value_range, self.data_format
         )
+        self._distance = None
 
     @property
     def check_range(self):
@@ -76,6 +71,8 @@ class ImageLoss(keras.losses.Loss):
         if tuple(loss.shape) == (0,) and self.reduction not in (None, "none"):
             # Keras leaves it at that where there is no image.
             loss = ops.sum(loss)
+        if replicas.count() == 1:
+            return loss
         return weigh_by_share(loss, self.reduction, *admitted[1:])
 
     def call(self, y_true, y_pred):
@@ -83,75 +80,114 @@ class ImageLoss(keras.losses.Loss):
         if y_pred.shape[0] == 0:
             # Many operations cannot do with none.
             return ops.sum(y_pred, axis=(1, 2, 3))
-        return self._values(y_true, y_pred)
+        y_true, mask = split(y_true)
+        return sum(terms(self._distance, y_true, y_pred, mask).values())
 
-    def _values(self, y_true, y_pred):
-        """Returns one value for each image, of batches that have some."""
-        raise NotImplementedError
-
-    def per_image(self, y_true, y_pred):
+    def per_image(self, y_true, y_pred, *, tile=None):
         """Returns the loss of each image, before weights and reduction.
 
         Args:
             y_true: Images, as when the loss is called.
             y_pred: Images, as when the loss is called.
+            tile: Integer of at least 256, or `None`. Images with a longer side
+                are looked at through overlapping windows of at most so many
+                pixels a side, one after the other, so that memory does not
+                grow with the image. For `LPIPS` and `DISTS`. The values are
+                the same; without a mask, and no gradient. Neighbours overlap
+                by 224 pixels or more, so that windows of 512 take up to three
+                times the time of none, and larger ones less. Defaults to
+                `None`: the whole image at once.
 
         Returns:
             A tensor shaped `(batch,)`.
-        """
-        y_true, y_pred, _ = self._admit(y_true, y_pred)
-        return self.call(self._cast(y_true), self._cast(y_pred))
 
-    def compare(self, y_true, y_pred):
+        Raises:
+            ValueError: If `tile` is given and the loss cannot look through
+                windows, or there is a mask or an encoded target; as when the
+                loss is called.
+        """
+        if tile is not None:
+            tile = self._check_tile(tile)
+        empty = shape_and_dtype(y_pred)[0][:1] == (0,)
+        y_true, y_pred, _ = self._admit(y_true, y_pred)
+        y_true, y_pred = self._cast((y_true, y_pred))
+        if tile is None or empty:
+            return self.call(y_true, y_pred)
+        if isinstance(y_true, tuple) or len(y_true.shape) != 4:
+            raise ValueError(
+                f"{self._check.owner} compares plain images in windows, "
+                "without a mask and not encoded before. Leave out the mask, or "
+                f"`tile`. Received: tile={tile}"
+            )
+        return measure_in_windows(self._distance, y_true, y_pred, tile)
+
+    def compare(self, y_true, y_pred, *, mask=None):
         """Returns the loss of each image, without looking at their values.
 
         Args:
             y_true: Images.
             y_pred: Images of the same shape, of any type.
+            mask: Optional weights of the pixels, `(batch, height, width)`, for
+                losses that take a mask. Defaults to `None`.
 
         Returns:
             A tensor shaped `(batch,)`.
         """
-        validation.check_image_pair(
-            type(self).__name__,
-            y_true,
-            y_pred,
-            channels=self.channels,
-            data_format=self.data_format,
-            predicted=False,
+        if mask is not None:
+            y_true = y_true, mask
+        y_true, mask, _, _ = self._check.comparison(
+            self._distance, y_true, y_pred, None, encoding=True
         )
         y_true, y_pred = self._cast((y_true, y_pred))
-        return self.call(self._clip(y_true), self._clip(y_pred))
+        y_true, y_pred = self._clip(y_true), self._clip(y_pred)
+        if mask is not None:
+            y_true = y_true, self._cast(mask)
+        return self.call(y_true, y_pred)
 
-    def _admit(
-        self, y_true, y_pred, sample_weight=None, *, looks_at=tuple(TOLERANCES)
-    ):
+    def _check_tile(self, tile):
+        """Returns the size of windows, refusing one for losses without."""
+        if not isinstance(self._distance, WindowedDistance):
+            raise ValueError(
+                f"{self._check.owner} cannot look through windows, as `LPIPS` "
+                f"and `DISTS` can. Leave out `tile`. Received: tile={tile!r}"
+            )
+        return self._check.integer("tile", tile, minimum=SMALLEST)
+
+    def _admit(self, y_true, y_pred, sample_weight=None, *, encoding=False):
         """Refuses what cannot be compared, before integers become floats.
 
         Args:
             y_true: What the user gave.
             y_pred: What the user gave.
             sample_weight: What the user gave.
-            looks_at: The arguments whose values are looked at as well.
+            encoding: Whether targets are looked at alone.
 
         Returns:
-            The three, as they go on.
+            The three, as they go on: with a mask, `y_true` is a pair.
         """
-        owner = type(self).__name__
-        validation.check_image_pair(
-            owner,
-            y_true,
-            y_pred,
-            channels=self.channels,
-            data_format=self.data_format,
-            predicted="y_pred" in looks_at,
+        distance = self._distance
+        y_true, mask, sample_weight, is_encoded = self._check.comparison(
+            distance, y_true, y_pred, sample_weight, encoding=encoding
         )
-        validation.check_sample_weight(owner, sample_weight)
-        if "y_true" in looks_at:
-            y_true = self._in_range("y_true", y_true)
-        if "y_pred" in looks_at:
-            y_pred = self._in_range("y_pred", y_pred)
-        return y_true, y_pred, sample_weight
+        if mask is not None and distance.hides_pixels:
+            y_true, y_pred = self._hide(y_true, mask), self._hide(y_pred, mask)
+        looked_at = {} if is_encoded else {"y_true": y_true}
+        if not encoding:
+            looked_at["y_pred"] = y_pred
+        self._range_check(looked_at)
+        if self.check_range == "clip":
+            y_true = y_true if is_encoded else self._clip(y_true)
+            y_pred = y_pred if encoding else self._clip(y_pred)
+        return y_true if mask is None else (y_true, mask), y_pred, sample_weight
+
+    def _hide(self, images, mask):
+        """Returns images with the lowest value where a mask is zero."""
+        seen = ops.cast(mask, self.dtype) > 0
+        seen = ops.expand_dims(
+            seen, -1 if self.data_format == "channels_last" else 1
+        )
+        images = ops.cast(images, self.dtype)
+        return ops.where(seen, images, self.value_range[0])
 
     def _cast(self, x):
         """Returns tensors of the type that the loss computes in."""
@@ -159,24 +195,13 @@ class ImageLoss(keras.losses.Loss):
             lambda x: ops.convert_to_tensor(x, self.dtype), x
         )
 
-    def _in_range(self, name, images):
-        """Looks at the values of images, and moves stray ones if asked to."""
-        self._range_check(name, images)
-        return self._clip(images)
-
     def _clip(self, images):
         """Moves stray values into the range, if asked to."""
         if self.check_range != "clip":
             return images
         return clamp(ops.cast(images, self.dtype), *self.value_range)
 
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            value_range=list(self.value_range),
-            check_range=self.check_range,
-            data_format=self.data_format,
-            dtype=self._dtype_name,
-        )
-        return config
+
+def split(y_true):
+    """Returns targets and their mask, which may be `None`."""
+    return y_true if isinstance(y_true, tuple) else (y_true, None)

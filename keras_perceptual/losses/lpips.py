@@ -1,16 +1,23 @@
 """The learned perceptual image patch similarity of two images."""
 
+import dataclasses
+import functools
+
 import keras
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual.docstrings import fill
 from keras_perceptual.features.backbones import check_torchvision_weights
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
-from keras_perceptual.losses.windowed_loss import WindowedLoss
-from keras_perceptual.ops.feature_distances import unit_normalize
-from keras_perceptual.ops.lpips import lpips_distance, lpips_map
-from keras_perceptual.ops.masks import position_weights
+from keras_perceptual.losses.distance import WindowedDistance
+from keras_perceptual.losses.feature_loss import FeatureLoss
+from keras_perceptual.ops.distances import (
+    lpips_distance,
+    lpips_map,
+    map_values,
+    unit_normalize,
+)
 
 # Where each network is tapped, and how many pixels lie between the positions
 # of a tap. Each tap has a head.
@@ -32,8 +39,61 @@ TAPS = {
 }
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LPIPSDistance(WindowedDistance):
+    """Compares the directions of features, position by position.
+
+    Fields beside those of every `FeatureDistance`:
+        heads: Dictionary from taps to arrays, what each channel counts; `None`
+            for 1.
+        strides: Dictionary from taps to the pixels between their positions.
+    """
+
+    heads: dict
+    strides: dict
+
+    takes_mask = True
+    no_map = None
+
+    def see(self, images, mask=None):
+        """Returns features of unit length at every position."""
+        features = self.extractor(images)
+        return map_values(unit_normalize, features)
+
+    def compare(self, true, pred, mask=None):
+        """Returns what each tap adds to the distance."""
+        distance = functools.partial(lpips_distance, mask=mask)
+        return map_values(distance, true, pred, self.heads)
+
+    def map(self, true, pred):
+        """Returns how much each position of a tap adds."""
+        return map_values(lpips_map, true, pred, self.heads)
+
+    def start(self, zeros):
+        """Returns a sum over no position, and their number."""
+        return {tap: (zeros, 0 * zeros[0]) for tap in self.heads}
+
+    def add_window(self, name, state, true, pred, own):
+        """Adds the positions of a window."""
+        total, count = state
+        rows, columns = ops.shape(pred)[1:3]
+        own = own(rows, columns, self.strides[name])
+        found = lpips_map(true, pred, self.heads[name])
+        own = ops.cast(own, found.dtype)
+        return (
+            total + ops.sum(own * found, axis=(1, 2)),
+            count + ops.sum(own),
+        )
+
+    def finish(self, name, state):
+        """Returns the mean over all positions."""
+        total, count = state
+        return total / count
+
+
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class LPIPS(WindowedLoss):
+@fill
+class LPIPS(FeatureLoss):
     """Compares images by features that were weighted by what people said.
 
     The channel vectors that a frozen network computes at each position are
@@ -61,20 +121,7 @@ class LPIPS(WindowedLoss):
         linear_heads: Boolean, whether the channels are weighted by what people
             said. `False` counts all channels alike, the baseline of the
             publication. Defaults to `True`.
-        value_range: Pair of numbers, the range of the pixels. Defaults to
-            `(0, 1)`; the authors' program takes (-1, 1). The same picture
-            gives the same loss in any range.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: As in `keras.losses.Loss`. Defaults to
-            `"sum_over_batch_size"`.
-        name: String. Defaults to `"lpips"`.
-        dtype: The type the network computes in, such as `"float32"`,
-            `"float64"` or `"mixed_float16"`; what follows the taps is computed
-            in float32 at least. Defaults to `keras.config.floatx()`.
+        {feature_loss_arguments}
 
     Call arguments:
         y_true: Images shaped `(batch, height, width, channels)`, of any type;
@@ -148,73 +195,25 @@ class LPIPS(WindowedLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.backbone = validation.check_choice(
-            owner, "backbone", backbone, TAPS
-        )
-        self.weights = check_torchvision_weights(owner, weights)
-        self.linear_heads = validation.check_boolean(
-            owner, "linear_heads", linear_heads
-        )
+        check = self._check
+        self.backbone = check.choice("backbone", backbone, TAPS)
+        self.weights = check_torchvision_weights(check.owner, weights)
+        self.linear_heads = check.boolean("linear_heads", linear_heads)
         taps = TAPS[self.backbone]
-        self._heads = dict.fromkeys(taps)
+        heads = dict.fromkeys(taps)
         if self.linear_heads:
-            heads = read_packaged("lpips_v0.1.npz")
-            self._heads = {
-                tap: heads[f"{self.backbone}/{index}"]
+            arrays = read_packaged("lpips_v0.1.npz")
+            heads = {
+                tap: arrays[f"{self.backbone}/{index}"]
                 for index, tap in enumerate(taps)
             }
-        self._extractor = FeatureExtractor(
+        extractor = FeatureExtractor(
             self.backbone,
             list(taps),
             weights=self.weights,
             value_range=self.value_range,
-            dtype=self._dtype_name,
+            dtype=self._dtype_config,
         )
-        self.channels = self._extractor.channels
-
-    def _features(self, images):
-        features = self._extractor(images)
-        return {tap: unit_normalize(x) for tap, x in features.items()}
-
-    def _maps(self, true, pred):
-        return {
-            tap: lpips_map(true[tap], x, self._heads[tap])
-            for tap, x in pred.items()
-        }
-
-    def _compare(self, true, pred, mask):
-        return {
-            tap: lpips_distance(
-                true[tap], x, self._heads[tap], position_weights(mask, x)
-            )
-            for tap, x in pred.items()
-        }
-
-    def _start(self, zeros):
-        return {tap: (zeros, 0 * zeros[0]) for tap in self._heads}
-
-    def _add_window(self, name, state, true, pred, own):
-        total, count = state
-        rows, columns = ops.shape(pred)[1:3]
-        own = own(rows, columns, TAPS[self.backbone][name])
-        found = lpips_map(true, pred, self._heads[name])
-        own = ops.cast(own, found.dtype)
-        return (
-            total + ops.sum(own * found, axis=(1, 2)),
-            count + ops.sum(own),
+        self._distance = LPIPSDistance.of(
+            self, extractor=extractor, heads=heads, strides=taps
         )
-
-    def _finish(self, name, state):
-        total, count = state
-        return total / count
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            backbone=self.backbone,
-            weights=self.weights,
-            linear_heads=self.linear_heads,
-        )
-        return config

@@ -1,8 +1,12 @@
 """A loss on the structural similarity of two images at several scales."""
 
+import dataclasses
+
 import keras
 
 from keras_perceptual import validation
+from keras_perceptual.docstrings import fill
+from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.ssim import (
     LARGEST_FILTER,
@@ -13,7 +17,42 @@ from keras_perceptual.ops.ssim import (
 from keras_perceptual.ops.value_range import rescale
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MSSSIMDistance(PixelDistance):
+    """One minus the multi-scale structural similarity."""
+
+    weights: tuple
+    filter_size: int
+    filter_sigma: float
+    k1: float
+    k2: float
+    epsilon: float
+
+    def measure(self, y_true, y_pred, mask=None):
+        """Returns the distance of each pair of images."""
+        for images in (y_true, y_pred):
+            check_image_size(
+                self.owner,
+                tuple(images.shape),
+                filter_size=self.filter_size,
+                data_format=self.data_format,
+                scales=len(self.weights),
+            )
+        return ms_ssim_distance(
+            rescale(y_true, self.value_range),
+            rescale(y_pred, self.value_range),
+            self.weights,
+            filter_size=self.filter_size,
+            filter_sigma=self.filter_sigma,
+            k1=self.k1,
+            k2=self.k2,
+            epsilon=self.epsilon,
+            data_format=self.data_format,
+        )
+
+
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class MSSSIMLoss(ImageLoss):
     """One minus the multi-scale structural similarity (MS-SSIM) of two images.
 
@@ -51,26 +90,10 @@ class MSSSIMLoss(ImageLoss):
             images are flat. Defaults to 0.03.
         epsilon: Float above zero and below one, the least that a term is
             raised to its power from. Defaults to 1e-3.
-        value_range: Pair of numbers, the lowest and the highest value that a
-            pixel can have. A picture gives the same loss in any range.
-            Defaults to `(0, 1)`.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: How the values of a batch become one, as in
-            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
-        name: Optional name of the loss.
-        dtype: The type that images are cast to. Defaults to
-            `keras.config.floatx()`. Statistics are in float32 at least,
-            whatever this is.
+        {loss_arguments}
 
     Call arguments:
-        y_true: Images shaped `(batch, height, width, channels)`, or
-            `(batch, channels, height, width)` with `"channels_first"`.
-            Integers are fine.
-        y_pred: Floating-point images of the same shape.
+        {pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.
@@ -132,74 +155,36 @@ class MSSSIMLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.weights = _check_weights(owner, weights)
-        self.filter_size = validation.check_integer(
-            owner, "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
+        check = self._check
+        self.weights = _check_weights(check, weights)
+        self.filter_size = check.integer(
+            "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
         )
-        self.filter_sigma = validation.check_number(
-            owner, "filter_sigma", filter_sigma, above=0
-        )
-        self.k1 = validation.check_number(owner, "k1", k1, above=0)
-        self.k2 = validation.check_number(owner, "k2", k2, above=0)
-        self.epsilon = validation.check_number(
-            owner, "epsilon", epsilon, above=0
-        )
+        self.filter_sigma = check.number("filter_sigma", filter_sigma, above=0)
+        self.k1 = check.number("k1", k1, above=0)
+        self.k2 = check.number("k2", k2, above=0)
+        self.epsilon = check.number("epsilon", epsilon, above=0)
         if self.epsilon >= 1:
             raise ValueError(
-                f"{owner} needs `epsilon` to be below one, which is the "
+                f"{check.owner} needs `epsilon` to be below one, which is the "
                 "largest value of a term. Take one near the default of 1e-3. "
                 f"Received: epsilon={epsilon!r}"
             )
-
-    def _values(self, y_true, y_pred):
-        for images in (y_true, y_pred):
-            check_image_size(
-                type(self).__name__,
-                tuple(images.shape),
-                filter_size=self.filter_size,
-                data_format=self.data_format,
-                scales=len(self.weights),
-            )
-        return ms_ssim_distance(
-            rescale(y_true, self.value_range),
-            rescale(y_pred, self.value_range),
-            self.weights,
-            filter_size=self.filter_size,
-            filter_sigma=self.filter_sigma,
-            k1=self.k1,
-            k2=self.k2,
-            epsilon=self.epsilon,
-            data_format=self.data_format,
-        )
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            weights=list(self.weights),
-            filter_size=self.filter_size,
-            filter_sigma=self.filter_sigma,
-            k1=self.k1,
-            k2=self.k2,
-            epsilon=self.epsilon,
-        )
-        return config
+        self._distance = MSSSIMDistance.of(self)
 
 
-def _check_weights(owner, weights):
+def _check_weights(check, weights):
     """Returns the weights of the scales, by default those of the authors."""
     if weights is None:
         return MS_SSIM_WEIGHTS
     is_list = isinstance(weights, (list, tuple))
     if not is_list or not 0 < len(weights) <= validation.MOST_SCALES:
         raise ValueError(
-            f"{owner} needs `weights` to be a list of numbers, one for each "
-            "scale from the finest on, at most "
-            f"{validation.MOST_SCALES}, or None for the five usual ones. "
-            f"Received: weights={validation.show(weights)}"
+            f"{check.owner} needs `weights` to be a list of numbers, one for "
+            f"each scale from the finest on, at most {validation.MOST_SCALES}, "
+            "or None for the five usual ones. Received: "
+            f"weights={validation.show(weights)}"
         )
     return tuple(
-        validation.check_number(owner, "weights", weight, minimum=0)
-        for weight in weights
+        check.number("weights", weight, minimum=0) for weight in weights
     )

@@ -1,28 +1,119 @@
 """The distance of two images in the feature space of a frozen network."""
 
+import dataclasses
+import functools
 import os
 
 import keras
-from keras import ops, tree
+from keras import ops
 
 from keras_perceptual import validation
+from keras_perceptual.docstrings import fill
 from keras_perceptual.features.backbones import BACKBONES
 from keras_perceptual.features.balance import balanced_weights
 from keras_perceptual.features.extractor import FeatureExtractor, usual_layers
 from keras_perceptual.features.taps import check_layers, standardize_tap
+from keras_perceptual.losses.distance import FeatureDistance
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.losses.presets import PRESETS
 from keras_perceptual.losses.style_image import read_image
-from keras_perceptual.ops.feature_distances import (
+from keras_perceptual.ops.distances import (
     FEATURE_DISTANCES,
     feature_distance,
+    map_values,
     unit_normalize,
 )
 from keras_perceptual.ops.gram import GRAM_NORMALIZATIONS, gram_matrix
 from keras_perceptual.ops.pyramids import halve_images
+from keras_perceptual.validation import Checker
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PerceptualDistance(FeatureDistance):
+    """Compares features position by position, and their Gram matrices."""
+
+    content: dict
+    style: dict
+    distance: str
+    normalize_features: bool
+    gram_normalization: str
+    scales: int
+    # Whether the network was revived without its weights.
+    is_lost: bool = False
+
+    takes_mask = True
+    no_map = None
+
+    @property
+    def settings(self):
+        """What of the configuration decides what is observed."""
+        return (
+            list(self.content),
+            [] if self.fixed else list(self.style),
+            self.gram_normalization,
+            self.normalize_features,
+            self.scales,
+        )
+
+    def see(self, images, mask=None):
+        """Returns features to compare, and Gram matrices."""
+        if self.is_lost:
+            raise RuntimeError(
+                "This PerceptualLoss was loaded with the architecture of its "
+                f"backbone {self.network.name!r} but without its weights, "
+                "which are not saved with a model. Compile the model anew with "
+                "`loss=PerceptualLoss(backbone=...)`, or give the weights as "
+                "a path from the start: `PerceptualLoss(backbone=..., "
+                "weights='backbone.weights.h5')`. Received: weights=None"
+            )
+        found = {}
+        for scale in range(self.scales):
+            if scale:
+                images = halve_images(images, "channels_last")
+            features = self.extractor(images)
+            if self.normalize_features:
+                features = map_values(unit_normalize, features)
+            end = f"/scale{scale + 1}" if scale else ""
+            for tap in self.content:
+                found[f"content/{tap}{end}"] = features[tap]
+            for tap in self.style:
+                found[f"style/{tap}{end}"] = gram_matrix(
+                    features[tap], self.gram_normalization, mask
+                )
+        return found
+
+    def compare(self, true, pred, mask=None):
+        """Returns what each tap adds to the distance at each scale."""
+        content = functools.partial(feature_distance, self.distance, mask=mask)
+        style = functools.partial(feature_distance, "mse")
+        found = {
+            **map_values(content, *(_of("content/", x) for x in (true, pred))),
+            **map_values(style, *(_of("style/", x) for x in (true, pred))),
+        }
+        return {name: self._weight(name) * found[name] for name in pred}
+
+    def map(self, true, pred):
+        """Returns how much each position of a tap adds."""
+        if not self.content:
+            raise ValueError(
+                f"{self.owner} has no map of its style term, which "
+                "compares statistics of whole images. Give `content_weight` "
+                "a value above 0. Received: content_weight=0"
+            )
+        distance = FEATURE_DISTANCES[self.distance]
+        return {
+            name: self._weight(name) * ops.mean(distance(true[name], x), -1)
+            for name, x in _of("content/", pred).items()
+        }
+
+    def _weight(self, name):
+        """Returns the weight of a term."""
+        kind, tap = name.split("/")[:2]
+        return (self.style if kind == "style" else self.content)[tap]
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class PerceptualLoss(FeatureLoss):
     """Compares images by what a frozen network sees in them.
 
@@ -87,19 +178,7 @@ class PerceptualLoss(FeatureLoss):
         scales: Integer. At how many scales to compare: the images at each have
             half the size of those at the last, by averaging two by two pixels,
             and the terms of all are summed. Defaults to 1.
-        value_range: Pair of numbers, the range of the pixels. Defaults to
-            `(0, 1)`. The same picture gives the same loss in any range.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: As in `keras.losses.Loss`. Defaults to
-            `"sum_over_batch_size"`.
-        name: String. Defaults to `"perceptual_loss"`.
-        dtype: The type the network computes in, such as `"float32"`,
-            `"float64"` or `"mixed_float16"`; what follows the taps is computed
-            in float32 at least. Defaults to `keras.config.floatx()`.
+        {feature_loss_arguments}
 
     Call arguments:
         y_true: Images shaped `(batch, height, width, channels)`, of any type;
@@ -202,33 +281,32 @@ class PerceptualLoss(FeatureLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.layers = check_layers(owner, "layers", layers)
-        self.distance = validation.check_choice(
-            owner, "distance", distance, FEATURE_DISTANCES
+        check = self._check
+        self.layers = check_layers(check.owner, "layers", layers)
+        self.distance = check.choice("distance", distance, FEATURE_DISTANCES)
+        self.normalize_features = check.boolean(
+            "normalize_features", normalize_features
         )
-        self.normalize_features = validation.check_boolean(
-            owner, "normalize_features", normalize_features
+        self.content_weight = check.number(
+            "content_weight", content_weight, minimum=0
         )
-        self.content_weight = validation.check_number(
-            owner, "content_weight", content_weight, minimum=0
+        self.style_weight = check.number(
+            "style_weight", style_weight, minimum=0
         )
-        self.style_weight = validation.check_number(
-            owner, "style_weight", style_weight, minimum=0
+        _check_style(check.owner, self, style_layers, style_image)
+        self.style_layers = check_layers(
+            check.owner, "style_layers", style_layers
         )
-        _check_style(owner, self, style_layers, style_image)
-        self.style_layers = check_layers(owner, "style_layers", style_layers)
-        self.gram_normalization = validation.check_choice(
-            owner, "gram_normalization", gram_normalization, GRAM_NORMALIZATIONS
+        self.gram_normalization = check.choice(
+            "gram_normalization", gram_normalization, GRAM_NORMALIZATIONS
         )
-        self.scales = validation.check_integer(
-            owner,
+        self.scales = check.integer(
             "scales",
             scales,
             minimum=1,
             maximum=validation.MOST_SCALES,
         )
-        weights = validation.check_path(owner, "weights", weights)
+        weights = check.path("weights", weights)
         self.weights = weights
         # Keras' savers write out every model that an attribute leads to, so
         # that the network hides in an object that they do not look into.
@@ -245,33 +323,32 @@ class PerceptualLoss(FeatureLoss):
         content = style = self.layers or usual
         if self.style_layers is not None:
             style = _share_names(backbone, content, self.style_layers)
-        self._extractor = FeatureExtractor(
+        content = content if self.content_weight else ()
+        style = style if self.style_weight else ()
+        extractor = FeatureExtractor(
             backbone,
-            list(
-                dict.fromkeys(
-                    [
-                        *(content if self.content_weight else ()),
-                        *(style if self.style_weight else ()),
-                    ]
-                )
-            ),
+            list(dict.fromkeys([*content, *style])),
             weights=weights,
             pooling=pooling,
             value_range=self.value_range,
-            dtype=self._dtype_name,
+            dtype=self._dtype_config,
         )
         self.pooling = pooling
-        self.channels = self._extractor.channels
-        self._content_weights = self._style_weights = {}
-        if self.content_weight:
-            self._content_weights = self._weigh(content, usual, self.distance)
-        if self.style_weight:
-            self._style_weights = self._weigh(style, usual, "gram")
-        self._weights_are_lost = False
+
+        def weigh(taps, kind, factor):
+            convention = extractor.convention
+            found = self._weigh(convention, taps, usual, kind)
+            return {tap: factor * weight for tap, weight in found.items()}
+
+        self._distance = PerceptualDistance.of(
+            self,
+            extractor=extractor,
+            content=weigh(content, self.distance, self.content_weight),
+            style=weigh(style, "gram", self.style_weight),
+        )
         self.style_image = style_image
-        self._style_target = {}
         if style_image is not None:
-            self._style_target = self._observe_style(style_image)
+            self._set_style(style_image)
 
     @classmethod
     def preset(cls, name, **overrides):
@@ -310,10 +387,10 @@ class PerceptualLoss(FeatureLoss):
         >>> loss.layers
         {'relu2_2': 1.0}
         """
-        validation.check_choice(f"{cls.__name__}.preset", "name", name, PRESETS)
+        Checker(f"{cls.__name__}.preset").choice("name", name, PRESETS)
         return cls(**{**PRESETS[name], **overrides})
 
-    def _weigh(self, taps, usual, kind):
+    def _weigh(self, convention, taps, usual, kind):
         """Returns the weight of each tap."""
         if isinstance(taps, dict):
             return taps
@@ -322,140 +399,42 @@ class PerceptualLoss(FeatureLoss):
             return dict.fromkeys(taps, 1.0)
         return balanced_weights(
             self.backbone,
-            self._extractor.convention,
+            convention,
             kind,
             self.normalize_features,
             taps,
             self.pooling,
         )
 
-    def _observe(self, images, mask=None):
-        """Returns features to compare, and Gram matrices."""
-        if self._weights_are_lost:
-            raise RuntimeError(
-                "This PerceptualLoss was loaded with the architecture of its "
-                f"backbone {self.backbone!r} but without its weights, which "
-                "are not saved with a model. Compile the model anew with "
-                "`loss=PerceptualLoss(backbone=...)`, or give the weights as "
-                "a path from the start: `PerceptualLoss(backbone=..., "
-                "weights='backbone.weights.h5')`. Received: weights=None"
-            )
-        if self.data_format == "channels_first":
-            images = ops.transpose(images, (0, 2, 3, 1))
-        found = {}
-        for scale in range(self.scales):
-            if scale:
-                images = halve_images(images, "channels_last")
-            features = self._extractor(images)
-            if self.normalize_features:
-                features = {k: unit_normalize(v) for k, v in features.items()}
-            end = f"/scale{scale + 1}" if scale else ""
-            for tap in self._content_weights:
-                found[f"content/{tap}{end}"] = features[tap]
-            for tap in self._style_weights:
-                found[f"style/{tap}{end}"] = gram_matrix(
-                    features[tap], self.gram_normalization, mask
-                )
-        return found
-
-    def _observe_style(self, style_image):
-        """Returns the Gram matrices of an image of style, once for all."""
-        image = read_image(type(self).__name__, style_image, self.value_range)
-        if self.data_format == "channels_first":
-            image = image.transpose(2, 0, 1)
-        found = self._observe(ops.convert_to_tensor(image[None]))
-        return {
+    def _set_style(self, style_image):
+        """Observes an image of style, once for all."""
+        if not isinstance(style_image, str | os.PathLike):
+            pixels = ops.convert_to_numpy(style_image)
+            self._style_image_config = pixels.tolist()
+        image = read_image(self._check.owner, style_image, self.value_range)
+        found = self._distance.see(ops.convert_to_tensor(image[None]))
+        style = {
             name: ops.convert_to_numpy(x)
             for name, x in found.items()
             if name.startswith("style/")
         }
-
-    def _keep(self, images, mask=None):
-        kept = super()._keep(images, mask)
-        return {k: v for k, v in kept.items() if k not in self._style_target}
-
-    def _observe_target(self, y_true, mask, pred):
-        pred = {k: v for k, v in pred.items() if k not in self._style_target}
-        style = tree.map_structure(ops.convert_to_tensor, self._style_target)
-        return {**super()._observe_target(y_true, mask, pred), **style}
-
-    def _compare(self, true, pred, mask):
-        return {
-            name: self._weight(name)
-            * (
-                feature_distance("mse", true[name], x)
-                if name.startswith("style/")
-                else feature_distance(self.distance, true[name], x, mask)
-            )
-            for name, x in pred.items()
-        }
-
-    def _maps(self, true, pred):
-        if not self._content_weights:
-            raise ValueError(
-                f"{type(self).__name__} has no map of its style term, which "
-                "compares statistics of whole images. Give `content_weight` "
-                "a value above 0. Received: content_weight=0"
-            )
-        distance = FEATURE_DISTANCES[self.distance]
-        return {
-            name: self._weight(name) * ops.mean(distance(true[name], x), -1)
-            for name, x in pred.items()
-            if name.startswith("content/")
-        }
-
-    def _weight(self, name):
-        """Returns the weight of a term."""
-        kind, tap = name.split("/")[:2]
-        if kind == "style":
-            return self.style_weight * self._style_weights[tap]
-        return self.content_weight * self._content_weights[tap]
-
-    def _encoding(self):
-        return [
-            *super()._encoding(),
-            list(self._content_weights),
-            [] if self._style_target else list(self._style_weights),
-            self.gram_normalization,
-            self.normalize_features,
-            self.scales,
-        ]
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        style_image = self.style_image
-        if isinstance(style_image, os.PathLike):
-            style_image = str(style_image)
-        elif style_image is not None and not isinstance(style_image, str):
-            style_image = ops.convert_to_numpy(style_image).tolist()
-        config.update(
-            backbone=self._backbone_config,
-            layers=self.layers,
-            weights=self.weights,
-            pooling=self.pooling,
-            distance=self.distance,
-            normalize_features=self.normalize_features,
-            content_weight=self.content_weight,
-            style_weight=self.style_weight,
-            style_layers=self.style_layers,
-            style_image=style_image,
-            gram_normalization=self.gram_normalization,
-            scales=self.scales,
-        )
-        return config
+        self._distance = dataclasses.replace(self._distance, fixed=style)
 
     @classmethod
     def from_config(cls, config):
         """Revives a loss; that of a `keras.Model` may lack its weights."""
         if isinstance(config.get("backbone", ""), str):
             return cls(**config)
-        backbone = validation.revive_argument(cls.__name__, config, "backbone")
+        backbone = Checker(cls.__name__).revive(config, "backbone")
         loss = cls(**{**config, "backbone": backbone})
-        loss._weights_are_lost = loss.weights is None and bool(
-            backbone.variables
-        )
+        if loss.weights is None and backbone.variables:
+            loss._distance = dataclasses.replace(loss._distance, is_lost=True)
         return loss
+
+
+def _of(kind, observed):
+    """Returns what is observed of one kind."""
+    return {name: x for name, x in observed.items() if name.startswith(kind)}
 
 
 def _check_style(owner, loss, style_layers, style_image):

@@ -1,5 +1,6 @@
 """A loss that compares the edges of two images."""
 
+import dataclasses
 import functools
 import numbers
 import sys
@@ -8,11 +9,19 @@ import keras
 from keras import ops
 
 from keras_perceptual import _backend, validation
+from keras_perceptual.docstrings import fill
+from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.losses.presets import EDGE_PRESETS
-from keras_perceptual.ops.borders import PADDINGS
+from keras_perceptual.ops.distances import (
+    absolute,
+    charbonnier_penalty,
+    mean_per_image,
+    power_penalty,
+)
 from keras_perceptual.ops.image_gradients import (
     OPERATORS,
+    PADDINGS,
     check_image_size,
     gradient_magnitude,
     image_gradients,
@@ -21,12 +30,6 @@ from keras_perceptual.ops.image_gradients import (
     smallest_side,
 )
 from keras_perceptual.ops.log_space import log_with_tangent
-from keras_perceptual.ops.masks import mean_per_image
-from keras_perceptual.ops.penalties import (
-    absolute,
-    charbonnier_penalty,
-    power_penalty,
-)
 from keras_perceptual.ops.pyramids import (
     DOWNSAMPLINGS,
     downsample,
@@ -38,6 +41,9 @@ from keras_perceptual.ops.slope_masks import (
     downsample_mask,
     mask_slopes,
 )
+from keras_perceptual.validation import Checker
+
+compile_in_graph = _backend.load("compilation").compile_in_graph
 
 NORMS = {"l1": 1, "l2": 2}
 MODES = ("component", "magnitude", "gdl", "angle")
@@ -47,7 +53,152 @@ UNDIRECTED = ("laplacian", "laplacian_pyramid")
 PAIRED = ("magnitude", "angle")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SobelDistance(PixelDistance):
+    """Compares the slopes of images, at one scale or more."""
+
+    norm: str | float
+    operator: str
+    mode: str
+    scales: int
+    downsampling: str
+    components: str
+    normalize: bool
+    log_space: bool
+    padding: str
+    epsilon: float
+
+    takes_mask = True
+    hides_pixels = True
+
+    def measure(self, y_true, y_pred, mask=None):
+        """Returns the distance of each pair of images."""
+        # Shapes of images that reach `call` agree, but one of the two may
+        # know a size that the other does not.
+        for images in (y_true, y_pred):
+            self._check_size(tuple(images.shape))
+        compute = compile_in_graph(type(self)._compute, self)
+        return compute(y_true, y_pred, mask)
+
+    def _compute(self, y_true, y_pred, mask):
+        """Returns one value for each image, of images that fit together."""
+        images = [y_pred, y_true]
+        width = self.width
+        if self.log_space:
+            images = [log_with_tangent(x / width, self.epsilon) for x in images]
+            width = 1
+        if self.mode == "component":
+            # The operators are linear: the difference of the slopes is the
+            # slope of the difference, at half the work.
+            images = [images[0] - images[1]]
+        total = self._compare_slopes(images, mask, width)
+        for _ in range(self.scales - 1):
+            images = [
+                downsample(x, self.downsampling, self.padding, self.data_format)
+                for x in images
+            ]
+            if mask is not None:
+                mask = downsample_mask(mask, self.downsampling)
+            total = total + self._compare_slopes(images, mask, width)
+        return total
+
+    @functools.cached_property
+    def _smallest_side(self):
+        """The least height and width that images may have."""
+        needed = smallest_side(self.operator, self.padding)
+        for _ in range(self.scales - 1):
+            needed = smallest_side_before(
+                needed, self.downsampling, self.padding
+            )
+        return needed
+
+    def _check_size(self, shape):
+        """Refuses images without a slope at the coarsest scale."""
+        at_scales = f" at {self.scales} scales" if self.scales > 1 else ""
+        check_image_size(
+            self.owner,
+            shape,
+            self._smallest_side,
+            data_format=self.data_format,
+            condition=(
+                f"operator={self.operator!r} with "
+                f"padding={self.padding!r}{at_scales}"
+            ),
+        )
+
+    def _compare_slopes(self, images, mask, width):
+        """Returns the loss of each image at one scale."""
+        slopes = [self._slopes(x) for x in images]
+        if width != 1:
+            slopes = [[x / width for x in group] for group in slopes]
+        if self.mode == "component":
+            (differences,) = slopes
+        elif self.mode == "magnitude":
+            pred, true = (
+                gradient_magnitude(*pair, self.epsilon) for pair in slopes
+            )
+            differences = [pred - true]
+        elif self.mode == "angle":
+            differences = [normal_distance(*slopes)]
+        else:
+            differences = [
+                absolute(pred) - absolute(true)
+                for pred, true in zip(*slopes, strict=True)
+            ]
+        penalties = self._penalties(differences)
+        if mask is None:
+            values = list(map(mean_per_image, penalties))
+        else:
+            values = self._weighted_means(penalties, mask)
+        return sum(values) / (len(values) if self.components == "mean" else 1)
+
+    def _slopes(self, images):
+        """Returns the components of the slopes of images."""
+        if self.operator == "laplacian_pyramid":
+            band, _ = laplacian_pyramid(
+                images, 2, padding=self.padding, data_format=self.data_format
+            )
+            return (band,)
+        if self.operator == "laplacian":
+            return (
+                laplacian(
+                    images, padding=self.padding, data_format=self.data_format
+                ),
+            )
+        return image_gradients(
+            images,
+            self.operator,
+            normalize=self.normalize,
+            padding=self.padding,
+            data_format=self.data_format,
+        )
+
+    def _weighted_means(self, penalties, mask):
+        """Returns sums over what a mask shows, divided by its own sum."""
+        mask = ops.cast(mask, penalties[0].dtype)
+        weights = mask_slopes(mask, self.operator, self.padding)
+        if len(penalties) < len(weights):
+            weights = [functools.reduce(ops.minimum, weights)]
+        area = center_mask(mask, self.operator, self.padding)
+        area = ops.sum(area, axis=(1, 2))
+        # Without a pixel to be seen, the sum is zero, and the mean too.
+        area = ops.where(area > 0, area, ops.ones_like(area))
+        channels = -1 if self.data_format == "channels_last" else 1
+        return [
+            ops.sum(ops.mean(x, axis=channels) * weight, axis=(1, 2)) / area
+            for x, weight in zip(penalties, weights, strict=True)
+        ]
+
+    def _penalties(self, differences):
+        """Returns what each difference costs."""
+        if self.norm == "charbonnier":
+            return [charbonnier_penalty(d, self.epsilon) for d in differences]
+        exponent = NORMS.get(self.norm, self.norm)
+        return [power_penalty(d, exponent) for d in differences]
+
+
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class SobelGradientLoss(ImageLoss):
     """Compares the slopes of two images, and so the sharpness of their edges.
 
@@ -112,20 +263,7 @@ class SobelGradientLoss(ImageLoss):
             `"charbonnier"` and `"magnitude"`; the slopes it is added to are
             those of images in (0, 1). For what it is to `log_space`, see
             there. Defaults to 1e-3.
-        value_range: Pair of numbers, the lowest and the highest value that a
-            pixel can have. Slopes are divided by its width, so that a picture
-            gives the same loss in any range. Defaults to `(0, 1)`.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: How the values of a batch become one, as in
-            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
-        name: Optional name of the loss.
-        dtype: The type that images are cast to. Defaults to
-            `keras.config.floatx()`. Slopes and means are in float32 at least,
-            whatever this is.
+        {loss_arguments}
 
     Call arguments:
         y_true: Images shaped `(batch, height, width, channels)`, or
@@ -216,54 +354,50 @@ class SobelGradientLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.norm = _check_norm(owner, norm)
-        self.operator = validation.check_choice(
-            owner, "operator", operator, (*OPERATORS, *UNDIRECTED)
+        check = self._check
+        self.norm = _check_norm(check, norm)
+        self.operator = check.choice(
+            "operator", operator, (*OPERATORS, *UNDIRECTED)
         )
-        self.mode = validation.check_choice(owner, "mode", mode, MODES)
-        self.scales = validation.check_integer(
-            owner,
+        self.mode = check.choice("mode", mode, MODES)
+        self.scales = check.integer(
             "scales",
             scales,
             minimum=1,
             maximum=validation.MOST_SCALES,
         )
-        self.downsampling = validation.check_choice(
-            owner, "downsampling", downsampling, DOWNSAMPLINGS
+        self.downsampling = check.choice(
+            "downsampling", downsampling, DOWNSAMPLINGS
         )
-        self.components = validation.check_choice(
-            owner, "components", components, ("mean", "sum")
+        self.components = check.choice(
+            "components", components, ("mean", "sum")
         )
-        self.normalize = validation.check_boolean(owner, "normalize", normalize)
-        self.log_space = validation.check_boolean(owner, "log_space", log_space)
-        self.padding = validation.check_choice(
-            owner, "padding", padding, PADDINGS
-        )
-        self.epsilon = validation.check_number(
-            owner, "epsilon", epsilon, above=0
-        )
+        self.normalize = check.boolean("normalize", normalize)
+        self.log_space = check.boolean("log_space", log_space)
+        self.padding = check.choice("padding", padding, PADDINGS)
+        self.epsilon = check.number("epsilon", epsilon, above=0)
         if self.operator in UNDIRECTED and self.mode in PAIRED:
             raise ValueError(
-                f"{owner} needs the slopes along height and width for "
+                f"{check.owner} needs the slopes along height and width for "
                 f"mode={mode!r}, and a Laplacian has none. Use mode='gdl' to "
                 "compare absolute values, or another operator. "
                 f"Received: operator={operator!r}, mode={mode!r}"
             )
         if self.operator == "laplacian_pyramid" and self.padding == "valid":
             raise ValueError(
-                f"{owner} enlarges images to their size again for "
+                f"{check.owner} enlarges images to their size again for "
                 "operator='laplacian_pyramid', which needs pixels beyond the "
                 "border. Use padding='reflect' or padding='replicate'. "
                 f"Received: padding={padding!r}"
             )
         if self.log_space and self.value_range[0] < 0:
             raise ValueError(
-                f"{owner} takes the logarithm of values that are not "
+                f"{check.owner} takes the logarithm of values that are not "
                 "negative. Pass the range of the depths as `value_range`, for "
                 "example (0, 10), or leave out `log_space`. "
                 f"Received: value_range={value_range!r}"
             )
+        self._distance = SobelDistance.of(self)
 
     @classmethod
     def preset(cls, name, **overrides):
@@ -301,185 +435,21 @@ class SobelGradientLoss(ImageLoss):
         Reference:
             `keras_perceptual/losses/presets.py` works out each of them.
         """
-        validation.check_choice(
-            f"{cls.__name__}.preset", "name", name, EDGE_PRESETS
-        )
+        Checker(f"{cls.__name__}.preset").choice("name", name, EDGE_PRESETS)
         return cls(**{**EDGE_PRESETS[name], **overrides})
 
-    def _admit(self, y_true, y_pred, sample_weight=None):
-        """Hides the pixels that a mask leaves out before others are checked."""
-        owner = type(self).__name__
-        y_true, mask, sample_weight = validation.split_mask(
-            owner, y_true, sample_weight
-        )
-        if mask is None:
-            return super()._admit(y_true, y_pred, sample_weight)
-        validation.check_image_pair(
-            owner, y_true, y_pred, channels=None, data_format=self.data_format
-        )
-        mask = validation.check_mask(owner, mask, y_pred, self.data_format)
-        y_true, y_pred, sample_weight = super()._admit(
-            self._hide(y_true, mask), self._hide(y_pred, mask), sample_weight
-        )
-        return (y_true, mask), y_pred, sample_weight
 
-    def _hide(self, images, mask):
-        """Returns images with the lowest value where a mask is zero."""
-        seen = ops.cast(mask, self.dtype) > 0
-        seen = ops.expand_dims(
-            seen, -1 if self.data_format == "channels_last" else 1
-        )
-        images = ops.cast(images, self.dtype)
-        return ops.where(seen, images, self.value_range[0])
-
-    def _values(self, y_true, y_pred):
-        y_true, mask = y_true if isinstance(y_true, tuple) else (y_true, None)
-        # Shapes of images that reach `call` agree, but one of the two may
-        # know a size that the other does not.
-        for images in (y_true, y_pred):
-            self._check_size(tuple(images.shape))
-        compute = _backend.load("compilation").compile_in_graph(
-            type(self)._compute, self
-        )
-        return compute(y_true, y_pred, mask)
-
-    def _compute(self, y_true, y_pred, mask):
-        """Returns one value for each image, of images that fit together."""
-        images = [y_pred, y_true]
-        width = self.value_range[1] - self.value_range[0]
-        if self.log_space:
-            images = [log_with_tangent(x / width, self.epsilon) for x in images]
-            width = 1
-        if self.mode == "component":
-            # The operators are linear: the difference of the slopes is the
-            # slope of the difference, at half the work.
-            images = [images[0] - images[1]]
-        total = self._compare(images, mask, width)
-        for _ in range(self.scales - 1):
-            images = [
-                downsample(x, self.downsampling, self.padding, self.data_format)
-                for x in images
-            ]
-            if mask is not None:
-                mask = downsample_mask(mask, self.downsampling)
-            total = total + self._compare(images, mask, width)
-        return total
-
-    def _check_size(self, shape):
-        needed = smallest_side(self.operator, self.padding)
-        for _ in range(self.scales - 1):
-            needed = smallest_side_before(
-                needed, self.downsampling, self.padding
-            )
-        at_scales = f" at {self.scales} scales" if self.scales > 1 else ""
-        check_image_size(
-            type(self).__name__,
-            shape,
-            needed,
-            data_format=self.data_format,
-            condition=(
-                f"operator={self.operator!r} with "
-                f"padding={self.padding!r}{at_scales}"
-            ),
-        )
-
-    def _compare(self, images, mask, width):
-        """Returns the loss of each image at one scale."""
-        slopes = [self._slopes(x) for x in images]
-        if width != 1:
-            slopes = [[x / width for x in group] for group in slopes]
-        if self.mode == "component":
-            (differences,) = slopes
-        elif self.mode == "magnitude":
-            pred, true = (
-                gradient_magnitude(*pair, self.epsilon) for pair in slopes
-            )
-            differences = [pred - true]
-        elif self.mode == "angle":
-            differences = [normal_distance(*slopes)]
-        else:
-            differences = [
-                absolute(pred) - absolute(true)
-                for pred, true in zip(*slopes, strict=True)
-            ]
-        penalties = [self._penalty(d) for d in differences]
-        if mask is None:
-            values = [mean_per_image(x) for x in penalties]
-        else:
-            values = self._weighted_means(penalties, mask)
-        return sum(values) / (len(values) if self.components == "mean" else 1)
-
-    def _slopes(self, images):
-        """Returns the components of the slopes of images."""
-        if self.operator == "laplacian_pyramid":
-            band, _ = laplacian_pyramid(
-                images, 2, padding=self.padding, data_format=self.data_format
-            )
-            return (band,)
-        if self.operator == "laplacian":
-            return (
-                laplacian(
-                    images, padding=self.padding, data_format=self.data_format
-                ),
-            )
-        return image_gradients(
-            images,
-            self.operator,
-            normalize=self.normalize,
-            padding=self.padding,
-            data_format=self.data_format,
-        )
-
-    def _weighted_means(self, penalties, mask):
-        """Returns sums over what a mask shows, divided by its own sum."""
-        mask = ops.cast(mask, penalties[0].dtype)
-        weights = mask_slopes(mask, self.operator, self.padding)
-        if len(penalties) < len(weights):
-            weights = [functools.reduce(ops.minimum, weights)]
-        area = center_mask(mask, self.operator, self.padding)
-        area = ops.sum(area, axis=(1, 2))
-        # Without a pixel to be seen, the sum is zero, and the mean too.
-        area = ops.where(area > 0, area, ops.ones_like(area))
-        channels = -1 if self.data_format == "channels_last" else 1
-        return [
-            ops.sum(ops.mean(x, axis=channels) * weight, axis=(1, 2)) / area
-            for x, weight in zip(penalties, weights, strict=True)
-        ]
-
-    def _penalty(self, d):
-        if self.norm == "charbonnier":
-            return charbonnier_penalty(d, self.epsilon)
-        return power_penalty(d, NORMS.get(self.norm, self.norm))
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            norm=self.norm,
-            operator=self.operator,
-            mode=self.mode,
-            scales=self.scales,
-            downsampling=self.downsampling,
-            components=self.components,
-            normalize=self.normalize,
-            log_space=self.log_space,
-            padding=self.padding,
-            epsilon=self.epsilon,
-        )
-        return config
-
-
-def _check_norm(owner, norm):
+def _check_norm(check, norm):
     """Returns the name of a norm, or an exponent as a float."""
     names = (*NORMS, "charbonnier")
     if isinstance(norm, str):
-        return validation.check_choice(owner, "norm", norm, names)
+        return check.choice("norm", norm, names)
     is_number = isinstance(norm, numbers.Real) and not isinstance(norm, bool)
     if not is_number or not 1 <= norm <= sys.float_info.max:
         raise ValueError(
-            f"{owner} needs `norm` to be one of {list(names)}, or a finite "
-            "number of at least 1, to whose power differences are raised; "
-            "below 1, equal images would have no gradient. "
-            f"Received: norm={validation.show(norm)}"
+            f"{check.owner} needs `norm` to be one of {list(names)}, or a "
+            "finite number of at least 1, to whose power differences are "
+            "raised; below 1, equal images would have no gradient. Received: "
+            f"norm={validation.show(norm)}"
         )
     return float(norm)

@@ -1,8 +1,11 @@
 """A loss on the structural similarity of two images."""
 
+import dataclasses
+
 import keras
 
-from keras_perceptual import validation
+from keras_perceptual.docstrings import fill
+from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.ssim import (
     LARGEST_FILTER,
@@ -12,7 +15,37 @@ from keras_perceptual.ops.ssim import (
 from keras_perceptual.ops.value_range import rescale
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SSIMDistance(PixelDistance):
+    """One minus the structural similarity."""
+
+    filter_size: int
+    filter_sigma: float
+    k1: float
+    k2: float
+
+    def measure(self, y_true, y_pred, mask=None):
+        """Returns the distance of each pair of images."""
+        for images in (y_true, y_pred):
+            check_image_size(
+                self.owner,
+                tuple(images.shape),
+                filter_size=self.filter_size,
+                data_format=self.data_format,
+            )
+        return ssim_distance(
+            rescale(y_true, self.value_range),
+            rescale(y_pred, self.value_range),
+            filter_size=self.filter_size,
+            filter_sigma=self.filter_sigma,
+            k1=self.k1,
+            k2=self.k2,
+            data_format=self.data_format,
+        )
+
+
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class SSIMLoss(ImageLoss):
     """One minus the structural similarity (SSIM) of two images.
 
@@ -45,26 +78,10 @@ class SSIMLoss(ImageLoss):
             images are dark. Defaults to 0.01.
         k2: Float above zero, which steadies the ratio of the variances where
             images are flat. Defaults to 0.03.
-        value_range: Pair of numbers, the lowest and the highest value that a
-            pixel can have. A picture gives the same loss in any range.
-            Defaults to `(0, 1)`.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: How the values of a batch become one, as in
-            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
-        name: Optional name of the loss.
-        dtype: The type that images are cast to. Defaults to
-            `keras.config.floatx()`. Statistics are in float32 at least,
-            whatever this is.
+        {loss_arguments}
 
     Call arguments:
-        y_true: Images shaped `(batch, height, width, channels)`, or
-            `(batch, channels, height, width)` with `"channels_first"`.
-            Integers are fine.
-        y_pred: Floating-point images of the same shape.
+        {pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.
@@ -114,41 +131,11 @@ class SSIMLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.filter_size = validation.check_integer(
-            owner, "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
+        check = self._check
+        self.filter_size = check.integer(
+            "filter_size", filter_size, minimum=1, maximum=LARGEST_FILTER
         )
-        self.filter_sigma = validation.check_number(
-            owner, "filter_sigma", filter_sigma, above=0
-        )
-        self.k1 = validation.check_number(owner, "k1", k1, above=0)
-        self.k2 = validation.check_number(owner, "k2", k2, above=0)
-
-    def _values(self, y_true, y_pred):
-        for images in (y_true, y_pred):
-            check_image_size(
-                type(self).__name__,
-                tuple(images.shape),
-                filter_size=self.filter_size,
-                data_format=self.data_format,
-            )
-        return ssim_distance(
-            rescale(y_true, self.value_range),
-            rescale(y_pred, self.value_range),
-            filter_size=self.filter_size,
-            filter_sigma=self.filter_sigma,
-            k1=self.k1,
-            k2=self.k2,
-            data_format=self.data_format,
-        )
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            filter_size=self.filter_size,
-            filter_sigma=self.filter_sigma,
-            k1=self.k1,
-            k2=self.k2,
-        )
-        return config
+        self.filter_sigma = check.number("filter_sigma", filter_sigma, above=0)
+        self.k1 = check.number("k1", k1, above=0)
+        self.k2 = check.number("k2", k2, above=0)
+        self._distance = SSIMDistance.of(self)

@@ -1,13 +1,34 @@
 """A loss that asks for smooth images."""
 
+import dataclasses
+
 import keras
 
-from keras_perceptual import validation
+from keras_perceptual.docstrings import fill
+from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.total_variation import VARIATIONS, total_variation
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TotalVariation(PixelDistance):
+    """How much the predictions vary, whatever the targets are."""
+
+    norm: str
+    epsilon: float
+
+    def measure(self, y_true, y_pred, mask=None):
+        """Returns the variation of each predicted image."""
+        return total_variation(
+            y_pred / self.width,
+            self.norm,
+            epsilon=self.epsilon,
+            data_format=self.data_format,
+        )
+
+
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class TotalVariationLoss(ImageLoss):
     """Counts how much the predicted image varies from pixel to pixel.
 
@@ -36,20 +57,7 @@ class TotalVariationLoss(ImageLoss):
         epsilon: Float above zero, the slope below which `"isotropic"` is
             quadratic, of pixels in (0, 1). The others do without. Defaults to
             1e-3.
-        value_range: Pair of numbers, the lowest and the highest value that a
-            pixel can have. Differences are divided by its width, so that a
-            picture gives the same loss in any range. Defaults to `(0, 1)`.
-        check_range: What to do about images that are not in `value_range`:
-            `"warn"` once, `"raise"`, `"off"`, or `"clip"`, which warns and
-            moves stray values to the ends of the range. Defaults to `"warn"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        reduction: How the values of a batch become one, as in
-            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
-        name: Optional name of the loss.
-        dtype: The type that images are cast to. Defaults to
-            `keras.config.floatx()`. Differences and means are in float32 at
-            least, whatever this is.
+        {loss_arguments}
 
     Call arguments:
         y_true: Images shaped as `y_pred`. Any will do; pass `y_pred` itself
@@ -116,23 +124,7 @@ class TotalVariationLoss(ImageLoss):
             name=name,
             dtype=dtype,
         )
-        owner = type(self).__name__
-        self.norm = validation.check_choice(owner, "norm", norm, VARIATIONS)
-        self.epsilon = validation.check_number(
-            owner, "epsilon", epsilon, above=0
-        )
-
-    def _values(self, y_true, y_pred):
-        del y_true
-        return total_variation(
-            y_pred / (self.value_range[1] - self.value_range[0]),
-            self.norm,
-            epsilon=self.epsilon,
-            data_format=self.data_format,
-        )
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(norm=self.norm, epsilon=self.epsilon)
-        return config
+        check = self._check
+        self.norm = check.choice("norm", norm, VARIATIONS)
+        self.epsilon = check.number("epsilon", epsilon, above=0)
+        self._distance = TotalVariation.of(self)

@@ -6,11 +6,13 @@ import keras
 from keras import ops
 
 from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
 from keras_perceptual.losses.device_share import weigh_by_share
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class WeightedSumLoss(keras.losses.Loss):
+class WeightedSumLoss(Configured, keras.losses.Loss):
     """Adds up several losses between the same images, each with a weight.
 
     `loss = sum over terms of weight * term(y_true, y_pred)`, exactly what a
@@ -66,9 +68,9 @@ class WeightedSumLoss(keras.losses.Loss):
     """
 
     def __init__(self, terms, *, name="weighted_sum_loss"):
-        owner = type(self).__name__
-        super().__init__(name=validation.check_name(owner, name))
-        self.terms = _check_terms(owner, terms)
+        check = Checker(self)
+        super().__init__(name=check.name(name))
+        self.terms = _check_terms(check.owner, terms)
         self._watchers = weakref.WeakSet()
 
     def __call__(self, y_true, y_pred, sample_weight=None):
@@ -96,16 +98,6 @@ class WeightedSumLoss(keras.losses.Loss):
         """
         self._watchers.add(watcher)
 
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        return {
-            "name": self.name,
-            "terms": {
-                name: [keras.saving.serialize_keras_object(loss), weight]
-                for name, (loss, weight) in self.terms.items()
-            },
-        }
-
     @classmethod
     def from_config(cls, config):
         """Revives the loss and its terms."""
@@ -121,7 +113,7 @@ class WeightedSumLoss(keras.losses.Loss):
             )
         revived = {
             name: (
-                validation.revive_argument(owner, {name: loss}, name),
+                Checker(owner).revive({name: loss}, name),
                 weight,
             )
             for name, (loss, weight) in terms.items()
@@ -163,8 +155,6 @@ def _check_terms(owner, terms):
             )
         found[name] = (
             loss,
-            validation.check_number(
-                owner, f"the weight of {name!r}", weight, minimum=0
-            ),
+            Checker(owner).number(f"the weight of {name!r}", weight, minimum=0),
         )
     return found

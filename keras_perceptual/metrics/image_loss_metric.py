@@ -4,13 +4,17 @@ import keras
 from keras import ops
 
 from keras_perceptual import validation
-from keras_perceptual.losses.feature_loss import FeatureLoss
+from keras_perceptual.configuration import Configured
+from keras_perceptual.docstrings import fill
+from keras_perceptual.losses.distance import WindowedDistance
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.losses.windowed_loss import SMALLEST, WindowedLoss
+from keras_perceptual.ops.windows import SMALLEST
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class ImageLossMetric(keras.metrics.Mean):
+@fill
+class ImageLossMetric(Configured, keras.metrics.Mean):
     """Averages a loss between images over all images that it has seen.
 
     The mean is over images, so that it does not depend on how they were cut
@@ -21,12 +25,9 @@ class ImageLossMetric(keras.metrics.Mean):
             the one that the model is compiled with, its network is shared; it
             still is after `load_model`. A metric adds no weights to a saved
             model.
-        tile: Integer of at least 256, or `None`. The size of the windows
-            through which `LPIPS` or `DISTS` look at large images, so that
-            memory does not grow with them (see `per_image` there). Defaults to
-            `None`: whole images at once.
+        {tile}
         name: String. Defaults to the name of the loss.
-        dtype: The type of the sums. Defaults to `keras.config.floatx()`.
+        {sums_dtype}
 
     Call arguments:
         y_true: Images, as the loss takes them.
@@ -64,55 +65,46 @@ class ImageLossMetric(keras.metrics.Mean):
     """
 
     def __init__(self, loss, *, tile=None, name=None, dtype=None):
-        owner = type(self).__name__
+        check = Checker(self)
         if not isinstance(loss, ImageLoss):
             raise ValueError(
-                f"{owner} averages a loss of this package between two batches "
-                "of images. Give it one, such as `LPIPS()`; other losses of "
-                "Keras have metrics of their own. "
-                f"Received: loss={validation.show(loss)}"
-            )
-        if tile is not None and not isinstance(loss, WindowedLoss):
-            raise ValueError(
-                f"{owner} can look through windows with `LPIPS` and `DISTS` "
-                "alone. Leave out `tile`. "
-                f"Received: tile={validation.show(tile)}, "
+                f"{check.owner} averages a loss of this package between two "
+                "batches of images. Give it one, such as `LPIPS()`; other "
+                "losses of Keras have metrics of their own. Received: "
                 f"loss={validation.show(loss)}"
             )
-        name = validation.check_name(owner, name)
+        can_tile = isinstance(loss._distance, WindowedDistance)
+        if tile is not None and not can_tile:
+            raise ValueError(
+                f"{check.owner} can look through windows with `LPIPS` and "
+                "`DISTS` alone. Leave out `tile`. Received: "
+                f"tile={validation.show(tile)}, loss={validation.show(loss)}"
+            )
+        name = check.name(name)
         super().__init__(name=name or loss.name, dtype=dtype)
         self.loss = loss
         self.tile = tile
         if tile is not None:
-            self.tile = validation.check_integer(
-                owner, "tile", tile, minimum=SMALLEST
-            )
+            self.tile = check.integer("tile", tile, minimum=SMALLEST)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds the images of one batch."""
         if sample_weight is not None:
             shape, _ = validation.shape_and_dtype(sample_weight)
-            if len(shape) > 2 and isinstance(self.loss, FeatureLoss):
+            distance = self.loss._distance
+            takes_mask = distance.takes_mask or distance.no_mask is not None
+            if len(shape) > 2 and takes_mask:
                 y_true, sample_weight = (y_true, sample_weight), None
-        validation.check_sample_weight(type(self).__name__, sample_weight)
+        Checker(self).sample_weight(sample_weight)
         # Nothing is learned from a metric: whole numbers will do.
         y_pred = ops.stop_gradient(
             ops.convert_to_tensor(y_pred, dtype=self.loss.dtype)
         )
-        options = {} if self.tile is None else {"tile": self.tile}
-        values = self.loss.per_image(y_true, y_pred, **options)
+        values = self.loss.per_image(y_true, y_pred, tile=self.tile)
         super().update_state(values, sample_weight)
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config.update(
-            loss=keras.saving.serialize_keras_object(self.loss), tile=self.tile
-        )
-        return config
 
     @classmethod
     def from_config(cls, config):
         """Revives the metric and its loss."""
-        loss = validation.revive_argument(cls.__name__, config, "loss")
+        loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})

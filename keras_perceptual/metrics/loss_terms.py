@@ -4,14 +4,18 @@ import keras
 from keras import ops
 
 from keras_perceptual import _backend, validation
+from keras_perceptual.configuration import Configured
+from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
+from keras_perceptual.validation import Checker
 
 replicas = _backend.load("replicas")
 tensors = _backend.load("tensors")
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class LossTerms(keras.metrics.Metric):
+@fill
+class LossTerms(Configured, keras.metrics.Metric):
     """Shows each term of a `WeightedSumLoss` while a model trains.
 
     It computes nothing of its own: the loss hands over the values that it has
@@ -23,7 +27,7 @@ class LossTerms(keras.metrics.Metric):
             same object. After `load_model` it is the same object again.
         name: String. Defaults to `"loss_terms"`; what is shown are the names
             of the terms.
-        dtype: The type of the sums. Defaults to `keras.config.floatx()`.
+        {sums_dtype}
 
     Returns:
         From `result()`, a dictionary from the names of the terms to their
@@ -57,11 +61,11 @@ class LossTerms(keras.metrics.Metric):
     """
 
     def __init__(self, loss, *, name="loss_terms", dtype=None):
-        owner = type(self).__name__
-        super().__init__(name=validation.check_name(owner, name), dtype=dtype)
+        check = Checker(self)
+        super().__init__(name=check.name(name), dtype=dtype)
         if not isinstance(loss, WeightedSumLoss):
             raise ValueError(
-                f"{owner} shows the terms of a "
+                f"{check.owner} shows the terms of a "
                 "`WeightedSumLoss`. Give it the one that the model is compiled "
                 f"with. Received: loss={validation.show(loss)}"
             )
@@ -104,14 +108,8 @@ class LossTerms(keras.metrics.Metric):
             name: total / self._count for name, total in self._totals.items()
         }
 
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        config = super().get_config()
-        config["loss"] = keras.saving.serialize_keras_object(self.loss)
-        return config
-
     @classmethod
     def from_config(cls, config):
         """Revives the metric and the loss that it shows."""
-        loss = validation.revive_argument(cls.__name__, config, "loss")
+        loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})

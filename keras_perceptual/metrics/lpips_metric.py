@@ -3,11 +3,13 @@
 import keras
 
 from keras_perceptual import validation
+from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.lpips import LPIPS
 from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class LPIPSMetric(ImageLossMetric):
     """Averages LPIPS over all images that it has seen.
 
@@ -17,12 +19,9 @@ class LPIPSMetric(ImageLossMetric):
         loss: The `LPIPS` that is averaged. Give it one to have another network
             or range of pixels, or to share the network of the loss that the
             model is compiled with. Defaults to `LPIPS()`.
-        tile: Integer of at least 256, or `None`. The size of the windows
-            through which large images are looked at, one after the other, so
-            that memory does not grow with them (see `LPIPS.per_image`).
-            Defaults to `None`: whole images at once.
+        {tile}
         name: String. Defaults to `"lpips"`.
-        dtype: The type of the sums. Defaults to `keras.config.floatx()`.
+        {sums_dtype}
 
     Call arguments:
         y_true: Images shaped `(batch, height, width, channels)`.

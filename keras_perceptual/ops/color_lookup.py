@@ -9,13 +9,14 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_perceptual import _backend, validation
+from keras_perceptual import _backend
 from keras_perceptual.ops.table_places import (
     CubePlaces,
     locate,
     nearest,
     strides,
 )
+from keras_perceptual.validation import Checker
 
 INTERPOLATIONS = ("linear", "tetrahedral", "nearest")
 
@@ -103,9 +104,7 @@ def look_up_curves(
     [[0.125], [0.625]]
     """
     owner = "look_up_curves"
-    validation.check_choice(
-        owner, "interpolation", interpolation, ("linear", "nearest")
-    )
+    Checker(owner).choice("interpolation", interpolation, ("linear", "nearest"))
     colors = ops.convert_to_tensor(colors)
     curves = ops.cast(curves, colors.dtype)
     shape = tuple(curves.shape)
@@ -187,9 +186,7 @@ def look_up_cube(
     [0.5, 0.75, 1.0]
     """
     owner = "look_up_cube"
-    validation.check_choice(
-        owner, "interpolation", interpolation, INTERPOLATIONS
-    )
+    Checker(owner).choice("interpolation", interpolation, INTERPOLATIONS)
     colors = ops.convert_to_tensor(colors)
     cube = ops.cast(cube, colors.dtype)
     shape = tuple(cube.shape)
@@ -247,7 +244,7 @@ def _of_no_image(colors, tables, channels):
 
 
 def _ramp(size):
-    size = validation.check_integer("A table", "size", size, minimum=2)
+    size = Checker("A table").integer("size", size, minimum=2)
     return np.linspace(0, 1, size).astype("float32")
 
 

@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from keras_perceptual.ops.feature_distances import unit_normalize
+from keras_perceptual.ops.distances import unit_normalize
 
 
 def contextual_distance(x, y, band_width=0.5, epsilon=1e-5):

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_perceptual.ops.averages import mean_over_positions
+from keras_perceptual.ops.distances import mean_over_positions
 
 # Keep the two terms finite where a channel is zero, and where it is flat.
 MEAN_EPSILON = 1e-6

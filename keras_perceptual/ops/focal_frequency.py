@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual.ops.distances import mean_per_image
 from keras_perceptual.ops.image_gradients import spatial_axes
-from keras_perceptual.ops.masks import mean_per_image
+from keras_perceptual.validation import Checker
 
 
 def focal_frequency_distance(
@@ -54,7 +54,7 @@ def focal_frequency_distance(
         [Jiang et al., 2021](https://arxiv.org/abs/2012.12821).
     """
     owner = "focal_frequency_distance"
-    data_format = validation.standardize_data_format(owner, data_format)
+    data_format = Checker(owner).data_format(data_format)
     x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
     for images in (x, y):
         check_patches(

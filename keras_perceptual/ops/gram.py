@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_perceptual.ops.masks import normalize_mask, resize_mask
+from keras_perceptual.ops.distances import normalize_mask, resize_mask
 
 # What the sum over the positions is divided by.
 GRAM_NORMALIZATIONS = ("chw", "hw", "none")

@@ -2,14 +2,14 @@
 
 from keras import ops
 
-from keras_perceptual import validation
-from keras_perceptual.ops.borders import (
+from keras_perceptual.ops.image_gradients import (
     along,
     crop,
     floating,
     pad_axes,
     spatial_axes,
 )
+from keras_perceptual.validation import Checker
 
 # Burt and Adelson's kernel for a = 0.4, in twentieths.
 GAUSSIAN = (1, 5, 8)
@@ -73,9 +73,7 @@ def halve_images(images, data_format=None):
     (1, 2, 4, 3)
     """
     images = ops.convert_to_tensor(images)
-    data_format = validation.standardize_data_format(
-        "halve_images", data_format
-    )
+    data_format = Checker("halve_images").data_format(data_format)
     for axis in spatial_axes(data_format):
         odd = images[along(images, axis, slice(1, None, 2))]
         even = images[along(images, axis, slice(0, None, 2))]
@@ -158,7 +156,7 @@ def laplacian_pyramid(images, levels, *, padding="reflect", data_format=None):
         `[1, 5, 8, 5, 1] / 20`.
     """
     owner = "laplacian_pyramid"
-    levels = validation.check_integer(owner, "levels", levels, minimum=2)
+    levels = Checker(owner).integer("levels", levels, minimum=2)
     images, axes = _standardize(owner, images, padding, data_format)
     needed = 2 * 2 ** (levels - 2) + 1 if padding == "reflect" else 1
     if any((images.shape[axis] or needed) < needed for axis in axes):
@@ -180,8 +178,8 @@ def laplacian_pyramid(images, levels, *, padding="reflect", data_format=None):
 
 def _standardize(owner, images, padding, data_format):
     """Returns floating-point images and the axes of their sides."""
-    validation.check_choice(owner, "padding", padding, ("reflect", "replicate"))
-    data_format = validation.standardize_data_format(owner, data_format)
+    Checker(owner).choice("padding", padding, ("reflect", "replicate"))
+    data_format = Checker(owner).data_format(data_format)
     return floating(images), spatial_axes(data_format)
 
 

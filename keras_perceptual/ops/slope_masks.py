@@ -4,8 +4,12 @@ import functools
 
 from keras import ops
 
-from keras_perceptual.ops.borders import along, pad_axes
-from keras_perceptual.ops.image_gradients import OPERATORS, reach_of
+from keras_perceptual.ops.image_gradients import (
+    OPERATORS,
+    along,
+    pad_axes,
+    reach_of,
+)
 from keras_perceptual.ops.pyramids import take_every_second
 
 # How far what a Laplacian pyramid keeps of a pixel depends on its neighbors.

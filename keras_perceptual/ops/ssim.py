@@ -8,9 +8,10 @@ equal; one minus a similarity that has been rounded to one does not.
 import numpy as np
 from keras import ops
 
-from keras_perceptual import _backend, validation
-from keras_perceptual.ops.averages import mean_over_positions
+from keras_perceptual import _backend
+from keras_perceptual.ops.distances import mean_over_positions
 from keras_perceptual.ops.image_gradients import spatial_axes
+from keras_perceptual.validation import Checker
 
 # Of a window, in pixels a side; 11 is usual.
 LARGEST_FILTER = 1024
@@ -198,7 +199,7 @@ def check_image_size(owner, shape, *, filter_size, data_format, scales=1):
 
 def _channels_last(owner, x, y, data_format, filter_size, scales):
     """Returns images that are large enough, with their channels last."""
-    data_format = validation.standardize_data_format(owner, data_format)
+    data_format = Checker(owner).data_format(data_format)
     x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
     for images in (x, y):
         check_image_size(

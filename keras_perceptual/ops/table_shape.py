@@ -6,7 +6,7 @@ channels)` for a cube.
 
 from keras import ops
 
-from keras_perceptual.ops.borders import crop
+from keras_perceptual.ops.image_gradients import crop
 
 AXES = ("own", "all")
 

@@ -2,10 +2,9 @@
 
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual.ops.distances import absolute, mean_per_image
 from keras_perceptual.ops.image_gradients import image_gradients
-from keras_perceptual.ops.masks import mean_per_image
-from keras_perceptual.ops.penalties import absolute
+from keras_perceptual.validation import Checker
 
 VARIATIONS = ("l1", "l2", "isotropic")
 
@@ -43,7 +42,7 @@ def total_variation(images, norm="l1", *, epsilon=1e-3, data_format=None):
     >>> float(total_variation(edge)[0])  # Four of sixteen pixels.
     0.25
     """
-    validation.check_choice("total_variation", "norm", norm, VARIATIONS)
+    Checker("total_variation").choice("norm", norm, VARIATIONS)
     dy, dx = image_gradients(
         images, "forward", padding="replicate", data_format=data_format
     )

@@ -2,12 +2,13 @@
 
 import keras
 
-from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
 from keras_perceptual.ops.table_shape import AXES, descent
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class TableMonotonicity(keras.regularizers.Regularizer):
+class TableMonotonicity(Configured, keras.regularizers.Regularizer):
     """Costs what falls in a colour table where it should rise.
 
     More light going in should not give less coming out: where it does,
@@ -46,16 +47,10 @@ class TableMonotonicity(keras.regularizers.Regularizer):
     """
 
     def __init__(self, factor=10.0, *, axes="own"):
-        owner = type(self).__name__
-        self.factor = validation.check_number(
-            owner, "factor", factor, minimum=0
-        )
-        self.axes = validation.check_choice(owner, "axes", axes, AXES)
+        check = Checker(self)
+        self.factor = check.number("factor", factor, minimum=0)
+        self.axes = check.choice("axes", axes, AXES)
 
     def __call__(self, x):
         """Returns the cost of a table."""
         return self.factor * descent(x, self.axes)
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        return {"factor": self.factor, "axes": self.axes}

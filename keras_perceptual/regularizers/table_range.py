@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class TableRange(keras.regularizers.Regularizer):
+class TableRange(Configured, keras.regularizers.Regularizer):
     """Costs what of a colour table lies outside a range.
 
     A table that is written to a file of eight bits, or shown, is clipped; the
@@ -45,17 +46,11 @@ class TableRange(keras.regularizers.Regularizer):
     """
 
     def __init__(self, factor=1.0, *, low=0.0, high=1.0):
-        owner = type(self).__name__
-        self.factor = validation.check_number(
-            owner, "factor", factor, minimum=0
-        )
-        self.low, self.high = validation.check_bounds(owner, low, high)
+        check = Checker(self)
+        self.factor = check.number("factor", factor, minimum=0)
+        self.low, self.high = check.bounds(low, high)
 
     def __call__(self, x):
         """Returns the cost of a table."""
         outside = ops.relu(self.low - x) + ops.relu(x - self.high)
         return self.factor * ops.mean(ops.square(outside))
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        return {"factor": self.factor, "low": self.low, "high": self.high}

@@ -2,12 +2,13 @@
 
 import keras
 
-from keras_perceptual import validation
+from keras_perceptual.configuration import Configured
 from keras_perceptual.ops.table_shape import roughness
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
-class TableSmoothness(keras.regularizers.Regularizer):
+class TableSmoothness(Configured, keras.regularizers.Regularizer):
     """Costs what varies from entry to entry of a colour table.
 
     A table learns only where colours were seen; without this, neighbours
@@ -51,16 +52,10 @@ class TableSmoothness(keras.regularizers.Regularizer):
     """
 
     def __init__(self, factor=1e-4, *, order=1):
-        owner = type(self).__name__
-        self.factor = validation.check_number(
-            owner, "factor", factor, minimum=0
-        )
-        self.order = validation.check_choice(owner, "order", order, (1, 2))
+        check = Checker(self)
+        self.factor = check.number("factor", factor, minimum=0)
+        self.order = check.choice("order", order, (1, 2))
 
     def __call__(self, x):
         """Returns the cost of a table."""
         return self.factor * roughness(x, self.order)
-
-    def get_config(self):
-        """Returns every argument of the constructor."""
-        return {"factor": self.factor, "order": self.order}

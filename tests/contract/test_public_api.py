@@ -47,6 +47,7 @@ PUBLIC_NAMES = [
     "check_gradients",
     "constraints",
     "features",
+    "functional",
     "gradients",
     "io",
     "layers",
@@ -56,7 +57,15 @@ PUBLIC_NAMES = [
     "regularizers",
 ]
 # Bound by Python because public modules import them; no part of the API.
-INTERNAL_MODULES = ["event_file", "plotting", "progress", "validation"]
+INTERNAL_MODULES = [
+    "configuration",
+    "docstrings",
+    "event_file",
+    "files",
+    "plotting",
+    "progress",
+    "validation",
+]
 
 # Where each public object lives, apart from the top level.
 HOMES = {

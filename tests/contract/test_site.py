@@ -184,6 +184,23 @@ def test_docstrings_are_shown_by_their_sections():
     )
 
 
+def test_docstrings_are_those_of_help():
+    """What stands once in the code is on every page."""
+    pytest.importorskip("griffe")
+    docs_docstrings = load_tool("docs_docstrings")
+    lpips = keras_perceptual.functional.lpips
+    source = inspect.getsource(lpips)
+    docstring = source.split('"""')[1]
+    assert "value_range:" not in docstring
+    assert docs_docstrings.fill(
+        docstring,
+        [source.partition("\n")[0].removeprefix("@")],
+        list(inspect.signature(lpips).parameters),
+    ) == (lpips.__doc__)
+    with pytest.raises(ValueError, match="Received: 'LPIP'"):
+        docs_docstrings.class_docstring("LPIP")
+
+
 def links(text):
     """Returns where the links and pictures of a page lead."""
     text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)

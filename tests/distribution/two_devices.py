@@ -51,7 +51,7 @@ if strategy is not None:
         model.optimizer.build(model.trainable_variables)
     copies = [
         strategy.experimental_local_results(variable.value)
-        for variable in loss._extractor.network.weights
+        for variable in loss._distance.network.weights
     ]
     model.save(folder / "model.keras")
     checkpoint = tf.train.Checkpoint(model=model).write(folder / "checkpoint")

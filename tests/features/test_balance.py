@@ -6,7 +6,7 @@ from keras_perceptual.features.balance import (
     balanced_layers,
     balanced_weights,
 )
-from keras_perceptual.ops.feature_distances import FEATURE_DISTANCES
+from keras_perceptual.ops.distances import FEATURE_DISTANCES
 
 
 @pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])

@@ -10,6 +10,7 @@ from reference import contextual as reference
 from sampling import sample
 
 from keras_perceptual.losses import ContextualLoss
+from keras_perceptual.losses.contextual_loss import ContextualDistance
 
 CONFIGS = [
     {"layers": ["relu2"]},
@@ -46,7 +47,7 @@ def twin(index, y_true, y_pred):
     """From the features of the extractor, which has tests of its own."""
     loss, total = shared(index), 0.0
     true, pred = (
-        {k: numpy(v) for k, v in loss._extractor(x).items()}
+        {k: numpy(v) for k, v in loss._distance.extractor(x).items()}
         for x in (y_true, y_pred)
     )
     for tap, x in pred.items():
@@ -92,8 +93,8 @@ def test_layers_add_up(index, pair):
 
 
 def test_default_layers():
-    assert list(ContextualLoss()._tap_weights) == ["relu3_3", "relu4_3"]
-    assert list(ContextualLoss("alexnet")._tap_weights) == [
+    assert list(ContextualLoss()._distance.weights) == ["relu3_3", "relu4_3"]
+    assert list(ContextualLoss("alexnet")._distance.weights) == [
         f"conv{i}" for i in range(1, 6)
     ]
 
@@ -166,11 +167,12 @@ def test_finite_differences(index):
         keras.layers.Conv2D(8, 5, strides=2, activation="tanh")(inputs),
     )
 
-    class Smooth(ContextualLoss):
-        def _observe(self, images, mask=None):
-            return dict.fromkeys(self._tap_weights, 4 * network(images))
+    class Smooth(ContextualDistance):
+        def see(self, images, mask=None):
+            return dict.fromkeys(self.weights, 4 * network(images))
 
-    smooth = Smooth("alexnet", weights="random", **CONFIGS[index])
+    smooth = ContextualLoss("alexnet", weights="random", **CONFIGS[index])
+    smooth._distance = Smooth(**vars(smooth._distance))
     assert smooth.band_width == loss.band_width
     checks.check_finite_differences(
         lambda x: smooth.call(keras.ops.convert_to_tensor(images), x)[0],

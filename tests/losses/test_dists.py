@@ -207,7 +207,8 @@ def test_a_model_learns_and_nothing_else_does(pair, dists, tmp_path):
 
 def test_the_parameters_are_the_published_ones(dists):
     alpha, beta = (
-        np.concatenate(x) for x in zip(*dists._parameters.values(), strict=True)
+        np.concatenate(x)
+        for x in zip(*dists._distance.weights.values(), strict=True)
     )
     assert len(alpha) == len(beta) == 1475
     assert alpha.sum() + beta.sum() == pytest.approx(1, abs=1e-6)

@@ -1,3 +1,4 @@
+import dataclasses
 import warnings
 
 import keras
@@ -5,15 +6,26 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SquaredDistance(PixelDistance):
+    seen: list
+
+    def measure(self, y_true, y_pred, mask=None):
+        self.seen[:] = y_true.dtype, y_pred.dtype
+        return ops.mean(ops.square(y_pred - y_true), axis=(1, 2, 3))
 
 
 class Difference(ImageLoss):
     """The smallest image loss there can be."""
 
-    def _values(self, y_true, y_pred):
-        self.seen = y_true.dtype, y_pred.dtype
-        return ops.mean(ops.square(y_pred - y_true), axis=(1, 2, 3))
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seen = []
+        self._distance = SquaredDistance.of(self)
 
 
 def images(low, high, dtype="float32"):
@@ -51,7 +63,7 @@ def test_refuses_what_would_broadcast_before_computing():
         loss(images(0, 1)[:1], images(0, 1))
     with pytest.raises(ValueError, match="one weight"):
         loss(images(0, 1), images(0, 1), np.ones((2, 4, 4)))
-    assert not hasattr(loss, "seen")
+    assert loss.seen == []
 
 
 def test_warns_once_about_the_range_of_the_target():
@@ -95,3 +107,9 @@ def test_data_format_is_that_of_keras_unless_given():
 def test_value_range_is_checked():
     with pytest.raises(ValueError, match=r"Received: value_range=\(1, 0\)"):
         Difference(value_range=(1, 0))
+
+
+def test_a_loss_that_cannot_look_through_windows_says_so():
+    x = images(0, 1)
+    with pytest.raises(ValueError, match=r"`LPIPS`.*Received: tile=256"):
+        Difference().per_image(x, x, tile=256)

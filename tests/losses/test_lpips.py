@@ -214,7 +214,7 @@ def test_a_model_learns_and_nothing_else_does(pair, tmp_path):
 
 
 def test_the_heads_are_the_published_ones():
-    heads = LPIPS("vgg16")._heads
+    heads = LPIPS("vgg16")._distance.heads
     assert [len(x) for x in heads.values()] == [64, 128, 256, 512, 512]
     assert all(np.all(x >= 0) and np.any(x > 0) for x in heads.values())
 

@@ -288,7 +288,7 @@ def test_a_model_learns_and_the_network_does_not(pair, options):
     model = simple_model()
     loss = alexnet()
     before = [
-        keras.ops.convert_to_numpy(w) for w in loss._extractor.network.weights
+        keras.ops.convert_to_numpy(w) for w in loss._distance.network.weights
     ]
     count = len(model.trainable_variables)
     model.compile(keras.optimizers.Adam(3e-3), loss=loss, **options)
@@ -297,7 +297,7 @@ def test_a_model_learns_and_the_network_does_not(pair, options):
     ).history["loss"]
     assert history[-1] < 0.8 * history[0]
     assert len(model.trainable_variables) == count
-    for old, new in zip(before, loss._extractor.network.weights, strict=True):
+    for old, new in zip(before, loss._distance.network.weights, strict=True):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
 
 

@@ -1,3 +1,5 @@
+import dataclasses
+import re
 import warnings
 
 import keras
@@ -6,16 +8,31 @@ import pytest
 from keras import ops
 from sampling import sample
 
+from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.losses.range_check import (
+    describe_range_mistake,
+    is_narrow,
+    is_outside,
+    likely_range,
+    show_range,
+)
 
 BACKEND = keras.backend.backend()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SquaredDistance(PixelDistance):
+    def measure(self, y_true, y_pred, mask=None):
+        return ops.mean(ops.square(y_pred - y_true), axis=(1, 2, 3))
 
 
 class Difference(ImageLoss):
     """The smallest image loss there can be."""
 
-    def _values(self, y_true, y_pred):
-        return ops.mean(ops.square(y_pred - y_true), axis=(1, 2, 3))
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._distance = SquaredDistance.of(self)
 
 
 def images(low, high, count=4):
@@ -173,3 +190,55 @@ def test_looks_at_some_pixels_of_every_image():
 def test_unknown_policies_are_refused():
     with pytest.raises(ValueError, match="Did you mean 'warn'"):
         Difference(check_range="warning")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0, 1.0, (0.0, 1.0)),
+        (-0.05, 1.05, (0.0, 1.0)),
+        (-1.0, 1.0, (-1.0, 1.0)),
+        (0.0, 255.0, (0.0, 255.0)),
+        (-500.0, 3.0, None),
+    ],
+)
+def test_likely_range(low, high, expected):
+    assert likely_range(low, high) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "promised", "text"),
+    [
+        (0, 255, (0.0, 1.0), r"look like images in \(0, 255\)"),
+        (-1, 1, (0.0, 1.0), r"value_range=\(-1, 1\)"),
+        (0, 1, (0.0, 255.0), r"value_range=\(0, 1\)"),
+        (0, 1, (-1.0, 1.0), r"value_range=\(0, 1\)"),
+        (-7e4, 0, (0.0, 1.0), "Rescale or clip"),
+    ],
+)
+def test_describes_the_likely_mistake(low, high, promised, text):
+    assert is_outside(low, high, promised, 0.1) or is_narrow(
+        low, high, promised
+    )
+    sentence = describe_range_mistake(low, high, promised)
+    assert re.search(text, sentence)
+    assert f"{show_range(promised)} was expected" in sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "promised"),
+    [
+        (0.0, 1.0, (0.0, 1.0)),
+        (-0.05, 1.05, (0.0, 1.0)),
+        (0.0, 255.0, (0.0, 255.0)),
+        (0.0, 0.0, (0.0, 255.0)),
+        (1.0, 1.0, (-1.0, 1.0)),
+        (-0.1, 1.0, (-1.0, 1.0)),
+        (np.nan, np.nan, (0.0, 1.0)),
+    ],
+)
+@pytest.mark.parametrize("kind", [float, ops.convert_to_tensor])
+def test_says_nothing_of_what_may_be_right(low, high, promised, kind):
+    low, high = kind(low), kind(high)
+    assert not is_outside(low, high, promised, 0.1)
+    assert not is_narrow(low, high, promised)

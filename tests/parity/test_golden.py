@@ -12,7 +12,7 @@ from reference import golden, photographs
 
 from keras_perceptual import DISTS, LPIPS, PerceptualLoss
 from keras_perceptual.features import FeatureExtractor
-from keras_perceptual.ops.feature_distances import feature_distance
+from keras_perceptual.ops.distances import feature_distance
 from keras_perceptual.ops.gram import gram_matrix
 
 PHOTOGRAPHS = [

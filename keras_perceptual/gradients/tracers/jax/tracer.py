@@ -302,11 +302,6 @@ def says_gradient_failed(error):
     return False
 
 
-def read_value(variable):
-    """Returns a copy of what a Keras variable holds, a NumPy array."""
-    return np.array(variable.value, copy=True)
-
-
 def name_of(variable):
     """Returns what to call a variable of Keras or of the backend."""
     return variable.path

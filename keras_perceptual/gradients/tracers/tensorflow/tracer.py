@@ -414,11 +414,6 @@ def says_gradient_failed(error):
     return isinstance(error, tf.errors.OpError) and "gradient" in str(error)
 
 
-def read_value(variable):
-    """Returns a copy of what a Keras variable holds, a NumPy array."""
-    return np.array(variable.value.numpy(), copy=True)
-
-
 def name_of(variable):
     """Returns what to call a variable of Keras or of the backend."""
     if isinstance(variable, keras.Variable):

@@ -231,14 +231,6 @@ def says_gradient_failed(error):
     return "backward through the graph a second time" in str(error)
 
 
-def read_value(variable):
-    """Returns a copy of what a Keras variable holds, a NumPy array."""
-    value = variable.value.detach().cpu()
-    # NumPy has no bfloat16. A float32 holds the same numbers.
-    value = value.float() if value.dtype == torch.bfloat16 else value
-    return np.array(value.numpy(), copy=True)
-
-
 def name_of(variable):
     """Returns what to call a variable of Keras or of the backend."""
     return untracked.name_of(variable)

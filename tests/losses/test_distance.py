@@ -98,7 +98,8 @@ def test_the_distance_of_positions_is_that_of_the_network(loss):
     strides = getattr(loss, "backbone", None)
     strides = TAPS[strides] if strides else STRIDES
     found = [
-        loss._features(keras.ops.zeros((1, side, 32, 3))) for side in (192, 64)
+        loss._distance.see(keras.ops.zeros((1, side, 32, 3)))
+        for side in (192, 64)
     ]
     for name, stride in strides.items():
         grown = found[0][name].shape[1] - found[1][name].shape[1]

@@ -1,0 +1,654 @@
+"""Losses and similarities as functions: images in, one value an image out.
+
+Each has the arguments and the defaults of the class that it is named for, but
+for what only a loss needs: there is no reduction, no name and no check of the
+range of values. Images may be of any type. They can be called inside traced
+and compiled code, and are differentiated there by all backends; a network is
+built once and kept for later calls.
+"""
+
+import collections
+import threading
+
+import keras
+
+from keras_perceptual import losses
+from keras_perceptual.docstrings import fill_from
+
+# How many losses are kept, each with its network.
+MOST_KEPT = 16
+
+_kept = collections.OrderedDict()
+_lock = threading.Lock()
+
+
+@fill_from(losses.CharbonnierLoss)
+def charbonnier_loss(
+    y_true,
+    y_pred,
+    epsilon=1e-3,
+    *,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns the Charbonnier loss of each pair of images.
+
+    See `CharbonnierLoss`.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> black = np.zeros((1, 8, 8, 3), "float32")
+    >>> round(float(kp.functional.charbonnier_loss(black, black + 0.5)[0]), 3)
+    0.499
+
+    Reference:
+        [Lai et al., 2017](https://arxiv.org/abs/1704.03915).
+    """
+    return _measure(
+        losses.CharbonnierLoss,
+        y_true,
+        y_pred,
+        epsilon=epsilon,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.ContextualLoss)
+def contextual_loss(
+    y_true,
+    y_pred,
+    backbone="vgg16",
+    layers=None,
+    *,
+    weights=None,
+    band_width=0.5,
+    max_features=1024,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns how few features of targets each prediction has, wherever.
+
+    See `ContextualLoss`, also for what it compares by default.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> photo = np.random.default_rng(0).uniform(size=(1, 64, 64, 3))
+    >>> moved = np.roll(photo, 8, axis=2)
+    >>> loss = kp.functional.contextual_loss(photo, moved, "alexnet", ["relu2"])
+    >>> bool(loss[0] < 1)
+    True
+
+    Reference:
+        [Mechrez et al., 2018](https://arxiv.org/abs/1803.02077).
+    """
+    return _measure(
+        losses.ContextualLoss,
+        y_true,
+        y_pred,
+        backbone=backbone,
+        layers=layers,
+        weights=weights,
+        band_width=band_width,
+        max_features=max_features,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.DISTS)
+def dists(
+    y_true,
+    y_pred,
+    *,
+    mask=None,
+    weights=None,
+    resize=None,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns the DISTS of each pair of images; lower is better.
+
+    See `DISTS`.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> photo = np.random.default_rng(0).uniform(size=(1, 32, 32, 3))
+    >>> float(kp.functional.dists(photo, photo)[0])
+    0.0
+
+    Reference:
+        [Ding et al., 2020](https://arxiv.org/abs/2004.07728).
+    """
+    return _measure(
+        losses.DISTS,
+        y_true,
+        y_pred,
+        mask=mask,
+        weights=weights,
+        resize=resize,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.FocalFrequencyLoss)
+def focal_frequency_loss(
+    y_true,
+    y_pred,
+    alpha=1.0,
+    *,
+    log_matrix=False,
+    patch_factor=1,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns how far apart the spectra of each pair of images are.
+
+    See `FocalFrequencyLoss`.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> black = np.zeros((1, 8, 8, 3), "float32")
+    >>> loss = kp.functional.focal_frequency_loss(black, black + 0.5)
+    >>> round(float(loss[0]), 4)
+    0.25
+
+    Reference:
+        [Jiang et al., 2021](https://arxiv.org/abs/2012.12821).
+    """
+    return _measure(
+        losses.FocalFrequencyLoss,
+        y_true,
+        y_pred,
+        alpha=alpha,
+        log_matrix=log_matrix,
+        patch_factor=patch_factor,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.LPIPS)
+def lpips(
+    y_true,
+    y_pred,
+    backbone="alexnet",
+    *,
+    mask=None,
+    weights=None,
+    linear_heads=True,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns the LPIPS of each pair of images; lower is better.
+
+    See `LPIPS`.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> photo = np.random.default_rng(0).uniform(size=(1, 64, 64, 3))
+    >>> float(kp.functional.lpips(photo, photo)[0])
+    0.0
+    >>> bool(kp.functional.lpips(photo, 0.5 * photo)[0] > 0.01)
+    True
+
+    Reference:
+        [Zhang et al., 2018](https://arxiv.org/abs/1801.03924).
+    """
+    return _measure(
+        losses.LPIPS,
+        y_true,
+        y_pred,
+        mask=mask,
+        backbone=backbone,
+        weights=weights,
+        linear_heads=linear_heads,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.MSSSIMLoss)
+def ms_ssim(
+    y_true,
+    y_pred,
+    weights=None,
+    *,
+    filter_size=11,
+    filter_sigma=1.5,
+    k1=0.01,
+    k2=0.03,
+    epsilon=1e-3,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns the MS-SSIM of each pair of images; 1 for equal ones.
+
+    It is one minus `MSSSIMLoss`. To train, take the loss: near 1 this has few
+    digits left.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> photo = np.random.default_rng(0).uniform(size=(1, 48, 48, 3))
+    >>> float(kp.functional.ms_ssim(photo, photo, (0.5, 0.5))[0])
+    1.0
+
+    Reference:
+        [Wang et al., 2003](https://doi.org/10.1109/ACSSC.2003.1292216).
+    """
+    return 1 - _measure(
+        losses.MSSSIMLoss,
+        y_true,
+        y_pred,
+        weights=weights,
+        filter_size=filter_size,
+        filter_sigma=filter_sigma,
+        k1=k1,
+        k2=k2,
+        epsilon=epsilon,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.PerceptualLoss)
+def perceptual_loss(
+    y_true,
+    y_pred,
+    backbone="vgg16",
+    layers=None,
+    *,
+    mask=None,
+    weights=None,
+    pooling="max",
+    distance="mse",
+    normalize_features=False,
+    content_weight=1.0,
+    style_weight=0.0,
+    style_layers=None,
+    style_image=None,
+    gram_normalization="chw",
+    scales=1,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns how far apart the features of each pair of images are.
+
+    See `PerceptualLoss`.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> photo = np.random.default_rng(0).uniform(size=(1, 32, 32, 3))
+    >>> float(kp.functional.perceptual_loss(photo, photo, "alexnet")[0])
+    0.0
+
+    Reference:
+        [Johnson et al., 2016](https://arxiv.org/abs/1603.08155).
+    """
+    return _measure(
+        losses.PerceptualLoss,
+        y_true,
+        y_pred,
+        mask=mask,
+        backbone=backbone,
+        layers=layers,
+        weights=weights,
+        pooling=pooling,
+        distance=distance,
+        normalize_features=normalize_features,
+        content_weight=content_weight,
+        style_weight=style_weight,
+        style_layers=style_layers,
+        style_image=style_image,
+        gram_normalization=gram_normalization,
+        scales=scales,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.SobelGradientLoss)
+def sobel_gradient_loss(
+    y_true,
+    y_pred,
+    norm="l1",
+    *,
+    mask=None,
+    operator="sobel",
+    mode="component",
+    scales=1,
+    downsampling="average",
+    components="mean",
+    normalize=False,
+    log_space=False,
+    padding="reflect",
+    epsilon=1e-3,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns how far apart the slopes of each pair of images are.
+
+    See `SobelGradientLoss`.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> sharp = np.zeros((1, 8, 8, 1), "float32")
+    >>> sharp[:, :, 4:] = 1.0
+    >>> soft = sharp.copy()
+    >>> soft[:, :, 3:5] = 0.5
+    >>> float(kp.functional.sobel_gradient_loss(sharp, soft)[0])
+    0.5
+
+    Reference:
+        [Ranftl et al., 2019](https://arxiv.org/abs/1907.01341).
+    """
+    return _measure(
+        losses.SobelGradientLoss,
+        y_true,
+        y_pred,
+        mask=mask,
+        norm=norm,
+        operator=operator,
+        mode=mode,
+        scales=scales,
+        downsampling=downsampling,
+        components=components,
+        normalize=normalize,
+        log_space=log_space,
+        padding=padding,
+        epsilon=epsilon,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.SSIMLoss)
+def ssim(
+    y_true,
+    y_pred,
+    *,
+    filter_size=11,
+    filter_sigma=1.5,
+    k1=0.01,
+    k2=0.03,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns the SSIM of each pair of images; 1 for equal ones.
+
+    It is one minus `SSIMLoss`, and the number of `tf.image.ssim`. To train,
+    take the loss: near 1 this has few digits left.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> ramp = np.linspace(0, 1, 256, dtype="float32").reshape(1, 16, 16, 1)
+    >>> float(kp.functional.ssim(ramp, ramp)[0])
+    1.0
+
+    Reference:
+        [Wang et al., 2004](https://doi.org/10.1109/TIP.2003.819861).
+    """
+    return 1 - _measure(
+        losses.SSIMLoss,
+        y_true,
+        y_pred,
+        filter_size=filter_size,
+        filter_sigma=filter_sigma,
+        k1=k1,
+        k2=k2,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.TotalVariationLoss)
+def total_variation(
+    images,
+    norm="l1",
+    *,
+    epsilon=1e-3,
+    value_range=(0, 1),
+    data_format=None,
+    dtype=None,
+):
+    """Returns how much each image varies from pixel to pixel.
+
+    See `TotalVariationLoss`.
+
+    Args:
+        images: Images shaped `(batch, height, width, channels)`, of any type.
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if these are no images.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> edge = np.zeros((1, 4, 4, 1), "float32")
+    >>> edge[:, :, 2:] = 1.0
+    >>> float(kp.functional.total_variation(edge)[0])  # Four of sixteen pixels.
+    0.25
+
+    Reference:
+        [Rudin, Osher and Fatemi, 1992](
+            https://doi.org/10.1016/0167-2789(92)90242-F).
+    """
+    return _measure(
+        losses.TotalVariationLoss,
+        images,
+        images,
+        norm=norm,
+        epsilon=epsilon,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+def _measure(cls, y_true, y_pred, *, mask=None, **settings):
+    """Returns one value an image, by a loss that is kept for the next call."""
+    loss = _loss(cls, settings)
+    return loss.compare(y_true, y_pred, mask=mask)
+
+
+def _loss(cls, settings):
+    """Returns the loss of some settings, the same one for equal settings."""
+    # Where an argument is left out, these decide.
+    defaults = keras.config.floatx(), keras.config.image_data_format()
+    key = cls, defaults, _frozen(settings)
+    try:
+        hash(key)
+    except TypeError:
+        return _build(cls, settings)  # A picture, for example.
+    with _lock:
+        if key not in _kept:
+            _kept[key] = _build(cls, settings)
+        _kept.move_to_end(key)
+        while len(_kept) > MOST_KEPT:
+            _kept.popitem(last=False)
+        return _kept[key]
+
+
+def _build(cls, settings):
+    """Returns a new loss, built outside of any trace.
+
+    A network that is built while a function is traced would never get its
+    weights. Backends trace by thread.
+    """
+    found = []
+
+    def build():
+        try:
+            found.append(cls(**settings))
+        except Exception as error:  # Raised where it is waited for.
+            found.append(error)
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _frozen(value):
+    """Returns settings as something that can be hashed, if they can be."""
+    if isinstance(value, dict):
+        return tuple((name, _frozen(x)) for name, x in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(x) for x in value)
+    return type(value), value

@@ -1,0 +1,318 @@
+"""What every loss between images has: a distance.
+
+A distance is a small object that never changes. It holds settings, and two
+functions: `observe` returns what is kept of a batch of images, and `compare`
+returns how far apart two of these are. All else that a loss can do, such as to
+encode its targets or to look at large images through windows, is a function of
+a distance, written once.
+
+A class of distances is abstract or final: none overrides what has a body.
+"""
+
+import abc
+import dataclasses
+import functools
+
+from keras import ops
+
+from keras_perceptual.losses.encoding import decode
+from keras_perceptual.ops.windows import fold_windows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Distance(abc.ABC):
+    """A way of comparing two batches of images.
+
+    Args:
+        owner: Name of the object that asks, for messages.
+        data_format: Where the channels of images are.
+    """
+
+    owner: str
+    data_format: str
+
+    # Numbers of channels that images may have; None for any.
+    channels = None
+    # Whether pixels may have weights, and whether those of weight 0 may hold
+    # anything, and are hidden before anybody looks.
+    takes_mask = False
+    hides_pixels = False
+    # Why a mask has no meaning, where people would expect one.
+    no_mask = None
+    # Why there is no `map(true, pred)` of where images differ. Where there is
+    # one, it returns a dictionary of tensors `(batch, rows, columns)`.
+    no_map = "has no map of where images differ."
+    # Whether targets may come encoded.
+    encodes = False
+    # The frozen network, if any.
+    network = None
+
+    @classmethod
+    def of(cls, loss, **others):
+        """Returns the distance with the settings of a loss.
+
+        Args:
+            loss: An `ImageLoss`, which has an attribute for each setting that
+                has no default.
+            **others: Settings that are no attributes of the loss.
+        """
+        names = {
+            field.name
+            for field in dataclasses.fields(cls)
+            if field.default is field.default_factory is dataclasses.MISSING
+        }
+        settings = {
+            name: getattr(loss, name)
+            for name in names - {"owner"} - set(others)
+        }
+        return cls(owner=type(loss).__name__, **settings, **others)
+
+    @abc.abstractmethod
+    def observe(self, images, mask=None):
+        """Returns what is kept of images, a dictionary of tensors.
+
+        Args:
+            images: Floating-point batch of images.
+            mask: Weights of the pixels, `(batch, height, width)`, or `None`.
+        """
+
+    @abc.abstractmethod
+    def observe_target(self, y_true, mask, pred):
+        """Returns what is kept of targets.
+
+        Args:
+            y_true: Images, or what stands for them.
+            mask: Weights of the pixels, or `None`.
+            pred: What is kept of the predictions.
+        """
+
+    @abc.abstractmethod
+    def compare(self, true, pred, mask=None):
+        """Returns the terms of the distance, a dictionary of `(batch,)`.
+
+        Args:
+            true: What is kept of the targets.
+            pred: What is kept of the predictions.
+            mask: Weights of the pixels, or `None`.
+        """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PixelDistance(Distance):
+    """Compares images as they are; a subclass implements `measure`.
+
+    Gradients flow to the targets as well.
+
+    Args:
+        owner: As for `Distance`.
+        data_format: As for `Distance`.
+        value_range: Pair of floats, the range of the pixels.
+    """
+
+    value_range: tuple
+
+    @functools.cached_property
+    def width(self):
+        """The width of the range of the pixels."""
+        return self.value_range[1] - self.value_range[0]
+
+    def observe(self, images, mask=None):
+        """Returns the images."""
+        return {"pixels": images}
+
+    def observe_target(self, y_true, mask, pred):
+        """Returns the images."""
+        return {"pixels": y_true}
+
+    def compare(self, true, pred, mask=None):
+        """Returns the one term."""
+        return {"pixels": self.measure(true["pixels"], pred["pixels"], mask)}
+
+    @abc.abstractmethod
+    def measure(self, y_true, y_pred, mask=None):
+        """Returns how far apart two batches of images are, `(batch,)`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureDistance(Distance):
+    """Compares what a frozen network sees; a subclass implements `see`.
+
+    No gradient flows to the targets, which may be encoded.
+
+    Args:
+        owner: As for `Distance`.
+        data_format: As for `Distance`.
+        extractor: The `FeatureExtractor`.
+        prepare: Function of images with their channels last, which returns
+            them as the network is to see them; `None` for as they are.
+        fixed: What is observed of something else than the target, a dictionary
+            of arrays.
+        state: What a backend has to remember from one trace to the next.
+    """
+
+    extractor: object
+    prepare: object = None
+    fixed: dict = dataclasses.field(default_factory=dict)
+    state: dict = dataclasses.field(default_factory=dict)
+
+    encodes = True
+    # All but the network that decides what is observed, for JSON.
+    settings = ()
+
+    @functools.cached_property
+    def channels(self):
+        """Numbers of channels that images may have; `None` for any."""
+        return self.extractor.channels
+
+    @property
+    def network(self):
+        """The frozen network."""
+        return self.extractor.network
+
+    @property
+    def identity(self):
+        """All that decides what is observed, for JSON."""
+        extractor = self.extractor
+        return [
+            self.owner,
+            extractor.identity,
+            extractor.pooling,
+            extractor.layers,
+            *self.settings,
+        ]
+
+    def observe(self, images, mask=None):
+        """Returns what the network sees."""
+        return self.see(self.stage(images), mask)
+
+    def stage(self, images):
+        """Returns images as the network is to see them."""
+        if self.data_format == "channels_first":
+            images = ops.transpose(images, (0, 2, 3, 1))
+        return images if self.prepare is None else self.prepare(images)
+
+    def keep(self, images, mask=None):
+        """Returns what is kept of target images: no gradient, no more."""
+        kept = self.observe(ops.stop_gradient(images), mask)
+        return {
+            name: ops.stop_gradient(x)
+            for name, x in kept.items()
+            if name not in self.fixed
+        }
+
+    def observe_target(self, y_true, mask, pred):
+        """Returns what is kept of targets, which may be encoded."""
+        # The target takes a pass of its own: it needs no gradient.
+        if len(y_true.shape) == 4:
+            kept = self.keep(y_true, mask)
+        else:
+            like = {k: x for k, x in pred.items() if k not in self.fixed}
+            kept = decode(self, ops.stop_gradient(y_true), like)
+        fixed = {k: ops.convert_to_tensor(x) for k, x in self.fixed.items()}
+        return {**kept, **fixed}
+
+    @abc.abstractmethod
+    def see(self, images, mask=None):
+        """Returns what is kept of images that have their channels last."""
+
+
+class WindowedDistance(FeatureDistance):
+    """Compares what a frozen network sees, also window by window.
+
+    A subclass implements how the terms are collected from windows.
+    """
+
+    @abc.abstractmethod
+    def start(self, zeros):
+        """Returns what is known of each term before the first window.
+
+        Args:
+            zeros: A zero for each image.
+        """
+
+    @abc.abstractmethod
+    def add_window(self, name, state, true, pred, own):
+        """Returns what is known of a term after one window more.
+
+        Args:
+            name: Name of the term.
+            state: What is known before.
+            true: What is seen of the targets in the window.
+            pred: What is seen of the predictions.
+            own: Function of rows, columns and stride, as `fold_windows` has it.
+        """
+
+    @abc.abstractmethod
+    def finish(self, name, state):
+        """Returns a term, shaped `(batch,)`."""
+
+
+def terms(distance, y_true, y_pred, mask=None):
+    """Returns the terms of a distance between images.
+
+    Args:
+        distance: A `Distance`.
+        y_true: Floating-point targets, or what stands for them.
+        y_pred: Floating-point batch of images.
+        mask: Weights of the pixels, or `None`.
+
+    Returns:
+        A dictionary from names to tensors shaped `(batch,)`.
+    """
+    pred = distance.observe(y_pred, mask)
+    true = distance.observe_target(y_true, mask, pred)
+    return distance.compare(true, pred, mask)
+
+
+def spatial_map(distance, y_true, y_pred):
+    """Returns where images differ.
+
+    Args:
+        distance: A `Distance` that has a map.
+        y_true: As for `terms`.
+        y_pred: As for `terms`.
+
+    Returns:
+        A tensor shaped `(batch, height, width)`: the maps of all terms,
+        enlarged to the size of the images (bilinear) and summed.
+    """
+    pred = distance.observe(y_pred)
+    maps = distance.map(distance.observe_target(y_true, None, pred), pred)
+    axis = 1 if distance.data_format == "channels_last" else 2
+    size = ops.shape(y_pred)[axis : axis + 2]
+    return sum(
+        ops.image.resize(
+            ops.expand_dims(x, -1),
+            size,
+            interpolation="bilinear",
+            data_format="channels_last",
+        )[..., 0]
+        for x in maps.values()
+    )
+
+
+def measure_in_windows(distance, y_true, y_pred, size):
+    """Returns a distance that is collected from windows, without a gradient.
+
+    Args:
+        distance: A `WindowedDistance`.
+        y_true: Floating-point batch of images, at least one.
+        y_pred: Tensor shaped as `y_true`.
+        size: Integer, the largest height and width of a window.
+
+    Returns:
+        A tensor shaped `(batch,)`.
+    """
+    images = [distance.stage(ops.stop_gradient(x)) for x in (y_true, y_pred)]
+
+    def look(state, windows, own):
+        true, pred = (distance.see(x) for x in windows)
+        return {
+            name: distance.add_window(name, state[name], true[name], x, own)
+            for name, x in pred.items()
+        }
+
+    # One zero for each image, of whatever batch.
+    zeros = 0 * images[0][:, 0, 0, 0]
+    found = fold_windows(look, distance.start(zeros), images, size)
+    return sum(distance.finish(name, x) for name, x in found.items())

@@ -1,0 +1,98 @@
+"""Targets that were observed once, as one row of numbers for each image."""
+
+import hashlib
+import json
+import math
+
+from keras import ops
+
+from keras_perceptual import _backend
+
+host_calls = _backend.load("host_calls")
+
+# How many numbers in front of encoded images say what encoded them.
+HEADER = 4
+
+
+def encode(distance, images, mask=None):
+    """Returns what a distance keeps of target images, in rows.
+
+    Args:
+        distance: A `FeatureDistance`.
+        images: Floating-point batch of images, at least one.
+        mask: Weights of the pixels, or `None`.
+
+    Returns:
+        A tensor shaped `(batch, n)` of the type of the images.
+    """
+    kept = distance.keep(images, mask)
+    header = ops.convert_to_tensor(_header(distance), dtype=images.dtype)
+    batch = ops.shape(images)[0]
+    parts = [ops.broadcast_to(header, (batch, HEADER))]
+    parts += [ops.reshape(x, (batch, -1)) for x in kept.values()]
+    return ops.concatenate(
+        [ops.cast(part, images.dtype) for part in parts], axis=1
+    )
+
+
+def decode(distance, encoded, pred):
+    """Returns what `encode` packed.
+
+    Args:
+        distance: The `FeatureDistance`.
+        encoded: Tensor shaped `(batch, n)`.
+        pred: Dictionary of tensors, what is kept of predictions; that of the
+            targets is of the same shapes.
+
+    Returns:
+        A dictionary as `pred`. Where nothing can be refused, all of what
+        another distance encoded is NaN.
+
+    Raises:
+        ValueError: If another distance encoded it, or if it is of images of
+            another size.
+    """
+    shapes = {name: ops.shape(x)[1:] for name, x in pred.items()}
+    size = HEADER + sum(math.prod(shape) for shape in shapes.values())
+    given = encoded.shape[1]
+    if isinstance(size, int) and given not in (None, size):
+        _refuse(
+            distance.owner,
+            f"y_true.shape={tuple(encoded.shape)}, where encoded targets "
+            f"have the shape (batch, {size})",
+        )
+    found, start = {}, HEADER
+    for name, shape in shapes.items():
+        end = start + math.prod(shape)
+        found[name] = ops.reshape(encoded[:, start:end], (-1, *shape))
+        start = end
+    header = ops.convert_to_tensor(_header(distance), dtype=encoded.dtype)
+    known = ops.all(encoded[:, :HEADER] == header)
+    host_calls.call_when(
+        ops.logical_not(known),
+        lambda values: _refuse(distance.owner, f"y_true[0, :4]={values}"),
+        ops.reshape(encoded[:1, :HEADER], (HEADER,)),
+        distance.state,
+    )
+    nan = ops.convert_to_tensor(float("nan"), dtype=encoded.dtype)
+    return {name: ops.where(known, x, nan) for name, x in found.items()}
+
+
+def _header(distance):
+    """Returns the configuration as four whole numbers below 1024.
+
+    They are exact in every floating-point type.
+    """
+    text = json.dumps(distance.identity)
+    digest = int(hashlib.sha256(text.encode()).hexdigest(), 16)
+    return [digest // 1024**i % 1024 for i in range(HEADER)]
+
+
+def _refuse(owner, received):
+    raise ValueError(
+        f"{owner} was given encoded targets that it did not encode: they come "
+        "from another configuration, or from images of another size than the "
+        "predictions. Encode them with `encode` of a loss of the same "
+        "configuration, or pass images shaped (batch, height, width, "
+        f"channels). Received: {received}"
+    )

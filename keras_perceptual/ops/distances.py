@@ -1,0 +1,321 @@
+"""How far apart tensors are: penalties of differences, and their means.
+
+A distance of features is a function that compares two tensors feature by
+feature; its mean is the distance of two images, and its mean over the channels
+a map of it. Means keep their digits on large images, and keep to masks.
+"""
+
+import math
+
+from keras import ops
+
+
+def absolute(x):
+    """Returns `abs(x)`, with the gradient 0 where `x` is 0.
+
+    Backends disagree about that point: JAX says 1 there, so that two equal
+    images would push each other apart.
+
+    Args:
+        x: Floating-point tensor.
+
+    Returns:
+        Tensor shaped as `x`.
+    """
+    return x * ops.stop_gradient(ops.sign(x))
+
+
+def charbonnier_penalty(x, epsilon=1e-3):
+    """Returns `sqrt(x ** 2 + epsilon ** 2) - epsilon`, a smooth `abs(x)`.
+
+    It is written so that nothing cancels where `x` is small.
+
+    Args:
+        x: Floating-point tensor.
+        epsilon: Float, the difference below which the penalty is quadratic.
+
+    Returns:
+        Tensor shaped as `x`.
+
+    Reference:
+        Charbonnier et al. (1994), Two deterministic half-quadratic
+        regularization algorithms for computed imaging. The loss of this name
+        in BasicSR is larger by `epsilon`.
+    """
+    squared = ops.square(x)
+    return squared / (ops.sqrt(squared + epsilon**2) + epsilon)
+
+
+def power_penalty(x, exponent):
+    """Returns `abs(x) ** exponent`, whose gradient is 0 where `x` is 0.
+
+    Args:
+        x: Floating-point tensor.
+        exponent: Float of at least 1.
+
+    Returns:
+        Tensor shaped as `x`.
+    """
+    if exponent == 1:
+        return absolute(x)
+    if exponent == 2:
+        return ops.square(x)
+    return ops.power(absolute(x), exponent)
+
+
+def mean_over_positions(x, weights=None):
+    """Averages each channel over all positions of an image.
+
+    TensorFlow adds up the positions of a channel one after the other, and in
+    float32 a sum of millions loses what is added last: of an image of 2048 by
+    2048 pixels the third digit is wrong. Along one axis after the other, no
+    sum is long.
+
+    Args:
+        x: Floating-point tensor shaped `(batch, rows, columns, channels)`.
+        weights: Optional weights of the positions, shaped
+            `(batch, rows, columns)`, whose sum for each image is 1.
+
+    Returns:
+        Tensor shaped `(batch, channels)`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_perceptual.ops.distances import mean_over_positions
+    >>> x = keras.ops.reshape(keras.ops.arange(8.0), (1, 2, 2, 2))
+    >>> keras.ops.convert_to_numpy(mean_over_positions(x)).tolist()
+    [[3.0, 4.0]]
+    """
+    if weights is None:
+        # The gradient of a sum is one number for all, that of a mean is
+        # written out for each position on PyTorch.
+        columns = ops.cast(ops.shape(x)[2], x.dtype)
+        return ops.mean(ops.sum(x, axis=2), axis=1) / columns
+    weighted = x * ops.expand_dims(weights, -1)
+    return ops.sum(ops.sum(weighted, axis=2), axis=1)
+
+
+def mean_per_image(x, mask=None):
+    """Averages over every axis but the first.
+
+    Args:
+        x: Floating-point tensor shaped `(batch, ...)`; with a mask, shaped
+            `(batch, height, width, channels)`.
+        mask: Optional weights of at least 0, shaped `(batch, rows, columns)`
+            of any size. Where it is 0, a value has no share, nor a gradient.
+            An image whose mask is 0 everywhere has the mean 0.
+
+    Returns:
+        Tensor shaped `(batch,)`.
+    """
+    if mask is None:
+        # Rows first: no sum is long, and the gradient of a sum is a single
+        # number for all, where that of a mean is divided place by place.
+        rows = ops.sum(x, axis=tuple(range(2, len(x.shape))))
+        places = math.prod(ops.shape(x)[2:])
+        return ops.mean(rows, axis=1) / ops.cast(places, x.dtype)
+    height, width = ops.shape(x)[1:3]
+    weights = normalize_mask(resize_mask(mask, height, width))
+    return ops.sum(ops.mean(x, axis=-1) * weights, axis=(1, 2))
+
+
+def normalize_mask(mask):
+    """Divides the weights of each image by their sum.
+
+    Args:
+        mask: Weights of at least 0, shaped `(batch, rows, columns)`.
+
+    Returns:
+        Tensor shaped as `mask`; zeros stay zeros.
+    """
+    area = ops.sum(mask, axis=(1, 2), keepdims=True)
+    return mask / ops.where(area > 0, area, ops.ones_like(area))
+
+
+def position_weights(mask, features):
+    """Returns how much each position of feature maps counts in an average.
+
+    Args:
+        mask: Weights of at least 0, shaped `(batch, rows, columns)`, or `None`.
+        features: Tensor shaped `(batch, height, width, channels)`.
+
+    Returns:
+        Tensor shaped `(batch, height, width)`, whose sum for each image is 1,
+        or 0 where nothing is weighted; `None` for no mask.
+    """
+    if mask is None:
+        return None
+    height, width = ops.shape(features)[1:3]
+    return normalize_mask(resize_mask(mask, height, width))
+
+
+def resize_mask(mask, height, width):
+    """Returns a mask of another size, each weight the mean of its area.
+
+    A pixel of which any part is weighted keeps a weight, and one of which no
+    part is gets exactly zero.
+
+    Args:
+        mask: Floating-point tensor shaped `(batch, rows, columns)`.
+        height: Integer, or integer scalar tensor.
+        width: Integer, or integer scalar tensor.
+
+    Returns:
+        Tensor shaped `(batch, height, width)`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_perceptual.ops.distances import resize_mask
+    >>> mask = keras.ops.convert_to_tensor([[[1.0, 0.0, 0.0, 0.0]]])
+    >>> keras.ops.convert_to_numpy(resize_mask(mask, 1, 2)).tolist()
+    [[[0.5, 0.0]]]
+    """
+    rows, columns = ops.shape(mask)[1:3]
+    down = ops.cast(_shares(rows, height), mask.dtype)
+    along = ops.cast(_shares(columns, width), mask.dtype)
+    mask = ops.matmul(down, mask)
+    return ops.matmul(mask, ops.transpose(along))
+
+
+def _shares(size, new_size):
+    """Returns how much of each new cell each old one covers.
+
+    In whole numbers, so that cells that only touch share exactly nothing.
+    """
+    new = ops.expand_dims(ops.arange(new_size, dtype="int32") * size, 1)
+    old = ops.expand_dims(ops.arange(size, dtype="int32") * new_size, 0)
+    overlap = ops.minimum(new + size, old + new_size) - ops.maximum(new, old)
+    overlap = ops.cast(ops.maximum(overlap, 0), "float32")
+    return overlap / ops.cast(size, "float32")
+
+
+def unit_normalize(features, epsilon=1e-10):
+    """Scales the channel vector of each position to length one.
+
+    `f / sqrt(sum(f ** 2) + epsilon)`: with epsilon inside the square root, the
+    gradient is finite where all channels are zero, and so is the result.
+
+    Args:
+        features: Floating-point tensor, channels last.
+        epsilon: Float, what is added to the squared length.
+
+    Returns:
+        Tensor shaped as `features`.
+    """
+    squared = ops.sum(ops.square(features), axis=-1, keepdims=True)
+    return features * ops.rsqrt(squared + epsilon)
+
+
+def cosine_distance(x, y):
+    """Returns what each channel adds to one minus the cosine.
+
+    The mean over the channels is one minus the cosine between the two channel
+    vectors at a position. It is computed as half the squared distance of the
+    vectors scaled to length one, which is the same and is zero for two vectors
+    of zeros.
+
+    Args:
+        x: Floating-point tensor shaped `(batch, ..., channels)`.
+        y: Tensor shaped as `x`.
+
+    Returns:
+        Tensor shaped as `x`.
+    """
+    squared = ops.square(unit_normalize(x) - unit_normalize(y))
+    return squared * (x.shape[-1] / 2)
+
+
+FEATURE_DISTANCES = {
+    "mse": lambda x, y: ops.square(x - y),
+    "mae": lambda x, y: absolute(x - y),
+    "charbonnier": lambda x, y: charbonnier_penalty(x - y),
+    "cosine": cosine_distance,
+}
+
+
+def feature_distance(kind, x, y, mask=None):
+    """Returns the mean distance between the features of two images.
+
+    Args:
+        kind: String, a key of `FEATURE_DISTANCES`.
+        x: Floating-point tensor shaped `(batch, ..., channels)`.
+        y: Tensor shaped as `x`.
+        mask: Optional weights of the positions of an image, of any size.
+
+    Returns:
+        Tensor shaped `(batch,)`.
+    """
+    return mean_per_image(FEATURE_DISTANCES[kind](x, y), mask)
+
+
+def lpips_distance(x, y, head=None, mask=None):
+    """Returns the mean over all positions of what `lpips_map` returns.
+
+    Args:
+        x: As for `lpips_map`.
+        y: Tensor shaped as `x`.
+        head: As for `lpips_map`.
+        mask: Optional weights of the positions of an image, of any size.
+
+    Returns:
+        Tensor shaped `(batch,)`.
+    """
+    # The head comes last: there are fewer channels than numbers in a map.
+    differences = mean_over_positions(
+        ops.square(y - x), position_weights(mask, y)
+    )
+    if head is not None:
+        head = ops.convert_to_tensor(head, dtype=differences.dtype)
+        differences = differences * head
+    return ops.sum(differences, axis=-1)
+
+
+def lpips_map(x, y, head=None):
+    """Returns how much two images differ at each position, as LPIPS has it.
+
+    `sum over channels of head * (x - y) ** 2`.
+
+    Args:
+        x: Features of unit length (see `unit_normalize`), shaped
+            `(batch, rows, columns, channels)`.
+        y: Tensor shaped as `x`.
+        head: Weights of at least 0, shaped `(channels,)`. Defaults to 1 for
+            each channel, the baseline of the publication.
+
+    Returns:
+        Tensor shaped `(batch, rows, columns)`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_perceptual.ops.distances import lpips_map
+    >>> x = keras.ops.convert_to_tensor([[[[1.0, 0.0]]]])
+    >>> y = keras.ops.convert_to_tensor([[[[0.0, 1.0]]]])
+    >>> head = keras.ops.convert_to_tensor([0.5, 0.25])
+    >>> keras.ops.convert_to_numpy(lpips_map(x, y, head)).tolist()
+    [[[0.75]]]
+
+    Reference:
+        Zhang et al. (2018), The unreasonable effectiveness of deep features as
+        a perceptual metric, https://arxiv.org/abs/1801.03924.
+    """
+    squared = ops.square(x - y)
+    if head is not None:
+        squared = squared * ops.convert_to_tensor(head, dtype=squared.dtype)
+    return ops.sum(squared, axis=-1)
+
+
+def map_values(function, first, *others):
+    """Applies a function to what several dictionaries have under each name.
+
+    Args:
+        function: Function of as many values as there are dictionaries.
+        first: Dictionary, in whose order the results are.
+        *others: Dictionaries with the names of the first.
+    """
+    return {
+        name: function(x, *(values[name] for values in others))
+        for name, x in first.items()
+    }

@@ -1,0 +1,189 @@
+import inspect
+
+import checks
+import keras
+import numpy as np
+import pytest
+
+import keras_perceptual as kp
+from keras_perceptual.functional import comparisons
+
+BACKEND = keras.backend.backend()
+
+# Each function with its class, and settings that are not the defaults.
+FUNCTIONS = {
+    "charbonnier_loss": (kp.CharbonnierLoss, {"epsilon": 0.02}),
+    "contextual_loss": (
+        kp.ContextualLoss,
+        {"backbone": "alexnet", "layers": {"relu1": 0.5}, "max_features": 20},
+    ),
+    "dists": (kp.DISTS, {"weights": "random", "resize": 24}),
+    "focal_frequency_loss": (kp.FocalFrequencyLoss, {"alpha": 0.5}),
+    "lpips": (kp.LPIPS, {"weights": "random", "linear_heads": False}),
+    "ms_ssim": (kp.MSSSIMLoss, {"weights": (0.4, 0.6), "filter_size": 5}),
+    "perceptual_loss": (
+        kp.PerceptualLoss,
+        {"backbone": "alexnet", "layers": ["relu1"], "style_weight": 2.0},
+    ),
+    "sobel_gradient_loss": (
+        kp.SobelGradientLoss,
+        {"norm": "l2", "operator": "scharr", "scales": 2},
+    ),
+    "ssim": (kp.SSIMLoss, {"filter_size": 5, "k1": 0.1}),
+    "total_variation": (kp.TotalVariationLoss, {"norm": "isotropic"}),
+}
+SIMILARITIES = ("ms_ssim", "ssim")
+# What only a loss needs.
+OF_LOSSES = {"check_range", "reduction", "name"}
+MASKED = ("dists", "lpips", "perceptual_loss", "sobel_gradient_loss")
+
+
+def numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def call(name, y_true, y_pred, **settings):
+    function = getattr(kp.functional, name)
+    if name == "total_variation":
+        return function(y_pred, **settings)
+    return function(y_true, y_pred, **settings)
+
+
+@pytest.fixture
+def pair(rng):
+    return rng.uniform(size=(2, 2, 40, 36, 3)).astype("float32")
+
+
+def test_no_function_is_left_out():
+    public = {n for n in vars(kp.functional) if not n.startswith("_")}
+    assert public - {"comparisons"} == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_has_the_arguments_and_defaults_of_the_class(name):
+    expected = {
+        n: p.default
+        for n, p in inspect.signature(FUNCTIONS[name][0]).parameters.items()
+        if n not in OF_LOSSES
+    }
+    signature = inspect.signature(getattr(kp.functional, name))
+    found = {n: p.default for n, p in signature.parameters.items()}
+    images = {"y_true", "y_pred", "images", "mask"}
+    assert {n: d for n, d in found.items() if n not in images} == expected
+    assert ("mask" in found) == (name in MASKED)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_value_and_gradient_are_those_of_the_loss(name, pair):
+    cls, settings = FUNCTIONS[name]
+    loss = cls(**settings)
+    sign = -1 if name in SIMILARITIES else 1
+    expected = numpy(loss.per_image(*pair))
+    found = numpy(call(name, *pair, **settings))
+    assert found.shape == (2,)
+    offset = 1 if name in SIMILARITIES else 0
+    np.testing.assert_array_equal(found, np.float32(offset) + sign * expected)
+    (expected,) = checks.gradients(
+        lambda x: keras.ops.sum(loss.per_image(pair[0], x)), pair[1]
+    )
+    (found,) = checks.gradients(
+        lambda x: keras.ops.sum(call(name, pair[0], x, **settings)), pair[1]
+    )
+    np.testing.assert_allclose(found, sign * expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_masks(name, pair):
+    cls, settings = FUNCTIONS[name]
+    mask = np.zeros((2, 40, 36), "float32")
+    mask[:, :20] = 1
+    expected = numpy(cls(**settings).per_image((pair[0], mask), pair[1]))
+    found = numpy(call(name, *pair, mask=mask, **settings))
+    np.testing.assert_array_equal(found, expected)
+    assert not np.allclose(found, numpy(call(name, *pair, **settings)))
+    with pytest.raises(ValueError, match=r"Received: mask\.shape="):
+        call(name, *pair, mask=mask[:, :7], **settings)
+
+
+def test_images_of_any_type_and_range(pair):
+    whole = np.round(255 * pair).astype("uint8")
+    np.testing.assert_allclose(
+        numpy(kp.functional.ssim(*whole, value_range=(0, 255))),
+        numpy(kp.functional.ssim(*(whole / 255))),
+        rtol=1e-5,
+    )
+
+
+def test_channels_first(pair):
+    turned = np.moveaxis(pair, -1, 2)
+    np.testing.assert_allclose(
+        numpy(
+            kp.functional.sobel_gradient_loss(
+                *turned, data_format="channels_first"
+            )
+        ),
+        numpy(kp.functional.sobel_gradient_loss(*pair)),
+        rtol=1e-5,
+    )
+
+
+def test_a_network_is_built_once_for_equal_settings(pair, monkeypatch):
+    monkeypatch.setattr(comparisons, "_kept", comparisons._kept.copy())
+    comparisons._kept.clear()
+    for _ in range(2):
+        kp.functional.lpips(*pair, weights="random")
+    assert len(comparisons._kept) == 1
+    kp.functional.lpips(*pair, weights="random", linear_heads=False)
+    # 1 and True are equal, and so are their hashes.
+    kp.functional.charbonnier_loss(*pair, 1)
+    kp.functional.charbonnier_loss(*pair, 1.0)
+    assert len(comparisons._kept) == 4
+    monkeypatch.setattr(comparisons, "MOST_KEPT", 2)
+    kp.functional.ssim(*pair)
+    assert len(comparisons._kept) == 2
+
+
+def test_what_is_not_given_is_that_of_keras_at_each_call(pair):
+    last = numpy(kp.functional.total_variation(pair[0]))
+    keras.config.set_image_data_format("channels_first")
+    first = numpy(kp.functional.total_variation(pair[0]))
+    assert not np.allclose(first, last)
+
+
+@pytest.mark.parametrize("setting", ["picture", "model"])
+def test_settings_that_cannot_be_compared(pair, setting):
+    style = pair[0, 0]
+    settings = {"backbone": "alexnet", "layers": ["relu1"]}
+    if setting == "picture":
+        settings |= {"style_weight": 1.0, "style_image": style}
+    else:
+        inputs = keras.Input((None, None, 3))
+        outputs = keras.layers.Conv2D(2, 3)(inputs)
+        settings = {"backbone": keras.Model(inputs, outputs)}
+    np.testing.assert_array_equal(
+        numpy(kp.functional.perceptual_loss(*pair, **settings)),
+        numpy(kp.PerceptualLoss(**settings).per_image(*pair)),
+    )
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch traces nothing here")
+def test_the_first_call_may_be_in_a_traced_function(pair, monkeypatch):
+    """The network has its weights all the same."""
+    monkeypatch.setattr(comparisons, "_kept", comparisons._kept.copy())
+    comparisons._kept.clear()
+    _, gradient = checks.compiled_gradient(
+        lambda x, y: keras.ops.sum(kp.functional.lpips(x, y))
+    )(*pair)
+    (expected,) = checks.gradients(
+        lambda y: keras.ops.sum(kp.LPIPS().per_image(pair[0], y)), pair[1]
+    )
+    np.testing.assert_allclose(
+        gradient, expected, atol=1e-4 * abs(expected).max()
+    )
+
+
+def test_what_is_refused_is_refused_as_by_the_class(pair):
+    with pytest.raises(ValueError, match="Did you mean 'alexnet'"):
+        kp.functional.lpips(*pair, "alexnett")
+    with pytest.raises(ValueError, match="does not stretch"):
+        kp.functional.ssim(pair[0], pair[1][:, :30])

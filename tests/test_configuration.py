@@ -1,0 +1,63 @@
+import json
+import pathlib
+
+import keras
+import pytest
+
+from keras_perceptual import SSIMLoss, WeightedSumLoss
+from keras_perceptual.configuration import Configured
+
+
+class Grade(Configured, keras.layers.Layer):
+    def __init__(self, size=2, *, file=None, inner=None, **kwargs):
+        super().__init__(**kwargs)
+        self.size, self.file, self.inner = size, file, inner
+
+
+class Hidden(Configured, keras.constraints.Constraint):
+    def __init__(self, weights):
+        self.weights = len(weights)
+        self._weights_config = list(weights)
+
+
+def test_what_keras_keeps_and_what_the_object_keeps():
+    grade = Grade((2, 3), file=pathlib.Path("x"), name="one", dtype="float32")
+    config = json.loads(json.dumps(grade.get_config()))
+    assert config.pop("dtype")["config"] == {"name": "float32"}
+    assert config == {
+        "size": [2, 3],
+        "file": "x",
+        "inner": None,
+        "name": "one",
+        "trainable": True,
+    }
+
+
+def test_objects_of_keras_are_serialized_wherever_they_are():
+    inner = keras.regularizers.L2(0.5)
+    config = Grade(inner={"all": (inner, 2.0)}).get_config()["inner"]
+    serialized, weight = config["all"]
+    assert serialized["class_name"] == "L2"
+    assert weight == 2.0
+
+
+def test_an_argument_may_be_written_otherwise():
+    assert Hidden((1, 2)).get_config() == {"weights": [1, 2]}
+
+
+def test_what_the_constructor_does_not_take_is_left_out():
+    """Keras keeps the reduction of every loss."""
+    loss = WeightedSumLoss({"pixels": keras.losses.MeanSquaredError()})
+    assert set(loss.get_config()) == {"name", "terms"}
+
+
+@pytest.mark.parametrize("given", [{}, {"filter_size": 5}])
+def test_a_subclass_that_hands_arguments_on_keeps_them(given):
+    class Smaller(SSIMLoss):
+        def __init__(self, extra=3, **kwargs):
+            super().__init__(**kwargs)
+
+    assert Smaller(**given).get_config() == {
+        **SSIMLoss(**given).get_config(),
+        "name": "ssim_loss",
+    }
