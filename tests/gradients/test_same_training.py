@@ -96,8 +96,8 @@ def compare(make, policy=None, fits=1, **arguments):
     Returns:
         The callback.
     """
-    results = []
-    for check in (False, True):
+
+    def run(check):
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(3)
         random.seed(3)
@@ -105,22 +105,35 @@ def compare(make, policy=None, fits=1, **arguments):
         callback = GradientSanityCallback(**(policy or {}))
         model = make()
         x, y = regression_data(24)
-        arguments = {"batch_size": 8, "epochs": 2, "verbose": 0} | arguments
+        settings = {"batch_size": 8, "epochs": 2, "verbose": 0} | arguments
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for _ in range(fits):
                 history = model.fit(
-                    x, y, callbacks=[callback] * check, **arguments
+                    x, y, callbacks=[callback] * check, **settings
                 )
-        results.append(everything(model, history))
-    plain, checked = results
+        return everything(model, history), callback
+
+    checked, callback = run(check=True)
+    for tries_left in (2, 1, 0):
+        plain, _ = run(check=False)
+        try:
+            assert_same(checked, plain)
+            break
+        except AssertionError:
+            # Now and then two plain trainings differ, on TensorFlow.
+            if not tries_left:
+                raise
+    return callback
+
+
+def assert_same(checked, plain):
     assert plain.keys() == checked.keys()
     for name, value in plain.items():
         if isinstance(value, (np.ndarray, float)) or "history" in name:
             np.testing.assert_array_equal(checked[name], value, err_msg=name)
         else:
             assert checked[name] == value, name
-    return callback
 
 
 def network(*middle, loss="mse", optimizer=None, policy=None, **arguments):
