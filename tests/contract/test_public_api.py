@@ -62,6 +62,7 @@ INTERNAL_MODULES = [
     "docstrings",
     "event_file",
     "files",
+    "model_walk",
     "plotting",
     "progress",
     "validation",
