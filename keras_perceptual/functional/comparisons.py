@@ -601,6 +601,8 @@ def total_variation(
 
 def _measure(cls, y_true, y_pred, *, mask=None, **settings):
     """Returns one value an image, by a loss that is kept for the next call."""
+    # Each argument is handed on by its name: TensorFlow's AutoGraph, which
+    # rewrites the callers in a traced function, adds its own to `locals()`.
     loss = _loss(cls, settings)
     return loss.compare(y_true, y_pred, mask=mask)
 

@@ -6,6 +6,8 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_perceptual.gradients import tracers
+
 # The first numbers of a row are added up over the calls of the optimizer, of
 # the others the largest is kept.
 SUMS = 4
@@ -168,9 +170,8 @@ def weight_norm(variable):
     """Returns the Euclidean norm of the values of a variable."""
     if math.prod(variable.shape) <= MOST_STACKED:
         # JAX would compile something for each shape.
-        values = ops.convert_to_numpy(ops.convert_to_tensor(variable.value))
-        values = values.astype("float64")
-        return float(np.linalg.norm(values))
+        values = tracers.load("variable_values").read_value(variable)
+        return float(np.linalg.norm(values.astype("float64")))
     return float(ops.convert_to_numpy(scaled_norms([variable.value])[0]))
 
 

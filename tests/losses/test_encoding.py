@@ -1,48 +1,23 @@
 import keras
 import numpy as np
 import pytest
+from alexnet_losses import (
+    CONFIGS,
+    alexnet,
+    corner_mask,
+    label,
+    pair_of,
+    to_numpy,
+)
 from checks import gradients
-from keras import ops
 from sampling import rarely
 
-from keras_perceptual import PerceptualLoss, progress
-
-BACKEND = keras.backend.backend()
-
-CONFIGS = [
-    {},
-    {"layers": ["relu1", "relu3"], "normalize_features": True},
-    {"style_weight": 2.0, "style_layers": ["relu2"], "scales": 2},
-    {"style_weight": 1.0, "content_weight": 0.0, "gram_normalization": "hw"},
-    {"distance": "mae", "pooling": "average", "data_format": "channels_first"},
-]
-
-
-def alexnet(**kwargs):
-    return PerceptualLoss(**{"backbone": "alexnet", **kwargs})
-
-
-def label(config):
-    return "-".join(str(value) for value in config.values()) or "default"
-
-
-def to_numpy(x):
-    return ops.convert_to_numpy(x)
-
-
-def pair_of(config, shape=(2, 64, 72, 3)):
-    pair = np.random.default_rng(0).uniform(size=(2, *shape))
-    if config.get("data_format") == "channels_first":
-        pair = np.moveaxis(pair, -1, 2)
-    return pair.astype("float32")
+from keras_perceptual import progress
 
 
 @pytest.fixture
 def mask():
-    """The left upper corner."""
-    found = np.zeros((2, 64, 72), "float32")
-    found[:, :20, :24] = 1
-    return found
+    return corner_mask()
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=label)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import torture
+from alexnet_losses import alexnet, label
 from sampling import rarely, sample
 
 from keras_perceptual import PerceptualLoss
@@ -34,14 +35,6 @@ CONFIGS = [
     },
     {"layers": ["relu2"], "scales": 2, "pooling": "l2"},
 ]
-
-
-def alexnet(**kwargs):
-    return PerceptualLoss(**{"backbone": "alexnet", **kwargs})
-
-
-def label(config):
-    return "-".join(str(value) for value in config.values()) or "default"
 
 
 def golden_pair():
