@@ -21,7 +21,6 @@ from keras_perceptual.callbacks.table_pictures import draw_table, find_tables
 from keras_perceptual.event_file import EventFile
 from keras_perceptual.plotting import import_pillow, import_pyplot
 
-side_looks = _backend.load("side_looks")
 # Of the numbers in the names of files.
 DIGITS = {"epoch": 4, "batch": 7}
 # Where the events are written, inside `log_dir`.
@@ -213,7 +212,7 @@ class ImageLogger(keras.callbacks.Callback):
             predicted = self._show(model.predict_on_batch(self.inputs))
             if self.tables:
                 tables = find_tables(model, self.inputs)
-        if not side_looks.is_chief(model):
+        if not _backend.is_chief(model):
             return
         stem = f"{self.unit}-{number:0{DIGITS[self.unit]}}"
         caption = f"{self.unit} {number}" if number else "before training"
@@ -242,7 +241,7 @@ class ImageLogger(keras.callbacks.Callback):
 
     def _write_logs(self, unit, logs, step):
         """Writes the numbers in the logs of Keras for TensorBoard."""
-        if self.tensorboard and side_looks.is_chief(self.model):
+        if self.tensorboard and _backend.is_chief(self.model):
             for name, value in (logs or {}).items():
                 self._attempt(self._add_scalar, unit, name, value, step)
 
@@ -420,7 +419,7 @@ def _as_if_not_looked_at(model):
         for variable in model.non_trainable_variables
         if id(variable) not in weights
     ]
-    with side_looks.looking(model):
+    with _backend.looking(model):
         try:
             yield
         finally:

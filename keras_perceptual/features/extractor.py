@@ -26,9 +26,6 @@ from keras_perceptual.features.taps import check_taps, standardize_tap
 
 OWNER = "FeatureExtractor"
 
-convolutions = _backend.load("convolutions")
-tensors = _backend.load("tensors")
-
 
 class FeatureExtractor:
     """Computes what chosen layers of a frozen network see in images.
@@ -159,7 +156,7 @@ class FeatureExtractor:
                 name=network.name,
             )
         self.network.trainable = False
-        self._run = convolutions.save_passes(self.network)
+        self._run = _backend.frozen_call(self.network)
         self.identity = _identity(self.network)
         self._sizes_seen = set()
 
@@ -248,7 +245,7 @@ def _refuse_trace():
     A network built there would keep its initial weights: loading them would
     become a part of the traced function.
     """
-    if not tensors.has_values(ops.zeros(())):
+    if not _backend.has_values(ops.zeros(())):
         raise RuntimeError(
             "A frozen network cannot be built inside a function that is being "
             "traced, such as `call`, `train_step` or a `tf.function`: it "

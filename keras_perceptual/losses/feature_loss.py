@@ -10,8 +10,6 @@ from keras_perceptual import _backend, validation
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.progress import track
 
-host_calls = _backend.load("host_calls")
-
 # How many numbers in front of encoded images say what encoded them.
 HEADER = 4
 
@@ -218,7 +216,7 @@ class FeatureLoss(ImageLoss):
             start = end
         header = ops.convert_to_tensor(self._header(), dtype=encoded.dtype)
         known = ops.all(encoded[:, :HEADER] == header)
-        host_calls.call_when(
+        _backend.call_when(
             ops.logical_not(known),
             lambda values: self._refuse_encoded(f"y_true[0, :4]={values}"),
             ops.reshape(encoded[:1, :HEADER], (HEADER,)),

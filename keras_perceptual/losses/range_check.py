@@ -13,9 +13,6 @@ from keras_perceptual.ops.value_range import (
     show_range,
 )
 
-host_calls = _backend.load("host_calls")
-tensors = _backend.load("tensors")
-
 POLICIES = ("warn", "raise", "off", "clip")
 
 # How far outside the range values may lie before somebody is told. Targets are
@@ -71,7 +68,7 @@ class RangeCheck:
         wrong = is_outside(low, high, self._value_range, TOLERANCES[name])
         if name == "y_true":
             wrong = wrong | is_narrow(low, high, self._value_range)
-        host_calls.call_when(
+        _backend.call_when(
             wrong,
             functools.partial(self._report, name),
             ops.stack([low, high]),

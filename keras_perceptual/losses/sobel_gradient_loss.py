@@ -338,9 +338,7 @@ class SobelGradientLoss(ImageLoss):
         # know a size that the other does not.
         for images in (y_true, y_pred):
             self._check_size(tuple(images.shape))
-        compute = _backend.load("compilation").compile_in_graph(
-            type(self)._compute, self
-        )
+        compute = _backend.compile_in_graph(type(self)._compute, self)
         return compute(y_true, y_pred, mask)
 
     def _compute(self, y_true, y_pred, mask):

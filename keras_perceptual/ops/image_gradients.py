@@ -13,8 +13,6 @@ from keras_perceptual.ops.borders import (
     spatial_axes,
 )
 
-apply_linear = _backend.load("linear_maps").apply_linear
-
 
 class Operator(NamedTuple):
     """A difference along one axis, smoothed along the other.
@@ -290,7 +288,7 @@ def _correlate_images(
     flat = ops.reshape(
         images, (-1, shape[height_axis], shape[width_axis] * step)
     )
-    components = apply_linear(
+    components = _backend.apply_linear(
         lambda x: correlate(x, step),
         lambda *gradients: transpose(gradients, step),
         flat,
