@@ -143,9 +143,11 @@ class ImageLogger(keras.callbacks.Callback):
         )
         self.output = output
         self.value_range = validation.check_value_range(owner, value_range)
-        self.tables = bool(tables)
-        self.png = bool(png)
-        self.tensorboard = bool(tensorboard)
+        self.tables = validation.check_boolean(owner, "tables", tables)
+        self.png = validation.check_boolean(owner, "png", png)
+        self.tensorboard = validation.check_boolean(
+            owner, "tensorboard", tensorboard
+        )
         self.data_format = validation.standardize_data_format(
             owner, data_format
         )
