@@ -112,6 +112,8 @@ OTHERS = {
     "TableRange": {},
     "TableSmoothness": {},
 }
+# Divides by the variances of hundreds of channels, which magnifies rounding.
+TOLERANCES = {"DISTS": 5e-4}
 WITHOUT_NUMBERS = {"GradientSanityCallback", "ImageLogger", "LossTerms"}
 
 
@@ -119,13 +121,13 @@ def test_every_public_object_is_compared():
     assert {*LOSSES, *OTHERS, *WITHOUT_NUMBERS} == set(saved_classes())
 
 
-def compare(numbers, force):
+def compare(numbers, force, tolerance=1e-5):
     """Compares what a function returns with and without overrides."""
     expected = numbers()
     force()
     for found, wanted in zip(numbers(), expected, strict=True):
-        scale = np.max(np.abs(wanted))
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * scale)
+        atol = tolerance * np.max(np.abs(wanted))
+        np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=atol)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_losses_are_the_same_on_defaults(name, arguments, on_defaults):
         loss = saved_classes()[name](**arguments)
         return checks.compiled_gradient(loss)(y_true, y_pred)
 
-    compare(numbers, on_defaults)
+    compare(numbers, on_defaults, TOLERANCES.get(name, 1e-5))
 
 
 @pytest.mark.parametrize("name", OTHERS)
