@@ -3,10 +3,20 @@
 import functools
 import operator
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend
+from keras_perceptual.typing import (
+    Array,
+    ArrayLike,
+    DataFormat,
+    RangePolicy,
+    Tensor,
+)
 from keras_perceptual.validation import Checker
 
 CONVENTIONS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
@@ -35,16 +45,24 @@ class RangeCheck:
         data_format: Where the channels are.
     """
 
-    def __init__(self, owner, policy, value_range, data_format):
-        self.policy = Checker(owner).choice("check_range", policy, POLICIES)
+    def __init__(
+        self,
+        owner: str,
+        policy: RangePolicy,
+        value_range: tuple[float, float],
+        data_format: DataFormat,
+    ) -> None:
+        self.policy: RangePolicy = Checker(owner).choice(
+            "check_range", policy, POLICIES
+        )
         self._owner = owner
         self._value_range = value_range
         self._data_format = data_format
-        self._told = set()
+        self._told: set[str] = set()
         # What a backend has to remember from one trace to the next.
-        self._states = {}
+        self._states: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def __call__(self, images):
+    def __call__(self, images: Mapping[str, Array]) -> None:
         """Looks at batches of images.
 
         Args:
@@ -76,14 +94,14 @@ class RangeCheck:
                 self._states.setdefault(tuple(names), {}),
             )
 
-    def _is_wrong(self, name, low, high):
+    def _is_wrong(self, name: str, low: Tensor, high: Tensor) -> Tensor:
         """Whether somebody is to be told of images from `low` to `high`."""
         wrong = is_outside(low, high, self._value_range, TOLERANCES[name])
         if name == "y_true":
             wrong = wrong | is_narrow(low, high, self._value_range)
         return wrong
 
-    def _sample(self, images):
+    def _sample(self, images: ArrayLike) -> Tensor:
         """Returns some pixels of each image."""
         images = ops.convert_to_tensor(images)
         first = 1 if self._data_format == "channels_last" else 2
@@ -93,14 +111,14 @@ class RangeCheck:
             index[axis] = slice(None, None, max(1, (side or LINES) // LINES))
         return images[tuple(index)]
 
-    def _report(self, names, ends):
+    def _report(self, names: Sequence[str], ends: np.ndarray) -> None:
         """Tells the user, once or every time."""
         for index, name in enumerate(names):
             low, high = (float(x) for x in ends[2 * index : 2 * index + 2])
             if self._is_wrong(name, low, high):
                 self._tell(name, low, high)
 
-    def _tell(self, name, low, high):
+    def _tell(self, name: str, low: float, high: float) -> None:
         """Raises or warns of images that are not in the range."""
         sentence = (
             f"{self._owner}: {name} "
@@ -117,7 +135,7 @@ class RangeCheck:
             warnings.warn(sentence, stacklevel=7)
 
 
-def likely_range(low, high):
+def likely_range(low: float, high: float) -> tuple[float, float] | None:
     """Returns the usual range that values from `low` to `high` seem to be in.
 
     Args:
@@ -135,7 +153,12 @@ def likely_range(low, high):
     return None
 
 
-def is_outside(low, high, value_range, tolerance):
+def is_outside(
+    low: Tensor,
+    high: Tensor,
+    value_range: tuple[float, float],
+    tolerance: float,
+) -> Tensor:
     """Whether values from `low` to `high` cannot be in a range.
 
     Args:
@@ -152,7 +175,9 @@ def is_outside(low, high, value_range, tolerance):
     return (low < value_range[0] - slack) | (high > value_range[1] + slack)
 
 
-def is_narrow(low, high, value_range):
+def is_narrow(
+    low: Tensor, high: Tensor, value_range: tuple[float, float]
+) -> Tensor:
     """Whether values fill a range as those of another range would.
 
     Images in (0, 1) are inside (0, 255) and all but black there; inside
@@ -174,7 +199,9 @@ def is_narrow(low, high, value_range):
     return False
 
 
-def describe_range_mistake(low, high, value_range):
+def describe_range_mistake(
+    low: float, high: float, value_range: tuple[float, float]
+) -> str:
     """Says what seems to be wrong with values.
 
     Args:
@@ -198,6 +225,6 @@ def describe_range_mistake(low, high, value_range):
     )
 
 
-def show_range(value_range):
+def show_range(value_range: tuple[float, float]) -> str:
     """Returns a range as people write it, `(0, 1)` and not `(0.0, 1.0)`."""
     return "({:g}, {:g})".format(*value_range)

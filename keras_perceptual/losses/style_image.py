@@ -6,9 +6,12 @@ import keras
 import numpy as np
 
 from keras_perceptual.ops.value_range import rescale
+from keras_perceptual.typing import ArrayLike, PathLike
 
 
-def read_image(owner, image, value_range):
+def read_image(
+    owner: str, image: ArrayLike | PathLike, value_range: tuple[float, float]
+) -> np.ndarray:
     """Returns a picture as an array.
 
     Args:

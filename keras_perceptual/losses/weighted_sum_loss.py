@@ -1,6 +1,8 @@
 """Several losses as one."""
 
 import weakref
+from collections.abc import Mapping
+from typing import Any, Protocol, Self, TypeAlias
 
 import keras
 from keras import ops
@@ -8,7 +10,21 @@ from keras import ops
 from keras_perceptual import validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.losses.device_share import weigh_by_share
+from keras_perceptual.typing import ArrayLike, Targets, Tensor
 from keras_perceptual.validation import Checker
+
+Terms: TypeAlias = Mapping[
+    str, keras.losses.Loss | tuple[keras.losses.Loss, float] | list[Any]
+]
+
+
+class Watcher(Protocol):
+    """What is told the value of each term, such as a `LossTerms`."""
+
+    def record(
+        self, values: Mapping[str, Tensor], batch_size: int | Tensor
+    ) -> None:
+        """Takes note of the terms of a batch."""
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -67,13 +83,20 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         several outputs in the same way.
     """
 
-    def __init__(self, terms, *, name="weighted_sum_loss"):
+    def __init__(
+        self, terms: Terms, *, name: str | None = "weighted_sum_loss"
+    ) -> None:
         check = Checker(self)
         super().__init__(name=check.name(name))
         self.terms = _check_terms(check.owner, terms)
-        self._watchers = weakref.WeakSet()
+        self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(
+        self,
+        y_true: Targets,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Tensor:
         """Computes the sum of the terms."""
         values = {
             name: _compute(loss, y_true, y_pred, sample_weight)
@@ -85,11 +108,13 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
             weight * values[name] for name, (_, weight) in self.terms.items()
         )
 
-    def call(self, y_true, y_pred):
+    def call(
+        self, y_true: Tensor | tuple[Tensor, Tensor], y_pred: Tensor
+    ) -> Tensor:
         """Computes the sum of the terms, each reduced in its own way."""
         return self(y_true, y_pred)
 
-    def watch(self, watcher):
+    def watch(self, watcher: Watcher) -> None:
         """Hands the value of each term to `watcher.record` from now on.
 
         Args:
@@ -99,7 +124,7 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         self._watchers.add(watcher)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Revives the loss and its terms."""
         owner, terms = cls.__name__, config.get("terms")
         if not isinstance(terms, dict) or not all(
@@ -121,7 +146,12 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         return cls(**{**config, "terms": revived})
 
 
-def _compute(loss, y_true, y_pred, sample_weight):
+def _compute(
+    loss: keras.losses.Loss,
+    y_true: Targets,
+    y_pred: ArrayLike,
+    sample_weight: ArrayLike | None,
+) -> Tensor:
     """Returns the value of a term."""
     value = loss(y_true, y_pred, sample_weight)
     if type(loss).__call__ is not keras.losses.Loss.__call__:
@@ -129,7 +159,9 @@ def _compute(loss, y_true, y_pred, sample_weight):
     return weigh_by_share(value, loss.reduction, y_pred, sample_weight)
 
 
-def _check_terms(owner, terms):
+def _check_terms(
+    owner: str, terms: Terms
+) -> dict[str, tuple[keras.losses.Loss, float]]:
     """Returns a dictionary from names to pairs of a loss and a weight."""
     if not isinstance(terms, dict) or not terms:
         raise ValueError(
