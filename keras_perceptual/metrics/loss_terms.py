@@ -1,5 +1,8 @@
 """A metric that shows what a sum of losses is made of."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 import keras
 from keras import ops
 
@@ -7,6 +10,7 @@ from keras_perceptual import _backend, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
+from keras_perceptual.typing import DType, Tensor
 from keras_perceptual.validation import Checker
 
 
@@ -57,7 +61,13 @@ class LossTerms(Configured, keras.metrics.Metric):
         https://keras.io/api/models/model_training_apis/.
     """
 
-    def __init__(self, loss, *, name="loss_terms", dtype=None):
+    def __init__(
+        self,
+        loss: WeightedSumLoss,
+        *,
+        name: str | None = "loss_terms",
+        dtype: DType | None = None,
+    ) -> None:
         check = Checker(self)
         super().__init__(name=check.name(name), dtype=dtype)
         if not isinstance(loss, WeightedSumLoss):
@@ -74,7 +84,9 @@ class LossTerms(Configured, keras.metrics.Metric):
         self._count = self.add_weight(name="count", initializer="zeros")
         loss.watch(self)
 
-    def record(self, values, batch_size):
+    def record(
+        self, values: Mapping[str, Tensor], batch_size: int | Tensor
+    ) -> None:
         """Takes over the values of the terms of one batch.
 
         Args:
@@ -98,17 +110,19 @@ class LossTerms(Configured, keras.metrics.Metric):
             self._totals[name].assign_add(value * count)
         self._count.assign_add(count)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Does nothing: the loss has handed over its values already."""
 
-    def result(self):
+    def result(self) -> dict[str, Tensor]:
         """Returns the mean of each term since the last reset."""
         return {
             name: total / self._count for name, total in self._totals.items()
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Revives the metric and the loss that it shows."""
         loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})
