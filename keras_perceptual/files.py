@@ -3,8 +3,12 @@
 import os
 import stat
 
+from keras_perceptual.typing import PathLike
 
-def check_file(owner, path, limit, *, argument="path"):
+
+def check_file(
+    owner: str, path: PathLike | bytes, limit: int, *, argument: str = "path"
+) -> None:
     """Refuses what is no ordinary file, before anything of it is read.
 
     Opening a pipe waits for what may never come, and a device has no end. A
@@ -37,6 +41,6 @@ def check_file(owner, path, limit, *, argument="path"):
         )
 
 
-def _shown(path):
+def _shown(path: str) -> str:
     """Returns the end of a long path, where the name of the file is."""
     return path if len(path) <= 200 else "..." + path[-200:]

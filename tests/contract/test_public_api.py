@@ -65,6 +65,7 @@ INTERNAL_MODULES = [
     "model_walk",
     "plotting",
     "progress",
+    "typing",
     "validation",
 ]
 
