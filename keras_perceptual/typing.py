@@ -6,9 +6,10 @@ in the module that knows what it means.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-import keras
+if TYPE_CHECKING:
+    import keras
 
 
 class Array(Protocol):
@@ -33,8 +34,12 @@ Targets: TypeAlias = ArrayLike | tuple[ArrayLike, ArrayLike]
 Shape: TypeAlias = tuple[int | None, ...]
 # The lowest and the highest value that a pixel can have; a list in files.
 ValueRange: TypeAlias = tuple[float, float] | list[float]
-# The name of a type or a policy, a policy of Keras, or its configuration.
-DType: TypeAlias = str | keras.DTypePolicy | dict[str, Any]
+if TYPE_CHECKING:
+    # The name of a type or a policy, a policy of Keras, or its configuration.
+    DType: TypeAlias = str | keras.DTypePolicy | dict[str, Any]
+else:
+    # Tables in files can be read where there is no Keras.
+    DType = Any
 PathLike: TypeAlias = str | os.PathLike[str]
 
 DataFormat: TypeAlias = Literal["channels_last", "channels_first"]
