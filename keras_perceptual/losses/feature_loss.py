@@ -61,10 +61,10 @@ class FeatureLoss(ImageLoss):
             ValueError: If what is compared is nowhere in particular.
         """
         if self._distance.no_map is not None:
-            shape, _ = shape_and_dtype(y_pred)
+            shape, _ = shape_and_dtype(split(y_true)[0])
             raise ValueError(
                 f"{self._check.owner} {self._distance.no_map} "
-                f"Received: y_pred.shape={shape}"
+                f"Received: y_true.shape={shape}"
             )
         y_true, y_pred, _ = self._admit(y_true, y_pred)
         y_true, y_pred = self._cast((y_true, y_pred))
