@@ -10,7 +10,7 @@ from sampling import sample
 
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.losses.range_check import (
+from keras_perceptual.range_check import (
     describe_range_mistake,
     is_narrow,
     is_outside,
