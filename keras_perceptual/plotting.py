@@ -1,5 +1,7 @@
 """What the pictures of this package need, if it is there."""
 
+import importlib
+
 
 def import_pyplot(what, instead):
     """Returns `matplotlib.pyplot`, which is an optional dependency.
@@ -11,14 +13,7 @@ def import_pyplot(what, instead):
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(
-            f"{what} needs matplotlib. Install it, for example by "
-            f"`pip install matplotlib`, or {instead}. Received: {error}"
-        ) from error
-    return pyplot
+    return _import("matplotlib", ["pyplot"], what, instead).pyplot
 
 
 def import_pillow(what, instead):
@@ -31,14 +26,19 @@ def import_pillow(what, instead):
     Raises:
         ImportError: If Pillow is not installed.
     """
+    parts = ["Image", "ImageDraw", "ImageFont"]
+    return _import("PIL", parts, what, instead, project="Pillow")
+
+
+def _import(package, parts, what, instead, project=None):
+    """Returns a package with some of its modules in it."""
+    project = project or package
     try:
-        import PIL
-        import PIL.Image
-        import PIL.ImageDraw
-        import PIL.ImageFont
+        for part in parts:
+            importlib.import_module(f"{package}.{part}")
+        return importlib.import_module(package)
     except ImportError as error:
         raise ImportError(
-            f"{what} needs Pillow. Install it, for example by "
-            f"`pip install pillow`, or {instead}. Received: {error}"
+            f"{what} needs {project}. Install it, for example by "
+            f"`pip install {project.lower()}`, or {instead}. Received: {error}"
         ) from error
-    return PIL

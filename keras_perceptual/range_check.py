@@ -9,8 +9,6 @@ from keras import ops
 from keras_perceptual import _backend
 from keras_perceptual.validation import Checker
 
-host_calls = _backend.load("host_calls")
-
 CONVENTIONS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
 POLICIES = ("warn", "raise", "off", "clip")
@@ -71,7 +69,7 @@ class RangeCheck:
             wrong.append(self._is_wrong(name, low, high))
             ends += [low, high]
         if names:
-            host_calls.call_when(
+            _backend.call_when(
                 functools.reduce(operator.or_, wrong),
                 functools.partial(self._report, names),
                 ops.stack(ends),

@@ -1,17 +1,20 @@
-"""The one place that talks to TensorFlow, JAX or PyTorch directly.
+"""What images need of a backend and `keras.ops` does not offer.
 
-Everything else speaks `keras.ops`. Each backend has a package here with the
-same modules and the same functions in them; `load` returns the module of the
-backend that Keras runs on, and only that one is ever imported.
+Each function has a default, in `defaults.py`, that runs on every backend of
+Keras. A backend replaces a few of them, in the module of its name, where it is
+faster in a way of its own or where the default is not right there. Callers
+write `_backend.clamp(...)` and know nothing of all this.
+
+Only the module of the backend that Keras runs on is ever imported.
 """
-
-import importlib
 
 import keras
 
+from keras_perceptual._backend.defaults import *  # noqa: F403
 
-def load(topic):
-    """Returns the module `topic` of the backend that Keras runs on."""
-    return importlib.import_module(
-        f"{__name__}.{keras.backend.backend()}.{topic}"
-    )
+if keras.backend.backend() == "tensorflow":
+    from keras_perceptual._backend.tensorflow import *  # noqa: F403
+elif keras.backend.backend() == "jax":
+    from keras_perceptual._backend.jax import *  # noqa: F403
+elif keras.backend.backend() == "torch":
+    from keras_perceptual._backend.torch import *  # noqa: F403

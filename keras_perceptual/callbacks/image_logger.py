@@ -22,7 +22,6 @@ from keras_perceptual.event_file import EventFile
 from keras_perceptual.plotting import import_pillow, import_pyplot
 from keras_perceptual.validation import Checker
 
-side_looks = _backend.load("side_looks")
 # Of the numbers in the names of files.
 DIGITS = {"epoch": 4, "batch": 7}
 # Where the events are written, inside `log_dir`.
@@ -143,9 +142,9 @@ class ImageLogger(keras.callbacks.Callback):
         self.max_images = check.integer("max_images", max_images, minimum=1)
         self.output = output
         self.value_range = check.value_range(value_range)
-        self.tables = bool(tables)
-        self.png = bool(png)
-        self.tensorboard = bool(tensorboard)
+        self.tables = check.boolean("tables", tables)
+        self.png = check.boolean("png", png)
+        self.tensorboard = check.boolean("tensorboard", tensorboard)
         self.data_format = check.data_format(data_format)
         if not (self.png or self.tensorboard):
             raise ValueError(
@@ -219,7 +218,7 @@ class ImageLogger(keras.callbacks.Callback):
             predicted = self._show(model.predict_on_batch(self.inputs))
             if self.tables:
                 tables = find_tables(model, self.inputs)
-        if not side_looks.is_chief(model):
+        if not _backend.is_chief(model):
             return
         stem = f"{self.unit}-{number:0{DIGITS[self.unit]}}"
         caption = f"{self.unit} {number}" if number else "before training"
@@ -248,7 +247,7 @@ class ImageLogger(keras.callbacks.Callback):
 
     def _write_logs(self, unit, logs, step):
         """Writes the numbers in the logs of Keras for TensorBoard."""
-        if self.tensorboard and side_looks.is_chief(self.model):
+        if self.tensorboard and _backend.is_chief(self.model):
             for name, value in (logs or {}).items():
                 self._attempt(self._add_scalar, unit, name, value, step)
 
@@ -426,7 +425,7 @@ def _as_if_not_looked_at(model):
         for variable in model.non_trainable_variables
         if id(variable) not in weights
     ]
-    with side_looks.looking(model):
+    with _backend.looking(model):
         try:
             yield
         finally:

@@ -35,9 +35,6 @@ IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
 CAFFE_MEAN_RGB = np.array([123.68, 116.779, 103.939])
 
-convolutions = _backend.load("convolutions")
-tensors = _backend.load("tensors")
-
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
@@ -199,7 +196,7 @@ class FeatureExtractor:
                 name=network.name,
             )
         self.network.trainable = False
-        self._run = convolutions.save_passes(self.network)
+        self._run = _backend.frozen_call(self.network)
         self.identity = _identity(self.network)
         self._sizes_seen = set()
 
@@ -300,7 +297,7 @@ def _refuse_trace():
     A network built there would keep its initial weights: loading them would
     become a part of the traced function.
     """
-    if not tensors.has_values(ops.zeros(())):
+    if not _backend.has_values(ops.zeros(())):
         raise RuntimeError(
             "A frozen network cannot be built inside a function that is being "
             "traced, such as `call`, `train_step` or a `tf.function`: it "

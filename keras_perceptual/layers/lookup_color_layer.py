@@ -300,7 +300,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             self._check_given_table(tuple(table.shape))
         prepare = functools.partial
         if training:
-            prepare = _backend.load("compilation").compile_in_graph
+            prepare = _backend.compile_in_graph
         look_up = prepare(_look_up, self._settings())
         shaper = None
         if self.shaper is not None:

@@ -4,8 +4,6 @@ from keras import ops
 
 from keras_perceptual import _backend
 
-replicas = _backend.load("replicas")
-
 MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 
@@ -28,13 +26,13 @@ def weigh_by_share(loss, reduction, y_pred, sample_weight=None):
     Returns:
         A scalar; `loss` itself where there is one device, or no mean.
     """
-    devices = replicas.count()
+    devices = _backend.replica_count()
     if devices == 1 or reduction not in MEANS:
         return loss
     images = weight = ops.cast(ops.shape(y_pred)[0], loss.dtype)
     if reduction == "mean_with_sample_weight" and sample_weight is not None:
         weight = ops.sum(ops.cast(sample_weight, loss.dtype))
-    totals = replicas.total(ops.stack([images, weight]))
+    totals = _backend.replica_total(ops.stack([images, weight]))
     if totals is None:
         return loss
     all_images, all_weight = totals[0], totals[1]

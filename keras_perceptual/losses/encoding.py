@@ -9,8 +9,6 @@ from keras import ops
 from keras_perceptual import _backend
 from keras_perceptual.ops.distances import one_or_nan
 
-host_calls = _backend.load("host_calls")
-
 # How many numbers in front of encoded images say what encoded them.
 HEADER = 4
 
@@ -70,7 +68,7 @@ def decode(distance, encoded, pred):
         start = end
     header = ops.convert_to_tensor(_header(distance), dtype=encoded.dtype)
     known = ops.all(encoded[:, :HEADER] == header)
-    host_calls.call_when(
+    _backend.call_when(
         ops.logical_not(known),
         lambda values: _refuse(distance.owner, f"y_true[0, :4]={values}"),
         ops.reshape(encoded[:1, :HEADER], (HEADER,)),

@@ -17,8 +17,6 @@ from keras_perceptual.ops.windows import SMALLEST
 from keras_perceptual.range_check import RangeCheck
 from keras_perceptual.validation import Checker, shape_and_dtype
 
-replicas = _backend.load("replicas")
-
 
 @fill
 class ImageLoss(Configured, keras.losses.Loss):
@@ -71,7 +69,7 @@ class ImageLoss(Configured, keras.losses.Loss):
         if tuple(loss.shape) == (0,) and self.reduction not in (None, "none"):
             # Keras leaves it at that where there is no image.
             loss = ops.sum(loss)
-        if replicas.count() == 1:
+        if _backend.replica_count() == 1:
             return loss
         return weigh_by_share(loss, self.reduction, *admitted[1:])
 

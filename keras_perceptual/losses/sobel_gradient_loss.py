@@ -43,8 +43,6 @@ from keras_perceptual.ops.slope_masks import (
 )
 from keras_perceptual.validation import Checker
 
-compile_in_graph = _backend.load("compilation").compile_in_graph
-
 NORMS = {"l1": 1, "l2": 2}
 MODES = ("component", "magnitude", "gdl", "angle")
 # Operators that tell how a slope changes, and not which way it goes.
@@ -77,7 +75,7 @@ class SobelDistance(PixelDistance):
         # know a size that the other does not.
         for images in (y_true, y_pred):
             self._check_size(tuple(images.shape))
-        compute = compile_in_graph(type(self)._compute, self)
+        compute = _backend.compile_in_graph(type(self)._compute, self)
         return compute(y_true, y_pred, mask)
 
     def _compute(self, y_true, y_pred, mask):

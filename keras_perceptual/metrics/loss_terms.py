@@ -10,9 +10,6 @@ from keras_perceptual.losses.watchers import fits, models_around, parts_of
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
 from keras_perceptual.validation import Checker
 
-replicas = _backend.load("replicas")
-tensors = _backend.load("tensors")
-
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 @fill
@@ -106,12 +103,14 @@ class LossTerms(Configured, keras.metrics.Metric):
             for name, value in values.items()
         }
         first = next(iter(values.values()))
-        if not tensors.can_assign(self._count.value, first):
+        traced = not _backend.has_values(first)
+        if traced and _backend.has_values(self._count.value):
+            # The variable would keep a tensor of a trace that it is not in.
             return
         count = ops.cast(batch_size, self._count.dtype)
         for name, value in values.items():
             # Each device of several computes its share of the loss.
-            value = value * replicas.count()
+            value = value * _backend.replica_count()
             value = ops.cast(value, self._count.dtype)
             self._totals[name].assign_add(value * count)
         self._count.assign_add(count)

@@ -129,7 +129,7 @@ def look_up_curves(
     flat = ops.reshape(curves, (-1,))
     start = _start_of_tables(owner, colors, shape, 2)
     own = ops.arange(0, channels, dtype="int32") + start
-    take = _backend.load("tensors").take
+    take = _backend.take
     if interpolation == "nearest":
         cell = nearest(colors, size, value_range)
         found = take(flat, cell * channels + own)
@@ -206,34 +206,23 @@ def look_up_cube(
     sizes, channels = shape[-4:-1], shape[-1]
     if len(shape) == 5 and shape[0] == colors.shape[0] == 0:
         return _of_no_image(colors, cube, channels)
-    tensors = _backend.load("tensors")
-    places = CubePlaces(sizes, interpolation, tuple(value_range), extrapolate)
-    if interpolation != "nearest" and not tensors.is_exported(colors):
-        tables = 1
-        if len(shape) == 5:
-            _check_one_for_each(owner, colors[..., 0], shape)
-            tables = ops.shape(colors)[0]
-        found = _backend.load("table_reads").read_blended(
-            places,
-            ops.reshape(colors, (tables, -1, 3)),
-            ops.reshape(cube, (tables, math.prod(sizes), channels)),
-        )
-        return ops.reshape(found, (*ops.shape(colors)[:-1], channels))
-    # A gather from the flat table: its gradient comes back through the
-    # reshape as a dense tensor, which optimizers treat as they should.
-    flat = ops.reshape(cube, (-1, channels))
-    start = _start_of_tables(owner, colors[..., 0], shape, 4)
     if interpolation == "nearest":
+        start = _start_of_tables(owner, colors[..., 0], shape, 4)
         index = start + sum(
             nearest(colors[..., i], sizes[i], value_range) * step
             for i, step in enumerate(strides(sizes))
         )
         lost = ops.any(ops.isnan(colors), axis=-1, keepdims=True)
-        return ops.where(lost, float("nan"), tensors.take(flat, index))
-    # Plain operations, as what runs an exported model knows no others.
-    found = places(colors)
-    return found.blend(
-        [tensors.take(flat, index + start) for index in found.indices]
+        found = _backend.take(ops.reshape(cube, (-1, channels)), index)
+        return ops.where(lost, float("nan"), found)
+    count = 1
+    if len(shape) == 5:
+        _check_one_for_each(owner, colors[..., 0], shape)
+        count = ops.shape(colors)[0]
+    return _backend.read_blended(
+        CubePlaces(sizes, interpolation, tuple(value_range), extrapolate),
+        colors,
+        ops.reshape(cube, (count, math.prod(sizes), channels)),
     )
 
 

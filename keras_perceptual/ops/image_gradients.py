@@ -15,8 +15,6 @@ from keras_perceptual.validation import Checker
 # The smallest height and width that each padding can continue by one pixel.
 PADDINGS = {"reflect": 2, "replicate": 1, "valid": 0}
 
-apply_linear = _backend.load("linear_maps").apply_linear
-
 
 class Operator(NamedTuple):
     """A difference along one axis, smoothed along the other.
@@ -356,7 +354,7 @@ def _correlate_images(
     flat = ops.reshape(
         images, (-1, shape[height_axis], shape[width_axis] * step)
     )
-    components = apply_linear(
+    components = _backend.apply_linear(
         lambda x: correlate(x, step),
         lambda *gradients: transpose(gradients, step),
         flat,

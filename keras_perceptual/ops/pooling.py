@@ -5,8 +5,6 @@ from keras import ops
 
 from keras_perceptual import _backend
 
-blurs = _backend.load("blurs")
-
 # Added under the square root, as in DISTS.
 EPSILON = 1e-12
 
@@ -49,5 +47,5 @@ def l2_pool(x, strides=2, data_format="channels_last"):
     dtype = keras.backend.standardize_dtype(x.dtype)
     half = dtype in ("float16", "bfloat16")
     energy = ops.square(ops.cast(x, "float32") if half else x)
-    energy = blurs.hann_blur(energy, strides, data_format)
+    energy = _backend.hann_blur(energy, strides, data_format)
     return ops.cast(ops.sqrt(energy + EPSILON), dtype)

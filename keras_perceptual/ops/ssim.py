@@ -16,8 +16,6 @@ from keras_perceptual.validation import Checker
 # Of a window, in pixels a side; 11 is usual.
 LARGEST_FILTER = 1024
 
-convolutions = _backend.load("convolutions")
-
 # What each scale counts, from the finest on (Wang, Simoncelli and Bovik).
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -238,7 +236,7 @@ def _compare(x, y, window, k1, k2):
     x, d = x - x_offset, difference - d_offset
     y = x + d
     x_mean, d_mean, squares, d_squares = (
-        _filter(images, window)
+        _backend.filter_images(images, window)
         for images in (x, d, ops.square(x) + ops.square(y), ops.square(d))
     )
     y_mean = x_mean + d_mean
@@ -273,39 +271,3 @@ def _halve(images):
     return ops.average_pool(
         images, 2, strides=2, padding="same", data_format="channels_last"
     )
-
-
-def _filter(images, window):
-    """Averages each channel with the window along both axes, within bounds."""
-    if convolutions.SLOW_DEPTHWISE:
-        for axis, equation in ((1, "oi,bi...->bo..."), (2, "oi,bhic->bhoc")):
-            matrix = band_matrix(window, images.shape[axis])
-            images = ops.einsum(
-                equation, ops.convert_to_tensor(matrix, images.dtype), images
-            )
-        return images
-    window = ops.cast(window, images.dtype)
-    channels = ops.shape(images)[-1]
-    for height, width in ((-1, 1), (1, -1)):
-        kernel = ops.reshape(window, (height, width, 1, 1))
-        kernel = ops.tile(kernel, (1, 1, channels, 1))
-        images = ops.depthwise_conv(
-            images, kernel, padding="valid", data_format="channels_last"
-        )
-    return images
-
-
-def band_matrix(window, size):
-    """Returns the matrix that applies a window at each place within bounds.
-
-    Args:
-        window: NumPy array shaped `(length,)`.
-        size: Integer, how many values it is applied to.
-
-    Returns:
-        NumPy array shaped `(size - length + 1, size)`.
-    """
-    places = np.arange(size - len(window) + 1)[:, None]
-    matrix = np.zeros((len(places), size))
-    matrix[places, places + np.arange(len(window))] = window
-    return matrix

@@ -172,7 +172,7 @@ def _tetrahedral(corner, fractions, steps):
     """
     r, g, b = fractions
     red, green, blue = steps
-    choose = _backend.load("tensors").choose
+    choose = _backend.choose
     # Sort the three, along with the steps that they stand for.
     swap = r < g
     high, high_step = choose(swap, g, r), choose(swap, green, red)

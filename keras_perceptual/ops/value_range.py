@@ -48,4 +48,4 @@ def clamp(x, low, high):
     >>> keras.ops.convert_to_numpy(clamp(x, 0.0, 1.0)).tolist()
     [0.0, 0.5, 1.0]
     """
-    return _backend.load("tensors").clamp(ops.convert_to_tensor(x), low, high)
+    return _backend.clamp(ops.convert_to_tensor(x), low, high)

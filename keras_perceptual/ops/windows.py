@@ -10,8 +10,6 @@ from keras import ops
 
 from keras_perceptual import _backend
 
-loops = _backend.load("loops")
-
 # Windows start at multiples of the largest distance, in pixels, between the
 # positions of a layer, so that their positions are among those of the image.
 STEP = 16
@@ -57,7 +55,7 @@ def fold_windows(function, state, images, size):
 
         return function(state, windows, own)
 
-    return loops.fold(look, rows.count * columns.count, state)
+    return _backend.fold(look, rows.count * columns.count, state)
 
 
 class _Windows:

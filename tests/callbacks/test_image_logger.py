@@ -339,7 +339,7 @@ def test_pillow_is_asked_for_at_once(images, monkeypatch):
 
 def test_a_later_process_writes_nothing(tmp_path, images, monkeypatch):
     module = sys.modules[ImageLogger.__module__]
-    monkeypatch.setattr(module.side_looks, "is_chief", lambda model: False)
+    monkeypatch.setattr(module._backend, "is_chief", lambda model: False)
     fit(still_model(), ImageLogger(tmp_path, images))
     assert list(tmp_path.iterdir()) == []
 
@@ -366,6 +366,10 @@ def test_a_later_process_writes_nothing(tmp_path, images, monkeypatch):
         (
             {"targets": np.ones((3, 8, 8, 2))},
             r"1, 3 or 4 channels.*Received: targets of shape \(3, 8, 8, 2\)",
+        ),
+        *(
+            ({name: "no"}, rf"`{name}` to be True or.*Received: {name}='no'")
+            for name in ("tables", "png", "tensorboard")
         ),
     ],
 )

@@ -20,9 +20,9 @@ def images(rng):
 def several_devices(monkeypatch, images, weights):
     """Has a loss believe that it is one of several devices."""
     totals = np.float32([len(images), np.sum(weights)])
-    replicas = device_share.replicas
-    monkeypatch.setattr(replicas, "count", lambda: len(DEVICES))
-    monkeypatch.setattr(replicas, "total", lambda x: ops.array(totals))
+    backend = device_share._backend
+    monkeypatch.setattr(backend, "replica_count", lambda: len(DEVICES))
+    monkeypatch.setattr(backend, "replica_total", lambda x: ops.array(totals))
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_every_loss_of_the_package_asks(monkeypatch, images):
         kp.WeightedSumLoss({"inner": kp.WeightedSumLoss({"pixels": mean})}),
         kp.WeightedSumLoss({"own": kp.CharbonnierLoss()}),
     ):
-        monkeypatch.setattr(device_share.replicas, "count", lambda: 1)
+        monkeypatch.setattr(device_share._backend, "replica_count", lambda: 1)
         (plain,) = checks.gradients(lambda x, f=loss: f(black, x), images[:2])
-        monkeypatch.setattr(device_share.replicas, "count", lambda: 3)
+        monkeypatch.setattr(device_share._backend, "replica_count", lambda: 3)
         (found,) = checks.gradients(lambda x, f=loss: f(black, x), images[:2])
         np.testing.assert_allclose(found, plain * 6 / 7, rtol=1e-5)

@@ -10,7 +10,6 @@ from sampling import rarely, sample
 
 from keras_perceptual.ops.ssim import (
     MS_SSIM_WEIGHTS,
-    band_matrix,
     gaussian_window,
     ms_ssim_distance,
     smallest_size,
@@ -368,14 +367,6 @@ def test_small_images_are_refused(shape, data_format, message):
         ms_ssim_distance(x, x, data_format=data_format)
     with pytest.raises(ValueError, match=r"`data_format`.*Received: data_fo"):
         ssim_distance(x, x, data_format="last")
-
-
-def test_band_matrix_slides_the_window():
-    window = np.array([1.0, 2.0, 4.0])
-    x = np.arange(6.0) ** 2
-    np.testing.assert_allclose(
-        band_matrix(window, 6) @ x, np.correlate(x, window, "valid")
-    )
 
 
 @pytest.mark.tensorflow_only

@@ -1,0 +1,225 @@
+"""What runs on every backend of Keras, also on one that nobody thought of."""
+
+import contextlib
+import functools
+
+import numpy as np
+from keras import ops
+
+__all__ = [
+    "apply_linear",
+    "call_when",
+    "choose",
+    "clamp",
+    "compile_in_graph",
+    "filter_images",
+    "fold",
+    "frozen_call",
+    "hann_blur",
+    "has_values",
+    "is_chief",
+    "looking",
+    "read_blended",
+    "replica_count",
+    "replica_total",
+    "take",
+]
+
+# Tensors, and small steps that backends differ in.
+
+
+def has_values(x):
+    """Whether the numbers of `x` can be read now, outside any trace."""
+    try:
+        ops.convert_to_numpy(x)
+    except Exception:
+        # Each backend refuses with an error of its own.
+        return False
+    return True
+
+
+def clamp(x, low, high):
+    """Moves what lies outside a range to its end, with the slope 1 there."""
+    # The slope of `clip` at the ends is a half on JAX.
+    return ops.where(x < low, low, ops.where(x > high, high, x))
+
+
+def choose(condition, yes, no):
+    """Returns `yes` where a condition holds and `no` elsewhere, both finite."""
+    return ops.where(condition, yes, no)
+
+
+def take(table, index):
+    """Returns the entries of `table` at integers that lie inside it."""
+    return ops.take(table, index, axis=0)
+
+
+# Arithmetic.
+
+
+def read_blended(places, colors, tables):
+    """Returns what the entries that each colour needs blend to.
+
+    Args:
+        places: `CubePlaces`.
+        colors: Tensor of shape `(..., 3)`.
+        tables: Tensor of shape `(count, entries, width)`: one table for all
+            colours, or one for each of their first axis.
+
+    Returns:
+        A tensor of shape `(..., width)`.
+    """
+    count, entries, width = ops.shape(tables)
+    # A gather from the flat table: its gradient comes back through the
+    # reshape as a dense tensor, which optimizers treat as they should.
+    rows = ops.reshape(tables, (-1, width))
+    found = places(colors)
+    start = 0
+    if tables.shape[0] != 1:
+        start = ops.arange(0, count, dtype="int32") * entries
+        start = ops.reshape(start, (-1, *(1 for _ in colors.shape[1:-1])))
+    return found.blend([take(rows, index + start) for index in found.indices])
+
+
+def apply_linear(forward, transpose, *inputs):
+    """Returns `forward(*inputs)`, whose gradient is `transpose`.
+
+    Args:
+        forward: Function of tensors that returns a tuple of tensors and is
+            linear in them.
+        transpose: The transposed map, the other way round. What finds the
+            gradient by itself does not need it.
+        *inputs: Tensors.
+    """
+    del transpose
+    return forward(*inputs)
+
+
+def filter_images(images, window):
+    """Averages each channel with a window along both axes, within bounds.
+
+    Args:
+        images: Tensor of shape `(batch, height, width, channels)`.
+        window: NumPy array of shape `(length,)`.
+
+    Returns:
+        Tensor with `length - 1` rows and columns less.
+    """
+    window = ops.cast(window, images.dtype)
+    channels = ops.shape(images)[-1]
+    for height, width in ((-1, 1), (1, -1)):
+        kernel = ops.reshape(window, (height, width, 1, 1))
+        kernel = ops.tile(kernel, (1, 1, channels, 1))
+        images = ops.depthwise_conv(
+            images, kernel, padding="valid", data_format="channels_last"
+        )
+    return images
+
+
+def hann_blur(x, strides, data_format):
+    """Averages each channel under the window `[1, 2, 1] / 4`, both ways.
+
+    Beyond the border are zeros. Of a side of `n` it leaves
+    `ceil(n / stride)`.
+
+    Args:
+        x: Batch of feature maps.
+        strides: Integer, or a pair for height and width.
+        data_format: Where the channels are.
+    """
+    border = [[0, 0], [1, 1], [1, 1]]
+    border.insert(3 if data_format == "channels_last" else 1, [0, 0])
+    channels = x.shape[-1 if data_format == "channels_last" else 1]
+    window = np.array([0.25, 0.5, 0.25])
+    kernel = np.tile(
+        np.outer(window, window)[:, :, None, None], (1, 1, channels, 1)
+    )
+    return ops.depthwise_conv(
+        ops.pad(x, border),
+        ops.convert_to_tensor(kernel, dtype=x.dtype),
+        strides,
+        padding="valid",
+        data_format=data_format,
+    )
+
+
+# How things are run.
+
+
+def frozen_call(network):
+    """Returns a function that does what calling a model for inference does.
+
+    Args:
+        network: A model that nobody else uses: its layers may be changed.
+    """
+    return functools.partial(network, training=False)
+
+
+def compile_in_graph(function, *settings):
+    """Returns a function with its settings, compiled where that helps.
+
+    Args:
+        function: Function of `settings` and tensors or `None`, which returns
+            tensors. It must not call back to Python.
+        *settings: Its first arguments, which can be hashed. What was compiled
+            for a function and equal settings is used again.
+    """
+    return functools.partial(function, *settings)
+
+
+def fold(function, count, state):
+    """Returns `function(index, state)`, applied for each index in turn.
+
+    Args:
+        function: Function of an integer, or an integer scalar tensor, and the
+            state.
+        count: Integer, or integer scalar tensor.
+        state: Nested structure of tensors, whose shapes and types stay.
+
+    Returns:
+        The state after the last turn.
+    """
+    return ops.fori_loop(0, count, function, state)
+
+
+def call_when(condition, function, values, state):
+    """Calls `function` with an array of `values` where `condition` holds.
+
+    Inside a trace nobody is called, unless the backend can do that.
+
+    Args:
+        condition: Boolean scalar tensor.
+        function: Function of one NumPy array; what it raises stops the step.
+        values: Tensor of a few numbers.
+        state: Dictionary in which a backend may keep what it needs from one
+            trace to the next.
+    """
+    if has_values(condition) and bool(condition):
+        function(ops.convert_to_numpy(values))
+
+
+# The devices and processes of one training.
+
+
+def replica_count():
+    """Returns among how many devices the batch of a step is shared out."""
+    return 1
+
+
+def replica_total(x):
+    """Returns the sum of a tensor over all devices, of all machines.
+
+    Every device has to ask. `None` where there is nothing to add up.
+    """
+    return None
+
+
+def is_chief(model):
+    """Whether this process is the one of several that writes files."""
+    return True
+
+
+@contextlib.contextmanager
+def looking(model):
+    """Has a model predict in between without what that leaves behind."""
+    yield

@@ -1,1 +1,0 @@
-"""What `keras.ops` does not offer, for PyTorch."""

@@ -1,0 +1,158 @@
+"""What TensorFlow alone can do: graphs, strategies, compiled code."""
+
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from keras_perceptual import _backend
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("is about TensorFlow alone", allow_module_level=True)
+
+import tensorflow as tf
+
+
+def scaled_square(scale, x):
+    return scale * x * x
+
+
+def test_in_a_graph_it_is_compiled_once_for_equal_settings(rng):
+    x = tf.constant(rng.uniform(size=(3, 2)).astype("float32"))
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = _backend.compile_in_graph(scaled_square, 2.0)(x)
+        return y, tape.gradient(y, x)
+
+    calls = [
+        node.attr["_XlaMustCompile"].b
+        for node in step.get_concrete_function(x).graph.as_graph_def().node
+        if "PartitionedCall" in node.op
+    ]
+    # There and back.
+    assert calls == [True, True]
+    y, slope = step(x)
+    np.testing.assert_allclose(y, 2 * x * x, rtol=1e-6)
+    np.testing.assert_allclose(slope, 4 * x, rtol=1e-6)
+
+
+def test_sizes_that_may_change_with_every_step_are_not_compiled():
+    def calls(*shape):
+        step = tf.function(_backend.compile_in_graph(scaled_square, 3.0))
+        graph = step.get_concrete_function(tf.TensorSpec(shape)).graph
+        return [op.type for op in graph.get_operations() if "Call" in op.type]
+
+    assert len(calls(None, 4)) == 1
+    assert not calls(2, None)
+
+
+def test_variables_of_a_strategy_stay_apart():
+    """None becomes a part of what is compiled, in the place of the next."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    double = _backend.compile_in_graph(lambda x: 2.0 * x)
+    found = []
+    for value in (1.0, 2.0):
+        with strategy.scope():
+            variable = tf.Variable([value])
+
+        @tf.function
+        def step(variable=variable):
+            with tf.GradientTape() as tape:
+                result = double(variable)
+            return result, tape.gradient(result, variable)
+
+        found.append([float(x[0]) for x in strategy.run(step)])
+    assert found == [[2.0, 2.0], [4.0, 2.0]]
+
+
+def watched(seen, state):
+    """Returns a function that tells about its input where that is above 1."""
+
+    def function(x):
+        _backend.call_when(
+            tf.reduce_max(x) > 1, lambda v: seen.append(v.tolist()), x, state
+        )
+        return x * 2
+
+    return function
+
+
+def test_a_graph():
+    seen = []
+    function = tf.function(watched(seen, {}))
+    for top in (0.5, 2.0, 3.0):
+        function(tf.constant([0.0, top]))
+    assert seen == [[0.0, 2.0], [0.0, 3.0]]
+
+
+def test_the_graph_around_compiled_code_tells_in_the_end():
+    seen = []
+    compiled = tf.function(watched(seen, {}), jit_compile=True)
+    around = tf.function(lambda x: compiled(x))
+    for top in (0.5, 2.0, 0.5):
+        around(tf.constant([0.0, top]))
+    # TensorFlow may trace the function twice, and both traces tell.
+    assert seen
+    assert all(values == [0.0, 2.0] for values in seen)
+    seen.clear()
+    around(tf.constant([0.0, 0.5]))
+    assert seen == []
+
+
+def test_compiled_code_that_nothing_is_around_runs_in_silence():
+    seen = []
+    compiled = tf.function(watched(seen, {}), jit_compile=True)
+    np.testing.assert_array_equal(compiled(tf.constant([0.0, 2.0])), [0, 4])
+    assert seen == []
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_nobody_is_called_where_nothing_tells_of_compiled_code(
+    compiled, monkeypatch
+):
+    """The name that does is a private one of TensorFlow."""
+    seen = []
+    function = tf.function(watched(seen, {}), jit_compile=compiled)
+    outer = tf.function(lambda x: function(x) + 1)
+    name = "tensorflow.python.ops.control_flow_util"
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    outer(tf.constant([0.0, 2.0]))
+    # Eager code is not compiled in any case.
+    watched(seen, {})(tf.constant([0.0, 3.0]))
+    assert seen == [[0.0, 3.0]]
+
+
+def test_a_strategy_counts_its_devices_and_adds_up_in_its_steps():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        assert _backend.replica_count() == 1
+        # Between the steps no device is computing.
+        assert _backend.replica_total(tf.ones(2)) is None
+    assert strategy.run(lambda: _backend.replica_count()) == 1
+
+
+@pytest.mark.parametrize(
+    "task, jobs, expected",
+    [
+        ((None, None), [], True),
+        (("chief", 0), ["chief", "worker"], True),
+        (("worker", 0), ["chief", "worker"], False),
+        (("worker", 0), ["worker"], True),
+        (("worker", 1), ["worker"], False),
+    ],
+)
+def test_the_chief_of_several_workers(task, jobs, expected):
+    resolver = types.SimpleNamespace(
+        task_type=task[0],
+        task_id=task[1],
+        cluster_spec=lambda: types.SimpleNamespace(jobs=jobs),
+    )
+    model = types.SimpleNamespace(
+        distribute_strategy=types.SimpleNamespace(cluster_resolver=resolver)
+    )
+    assert _backend.is_chief(model) is expected
