@@ -21,7 +21,7 @@ def check_file(owner, path, limit, *, argument="path"):
         OSError: If there is nothing, as `FileNotFoundError`.
     """
     state = os.stat(path)
-    received = f"{argument}={_shown(os.fsdecode(path))!r}"
+    received = f"{argument}={show_path(path)}"
     if stat.S_ISDIR(state.st_mode):
         return
     if not stat.S_ISREG(state.st_mode):
@@ -37,6 +37,7 @@ def check_file(owner, path, limit, *, argument="path"):
         )
 
 
-def _shown(path):
-    """Returns the end of a long path, where the name of the file is."""
-    return path if len(path) <= 200 else "..." + path[-200:]
+def show_path(path):
+    """Returns a path as it stands in messages: of a long one the end."""
+    text = os.fsdecode(path)
+    return repr(text if len(text) <= 200 else "..." + text[-200:])

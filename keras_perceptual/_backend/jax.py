@@ -18,6 +18,7 @@ __all__ = [
     "filter_images",
     "hann_blur",
     "is_chief",
+    "is_exporting",
     "read_blended",
 ]
 
@@ -72,6 +73,14 @@ def hann_blur(x, strides, data_format):
     return x
 
 
+def is_exporting(x):
+    """Whether `x` belongs to a program that is to run elsewhere."""
+    # Why: the default knows of no trace.
+    return isinstance(x, jax.core.Tracer) and defaults.runs_in(
+        "jax._src.export", "jax.experimental.jax2tf", *defaults.EXPORTERS
+    )
+
+
 def call_when(condition, function, values, state):
     """Calls `function` with an array of `values` where `condition` holds."""
     # Why: the default calls nobody from compiled code.
@@ -80,9 +89,17 @@ def call_when(condition, function, values, state):
         if bool(condition):
             function(np.asarray(values))
         return
+    if is_exporting(values):
+        return
+
+    def tell(wrong, seen):
+        # Mapped over a batch, both branches are taken for all of it.
+        if wrong:
+            function(np.asarray(seen))
+
     jax.lax.cond(
         condition,
-        lambda v: jax.debug.callback(lambda a: function(np.asarray(a)), v),
+        lambda v: jax.debug.callback(tell, condition, v),
         lambda v: None,
         values,
     )

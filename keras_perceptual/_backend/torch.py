@@ -15,12 +15,14 @@ import torch
 from keras_perceptual._backend import defaults
 
 __all__ = [
+    "call_when",
     "choose",
     "clamp",
     "frozen_call",
     "hann_blur",
     "has_values",
     "is_chief",
+    "is_exporting",
     "looking",
     "read_blended",
     "take",
@@ -34,6 +36,19 @@ def has_values(x):
     """Whether the numbers of `x` can be read now, outside any trace."""
     # Why: the default copies the numbers, for which a GPU has to be waited for.
     return not (isinstance(x, torch.Tensor) and x.is_meta)
+
+
+def call_when(condition, function, values, state):
+    """Calls `function` with an array of `values` where `condition` holds."""
+    # Why: a program that is to run elsewhere calls nobody here.
+    if not is_exporting(values):
+        defaults.call_when(condition, function, values, state)
+
+
+def is_exporting(x):
+    """Whether `x` belongs to a program that is to run elsewhere."""
+    # Why: the default knows of no trace.
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
 
 
 def clamp(x, low, high):

@@ -7,6 +7,7 @@ import math
 from keras import ops
 
 from keras_perceptual import _backend
+from keras_perceptual.ops.distances import one_or_nan
 
 # How many numbers in front of encoded images say what encoded them.
 HEADER = 4
@@ -28,9 +29,10 @@ def encode(distance, images, mask=None):
     batch = ops.shape(images)[0]
     parts = [ops.broadcast_to(header, (batch, HEADER))]
     parts += [ops.reshape(x, (batch, -1)) for x in kept.values()]
-    return ops.concatenate(
-        [ops.cast(part, images.dtype) for part in parts], axis=1
-    )
+    # The header stays, so that it is known whose NaN it is.
+    known = ops.expand_dims(one_or_nan(images), 1)
+    parts[1:] = [ops.cast(part, images.dtype) * known for part in parts[1:]]
+    return ops.concatenate(parts, axis=1)
 
 
 def decode(distance, encoded, pred):
