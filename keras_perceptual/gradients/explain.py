@@ -22,11 +22,11 @@ from keras_perceptual.gradients.model_parts import (
     operations_by_name,
     variables_of,
 )
-from keras_perceptual.gradients.places import (
+from keras_perceptual.gradients.places import locate_frames, locate_step
+from keras_perceptual.gradients.source_lines import (
     locate_building,
-    locate_frames,
+    locate_condition,
     locate_freezing,
-    locate_step,
 )
 
 # Zero, written as a number.
@@ -132,12 +132,20 @@ class Explainer:
     def not_run(self, variables):
         """Returns the `Cause` by `id` where an optimizer was not called.
 
-        Those of whose gradients the step asks have the line where it does.
+        Its place is the condition around the call, or else the line that asks
+        for the gradients, where there is one.
         """
-        return {
-            key: Cause(diagnoses.NOT_RUN, cause.places)
+        places = {
+            key: cause.places
             for key, cause in self.missing(variables).items()
             if cause.diagnosis is diagnoses.NOT_APPLIED
+        }
+        for key in map(id, variables):
+            if condition := locate_condition(self._model, key):
+                places[key] = (condition,)
+        return {
+            key: Cause(diagnoses.NOT_RUN, found)
+            for key, found in places.items()
         }
 
     @unless_it_fails(dict)
