@@ -90,10 +90,9 @@ class Explainer:
         keys = [id(variable) for variable in variables]
         if replay is None:
             return explain_leaving(self._error, keys)
-        owners = {
-            key: layer.name for key, layer in find_owners(self._model).items()
-        }
-        found = missing.find_causes(replay, keys, *self._where(), owners=owners)
+        found = missing.find_causes(
+            replay, keys, *self._where(), owners=self._owner_names()
+        )
         left_out = find_left_out(replay, keys, *self._where())
         return {
             key: left_out.get(key) or self._add_places(key, cause)
@@ -218,14 +217,15 @@ class Explainer:
         replay = self._take()
         if replay is None:
             return {}
-        variables = self._model.trainable_variables
-        keys = [id(variable) for variable in variables]
+        keys = [id(variable) for variable in self._model.trainable_variables]
+        where = self._where()
+        # What was computed before the step can be differentiated once.
+        before = missing.find_computed_before(
+            replay, keys, *where, owners=self._owner_names()
+        )
         return {
-            key: cause
-            for key, cause in self.missing(variables).items()
-            # What was computed before the step can be differentiated once.
-            if cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
-        } | missing.find_failing(replay, keys, *self._where())
+            key: self._add_places(key, cause) for key, cause in before.items()
+        } | missing.find_failing(replay, keys, *where)
 
     @unless_it_fails(list)
     def find_untracked(self):
@@ -247,6 +247,12 @@ class Explainer:
             replay, [id(v) for v in strangers], *self._where()
         )
         return [(v, places[id(v)]) for v in strangers if id(v) in places]
+
+    def _owner_names(self):
+        """Returns the name of the layer of each variable by `id`."""
+        return {
+            key: layer.name for key, layer in find_owners(self._model).items()
+        }
 
     def _known(self):
         """Returns the variables of the model and of its optimizers."""
