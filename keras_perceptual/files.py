@@ -25,7 +25,7 @@ def check_file(
         OSError: If there is nothing, as `FileNotFoundError`.
     """
     state = os.stat(path)
-    received = f"{argument}={_shown(os.fsdecode(path))!r}"
+    received = f"{argument}={show_path(path)}"
     if stat.S_ISDIR(state.st_mode):
         return
     if not stat.S_ISREG(state.st_mode):
@@ -41,6 +41,7 @@ def check_file(
         )
 
 
-def _shown(path: str) -> str:
-    """Returns the end of a long path, where the name of the file is."""
-    return path if len(path) <= 200 else "..." + path[-200:]
+def show_path(path: PathLike | bytes) -> str:
+    """Returns a path as it stands in messages: of a long one the end."""
+    text = os.fsdecode(path)
+    return repr(text if len(text) <= 200 else "..." + text[-200:])

@@ -37,7 +37,7 @@ def gradients(function, *inputs):
     return [None if g is None else keras.ops.convert_to_numpy(g) for g in found]
 
 
-def compiled_gradient(function):
+def compiled_gradient(function, xla=False):
     """Returns a function that gives the value and the gradient of another.
 
     It is compiled as a training step is: traced once for each shape, where
@@ -46,12 +46,13 @@ def compiled_gradient(function):
     Args:
         function: A scalar function of two arrays. The gradient is that by the
             second.
+        xla: Whether TensorFlow compiles the whole step with XLA, as JAX does.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function
+        @tf.function(jit_compile=xla)
         def step(constant, x):
             with tf.GradientTape() as tape:
                 tape.watch(x)

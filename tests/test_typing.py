@@ -13,7 +13,6 @@ from keras_perceptual.io.table_operations import (
 )
 from keras_perceptual.layers import lookup_color_layer
 from keras_perceptual.losses.presets import EDGE_PRESETS, PRESETS
-from keras_perceptual.losses.range_check import POLICIES as RANGE_POLICIES
 from keras_perceptual.losses.sobel_gradient_loss import (
     MODES,
     NORMS,
@@ -26,6 +25,7 @@ from keras_perceptual.ops.image_gradients import OPERATORS, PADDINGS
 from keras_perceptual.ops.pyramids import DOWNSAMPLINGS
 from keras_perceptual.ops.table_shape import AXES
 from keras_perceptual.ops.total_variation import VARIATIONS
+from keras_perceptual.range_check import POLICIES as RANGE_POLICIES
 
 WORDS = {
     "RangePolicy": RANGE_POLICIES,

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -23,6 +24,7 @@ __all__ = [
     "hann_blur",
     "has_values",
     "is_chief",
+    "is_exporting",
     "looking",
     "read_blended",
     "replica_count",
@@ -213,6 +215,31 @@ def fold(
         The state after the last turn.
     """
     return ops.fori_loop(0, count, function, state)
+
+
+# What of Keras makes programs that run elsewhere.
+EXPORTERS = (keras.export.ExportArchive.__module__.rpartition(".")[0],)
+
+
+def runs_in(*modules: str, function: str | None = None) -> bool:
+    """Whether a function of some modules is running.
+
+    Args:
+        *modules: Beginnings of their names.
+        function: Optional name of a function of any module that counts, too.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.startswith(modules) or frame.f_code.co_name == function:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def is_exporting(x: Tensor) -> bool:
+    """Whether `x` belongs to a program that is to run elsewhere."""
+    return False
 
 
 def call_when(

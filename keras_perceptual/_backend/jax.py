@@ -23,6 +23,7 @@ __all__ = [
     "filter_images",
     "hann_blur",
     "is_chief",
+    "is_exporting",
     "read_blended",
 ]
 
@@ -79,6 +80,14 @@ def hann_blur(
     return x
 
 
+def is_exporting(x: Tensor) -> bool:
+    """Whether `x` belongs to a program that is to run elsewhere."""
+    # Why: the default knows of no trace.
+    return isinstance(x, jax.core.Tracer) and defaults.runs_in(
+        "jax._src.export", "jax.experimental.jax2tf", *defaults.EXPORTERS
+    )
+
+
 def call_when(
     condition: Tensor,
     function: Callable[[np.ndarray], None],
@@ -92,9 +101,17 @@ def call_when(
         if bool(condition):
             function(np.asarray(values))
         return
+    if is_exporting(values):
+        return
+
+    def tell(wrong: Tensor, seen: Tensor) -> None:
+        # Mapped over a batch, both branches are taken for all of it.
+        if wrong:
+            function(np.asarray(seen))
+
     jax.lax.cond(
         condition,
-        lambda v: jax.debug.callback(lambda a: function(np.asarray(a)), v),
+        lambda v: jax.debug.callback(tell, condition, v),
         lambda v: None,
         values,
     )

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_perceptual._backend import defaults
 from keras_perceptual._backend.defaults import LinearMap, Locator, State
 from keras_perceptual.typing import Tensor
 
@@ -23,6 +24,7 @@ __all__ = [
     "compile_in_graph",
     "fold",
     "is_chief",
+    "is_exporting",
     "read_blended",
     "replica_count",
     "replica_total",
@@ -222,6 +224,8 @@ def call_when(
         if condition:
             function(values.numpy())
         return
+    if is_exporting(values):
+        return
     compiled_in = _graph_around_compiled_code()
     if compiled_in is None:
         _call_in_graph(condition, function, values)
@@ -239,6 +243,21 @@ def call_when(
     with compiled_in.as_default():
         last = seen.read_value()
         _call_in_graph(last[0] > 0, function, last[1:])
+
+
+def is_exporting(x: Tensor) -> bool:
+    """Whether `x` belongs to a program that is to run elsewhere.
+
+    Why: the default knows of no graph. A function that is called is traced on
+    the way; one whose graph somebody asks for is to be stored or converted.
+    """
+    return tf.is_symbolic_tensor(x) and defaults.runs_in(
+        "tensorflow.python.saved_model",
+        "tensorflow.lite",
+        "tf2onnx",
+        *defaults.EXPORTERS,
+        function="get_concrete_function",
+    )
 
 
 def _graph_around_compiled_code() -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import torch
 
 from keras_perceptual._backend import defaults
@@ -19,12 +20,14 @@ from keras_perceptual._backend.defaults import Locator
 from keras_perceptual.typing import DataFormat, Tensor
 
 __all__ = [
+    "call_when",
     "choose",
     "clamp",
     "frozen_call",
     "hann_blur",
     "has_values",
     "is_chief",
+    "is_exporting",
     "looking",
     "read_blended",
     "take",
@@ -38,6 +41,24 @@ def has_values(x: Tensor) -> bool:
     """Whether the numbers of `x` can be read now, outside any trace."""
     # Why: the default copies the numbers, for which a GPU has to be waited for.
     return not (isinstance(x, torch.Tensor) and x.is_meta)
+
+
+def call_when(
+    condition: Tensor,
+    function: Callable[[np.ndarray], None],
+    values: Tensor,
+    state: dict[str, Any],
+) -> None:
+    """Calls `function` with an array of `values` where `condition` holds."""
+    # Why: a program that is to run elsewhere calls nobody here.
+    if not is_exporting(values):
+        defaults.call_when(condition, function, values, state)
+
+
+def is_exporting(x: Tensor) -> bool:
+    """Whether `x` belongs to a program that is to run elsewhere."""
+    # Why: the default knows of no trace.
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
 
 
 def clamp(x: Tensor, low: float, high: float) -> Tensor:

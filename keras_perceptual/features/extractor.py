@@ -1,6 +1,7 @@
 """The features that a frozen network sees in an image."""
 
 import dataclasses
+import math
 import zlib
 from collections.abc import Sequence
 
@@ -247,21 +248,38 @@ class FeatureExtractor:
             for name, x in zip(self.layers, features, strict=True)
         }
 
+    def smallest_side(self, positions: int = 1) -> int:
+        """Returns the least side of square images that all layers see.
+
+        Args:
+            positions: Integer, how many positions each is to have at least.
+        """
+        low, high = 0, 2048
+        while high - low > 1:
+            middle = (low + high) // 2
+            if min(_positions(self.network, (middle, middle))) >= positions:
+                high = middle
+            else:
+                low = middle
+        return high
+
     def _check_size(self, size: tuple[int | None, int | None]) -> None:
         """Refuses images of which a layer would see nothing."""
-        if _sees(self.network, size):
-            return
-        for name, output in zip(self.layers, self.network.outputs, strict=True):
-            network = keras.Model(self.network.inputs[0], output)
-            if not _sees(network, size):
-                raise ValueError(
-                    f"These images are too small for the layer {name!r} "
-                    f"of {self.network.name!r}: nothing is left of them "
-                    "there. Use images of at least "
-                    f"{_smallest_side(network)} pixels a side, or a "
-                    "layer nearer to the input. "
-                    f"Received: height={size[0]}, width={size[1]}"
-                )
+        counts = _positions(self.network, size)
+        blind = [
+            repr(name)
+            for name, count in zip(self.layers, counts, strict=True)
+            if count == 0
+        ]
+        if blind:
+            layers = "layers" if len(blind) > 1 else "layer"
+            raise ValueError(
+                f"These images are too small for the {layers} "
+                f"{', '.join(blind)} of {self.network.name!r}: nothing is left "
+                "of them there. Use images of at least "
+                f"{self.smallest_side()} pixels a side, or layers nearer to "
+                f"the input. Received: height={size[0]}, width={size[1]}"
+            )
 
 
 def usual_layers(
@@ -352,27 +370,21 @@ def _at_least_float32(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
 
 
-def _sees(network: keras.Model, size: tuple[int | None, int | None]) -> bool:
-    """Whether something is left of an image behind all layers."""
+def _positions(
+    network: keras.Model, size: tuple[int | None, int | None]
+) -> list[int]:
+    """Returns how many positions of an image each output has."""
     # A side that is not known yet is taken to be long enough.
     height, width = (2048 if side is None else side for side in size)
     channels = network.inputs[0].shape[-1] or 1
     try:
         shapes = network.compute_output_shape((1, height, width, channels))
     except ValueError:
-        return False
+        # Some layer refuses it: each output is asked for itself.
+        if len(network.outputs) == 1:
+            return [0]
+        parts = [keras.Model(network.inputs[0], x) for x in network.outputs]
+        return [_positions(part, size)[0] for part in parts]
     if not isinstance(shapes, list):
         shapes = [shapes]
-    return all(0 not in shape for shape in shapes)
-
-
-def _smallest_side(network: keras.Model) -> int:
-    """Returns the least side of a square image that a network can see."""
-    low, high = 0, 2048
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _sees(network, (middle, middle)):
-            high = middle
-        else:
-            low = middle
-    return high
+    return [math.prod(shape[1:-1]) if 0 not in shape else 0 for shape in shapes]

@@ -157,6 +157,38 @@ def find_failing(
     return causes
 
 
+def find_computed_before(
+    replay: Replay,
+    variables: Sequence[Any],
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+    owners: Mapping[Any, str] | None = None,
+) -> dict[Any, Cause]:
+    """Finds what a step computes without, although their layers are called.
+
+    A gradient may still come to them: of what was computed before the step.
+
+    Args:
+        replay: The `Replay` of the step.
+        variables: Keys of the variables in question.
+        layers: The layers of the model by name.
+        functions: As for `places.locate`.
+        owners: The name of the layer that each variable belongs to.
+
+    Returns:
+        A dictionary with the `Cause` of each such variable.
+    """
+    locator = Locator(layers, functions)
+    search = _Search(replay, variables, locator, owners or {})
+    causes = {key: search.explain_unused(key) for key in variables}
+    return {
+        key: cause
+        for key, cause in causes.items()
+        if cause is not None
+        and cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
+    }
+
+
 def explain_cut(
     operations: Sequence[Operation], may_open: Sequence[bool], locator: Locator
 ) -> Cause:
@@ -308,8 +340,9 @@ class _Search:
             return Cause(diagnoses.NOT_ASKED, self._locate_other(bit))
         if any(value in d.gradients for _, d in asked for value in values):
             return self._explain_lost_gradient(values, asked)
-        if not any(self._is_used(value) for value in values):
-            return self._explain_unused(variable)
+        unused = self.explain_unused(variable)
+        if unused is not None:
+            return unused
         if self._is_copied(bit, variable):
             return Cause(diagnoses.UNUSED)
         targets = tuple(t for _, d in asked for t in d.targets)
@@ -397,7 +430,10 @@ class _Search:
             diagnoses.NOT_APPLIED, _locate_derivatives(d for _, d in asked)
         )
 
-    def _explain_unused(self, variable: Any) -> Cause:
+    def explain_unused(self, variable: Any) -> Cause | None:
+        """Returns the `Cause` of one variable, `None` if the step uses it."""
+        if any(self._is_used(value) for value in self._values[variable]):
+            return None
         inside = self._inside_layers.get(self._owners.get(variable, ""))
         if not inside:
             return Cause(diagnoses.UNUSED)

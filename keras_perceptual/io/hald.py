@@ -1,7 +1,7 @@
 """Reading Hald images."""
 
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -146,10 +146,20 @@ def _is_lossy(image: Any) -> str:
             else (f"TIFF with compression {compression!r}")
         )
     if kind == "WEBP":
-        # The chunk of the pixels is the first, or follows the features.
-        image.fp.seek(0)
-        return "" if b"VP8L" in image.fp.read(64) else "lossy WebP"
+        return "" if _holds_chunk(image.fp, b"VP8L") else "lossy WebP"
     return ""
+
+
+def _holds_chunk(file: BinaryIO, kind: bytes) -> bool:
+    """Whether a RIFF file holds a chunk, wherever it is among the others."""
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        if head[:4] == kind:
+            return True
+        size = int.from_bytes(head[4:], "little")
+        # Chunks begin at even places.
+        file.seek(size + size % 2, os.SEEK_CUR)
+    return False
 
 
 def _is_rounded(codec: str, extents: Any, offset: int, arguments: Any) -> bool:

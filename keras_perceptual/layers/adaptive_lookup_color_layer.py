@@ -7,19 +7,23 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual import _backend, validation
 from keras_perceptual.configuration import Configured
+from keras_perceptual.docstrings import fill
 from keras_perceptual.io.color_table import CUBE_SIZES
 from keras_perceptual.layers.lookup_color_layer import LookupColorLayer
 from keras_perceptual.layers.mixing_network import build_mixing_network
 from keras_perceptual.ops.color_lookup import identity_cube
 from keras_perceptual.ops.table_mixing import mix_tables
+from keras_perceptual.ops.value_range import clamp
+from keras_perceptual.range_check import RangeCheck
 from keras_perceptual.typing import (
-    ArrayLike,
+    Array,
     Constraint,
     CubeInterpolation,
     DataFormat,
     Extrapolation,
+    RangePolicy,
     Regularizer,
     Shape,
     Tensor,
@@ -29,6 +33,7 @@ from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
     """Replaces the colours of each image by those of a table made for it.
 
@@ -73,6 +78,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             `LookupColorLayer`. Defaults to `"linear"`.
         value_range: Pair of numbers, the lowest and the highest value that a
             pixel can have, going in and coming out. Defaults to `(0, 1)`.
+        {check_range}
         extrapolate: `"clamp"` or `"linear"`, what happens to values outside
             `value_range`, as in `LookupColorLayer`. Defaults to `"clamp"`.
         table_regularizer: Optional Keras regularizer of each table, such as
@@ -152,6 +158,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         backbone: keras.Layer | None = None,
         interpolation: CubeInterpolation = "linear",
         value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
         extrapolate: Extrapolation = "clamp",
         table_regularizer: Regularizer | None = None,
         table_constraint: Constraint | None = None,
@@ -167,6 +174,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             size,
             interpolation=interpolation,
             value_range=value_range,
+            check_range="off",
             extrapolate=extrapolate,
             data_format=data_format,
             dtype=precise,
@@ -177,6 +185,14 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         self.value_range = self.reader.value_range
         self.extrapolate = self.reader.extrapolate
         self.data_format = self.reader.data_format
+        self._range_check = RangeCheck(
+            check.owner,
+            check_range,
+            self.value_range,
+            self.data_format,
+            channels=3,
+            clamped=extrapolate == "clamp",
+        )
         self.num_tables = check.integer("num_tables", num_tables, minimum=1)
         _check_entries(check.owner, self.num_tables, self.reader.table_shape)
         self.table_regularizer = keras.regularizers.get(table_regularizer)
@@ -196,6 +212,11 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             name="head",
         )
         self.supports_masking = True
+
+    @property
+    def check_range(self) -> RangePolicy:
+        """What is done about images that are not in `value_range`."""
+        return self._range_check.policy
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Creates the tables, and what the network lacks."""
@@ -223,6 +244,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Returns each image in the colours of its table."""
         self._check_images(inputs.shape)
+        inputs = self._admit(inputs)
         weights = self._weigh(inputs, training)
         if self.mix_regularizer is not None:
             count = ops.shape(weights)[0] * self.num_tables
@@ -236,7 +258,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         outputs = self.reader([inputs, tables], training=training)
         return ops.cast(outputs, self.compute_dtype)
 
-    def mixing_weights(self, images: ArrayLike) -> Tensor:
+    def mixing_weights(self, images: Array) -> Tensor:
         """Returns how much of each table goes into that of each image.
 
         Args:
@@ -252,9 +274,9 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         self._check_images(images.shape)
         if not self.built:
             self.build(tuple(images.shape))
-        return self._weigh(images, training=False)
+        return self._weigh(self._admit(images), training=False)
 
-    def tables_of(self, images: ArrayLike) -> Tensor:
+    def tables_of(self, images: Array) -> Tensor:
         """Returns the table that each image is looked up in.
 
         For an app or a film tool, which applies it to the large photograph,
@@ -295,7 +317,15 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         weights = self.mixing_weights(images)
         return mix_tables(self.tables, weights)
 
-    def _weigh(self, images: ArrayLike, training: bool | None) -> Tensor:
+    def _admit(self, images: Array) -> Tensor:
+        """Looks at the values of images, and clips them if asked to."""
+        if not _backend.is_exporting(images):
+            self._range_check({"input": images})
+        if self.check_range != "clip":
+            return images
+        return clamp(ops.cast(images, self.reader.dtype), *self.value_range)
+
+    def _weigh(self, images: Array, training: bool | None) -> Tensor:
         """Returns the weights of the tables for each image."""
         colors = ops.cast(images, self.compute_dtype)
         if self.data_format == "channels_last":

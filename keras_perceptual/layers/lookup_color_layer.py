@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_perceptual import _backend, validation
 from keras_perceptual.configuration import Configured
+from keras_perceptual.docstrings import fill
 from keras_perceptual.io.color_table import CUBE_SIZES, CURVE_SIZES
 from keras_perceptual.io.cube import read_cube, write_cube
 from keras_perceptual.io.table_plots import (
@@ -28,6 +29,7 @@ from keras_perceptual.ops.color_lookup import (
     look_up_cube,
     look_up_curves,
 )
+from keras_perceptual.range_check import RangeCheck
 from keras_perceptual.typing import (
     ArrayLike,
     Constraint,
@@ -36,6 +38,7 @@ from keras_perceptual.typing import (
     Initializer,
     Interpolation,
     PathLike,
+    RangePolicy,
     Regularizer,
     Shape,
     Tensor,
@@ -53,6 +56,7 @@ EXTRAPOLATIONS = ("clamp", "linear")
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
+@fill
 class LookupColorLayer(Configured, keras.layers.Layer):
     """Replaces every colour by the one a trainable table holds for it.
 
@@ -108,6 +112,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             linearly, and trained with the cube. Defaults to none.
         value_range: Pair of numbers, the lowest and the highest value that a
             pixel can have, going in and coming out. Defaults to `(0, 1)`.
+        {check_range}
         extrapolate: What happens to values outside `value_range`. `"clamp"`
             reads the end of the table, and the gradient of the image is zero
             there; at the very ends it is the slope of the inside.
@@ -151,8 +156,9 @@ class LookupColorLayer(Configured, keras.layers.Layer):
 
     Raises:
         ValueError: If an argument is unknown or does not go with another, if
-            the images have neither three nor four channels, or if a table has
-            another shape.
+            the images have neither three nor four channels, if a table has
+            another shape, or, with `check_range="raise"`, if the images are
+            not in `value_range`.
 
     Example:
 
@@ -198,6 +204,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         shared: bool = False,
         shaper_size: int | None = None,
         value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
         extrapolate: Extrapolation = "clamp",
         table_initializer: Initializer | ArrayLike = "identity",
         table_regularizer: Regularizer | None = None,
@@ -223,6 +230,15 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         self.value_range = check.value_range(value_range)
         self.extrapolate = check.choice(
             "extrapolate", extrapolate, EXTRAPOLATIONS
+        )
+        self.data_format = check.data_format(data_format)
+        self._range_check = RangeCheck(
+            check.owner,
+            check_range,
+            self.value_range,
+            self.data_format,
+            channels=3,
+            clamped=extrapolate == "clamp",
         )
         if extrapolate == "linear" and interpolation != "linear":
             raise ValueError(
@@ -257,8 +273,12 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         self.shaper_regularizer = keras.regularizers.get(shaper_regularizer)
         self.shaper_constraint = keras.constraints.get(shaper_constraint)
         self.shaper: keras.Variable | None = None
-        self.data_format = check.data_format(data_format)
         self.supports_masking = True
+
+    @property
+    def check_range(self) -> RangePolicy:
+        """What is done about images that are not in `value_range`."""
+        return self._range_check.policy
 
     @property
     def table_shape(self) -> tuple[int, ...]:
@@ -314,6 +334,8 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         if isinstance(inputs, list | tuple):
             images, table = inputs
         self._check_channels(images.shape)
+        if not _backend.is_exporting(images):
+            self._range_check({"input": images})
         if table is None:
             table = ops.convert_to_tensor(self._own_table().value)
         else:
@@ -333,7 +355,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         return (
             self.dimensions,
             self.interpolation,
-            self.extrapolate,
+            "clamp" if self.check_range == "clip" else self.extrapolate,
             self.data_format,
             # The ends as the colours know them: in their own precision.
             *(

@@ -1,8 +1,8 @@
 """A loss between images that are not aligned."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
 
 import keras
 
@@ -63,10 +63,25 @@ class ContextualDistance(FeatureDistance):
         self, images: Tensor, mask: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Returns the features of a grid of limited size."""
+        found = self.extractor(images)
+        for tap, x in found.items():
+            if tuple(x.shape[1:3]) == (1, 1):
+                self._refuse_one_position(tap, tuple(images.shape))
         return {
             tap: sample_features(x, self.max_features)
-            for tap, x in self.extractor(images).items()
+            for tap, x in found.items()
         }
+
+    def _refuse_one_position(self, tap: str, shape: Sequence[Any]) -> NoReturn:
+        """Refuses images of which there is one feature, and none to choose."""
+        raise ValueError(
+            f"{self.owner} compares the features of many positions, and of "
+            f"these images the layer {tap!r} of {self.network.name!r} has but "
+            "one: any two would be alike. Use images of at least "
+            f"{self.extractor.smallest_side(positions=2)} pixels a side, or a "
+            "layer nearer to the input. "
+            f"Received: height={shape[1]}, width={shape[2]}"
+        )
 
     def compare(
         self,
@@ -124,7 +139,7 @@ class ContextualLoss(FeatureLoss):
         band_width: Float above zero. The smaller it is, the more a feature
             chooses its nearest one alone. Defaults to 0.5.
         max_features: Integer, the largest number of positions of a tap that
-            are compared. The distances of one image at a tap take
+            are compared, at least 2. The distances of one image at a tap take
             `4 * max_features**2` bytes, up to eight times that in training.
             Defaults to 1024.
         {feature_loss_arguments}
@@ -141,7 +156,8 @@ class ContextualLoss(FeatureLoss):
     Raises:
         ValueError: If the backbone, a layer or the weights are unknown; if the
             two batches cannot be compared; if an image is too small for a
-            tap; if `y_pred` is of an integer type; if a mask is given.
+            tap to see two positions; if `y_pred` is of an integer type; if a
+            mask is given.
         FileNotFoundError: If `weights` is the path of no file.
         RuntimeError: If constructed while a function is being traced.
 
@@ -201,7 +217,7 @@ class ContextualLoss(FeatureLoss):
         self.weights = None if weights is None else str(weights)
         self.band_width = check.number("band_width", band_width, above=0)
         self.max_features = check.integer(
-            "max_features", max_features, minimum=1
+            "max_features", max_features, minimum=2
         )
         taps = (
             self.layers

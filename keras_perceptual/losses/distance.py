@@ -21,6 +21,7 @@ from keras import ops
 
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.losses.encoding import decode
+from keras_perceptual.ops.distances import one_or_nan
 from keras_perceptual.ops.windows import fold_windows
 from keras_perceptual.typing import DataFormat, Tensor
 
@@ -335,7 +336,12 @@ def terms(
     """
     pred = distance.observe(y_pred, mask)
     true = distance.observe_target(y_true, mask, pred)
-    return distance.compare(true, pred, mask)
+    found = distance.compare(true, pred, mask)
+    if distance.network is None:
+        return found
+    # What a network takes the largest of, or the nearest, leaves NaN out.
+    known = one_or_nan(y_true) * one_or_nan(y_pred)
+    return {name: known * x for name, x in found.items()}
 
 
 def spatial_map(
@@ -356,7 +362,7 @@ def spatial_map(
     maps = distance.map(distance.observe_target(y_true, None, pred), pred)
     axis = 1 if distance.data_format == "channels_last" else 2
     size = ops.shape(y_pred)[axis : axis + 2]
-    return sum(
+    found = sum(
         ops.image.resize(
             ops.expand_dims(x, -1),
             size,
@@ -365,6 +371,8 @@ def spatial_map(
         )[..., 0]
         for x in maps.values()
     )
+    known = one_or_nan(y_true) * one_or_nan(y_pred)
+    return found * ops.reshape(known, (-1, 1, 1))
 
 
 def measure_in_windows(
@@ -395,4 +403,5 @@ def measure_in_windows(
     # One zero for each image, of whatever batch.
     zeros = 0 * images[0][:, 0, 0, 0]
     found = fold_windows(look, distance.start(zeros), images, size)
-    return sum(distance.finish(name, x) for name, x in found.items())
+    known = one_or_nan(y_true) * one_or_nan(y_pred)
+    return known * sum(distance.finish(name, x) for name, x in found.items())

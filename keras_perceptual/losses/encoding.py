@@ -9,6 +9,7 @@ from typing import Any, NoReturn, Protocol
 from keras import ops
 
 from keras_perceptual import _backend
+from keras_perceptual.ops.distances import one_or_nan
 from keras_perceptual.typing import Tensor
 
 # How many numbers in front of encoded images say what encoded them.
@@ -52,9 +53,10 @@ def encode(
     batch = ops.shape(images)[0]
     parts = [ops.broadcast_to(header, (batch, HEADER))]
     parts += [ops.reshape(x, (batch, -1)) for x in kept.values()]
-    return ops.concatenate(
-        [ops.cast(part, images.dtype) for part in parts], axis=1
-    )
+    # The header stays, so that it is known whose NaN it is.
+    known = ops.expand_dims(one_or_nan(images), 1)
+    parts[1:] = [ops.cast(part, images.dtype) * known for part in parts[1:]]
+    return ops.concatenate(parts, axis=1)
 
 
 def decode(

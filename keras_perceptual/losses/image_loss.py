@@ -15,9 +15,9 @@ from keras_perceptual.losses.distance import (
     measure_in_windows,
     terms,
 )
-from keras_perceptual.losses.range_check import RangeCheck
 from keras_perceptual.ops.value_range import clamp
 from keras_perceptual.ops.windows import SMALLEST
+from keras_perceptual.range_check import RangeCheck
 from keras_perceptual.typing import (
     ArrayLike,
     DataFormat,

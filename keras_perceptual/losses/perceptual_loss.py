@@ -191,10 +191,11 @@ class PerceptualLoss(FeatureLoss):
         style_layers: The taps of the style term, as `layers`. Defaults to
             `layers`.
         style_image: A picture that takes the place of `y_true` in the style
-            term, of any size: an array shaped `(height, width, 3)` with values
-            in `value_range`, or the path of a file that Pillow reads. Its Gram
-            matrices are computed once. A path is saved as it is, an array with
-            every pixel. Defaults to `None`: the style of `y_true`.
+            term, of any size: an array shaped `(height, width, 3)`, or
+            `(height, width)` if gray, with values in `value_range` and looked
+            at as `check_range` says; or the path of a file that Pillow reads.
+            Its Gram matrices are computed once. A path is saved as it is, an
+            array with every pixel. Defaults to `None`: the style of `y_true`.
         gram_normalization: What Gram matrices are divided by: `"chw"`,
             channels, height and width (Johnson, BasicSR); `"hw"`, height and
             width (TensorFlow's tutorial, FILM); `"none"` (piq). The style term
@@ -436,10 +437,12 @@ class PerceptualLoss(FeatureLoss):
 
     def _set_style(self, style_image: ArrayLike | PathLike) -> None:
         """Observes an image of style, once for all."""
+        image = read_image(
+            self._check.owner, style_image, self.value_range, self.check_range
+        )
         if not isinstance(style_image, str | os.PathLike):
             pixels = ops.convert_to_numpy(style_image)
             self._style_image_config = pixels.tolist()
-        image = read_image(self._check.owner, style_image, self.value_range)
         found = self._distance.see(ops.convert_to_tensor(image[None]))
         style = {
             name: ops.convert_to_numpy(x)

@@ -10,6 +10,7 @@ from keras import ops
 from keras_perceptual import validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.losses.device_share import weigh_by_share
+from keras_perceptual.losses.watchers import find_watcher, watchers
 from keras_perceptual.typing import ArrayLike, Targets, Tensor
 from keras_perceptual.validation import Checker
 
@@ -102,7 +103,11 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
             name: _compute(loss, y_true, y_pred, sample_weight)
             for name, (loss, _) in self.terms.items()
         }
-        for watcher in self._watchers:
+        if watchers and not self._watchers:
+            lost = find_watcher(self)
+            if lost is not None:
+                lost.follow(self)
+        for watcher in list(self._watchers):
             watcher.record(values, ops.shape(y_pred)[0])
         return sum(
             weight * values[name] for name, (_, weight) in self.terms.items()
@@ -122,6 +127,11 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
                 a `LossTerms`. It is not kept alive.
         """
         self._watchers.add(watcher)
+        watchers.add(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Hands nothing to a watcher any more."""
+        self._watchers.discard(watcher)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

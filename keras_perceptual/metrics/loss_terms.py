@@ -1,7 +1,7 @@
 """A metric that shows what a sum of losses is made of."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import keras
 from keras import ops
@@ -9,6 +9,7 @@ from keras import ops
 from keras_perceptual import _backend, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
+from keras_perceptual.losses.watchers import fits, models_around, parts_of
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
 from keras_perceptual.typing import DType, Tensor
 from keras_perceptual.validation import Checker
@@ -24,8 +25,9 @@ class LossTerms(Configured, keras.metrics.Metric):
     loss. The values are those before the weights.
 
     Args:
-        loss: The `WeightedSumLoss` that the model is compiled with, the very
-            same object. After `load_model` it is the same object again.
+        loss: The `WeightedSumLoss` that the model is compiled with. Where it
+            is another object of the same terms, as after `load_model` of an
+            `.h5` file, the metric goes over to the one of the model.
         name: String. Defaults to `"loss_terms"`; what is shown are the names
             of the terms.
         {sums_dtype}
@@ -35,7 +37,8 @@ class LossTerms(Configured, keras.metrics.Metric):
         means; NaN where the loss has not been computed.
 
     Raises:
-        ValueError: If `loss` is not a `WeightedSumLoss`.
+        ValueError: If `loss` is not a `WeightedSumLoss`; in the first step, if
+            the model has no such loss.
 
     Example:
 
@@ -82,6 +85,19 @@ class LossTerms(Configured, keras.metrics.Metric):
             for term in loss.terms
         }
         self._count = self.add_weight(name="count", initializer="zeros")
+        # Whether values came since somebody last asked for an update, and
+        # whether somebody did so in vain.
+        self._is_fed = self._is_lost = False
+        loss.watch(self)
+
+    def follow(self, loss: WeightedSumLoss) -> None:
+        """Shows the terms of another loss from now on.
+
+        Args:
+            loss: A `WeightedSumLoss` with terms of the same names.
+        """
+        self.loss.unwatch(self)
+        self.loss = loss
         loss.watch(self)
 
     def record(
@@ -93,6 +109,7 @@ class LossTerms(Configured, keras.metrics.Metric):
             values: Dictionary from the names of the terms to their values.
             batch_size: Integer, or integer scalar tensor.
         """
+        self._is_fed, self._is_lost = True, False
         values = {
             name: ops.mean(ops.stop_gradient(value))
             for name, value in values.items()
@@ -113,13 +130,36 @@ class LossTerms(Configured, keras.metrics.Metric):
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
-        """Does nothing: the loss has handed over its values already."""
+        """Adds nothing: the loss has handed over its values already."""
+        if self._is_fed:
+            self._is_fed = False
+            return
+        model = next(models_around(), None)
+        if model is None:
+            self._is_lost = True
+        # Keras builds a metric before it calls a loss.
+        elif not any(
+            fits(loss, self.loss) for loss in parts_of(model, WeightedSumLoss)
+        ):
+            self._refuse(f"in {model.name!r}, whose loss is another one")
 
     def result(self) -> dict[str, Tensor]:
         """Returns the mean of each term since the last reset."""
+        if self._is_lost:
+            self._refuse("with a loss that was not called")
         return {
             name: total / self._count for name, total in self._totals.items()
         }
+
+    def _refuse(self, received: str) -> NoReturn:
+        """Says that nobody computes the terms."""
+        raise ValueError(
+            f"{type(self).__name__} shows what a `WeightedSumLoss` computes, "
+            "and its own is not computed here. Give it the loss that the model "
+            "is trained with: `model.compile(optimizer, loss, "
+            "metrics=[LossTerms(loss)])`. Received: LossTerms of the terms "
+            f"{list(self.loss.terms)}, {received}"
+        )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

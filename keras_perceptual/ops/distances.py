@@ -124,6 +124,32 @@ def mean_per_image(x: Tensor, mask: Tensor | None = None) -> Tensor:
     return ops.sum(ops.mean(x, axis=-1) * weights, axis=(1, 2))
 
 
+def one_or_nan(x: Tensor) -> Tensor:
+    """Returns NaN for each image in which a number is NaN, and 1 for others.
+
+    Multiplied by it, what is computed of an image is NaN as well, and so is
+    its gradient; others stay as they are.
+
+    Args:
+        x: Floating-point tensor, the batch first.
+
+    Returns:
+        A tensor shaped `(batch,)`, without a gradient.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> from keras_perceptual.ops.distances import one_or_nan
+    >>> x = np.array([[0.0, 0.5], [0.0, np.nan]], "float32")
+    >>> keras.ops.convert_to_numpy(one_or_nan(x)).tolist()
+    [1.0, nan]
+    """
+    x = ops.stop_gradient(ops.convert_to_tensor(x))
+    mean = ops.mean(x, axis=tuple(range(1, len(x.shape))))
+    return ops.where(ops.isnan(mean), mean, ops.ones_like(mean))
+
+
 def normalize_mask(mask: Tensor) -> Tensor:
     """Divides the weights of each image by their sum.
 

@@ -259,8 +259,10 @@ def _compare(
         for images in (x, d, ops.square(x) + ops.square(y), ops.square(d))
     )
     y_mean = x_mean + d_mean
-    variances = ops.relu(squares - ops.square(x_mean) - ops.square(y_mean))
-    d_variance = ops.relu(d_squares - ops.square(d_mean))
+    variances = _at_least_zero(
+        squares - ops.square(x_mean) - ops.square(y_mean)
+    )
+    d_variance = _at_least_zero(d_squares - ops.square(d_mean))
     structure = d_variance / (variances + k2**2)
 
     shift = d_mean + d_offset
@@ -271,6 +273,16 @@ def _compare(
     # One minus (1 - luminance) * (1 - structure).
     whole = luminance + structure - luminance * structure
     return mean_over_positions(whole), mean_over_positions(structure)
+
+
+def _at_least_zero(variance: Tensor) -> Tensor:
+    """Returns a variance without what rounding took too much.
+
+    The gradient is that of the variance. That of a ReLU is not: a compiler may
+    compute a variance of about zero twice, of another sign each time, and
+    large terms that belong together would be cut off one by one.
+    """
+    return variance + ops.stop_gradient(ops.relu(variance) - variance)
 
 
 def _halve(images: Tensor) -> Tensor:

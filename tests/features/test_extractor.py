@@ -110,11 +110,21 @@ def test_an_image_too_small_for_a_tap_is_refused(backbone, side):
     extractor(np.zeros((1, side, side, 3), "float32"))
     with pytest.raises(
         ValueError,
-        match=f"too small for the layer {extractor.layers[-1]!r}|'conv3'",
+        match=f"too small for the layers? .*{extractor.layers[-1]!r}",
     ) as error:
         extractor(np.zeros((1, side - 1, 64, 3), "float32"))
     assert f"at least {side} pixels a side" in str(error.value)
     assert str(error.value).endswith(f"height={side - 1}, width=64")
+
+
+def test_the_size_that_is_named_does_for_all_taps():
+    extractor = FeatureExtractor("vgg16", ["relu2_2", "relu4_3", "relu5_3"])
+    with pytest.raises(ValueError, match="'relu4_3', 'relu5_3'") as error:
+        extractor(np.zeros((1, 4, 64, 3), "float32"))
+    assert "'relu2_2'" not in str(error.value)
+    assert "at least 16 pixels a side" in str(error.value)
+    assert extractor.smallest_side() == 16
+    assert extractor.smallest_side(positions=2) == 32
 
 
 def test_only_the_taps_decide_what_is_too_small():

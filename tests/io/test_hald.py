@@ -93,6 +93,8 @@ def test_files_that_are_not_exact_are_refused(tmp_path):
         ("look.tif", {"compression": "jpeg"}, False),
         ("look.webp", {"lossless": True}, True),
         ("look.webp", {"lossless": False}, False),
+        ("look.webp", {"lossless": True, "icc_profile": b"P" * 3001}, True),
+        ("look.webp", {"quality": 80, "icc_profile": b"VP8L" * 9}, False),
         ("look.jp2", {}, False),
         ("look.avif", {}, False),
         ("look.jpg", {"quality": 100}, False),

@@ -210,6 +210,18 @@ def test_encoded_targets_of_another_grid_are_refused(pair):
         other(encoded, y_pred)
 
 
+@pytest.mark.parametrize("side", [31, 46])
+def test_a_single_position_is_refused(side):
+    """Any two images would be alike, and none would learn."""
+    loss = ContextualLoss("alexnet", ["conv1", "conv5"])
+    black = np.zeros((1, side, side, 3), "float32")
+    for compute in (lambda: loss(black, black), lambda: loss.encode(black)):
+        with pytest.raises(ValueError, match=r"'conv5'.*at least 47 pixels"):
+            compute()
+    # A second position in either direction will do.
+    loss(*2 * [np.zeros((1, 31, 47, 3), "float32")])
+
+
 def test_masks_and_maps_are_refused(pair):
     mask = np.ones((2, 48, 64), "float32")
     message = r"ContextualLoss compares.*mask of places.*mask.shape=\(2, 48, 64"
@@ -251,7 +263,7 @@ def test_config_keeps_every_argument():
         ({"layers": []}, r"at least one layer.*Received: layers=\[\]"),
         ({"weights": "imagnet"}, r"weights.*'imagenet'"),
         ({"band_width": 0}, r"`band_width`.*above 0. Received: band_width=0"),
-        ({"max_features": 0}, r"`max_features`.*at least 1.*max_features=0"),
+        ({"max_features": 1}, r"`max_features`.*at least 2.*max_features=1"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -240,5 +240,5 @@ def test_a_missing_weights_file_is_refused():
 
 def test_images_that_are_too_small_are_refused():
     small = np.zeros((1, 30, 64, 3), "float32")
-    with pytest.raises(ValueError, match="too small for the layer 'relu3'"):
+    with pytest.raises(ValueError, match=r"too small for .* 'relu3'"):
         LPIPS()(small, small)

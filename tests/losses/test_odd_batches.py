@@ -3,51 +3,19 @@
 Empty ones, single images, sizes that change, and numbers that are none.
 """
 
-import functools
 import inspect
 
 import keras
 import numpy as np
 import pytest
 from checks import compiled_gradient, gradients, image_values
+from small_losses import LOSSES, loss_of
 
 import keras_perceptual as kp
 from keras_perceptual.losses.distance import WindowedDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 
 BACKEND = keras.backend.backend()
-
-
-def small_network():
-    inputs = keras.Input((None, None, 3))
-    outputs = keras.layers.Conv2D(4, 3, activation="silu")(inputs)
-    return keras.Model(inputs, outputs)
-
-
-LOSSES = {
-    "CharbonnierLoss": kp.CharbonnierLoss,
-    "ContextualLoss": lambda **kwargs: kp.ContextualLoss(
-        "alexnet", layers=["relu1"], max_features=16, **kwargs
-    ),
-    "DISTS": kp.DISTS,
-    "FocalFrequencyLoss": kp.FocalFrequencyLoss,
-    "LPIPS": kp.LPIPS,
-    "MSSSIMLoss": lambda **kwargs: kp.MSSSIMLoss(
-        weights=(0.5, 0.5), filter_size=5, **kwargs
-    ),
-    "PerceptualLoss": lambda **kwargs: kp.PerceptualLoss(
-        small_network(), style_weight=1.0, **kwargs
-    ),
-    "SSIMLoss": kp.SSIMLoss,
-    "SobelGradientLoss": kp.SobelGradientLoss,
-    "TotalVariationLoss": kp.TotalVariationLoss,
-}
-
-
-@functools.cache
-def loss_of(name):
-    """Returns the same loss every time: its network is built once."""
-    return LOSSES[name]()
 
 
 def photos(seed, *shape):

@@ -396,7 +396,7 @@ def test_images_that_cannot_be_compared_are_refused(pair):
         loss(images[..., :2], noisy[..., :2])
     with pytest.raises(ValueError, match="Add the missing axis"):
         loss(images[0], noisy[0])
-    with pytest.raises(ValueError, match="too small for the layer 'conv3'"):
+    with pytest.raises(ValueError, match=r"too small for .* 'conv3'"):
         loss(images[:, :20, :20], noisy[:, :20, :20])
 
 

@@ -1,3 +1,5 @@
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -35,6 +37,96 @@ def test_what_is_no_picture_is_refused(picture):
         read_image("A loss", picture[None], (0, 255))
     with pytest.raises(FileNotFoundError, match="Received: style_image="):
         read_image("A loss", "nowhere.png", (0, 255))
+
+
+@pytest.mark.parametrize("shape", [(40, 56), (40, 56, 1)])
+def test_gray_arrays_are_pictures(picture, shape):
+    gray = picture[..., 0].reshape(shape) / 255
+    expected = style_only(style_image=np.stack(3 * [picture[..., 0] / 255], -1))
+    images = np.zeros((1, 64, 64, 3), "float32")
+    assert float(style_only(style_image=gray)(images, images)) == pytest.approx(
+        float(expected(images, images)), rel=1e-6
+    )
+
+
+def test_the_values_of_an_array_are_looked_at(picture):
+    with pytest.warns(UserWarning, match=r"style_image holds.*\(0, 255\)"):
+        read_image("A loss", picture, (0.0, 1.0))
+    with pytest.raises(ValueError, match="check_range='raise'"):
+        style_only(style_image=picture, check_range="raise")
+    with pytest.warns(UserWarning, match=r"look like images in \(0, 1\)"):
+        read_image("A loss", picture / 255, (0.0, 255.0))
+    with pytest.warns(UserWarning, match="style_image holds"):
+        clipped = read_image("A loss", picture, (0.0, 1.0), "clip")
+    assert clipped.max() == 1
+    assert read_image("A loss", picture, (0.0, 1.0), "off").max() > 200
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_array_with_nan_is_refused(picture, value):
+    pixels = picture.astype("float32")
+    pixels[3, 4, 1] = value
+    with pytest.raises(ValueError, match="1 values that are NaN or infinite"):
+        read_image("A loss", pixels, (0, 255))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((8, 8, 4)),
+        np.zeros(8),
+        np.zeros((0, 8, 3)),
+        np.array(["a", "b"]),
+        [[1, 2], [3]],
+        object(),
+    ],
+    ids=str,
+)
+def test_what_is_no_array_of_a_picture_is_refused(image):
+    with pytest.raises(ValueError, match="Received: style_image"):
+        read_image("A loss", image, (0, 1))
+
+
+def test_files_that_are_no_picture_are_named(tmp_path, picture):
+    path = tmp_path / "style.png"
+    keras.utils.save_img(path, picture, scale=False)
+    path.write_bytes(path.read_bytes()[:90])
+    text = tmp_path / "style.txt"
+    text.write_text("root:x:0:0")
+    for wrong in (path, text):
+        with pytest.raises(ValueError, match=rf"Pillow.*{wrong.name}'$"):
+            read_image("A loss", wrong, (0, 1))
+    with pytest.raises(FileNotFoundError, match="finds no picture"):
+        read_image("A loss", tmp_path, (0, 1))
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(ValueError, match="not pipes or devices"):
+            read_image("A loss", tmp_path / "pipe", (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [("I;16", "8 bits"), ("F", "8 bits"), ("RGBA", None), ("L", None)],
+)
+def test_modes_of_pillow(mode, message, tmp_path):
+    """16 bits would be cut off at 255, which is nearly black."""
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "style.tif"
+    image.new(mode, (8, 8), 100).save(path)
+    if message is None:
+        assert read_image("A loss", path, (0.0, 255.0)).shape == (8, 8, 3)
+    else:
+        with pytest.raises(ValueError, match=message):
+            read_image("A loss", path, (0.0, 255.0))
+
+
+def test_a_picture_too_large_is_refused_before_it_is_decoded(
+    tmp_path, monkeypatch
+):
+    image = pytest.importorskip("PIL.Image")
+    image.new("L", (9000, 8000)).save(tmp_path / "style.png")
+    with pytest.raises(ValueError, match="9000 x 8000 pixels"):
+        read_image("A loss", tmp_path / "style.png", (0, 1))
 
 
 def style_only(**kwargs):

@@ -5,6 +5,7 @@ from keras import ops
 from sampling import sample
 
 import keras_perceptual as kp
+from keras_perceptual.losses.watchers import parts_of
 
 BACKEND = keras.backend.backend()
 WAYS = {
@@ -104,12 +105,99 @@ def test_the_loaded_metric_watches_the_loaded_loss(images, tmp_path):
     assert found == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_metric_of_another_loss_does_not_pretend(images):
-    loss = sum_of_losses()
-    model = compiled(loss)
-    model.compile("sgd", loss, metrics=[kp.LossTerms(sum_of_losses())])
-    found = model.evaluate(images, images, verbose=0, return_dict=True)
-    assert np.isnan(found["edges"])
+def saved_as_h5(model, path):
+    model.save(path / "model.h5")
+    loaded = keras.models.load_model(path / "model.h5")
+    # That of the file knows of no variable.
+    loaded.optimizer = keras.optimizers.SGD(0.01)
+    return loaded
+
+
+def compiled_with_two_losses(model, path):
+    model.compile(
+        model.optimizer,
+        sum_of_losses(),
+        metrics=[kp.LossTerms(sum_of_losses())],
+    )
+    return model
+
+
+def cloned(model, path):
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    clone.compile_from_config(model.get_compile_config())
+    return clone
+
+
+def compiled_again(model, path):
+    """The metric has followed another loss before."""
+    model.evaluate(*two_batches(), verbose=0)
+    (terms,) = parts_of(model, kp.LossTerms)
+    terms.reset_state()
+    model.compile(model.optimizer, sum_of_losses(), metrics=[terms])
+    return model
+
+
+def two_batches():
+    images = np.random.default_rng(1).uniform(size=(4, 8, 8, 3))
+    return images.astype("float32"), images[::-1].astype("float32")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+@pytest.mark.parametrize("way", sample(WAYS), ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [saved_as_h5, compiled_with_two_losses, cloned, compiled_again],
+)
+def test_finds_the_loss_of_its_model(images, tmp_path, way, change):
+    model = compiled(sum_of_losses())
+    model.fit(images, images[::-1], verbose=0)
+    expected = model.evaluate(images, images[::-1], verbose=0, return_dict=True)
+    model = change(model, tmp_path)
+    model.run_eagerly = way.get("run_eagerly", False)
+    found = model.evaluate(images, images[::-1], verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-5)
+    history = model.fit(images, images[::-1], verbose=0).history
+    assert np.isfinite(history["edges"]).all()
+    assert found == pytest.approx(
+        {name: values[0] for name, values in history.items()}, rel=1e-5
+    )
+
+
+def test_each_output_keeps_its_own_loss(images):
+    """None is taken for that of another output, whichever comes first."""
+    inputs = keras.Input((8, 8, 3))
+    outputs = {
+        name: keras.layers.Conv2D(3, 1, name=name)(inputs) for name in "ab"
+    }
+    model = keras.Model(inputs, outputs)
+    losses = {name: sum_of_losses() for name in "ab"}
+    terms = kp.LossTerms(losses["b"])
+    model.compile("sgd", losses, metrics={"b": [terms]})
+    targets = {name: images[::-1] for name in "ab"}
+    found = model.evaluate(images, targets, verbose=0, return_dict=True)
+    assert terms.loss is losses["b"]
+    pred = ops.convert_to_numpy(model(images)["b"])
+    expected = float(losses["b"].terms["pixels"][0](images[::-1], pred))
+    shown = next(value for name, value in found.items() if "pixels" in name)
+    np.testing.assert_allclose(shown, expected, rtol=1e-5)
+
+
+def test_without_such_a_loss_the_first_step_says_what_to_pass(images):
+    model = compiled(sum_of_losses())
+    model.compile("sgd", "mse", metrics=[kp.LossTerms(sum_of_losses())])
+    with pytest.raises(ValueError, match=r"metrics=\[LossTerms\(loss\)\]"):
+        model.fit(images, images, verbose=0)
+
+
+def test_in_a_loop_of_ones_own_it_says_so_as_well(images):
+    terms = kp.LossTerms(sum_of_losses())
+    sum_of_losses()(images, images[::-1])
+    terms.update_state(images, images)
+    with pytest.raises(ValueError, match="a loss that was not called"):
+        terms.result()
+    terms.loss(images, images)
+    assert float(terms.result()["pixels"]) == 0
 
 
 def test_reset_forgets(images):

@@ -75,6 +75,7 @@ def test_objects_load_and_compute_the_same(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.filterwarnings("ignore:.*input holds values")
 def test_layers_load_and_predict_the_same(version):
     expected = dict(np.load(FIXTURES / version / "layers.npz"))
     x = expected.pop("images")

@@ -1,4 +1,4 @@
-"""Noticing images that are not in the range that a loss was told."""
+"""Noticing images that are not in the range that was promised."""
 
 import functools
 import operator
@@ -21,11 +21,32 @@ from keras_perceptual.validation import Checker
 
 CONVENTIONS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
+# What pictures look like after the usual preparations for a network, by the
+# lowest and highest values that they may have: what that is, and the way back.
+PREPARED = (
+    (
+        (-6.0, 6.0),
+        "standardised images, less a mean and divided by a deviation",
+        "undo it with `images * deviation + mean`",
+    ),
+    (
+        (-131.0, 156.0),
+        "images in (0, 255) less a mean, as `preprocess_input` of "
+        "keras.applications returns, often with blue first",
+        "add the mean, reverse the channels where blue is first, and pass "
+        "value_range=(0, 255)",
+    ),
+)
+
 POLICIES = ("warn", "raise", "off", "clip")
 
 # How far outside the range values may lie before somebody is told. Targets are
-# pictures; predictions of an untrained model stray.
-TOLERANCES = {"y_true": 0.1, "y_pred": 10.0}
+# pictures; predictions of an untrained model stray. What comes into a layer
+# may be either, and stands for pictures.
+TOLERANCES = {"y_true": 0.1, "style_image": 0.1, "input": 0.25, "y_pred": 10.0}
+
+# Of what is not cut off.
+LOOSE = 10.0
 
 # Out of so many rows and columns, enough pixels of an image are looked at.
 LINES = 32
@@ -43,6 +64,9 @@ class RangeCheck:
             `"warn"`) or `"off"`.
         value_range: Pair of floats, the range that was promised.
         data_format: Where the channels are.
+        channels: How many channels are looked at, the first ones. Defaults to
+            all.
+        clamped: Whether what is outside the range is lost. Defaults to `True`.
     """
 
     def __init__(
@@ -51,6 +75,8 @@ class RangeCheck:
         policy: RangePolicy,
         value_range: tuple[float, float],
         data_format: DataFormat,
+        channels: int | None = None,
+        clamped: bool = True,
     ) -> None:
         self.policy: RangePolicy = Checker(owner).choice(
             "check_range", policy, POLICIES
@@ -58,6 +84,8 @@ class RangeCheck:
         self._owner = owner
         self._value_range = value_range
         self._data_format = data_format
+        self._channels = channels
+        self._clamped = clamped
         self._told: set[str] = set()
         # What a backend has to remember from one trace to the next.
         self._states: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -66,8 +94,9 @@ class RangeCheck:
         """Looks at batches of images.
 
         Args:
-            images: Dictionary from `"y_true"` and `"y_pred"`, or one of the
-                two, to tensors or arrays, `(batch, height, width, channels)`.
+            images: Dictionary from some keys of `TOLERANCES` to tensors or
+                arrays, `(batch, height, width, channels)`; more axes or fewer
+                in place of batch, height and width will do.
 
         Raises:
             ValueError: With the policy `"raise"`, if the values cannot be in
@@ -94,21 +123,32 @@ class RangeCheck:
                 self._states.setdefault(tuple(names), {}),
             )
 
+    def _is_outside(self, name: str, low: Tensor, high: Tensor) -> Tensor:
+        """Whether images from `low` to `high` cannot be in the range."""
+        tolerance = TOLERANCES[name] if self._clamped else LOOSE
+        return is_outside(low, high, self._value_range, tolerance)
+
     def _is_wrong(self, name: str, low: Tensor, high: Tensor) -> Tensor:
         """Whether somebody is to be told of images from `low` to `high`."""
-        wrong = is_outside(low, high, self._value_range, TOLERANCES[name])
-        if name == "y_true":
+        wrong = self._is_outside(name, low, high)
+        # A model of its own makes of pictures what is narrow at first.
+        if name != "y_pred":
             wrong = wrong | is_narrow(low, high, self._value_range)
         return wrong
 
     def _sample(self, images: ArrayLike) -> Tensor:
         """Returns some pixels of each image."""
         images = ops.convert_to_tensor(images)
-        first = 1 if self._data_format == "channels_last" else 2
-        index = [slice(None)] * 4
-        for axis in (first, first + 1):
-            side = images.shape[axis]
-            index[axis] = slice(None, None, max(1, (side or LINES) // LINES))
+        rank = len(images.shape)
+        channels = rank - (1 if self._data_format == "channels_last" else 3)
+        index = [slice(None)] * rank
+        index[channels] = slice(self._channels)
+        # Of a batch, every image is looked at.
+        for axis in range(0 if rank < 4 else 1, rank):
+            if axis != channels:
+                side = images.shape[axis]
+                step = side // LINES if isinstance(side, int) else 1
+                index[axis] = slice(None, None, max(1, step))
         return images[tuple(index)]
 
     def _report(self, names: Sequence[str], ends: np.ndarray) -> None:
@@ -124,7 +164,7 @@ class RangeCheck:
             f"{self._owner}: {name} "
             f"{describe_range_mistake(low, high, self._value_range)}"
         )
-        outside = is_outside(low, high, self._value_range, TOLERANCES[name])
+        outside = self._is_outside(name, low, high)
         if self.policy == "raise" and outside:
             raise ValueError(
                 f"{sentence} Received: value_range="
@@ -148,8 +188,26 @@ def likely_range(low: float, high: float) -> tuple[float, float] | None:
     """
     for bottom, top in CONVENTIONS:
         slack = 0.1 * (top - bottom)
-        if low >= bottom - slack and high <= top + slack:
+        # What is below zero by as much as it is above is no picture of bytes.
+        signed = top == 255.0 and low < -0.1 * high
+        if low >= bottom - slack and high <= top + slack and not signed:
             return bottom, top
+    return None
+
+
+def likely_preparation(low: float, high: float) -> tuple[str, str] | None:
+    """Returns what was probably done to pictures, and how to undo it.
+
+    Args:
+        low: Float, the lowest value seen.
+        high: Float, the highest value seen.
+
+    Returns:
+        A pair of texts, or `None` where no usual preparation gives that.
+    """
+    for (bottom, top), what, remedy in PREPARED:
+        if bottom <= low < 0 < high <= top:
+            return what, remedy
     return None
 
 
@@ -213,10 +271,19 @@ def describe_range_mistake(
         The rest of a sentence that begins with the name of the images.
     """
     likely = likely_range(low, high)
+    prepared = likely_preparation(low, high) if likely is None else None
+    if likely not in (None, tuple(value_range)):
+        guess = (
+            f"images in {show_range(likely)}: pass "
+            f"value_range={show_range(likely)}, or rescale them."
+        )
+    elif prepared is not None:
+        guess = "{}: {}.".format(*prepared)
+    else:
+        guess = None
     guess = (
-        f" They look like images in {show_range(likely)}: pass "
-        f"value_range={show_range(likely)}, or rescale them."
-        if likely is not None and likely != tuple(value_range)
+        f" They look like {guess}"
+        if guess
         else " Rescale or clip them, or pass the `value_range` they are in."
     )
     return (

@@ -8,9 +8,10 @@ import pytest
 from keras import ops
 from sampling import sample
 
+import keras_perceptual as kp
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.losses.range_check import (
+from keras_perceptual.range_check import (
     describe_range_mistake,
     is_narrow,
     is_outside,
@@ -187,6 +188,100 @@ def test_looks_at_some_pixels_of_every_image():
         )
 
 
+# Layers with a range of their own, which start out changing nothing.
+LAYERS = {
+    "curves": lambda **k: kp.LookupColorLayer(5, dimensions=1, **k),
+    "cube": lambda **k: kp.LookupColorLayer(3, **k),
+    "adaptive": lambda **k: kp.AdaptiveLookupColorLayer(
+        3, backbone=keras.layers.GlobalAveragePooling2D(), **k
+    ),
+}
+
+
+def layer_model(layer, **options):
+    model = keras.Sequential([keras.Input((4, 4, 3)), layer])
+    model.compile(keras.optimizers.SGD(1e-9), "mse", **options)
+    return model
+
+
+def use(model, method, x):
+    if method == "predict":
+        return model.predict(x, batch_size=2, verbose=0)
+    return getattr(model, method)(x, x, batch_size=2, verbose=0)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("name", sample(list(LAYERS)))
+def test_a_layer_warns_once(name, method, way):
+    model = layer_model(LAYERS[name](), **way)
+    told = warnings_of(use, model, method, images(0, 255, 8))
+    assert told.count("input holds values from") == 1
+    assert "pass value_range=(0, 255)" in told
+    assert not warnings_of(use, model, method, images(0, 255, 8))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("method", ["fit", "predict"])
+def test_a_layer_stops_where_it_is_asked_to(method, way):
+    model = layer_model(LAYERS["curves"](check_range="raise"), **way)
+    with pytest.raises(Exception, match=r"look like images in \(-1, 1\)"):
+        use(model, method, images(-1, 1, 8))
+        finish()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("policy", sample(["warn", "raise", "clip"]))
+@pytest.mark.parametrize("name", sample(list(LAYERS)))
+def test_a_layer_says_nothing_of_images_in_the_range(name, policy, way):
+    model = layer_model(LAYERS[name](check_range=policy), **way)
+    for method in ("fit", "predict"):
+        assert not warnings_of(use, model, method, images(-0.2, 1.2, 8))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_says_nothing_where_nobody_wants_to_hear(name):
+    layer = LAYERS[name](check_range="off")
+    assert not warnings_of(layer, images(0, 255))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("compile_it", [traced, lambda f: f])
+def test_a_call_of_a_layer_warns(name, compile_it):
+    layer = LAYERS[name]()
+    layer.build((None, 4, 4, 3))
+    assert "input holds" in warnings_of(compile_it(layer), images(0, 255))
+    layer = LAYERS[name](value_range=(0, 255))
+    layer.build((None, 4, 4, 3))
+    told = warnings_of(compile_it(layer), images(0, 1))
+    assert "pass value_range=(0, 1)" in told
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_clip_reads_the_ends_of_the_table(name):
+    layer = LAYERS[name](check_range="clip", extrapolate="linear")
+    with pytest.warns(UserWarning, match="input holds"):
+        found = layer(images(-1, 3))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), np.clip(images(-1, 3), 0, 1), atol=1e-6
+    )
+    assert layer.extrapolate == "linear"
+
+
+@pytest.mark.parametrize("shape", [(3,), (7, 3), (50, 60, 3), (2, 3, 70, 9, 3)])
+def test_a_layer_looks_at_any_number_of_axes(shape):
+    x = np.zeros(shape, "float32")
+    x.reshape(-1)[0] = 200
+    with pytest.warns(UserWarning, match="from 0 to 200"):
+        LAYERS["curves"]()(x)
+
+
+def test_transparency_is_not_looked_at():
+    x = np.concatenate([images(0, 1), 255 * np.ones((4, 4, 4, 1))], -1)
+    LAYERS["curves"]()(x.astype("float32"))
+    LAYERS["curves"](data_format="channels_first")(np.moveaxis(x, -1, 1))
+
+
 def test_unknown_policies_are_refused():
     with pytest.raises(ValueError, match="Did you mean 'warn'"):
         Difference(check_range="warning")
@@ -199,7 +294,9 @@ def test_unknown_policies_are_refused():
         (-0.05, 1.05, (0.0, 1.0)),
         (-1.0, 1.0, (-1.0, 1.0)),
         (0.0, 255.0, (0.0, 255.0)),
+        (-3.0, 260.0, (0.0, 255.0)),
         (-500.0, 3.0, None),
+        (-2.1, 2.6, None),
     ],
 )
 def test_likely_range(low, high, expected):
@@ -214,6 +311,11 @@ def test_likely_range(low, high, expected):
         (0, 1, (0.0, 255.0), r"value_range=\(0, 1\)"),
         (0, 1, (-1.0, 1.0), r"value_range=\(0, 1\)"),
         (-7e4, 0, (0.0, 1.0), "Rescale or clip"),
+        # ImageNet's mean and deviation, normal numbers, `preprocess_input`.
+        (-2.12, 2.64, (0.0, 1.0), r"standardised.*images \* deviation \+ mean"),
+        (-4.2, 4.1, (-1.0, 1.0), "standardised images"),
+        (-123.7, 151.1, (0.0, 1.0), "add the mean.*value_range=.0, 255"),
+        (-128, 127, (0.0, 255.0), "less a mean, as `preprocess_input`"),
     ],
 )
 def test_describes_the_likely_mistake(low, high, promised, text):

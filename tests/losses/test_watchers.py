@@ -1,0 +1,49 @@
+import keras
+
+import keras_perceptual as kp
+from keras_perceptual.losses.watchers import (
+    find_watcher,
+    models_around,
+    parts_of,
+)
+
+
+def sum_of_losses(name="pixels"):
+    return kp.WeightedSumLoss({name: keras.losses.MeanSquaredError()})
+
+
+class Model(keras.Model):
+    def ask(self, function):
+        return function()
+
+
+def test_models_around():
+    inner, outer = Model(), Model()
+    found = outer.ask(lambda: inner.ask(lambda: list(models_around())))
+    assert [id(model) for model in found] == [id(inner), id(outer)]
+    assert not list(models_around())
+
+
+def test_parts_of_a_compiled_model():
+    loss, terms = sum_of_losses(), kp.LossTerms(sum_of_losses())
+    model = Model()
+    model.compile("sgd", loss, metrics=["mse", terms])
+    assert parts_of(model, kp.WeightedSumLoss) == [loss]
+    assert parts_of(model, kp.LossTerms) == [terms]
+
+
+def test_finds_a_metric_that_has_lost_its_loss():
+    loss, terms = sum_of_losses(), kp.LossTerms(sum_of_losses())
+    model = Model()
+    model.compile("sgd", loss, metrics=[terms])
+    assert find_watcher(loss) is None
+    assert model.ask(lambda: find_watcher(loss)) is terms
+    assert model.ask(lambda: find_watcher(sum_of_losses("edges"))) is None
+
+
+def test_leaves_metrics_of_other_losses_of_the_model():
+    first, second = sum_of_losses(), sum_of_losses()
+    terms = kp.LossTerms(second)
+    model = Model()
+    model.compile("sgd", [first, second], metrics=[terms])
+    assert model.ask(lambda: find_watcher(first)) is None
