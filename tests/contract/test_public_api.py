@@ -65,6 +65,7 @@ INTERNAL_MODULES = [
     "model_walk",
     "plotting",
     "progress",
+    "range_check",
     "typing",
     "validation",
 ]
