@@ -66,19 +66,19 @@ def read_blended(places, colors, tables):
     Args:
         places: `CubePlaces`.
         colors: Tensor of shape `(..., 3)`.
-        tables: Tensor of shape `(count, entries, width)`: one table for all
-            colours, or one for each of their first axis.
+        tables: Tensor of shape `(entries, width)`, a table for all colours, or
+            `(count, entries, width)`, one for each of their first axis.
 
     Returns:
         A tensor of shape `(..., width)`.
     """
-    count, entries, width = ops.shape(tables)
     # A gather from the flat table: its gradient comes back through the
     # reshape as a dense tensor, which optimizers treat as they should.
-    rows = ops.reshape(tables, (-1, width))
+    rows = ops.reshape(tables, (-1, tables.shape[-1]))
     found = places(colors)
     start = 0
-    if tables.shape[0] != 1:
+    if len(tables.shape) == 3:
+        count, entries, _ = ops.shape(tables)
         start = ops.arange(0, count, dtype="int32") * entries
         start = ops.reshape(start, (-1, *(1 for _ in colors.shape[1:-1])))
     return found.blend([take(rows, index + start) for index in found.indices])

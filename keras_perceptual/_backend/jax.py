@@ -124,6 +124,7 @@ def read_blended(places, colors, tables):
     if not all(isinstance(size, int) for size in colors.shape):
         # A trace that is to run elsewhere, for images of any size.
         return defaults.read_blended(places, colors, tables)
+    tables = tables if tables.ndim == 3 else tables[None]
     count, _, width = tables.shape
     points = jnp.reshape(colors, (count, -1, 3))
     if count == 1:

@@ -141,6 +141,7 @@ def read_blended(places, colors, tables):
     the tables are kept for the gradients, which find the entries and their
     shares again.
     """
+    tables = tables if len(tables.shape) == 3 else tables[None]
     points = ops.reshape(colors, (ops.shape(tables)[0], -1, 3))
 
     @tf.custom_gradient
@@ -202,10 +203,9 @@ def call_when(condition, function, values, state):
     """Calls `function` with an array of `values` where `condition` holds.
 
     Why: the default calls nobody in a graph. Compiled code (XLA) cannot call
-    Python. There the values are left in a
-    variable, and the graph around the compiled function, such as that of
-    `fit`, looks at it, at the next step at the latest. Where there is no such
-    graph, or several devices, nobody looks.
+    Python. There the values are left in a variable, and the graph around the
+    compiled function, such as that of `fit`, looks at it, at the next step at
+    the latest. Where there is no such graph, or several devices, nobody looks.
     """
     values = tf.stop_gradient(values)
     if tf.executing_eagerly():

@@ -239,6 +239,7 @@ def read_blended(places, colors, tables):
     if exported or not precise or colors.device.type != "cpu":
         # A program that is to run elsewhere knows no functions of ours.
         return defaults.read_blended(places, colors, tables)
+    tables = tables if tables.ndim == 3 else tables[None]
     points = colors.reshape(len(tables), -1, 3)
     found = [
         BlendedRead.apply(places, *one)
@@ -276,7 +277,7 @@ class BlendedRead(torch.autograd.Function):
         points, table = context.saved_tensors
         if torch.is_grad_enabled():
             # These gradients are to be differentiated in turn.
-            result = defaults.read_blended(context.places, points, table[None])
+            result = defaults.read_blended(context.places, points, table)
             needed = [x for x in (points, table) if x.requires_grad]
             found = iter(
                 torch.autograd.grad(result, needed, upstream, create_graph=True)

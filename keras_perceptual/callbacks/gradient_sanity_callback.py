@@ -179,8 +179,7 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         """Judges the last batch of the epoch, and looks at its loss."""
         if self._check.active:
             self._collect()
-        else:
-            self._look_at_loss(epoch, logs or {})
+        self._look_at_loss(epoch, logs or {})
 
     def on_train_end(self, logs=None):
         """Judges what is left to judge."""
@@ -193,7 +192,7 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         self._check.collect(last=last)
 
     def _look_at_loss(self, epoch, logs):
-        """Says once that the loss broke after the checked batches."""
+        """Says once that the loss broke where no gradient did."""
         try:
             broken = not np.isfinite(float(logs.get("loss", 0.0)))
         except (TypeError, ValueError):

@@ -22,11 +22,11 @@ from keras_perceptual.gradients.model_parts import (
     operations_by_name,
     variables_of,
 )
-from keras_perceptual.gradients.places import (
+from keras_perceptual.gradients.places import locate_frames, locate_step
+from keras_perceptual.gradients.source_lines import (
     locate_building,
-    locate_frames,
+    locate_condition,
     locate_freezing,
-    locate_step,
 )
 
 # Zero, written as a number.
@@ -90,10 +90,9 @@ class Explainer:
         keys = [id(variable) for variable in variables]
         if replay is None:
             return explain_leaving(self._error, keys)
-        owners = {
-            key: layer.name for key, layer in find_owners(self._model).items()
-        }
-        found = missing.find_causes(replay, keys, *self._where(), owners=owners)
+        found = missing.find_causes(
+            replay, keys, *self._where(), owners=self._owner_names()
+        )
         left_out = find_left_out(replay, keys, *self._where())
         return {
             key: left_out.get(key) or self._add_places(key, cause)
@@ -132,12 +131,20 @@ class Explainer:
     def not_run(self, variables):
         """Returns the `Cause` by `id` where an optimizer was not called.
 
-        Those of whose gradients the step asks have the line where it does.
+        Its place is the condition around the call, or else the line that asks
+        for the gradients, where there is one.
         """
-        return {
-            key: Cause(diagnoses.NOT_RUN, cause.places)
+        places = {
+            key: cause.places
             for key, cause in self.missing(variables).items()
             if cause.diagnosis is diagnoses.NOT_APPLIED
+        }
+        for key in map(id, variables):
+            if condition := locate_condition(self._model, key):
+                places[key] = (condition,)
+        return {
+            key: Cause(diagnoses.NOT_RUN, found)
+            for key, found in places.items()
         }
 
     @unless_it_fails(dict)
@@ -210,14 +217,15 @@ class Explainer:
         replay = self._take()
         if replay is None:
             return {}
-        variables = self._model.trainable_variables
-        keys = [id(variable) for variable in variables]
+        keys = [id(variable) for variable in self._model.trainable_variables]
+        where = self._where()
+        # What was computed before the step can be differentiated once.
+        before = missing.find_computed_before(
+            replay, keys, *where, owners=self._owner_names()
+        )
         return {
-            key: cause
-            for key, cause in self.missing(variables).items()
-            # What was computed before the step can be differentiated once.
-            if cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
-        } | missing.find_failing(replay, keys, *self._where())
+            key: self._add_places(key, cause) for key, cause in before.items()
+        } | missing.find_failing(replay, keys, *where)
 
     @unless_it_fails(list)
     def find_untracked(self):
@@ -239,6 +247,12 @@ class Explainer:
             replay, [id(v) for v in strangers], *self._where()
         )
         return [(v, places[id(v)]) for v in strangers if id(v) in places]
+
+    def _owner_names(self):
+        """Returns the name of the layer of each variable by `id`."""
+        return {
+            key: layer.name for key, layer in find_owners(self._model).items()
+        }
 
     def _known(self):
         """Returns the variables of the model and of its optimizers."""

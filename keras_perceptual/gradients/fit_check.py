@@ -83,10 +83,12 @@ class FitCheck:
             return
         if self._seam.removed:
             # A step traced anew would train others than the one that is used.
-            paths = [variable.path for variable in self._seam.removed]
-            text = message.describe_stale(self.owner, removed=paths)
+            error, texts = self._judge_stale()
             self.close()
-            warnings.warn(text, stacklevel=2)
+            if error is not None:
+                raise error
+            for text in texts:
+                warnings.warn(text, stacklevel=2)
             return
         self._seam.arm()
 
@@ -244,6 +246,17 @@ class FitCheck:
         new = self.policy.on_missing == "warn" and text not in self._warned
         self._warned.add(text)
         return None, [text] if new else []
+
+    def _judge_stale(self):
+        """Speaks up about a step that was made for other variables."""
+        added, removed = self._seam.added, self._seam.removed
+        if added:
+            self.report = self._evidence.refused(diagnoses.STRANGER, added)
+            missing = GradientReport(self.report.missing, self.report.batches)
+            if self.policy.on_missing == "raise" and missing.records:
+                return self._make_error(missing), []
+        paths = ([v.path for v in part] for part in (added, removed))
+        return None, [message.describe_stale(self.owner, *paths)]
 
     def _admit_trouble(self):
         """Says once that something could not be explained."""

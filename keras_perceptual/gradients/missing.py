@@ -128,6 +128,32 @@ def find_failing(replay, variables, layers, functions=()):
     return causes
 
 
+def find_computed_before(replay, variables, layers, functions=(), owners=None):
+    """Finds what a step computes without, although their layers are called.
+
+    A gradient may still come to them: of what was computed before the step.
+
+    Args:
+        replay: The `Replay` of the step.
+        variables: Keys of the variables in question.
+        layers: The layers of the model by name.
+        functions: As for `places.locate`.
+        owners: The name of the layer that each variable belongs to.
+
+    Returns:
+        A dictionary with the `Cause` of each such variable.
+    """
+    locator = Locator(layers, functions)
+    search = _Search(replay, variables, locator, owners or {})
+    causes = {key: search.explain_unused(key) for key in variables}
+    return {
+        key: cause
+        for key, cause in causes.items()
+        if cause is not None
+        and cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
+    }
+
+
 def explain_cut(operations, may_open, locator):
     """Returns the `Cause` of gradients that end at operations without one.
 
@@ -269,8 +295,9 @@ class _Search:
             return Cause(diagnoses.NOT_ASKED, self._locate_other(bit))
         if any(value in d.gradients for _, d in asked for value in values):
             return self._explain_lost_gradient(values, asked)
-        if not any(self._is_used(value) for value in values):
-            return self._explain_unused(variable)
+        unused = self.explain_unused(variable)
+        if unused is not None:
+            return unused
         if self._is_copied(bit, variable):
             return Cause(diagnoses.UNUSED)
         targets = tuple(t for _, d in asked for t in d.targets)
@@ -354,7 +381,10 @@ class _Search:
             diagnoses.NOT_APPLIED, _locate_derivatives(d for _, d in asked)
         )
 
-    def _explain_unused(self, variable):
+    def explain_unused(self, variable):
+        """Returns the `Cause` of one variable, `None` if the step uses it."""
+        if any(self._is_used(value) for value in self._values[variable]):
+            return None
         inside = self._inside_layers.get(self._owners.get(variable))
         if not inside:
             return Cause(diagnoses.UNUSED)

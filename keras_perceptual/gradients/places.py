@@ -3,14 +3,11 @@
 import dataclasses
 import functools
 import importlib.util
-import inspect
-import itertools
 import linecache
 import os
 import pathlib
 import re
 import sysconfig
-import traceback
 
 import keras
 
@@ -316,60 +313,3 @@ def locate_step(replay):
                         operation="the model is called",
                     )
     return None
-
-
-def locate_building(layer, key):
-    """Returns where a layer computes with a variable before it is called.
-
-    Args:
-        layer: The layer.
-        key: The `id` of the variable.
-
-    Returns:
-        The `Place` of the line in `build` or `__init__` that reads it, or
-        `None` where none is found.
-    """
-    names = [name for name, part in vars(layer).items() if id(part) == key]
-    for name, method in itertools.product(names, ("build", "__init__")):
-        function = vars(type(layer)).get(method)
-        reads = rf"\bself\.{name}\b(?!\s*=[^=])"
-        for _, place in _search_lines(function, reads):
-            return dataclasses.replace(place, operation=f"self.{name}")
-    return None
-
-
-def locate_freezing(model, key):
-    """Returns where the training step of a model freezes a variable.
-
-    Args:
-        model: The model.
-        key: The `id` of the variable.
-
-    Returns:
-        The `Place` of the line, of several one that names a part of the model
-        that has the variable, or `None` where none is found.
-    """
-
-    def has_variable(found):
-        part = getattr(model, found[0][1] or "", None)
-        return any(id(v) == key for v in getattr(part, "variables", ()))
-
-    freezes = r"(?:\bself\.(\w+)\b.*)?\.trainable\s*=\s*False\b"
-    lines = list(_search_lines(type(model).train_step, freezes))
-    lines.sort(key=has_variable, reverse=True)
-    return lines[0][1] if lines else None
-
-
-def _search_lines(function, pattern):
-    """Yields what is found in a function of the user's, and its `Place`."""
-    try:
-        lines, first = inspect.getsourcelines(function)
-        path = inspect.getsourcefile(function)
-    except (OSError, TypeError):
-        return
-    for number, line in enumerate(() if is_library(path) else lines, first):
-        if found := re.search(pattern, line):
-            frame = traceback.FrameSummary(
-                path, number, function.__name__, lookup_line=False
-            )
-            yield found, locate_frames("", [frame])

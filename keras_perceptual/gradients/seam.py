@@ -4,6 +4,8 @@ import contextlib
 import functools
 import weakref
 
+import keras
+
 from keras_perceptual.gradients import snapshots, tracers
 from keras_perceptual.gradients.model_parts import variables_of
 from keras_perceptual.gradients.replay import Moment
@@ -32,13 +34,15 @@ class Seam:
         moment: What the last of them began with, a `Moment`.
         removed: Variables that the train function, traced before, may train
             although they are frozen now.
+        added: Where there are any, those that it does not train although they
+            are trainable now.
     """
 
     def __init__(self, model, watch, *, update=True, fresh=False):
         self._model = model
         self._watch = watch
         self.moment = Moment()
-        self.removed = []
+        self.removed, self.added = [], []
         # Of the `fit` that goes on, to know it from the next one.
         self._history = getattr(model, "history", None)
         self._plain = _own_train_function(model)
@@ -48,7 +52,7 @@ class Seam:
             known.start_anew()
             return
         if update and not fresh:
-            self.removed = _frozen_since(model)
+            self.removed, self.added = _changed_since_compiled(model)
         self.tracer = tracers.load("tracer").Tracer(model)
         try:
             self._observed = self.tracer.make_train_function()
@@ -108,11 +112,17 @@ def _own_train_function(model):
     return model.train_function
 
 
-def _frozen_since(model):
-    """Returns variables that the optimizer trains and the model does not."""
-    ours = {id(variable) for variable in model.trainable_variables}
-    return [
-        variable
-        for variable in variables_of(getattr(model, "optimizer", None))
-        if id(variable) not in ours
-    ]
+def _changed_since_compiled(model):
+    """Compares what the optimizer trains with what the model would train.
+
+    Returns:
+        The variables that only the optimizer trains, and those that only the
+        model would. There are none of the latter where a step of the user's
+        may give them to something else.
+    """
+    ours = {id(v): v for v in model.trainable_variables}
+    known = {id(v): v for v in variables_of(getattr(model, "optimizer", None))}
+    removed = [v for key, v in known.items() if key not in ours]
+    added = [v for key, v in ours.items() if key not in known]
+    own_step = type(model).train_step is not keras.Model.train_step
+    return removed, [] if own_step or not removed else added

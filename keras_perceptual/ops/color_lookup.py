@@ -215,14 +215,14 @@ def look_up_cube(
         lost = ops.any(ops.isnan(colors), axis=-1, keepdims=True)
         found = _backend.take(ops.reshape(cube, (-1, channels)), index)
         return ops.where(lost, float("nan"), found)
-    count = 1
+    entries = (math.prod(sizes), channels)
     if len(shape) == 5:
         _check_one_for_each(owner, colors[..., 0], shape)
-        count = ops.shape(colors)[0]
+        entries = (ops.shape(colors)[0], *entries)
     return _backend.read_blended(
         CubePlaces(sizes, interpolation, tuple(value_range), extrapolate),
         colors,
-        ops.reshape(cube, (count, math.prod(sizes), channels)),
+        ops.reshape(cube, entries),
     )
 
 

@@ -72,7 +72,7 @@ def test_tables_are_read_in_plain_operations_for_images_of_any_size():
                 lambda colors: _backend.read_blended(
                     CubePlaces((2, 2, 2), "linear"),
                     colors,
-                    np.ones((1, 8, 3), "float32"),
+                    np.ones((8, 3), "float32"),
                 )
             )(jax.ShapeDtypeStruct(shape, "float32"))
         )

@@ -132,8 +132,11 @@ def compare(numbers, force, tolerance=1e-5):
 
 @pytest.mark.parametrize(
     "name, arguments",
-    [(name, a) for name, several in LOSSES.items() for a in several],
-    ids=str,
+    [
+        pytest.param(name, arguments, id=f"{name}-{number}")
+        for name, several in LOSSES.items()
+        for number, arguments in enumerate(several)
+    ],
 )
 def test_losses_are_the_same_on_defaults(name, arguments, on_defaults):
     y_true, y_pred = extended(*IMAGES)

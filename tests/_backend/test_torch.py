@@ -19,7 +19,7 @@ def test_tables_are_read_in_plain_operations_in_an_export():
     class Read(torch.nn.Module):
         def forward(self, colors):
             return _backend.read_blended(
-                CubePlaces((2, 2, 2), "linear"), colors, torch.ones(1, 8, 3)
+                CubePlaces((2, 2, 2), "linear"), colors, torch.ones(8, 3)
             )
 
     colors = torch.full((4, 3), 0.25)
@@ -29,6 +29,22 @@ def test_tables_are_read_in_plain_operations_in_an_export():
     assert "BlendedRead" not in str(program.graph)
     found = program.module()(colors.detach())
     np.testing.assert_allclose(found, np.ones((4, 3)), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_program_traced_with_one_image_reads_the_tables_of_two():
+    """Whoever exports to ONNX traces a single image."""
+
+    def read(colors, tables):
+        return _backend.read_blended(
+            CubePlaces((2, 2, 2), "linear"), colors, tables
+        )
+
+    colors, tables = torch.rand(2, 5, 3), torch.rand(2, 8, 3)
+    traced = torch.jit.trace(read, (colors[:1], tables[:1]))
+    np.testing.assert_allclose(
+        traced(colors, tables), read(colors, tables), rtol=1e-5
+    )
 
 
 def test_modes_and_random_numbers_are_put_back():

@@ -496,6 +496,18 @@ class TestNothingStays:
         assert seen == [True, True, False, False]
 
 
+    @pytest.mark.parametrize("steps", [1, 3], ids=["later", "all along"])
+    def test_loss_that_breaks_where_no_gradient_does_is_told_once(self, steps):
+        def loss(y_true, y_pred):
+            return keras.ops.square(y_true - y_pred) + float("nan")
+
+        callback = GradientSanityCallback(steps=steps)
+        with pytest.warns(UserWarning, match="NaN or infinite after") as said:
+            fit(healthy_model(loss=loss), callback, epochs=2)
+        assert sum("after epoch" in str(one.message) for one in said) == 1
+        assert len(callback.report.ok) == 4
+
+
 class TestKindsOfModels:
     def test_model_that_is_built_by_its_first_batch(self):
         callback = GradientSanityCallback()

@@ -181,6 +181,23 @@ def test_model_that_was_frozen_without_compile(said):
     )
 
 
+@pytest.mark.parametrize("on_missing", ["raise", "warn"])
+def test_model_that_was_given_variables_without_compile(said, on_missing):
+    model = healthy_model()
+    step(model)
+    model.layers[0].enable_lora(1)
+    model, check = prepared(model, on_missing=on_missing)
+    if on_missing == "raise":
+        with pytest.raises(GradientSanityError, match="lora_kernel_a"):
+            check.arm()
+    else:
+        check.arm()
+        (text,) = said()
+        assert "(2 unfrozen, 1 frozen)" in text
+    assert len(check.report.missing) == 2
+    assert not check.active
+
+
 def test_findings_are_warned_about_once(said):
     model, check = prepared(healthy_model(loss=nan_loss), on_nonfinite="warn")
     for _ in range(3):

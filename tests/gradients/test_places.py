@@ -14,7 +14,6 @@ from keras_perceptual.gradients.places import (
     is_library,
     locate,
     locate_frames,
-    locate_freezing,
 )
 from keras_perceptual.gradients.replay import Operation
 
@@ -232,33 +231,3 @@ def test_functions_of_a_backend():
     )
     found = locate(operation, {}, (("tf", module),))
     assert found == Place("ArgMax", "tf.argmax")
-
-
-class Freezing(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.first = layers.Dense(1)
-        self.second = layers.Dense(1)
-        self.third = layers.Dense(1)
-        for layer in (self.first, self.second, self.third):
-            layer.build((None, 1))
-
-    def train_step(self, data):
-        self.first.trainable = False  # the first
-        self.second.trainable = False  # the second
-        return {}
-
-
-def test_where_a_step_freezes():
-    model = Freezing()
-    for layer, comment in (
-        (model.first, "# the first"),
-        (model.second, "# the second"),
-        # Perhaps by another name: the first line is as likely as any.
-        (model.third, "# the first"),
-    ):
-        place = locate_freezing(model, id(layer.kernel))
-        assert place.code.endswith(comment)
-        assert place.source.endswith(f"test_places.py:{place.line}")
-    plain = keras.Sequential([layers.Dense(1)])
-    assert locate_freezing(plain, 0) is None

@@ -144,9 +144,20 @@ def test_what_was_frozen_since_the_train_function_was_made():
     assert [id(v) for v in seam.removed] == list(
         map(id, model.layers[0].weights)
     )
+    assert seam.added == []
     for arguments in ({"fresh": True}, {"update": False}):
         _, seam = watched(model, **arguments)
         assert seam.removed == []
+
+
+def test_what_took_the_place_of_what_was_frozen():
+    """The step that is made does not train it."""
+    model = healthy_model()
+    step(model)
+    model.layers[0].enable_lora(1)
+    _, seam = watched(model)
+    assert [v.name for v in seam.removed] == ["kernel"]
+    assert [v.name for v in seam.added] == ["lora_kernel_a", "lora_kernel_b"]
 
 
 def test_step_that_was_not_traced_yet_is_traced_once_for_both():

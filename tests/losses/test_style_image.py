@@ -78,9 +78,9 @@ def test_an_array_with_nan_is_refused(picture, value):
         np.zeros((0, 8, 3)),
         np.array(["a", "b"]),
         [[1, 2], [3]],
-        object(),
+        {"image": 0},
     ],
-    ids=str,
+    ids=repr,
 )
 def test_what_is_no_array_of_a_picture_is_refused(image):
     with pytest.raises(ValueError, match="Received: style_image"):

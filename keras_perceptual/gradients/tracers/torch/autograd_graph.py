@@ -38,6 +38,13 @@ def _edge(tensor):
     return node.next_functions[0] if node is not None else None
 
 
+def next_sequence_number():
+    """Returns a number above that of all nodes that this thread has made."""
+    with torch.enable_grad():
+        probe = torch.zeros((), requires_grad=True)
+        return probe.view_as(probe).grad_fn._sequence_nr() + 1
+
+
 def find_nodes(edges):
     """Returns all nodes that some edges lead to."""
     found, stack = {}, [node for node, _ in edges]

@@ -11,6 +11,7 @@ from keras_perceptual.gradients.tracers.torch.autograd_graph import (
     following,
     leaf_of,
     name_call,
+    next_sequence_number,
     nodes_between,
     walk_back,
 )
@@ -74,6 +75,7 @@ class Recording:
         self.left = Leaving(root)
         # What happens in a function with its own gradient, while in one.
         self._inside = None
+        self._beginning = next_sequence_number()
 
     def follow(self, tensor, variable):
         """Follows a tensor under the key of a variable."""
@@ -103,7 +105,11 @@ class Recording:
         """
         edges = edges_of(tensor)
         stops = set(self.values.edges) if edges else ()
-        is_made = bool(walk_back(edges, stops).difference(edges))
+        is_made = any(
+            # What was computed before the step is no part of it.
+            node._sequence_nr() >= self._beginning
+            for node, _ in edges
+        ) and bool(walk_back(edges, stops).difference(edges))
         key = self.renew(tensor)
         core = innermost(tensor)
         if is_made:

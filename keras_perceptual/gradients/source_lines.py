@@ -1,0 +1,162 @@
+"""Lines of the user's code that no recorded operation leads to."""
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import re
+import textwrap
+import traceback
+
+import keras
+
+from keras_perceptual.gradients.model_parts import variables_of
+from keras_perceptual.gradients.places import is_library, locate_frames
+
+
+def locate_building(layer, key):
+    """Returns where a layer computes with a variable before it is called.
+
+    Args:
+        layer: The layer.
+        key: The `id` of the variable.
+
+    Returns:
+        The `Place` of the line in `build` or `__init__` that reads it, or
+        `None` where none is found.
+    """
+    names = [name for name, part in vars(layer).items() if id(part) == key]
+    for name, method in itertools.product(names, ("build", "__init__")):
+        function = vars(type(layer)).get(method)
+        reads = rf"\bself\.{name}\b(?!\s*=[^=])"
+        for _, place in _search_lines(function, reads):
+            return dataclasses.replace(place, operation=f"self.{name}")
+    return None
+
+
+def locate_freezing(model, key):
+    """Returns where the training step of a model freezes a variable.
+
+    Args:
+        model: The model.
+        key: The `id` of the variable.
+
+    Returns:
+        The `Place` of the line, of several one that names a part of the model
+        that has the variable, or `None` where none is found.
+    """
+
+    def has_variable(found):
+        part = getattr(model, found[0][1] or "", None)
+        return any(id(v) == key for v in getattr(part, "variables", ()))
+
+    freezes = r"(?:\bself\.(\w+)\b.*)?\.trainable\s*=\s*False\b"
+    lines = list(_search_lines(type(model).train_step, freezes))
+    lines.sort(key=has_variable, reverse=True)
+    return lines[0][1] if lines else None
+
+
+def locate_condition(model, key):
+    """Returns what decides whether the optimizer of a variable runs.
+
+    Args:
+        model: The model, whose `train_step` calls its optimizers.
+        key: The `id` of the variable.
+
+    Returns:
+        The `Place` of the `if` around that call, or `None` where none is
+        found.
+    """
+
+    def trains_it(name):
+        part = getattr(model, name, None)
+        return isinstance(part, keras.optimizers.Optimizer) and any(
+            id(variable) == key for variable in variables_of(part)
+        )
+
+    places = _conditions(type(model), "train_step", trains_it, frozenset())
+    return next(filter(None, places), None)
+
+
+def _conditions(owner, method, is_wanted, around):
+    """Yields the innermost `if` around each call of a wanted attribute.
+
+    Args:
+        owner: The class that has the methods.
+        method: The name of the method to look in, and in those it calls.
+        is_wanted: Function of the name of an attribute.
+        around: The names of the methods that the call is in.
+
+    Yields:
+        A `Place`, or `None` for a call that depends on no `if`.
+    """
+    function = getattr(owner, method, None)
+    lines, first, path = _read_lines(function)
+
+    def search(node, condition):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(node, ast.If) and child is not node.test:
+                condition = node
+            yield from search(child, condition)
+        name, of_self = _called_of_self(node)
+        if name and of_self and is_wanted(name):
+            yield condition and place_of(condition)
+        elif name and not of_self and name not in around:
+            inner = _conditions(owner, name, is_wanted, around | {method})
+            for place in inner:
+                yield place or (condition and place_of(condition))
+
+    def place_of(condition):
+        line = first + condition.lineno - 1
+        return dataclasses.replace(
+            _place(path, line, function), operation="the condition"
+        )
+
+    yield from search(ast.parse(textwrap.dedent("".join(lines))), None)
+
+
+def _called_of_self(node):
+    """Reads a call of `self.name.any()` or of `self.name()`.
+
+    Returns:
+        The name, and whether it is an attribute that a method is called of;
+        `("", False)` for any other node.
+    """
+    match node:
+        case ast.Call(
+            func=ast.Attribute(
+                value=ast.Attribute(value=ast.Name(id="self"), attr=name)
+            )
+        ):
+            return name, True
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name)):
+            return name, False
+    return "", False
+
+
+def _search_lines(function, pattern):
+    """Yields what is found in a function of the user's, and its `Place`."""
+    lines, first, path = _read_lines(function)
+    for number, line in enumerate(lines, first):
+        if found := re.search(pattern, line):
+            yield found, _place(path, number, function)
+
+
+def _read_lines(function):
+    """Returns the lines of a function, the number of the first, the path.
+
+    There are no lines where it is not the user's.
+    """
+    try:
+        lines, first = inspect.getsourcelines(function)
+        path = inspect.getsourcefile(function)
+    except (OSError, TypeError):
+        return [], 0, ""
+    return ([] if is_library(path) else lines), first, path
+
+
+def _place(path, line, function):
+    """Returns the `Place` of a line in a function."""
+    name = function.__name__
+    frame = traceback.FrameSummary(path, line, name, lookup_line=False)
+    return locate_frames("", [frame])

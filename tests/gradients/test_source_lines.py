@@ -1,0 +1,79 @@
+import keras
+from keras import layers
+
+from keras_perceptual.gradients.source_lines import (
+    locate_condition,
+    locate_freezing,
+)
+
+
+class Freezing(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.first = layers.Dense(1)
+        self.second = layers.Dense(1)
+        self.third = layers.Dense(1)
+        for layer in (self.first, self.second, self.third):
+            layer.build((None, 1))
+
+    def train_step(self, data):
+        self.first.trainable = False  # the first
+        self.second.trainable = False  # the second
+        return {}
+
+
+def test_where_a_step_freezes():
+    model = Freezing()
+    for layer, comment in (
+        (model.first, "# the first"),
+        (model.second, "# the second"),
+        # Perhaps by another name: the first line is as likely as any.
+        (model.third, "# the first"),
+    ):
+        place = locate_freezing(model, id(layer.kernel))
+        assert place.code.endswith(comment)
+        assert place.source.endswith(f"test_source_lines.py:{place.line}")
+    plain = keras.Sequential([layers.Dense(1)])
+    assert locate_freezing(plain, 0) is None
+
+
+class Adversaries(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.generator = layers.Dense(1)
+        self.critic = layers.Dense(1)
+        self.encoder = layers.Dense(1)
+        self.turn = 0
+        for name in ("generator", "critic", "encoder"):
+            layer = getattr(self, name)
+            layer.build((None, 1))
+            optimizer = keras.optimizers.SGD()
+            optimizer.build(layer.trainable_variables)
+            setattr(self, f"{name}_optimizer", optimizer)
+
+    def train_step(self, data):
+        if data is not None:
+            if self.turn % 5 == 0:  # generator
+                self.generator_optimizer.apply([])
+            elif self.turn:  # critic
+                self.train_critic()
+        self.encoder_optimizer.apply([])
+        self.train_step(data)
+
+    def train_critic(self):
+        if self.generator_optimizer.built:
+            self.critic.build((None, 1))
+        self.critic_optimizer.apply([])
+
+
+def test_the_condition_around_the_call_of_an_optimizer():
+    model = Adversaries()
+    for name in ("generator", "critic"):
+        layer = getattr(model, name)
+        place = locate_condition(model, id(layer.kernel))
+        assert place.code.endswith(f"# {name}")
+        assert place.operation == "the condition"
+        assert place.within == "train_step"
+    assert locate_condition(model, id(model.encoder.kernel)) is None
+    plain = keras.Sequential([layers.Dense(1)])
+    assert locate_condition(plain, 0) is None
