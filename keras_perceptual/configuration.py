@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+from typing import Any
 
 import keras
 
@@ -35,12 +36,13 @@ class Configured:
     {'bounds': [0.0, 1.0]}
     """
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns every argument of the constructor."""
-        names, takes_any = _arguments(type(self))
+        cls: Any = type(self)
+        names, takes_any = _arguments(cls)
         config = {}
         if isinstance(self, KEPT_BY_KERAS):
-            config = super().get_config()
+            config = super().get_config()  # type: ignore[misc]
         if not takes_any:
             config = {name: x for name, x in config.items() if name in names}
         for name in names:
@@ -52,7 +54,7 @@ class Configured:
 
 
 @functools.cache
-def _arguments(cls):
+def _arguments(cls: Any) -> tuple[tuple[str, ...], bool]:
     """Returns the arguments of a constructor, and whether Keras takes more.
 
     A subclass of a user may hand on what it does not name: those of the
@@ -74,7 +76,7 @@ def _arguments(cls):
     return tuple(dict.fromkeys(named)), takes_any
 
 
-def _to_json(value):
+def _to_json(value: Any) -> Any:
     """Returns a value of which JSON knows the type."""
     if isinstance(value, dict):
         return {key: _to_json(x) for key, x in value.items()}

@@ -48,7 +48,7 @@ def exports(init):
         for node in ast.parse(read(init)).body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-        if alias.asname == alias.name and not alias.name.startswith("_")
+        if not alias.name.startswith("_")
     }
 
 
@@ -56,8 +56,10 @@ def summary(root, module, name):
     """Returns the first paragraph of a docstring, as one line."""
     source = root / f"{module.replace('.', '/')}.py"
     for node in ast.parse(read(source)).body:
-        if getattr(node, "name", None) == name:
-            paragraph = ast.get_docstring(node).partition("\n\n")[0]
+        # Those of overloads have none.
+        text = getattr(node, "name", None) == name and ast.get_docstring(node)
+        if text:
+            paragraph = text.partition("\n\n")[0]
             return " ".join(paragraph.split())
     raise ValueError(
         f"{module} was expected to define {name}, which is imported from "

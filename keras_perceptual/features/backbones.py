@@ -7,7 +7,8 @@ import os
 import pathlib
 import random
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import keras
 
@@ -15,6 +16,7 @@ from keras_perceptual import validation
 from keras_perceptual.features import weights_loading
 from keras_perceptual.features.alexnet import build_alexnet
 from keras_perceptual.features.taps import BEFORE_ACTIVATION
+from keras_perceptual.typing import PathLike
 from keras_perceptual.validation import Checker
 
 # The convention that the weights in a user's file follow, by its ending.
@@ -37,14 +39,14 @@ class Backbone:
         aliases: Other names of taps, such as those PyTorch users know.
     """
 
-    build: Callable
-    default_layers: tuple
-    preprocessing: Mapping
+    build: Callable[..., keras.Model]
+    default_layers: tuple[str, ...]
+    preprocessing: Mapping[str, str]
     packaged_weights: str | None = None
-    aliases: Mapping = dataclasses.field(default_factory=dict)
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
-    def sources(self):
+    def sources(self) -> tuple[str, ...]:
         """The words that `weights` may be, the best one first."""
         conventions = [
             convention
@@ -54,11 +56,11 @@ class Backbone:
         return (*conventions, "random")
 
 
-def _from_keras(application):
+def _from_keras(application: Callable[..., Any]) -> Callable[[], keras.Model]:
     return functools.partial(application, include_top=False, weights=None)
 
 
-def _vgg_aliases(*convolutions):
+def _vgg_aliases(*convolutions: int) -> dict[str, str]:
     aliases = {}
     for block, count in enumerate(convolutions, start=1):
         for conv in range(1, count + 1):
@@ -121,7 +123,7 @@ BACKBONES = {
 }
 
 
-def resolve_source(owner, name, weights):
+def resolve_source(owner: str, name: str, weights: PathLike | None) -> str:
     """Returns where the weights of a named network come from.
 
     Args:
@@ -137,9 +139,9 @@ def resolve_source(owner, name, weights):
         FileNotFoundError: If it is a path where there is no file.
     """
     backbone = BACKBONES[name]
+    weights = Checker(owner).path("weights", weights)
     if weights is None:
         return backbone.sources[0]
-    weights = Checker(owner).path("weights", weights)
     if weights in backbone.sources:
         return weights
     endings = {
@@ -164,7 +166,9 @@ def resolve_source(owner, name, weights):
     return weights
 
 
-def check_torchvision_weights(owner, weights):
+def check_torchvision_weights(
+    owner: str, weights: PathLike | None
+) -> str | None:
     """Refuses weights of a network other than torchvision's.
 
     Args:
@@ -190,7 +194,7 @@ def check_torchvision_weights(owner, weights):
     )
 
 
-def weights_convention(name, source):
+def weights_convention(name: str, source: str) -> str:
     """Returns which convention the weights from a source follow.
 
     Args:
@@ -208,7 +212,7 @@ def weights_convention(name, source):
     return CONVENTION_OF_FILE[pathlib.Path(source).suffix]
 
 
-def build_untrained(name, dtype):
+def build_untrained(name: str, dtype: str) -> keras.Model:
     """Builds a named network whose weights are still to be loaded.
 
     Args:
@@ -222,7 +226,9 @@ def build_untrained(name, dtype):
         return BACKBONES[name].build()
 
 
-def load_weights(network, name, source, dtype):
+def load_weights(
+    network: keras.Model, name: str, source: str, dtype: str
+) -> keras.Model:
     """Gives a named network the weights from `source`.
 
     Args:
@@ -237,7 +243,7 @@ def load_weights(network, name, source, dtype):
     backbone = BACKBONES[name]
     if source == "random":
         weights_loading.assign_random(network)
-    elif source == "torchvision":
+    elif source == "torchvision" and backbone.packaged_weights:
         arrays = weights_loading.read_packaged(backbone.packaged_weights)
         weights_loading.assign(network, arrays, backbone.packaged_weights)
     elif source == "imagenet":
@@ -252,7 +258,7 @@ def load_weights(network, name, source, dtype):
 
 
 @contextlib.contextmanager
-def building_scope(dtype):
+def building_scope(dtype: str) -> Iterator[None]:
     """Builds layers for `channels_last` images and leaves no trace.
 
     The global dtype policy, the default type of inputs, the image data format

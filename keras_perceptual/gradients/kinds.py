@@ -2,8 +2,10 @@
 
 import re
 
+from keras_perceptual.gradients.replay import Operation
 
-def kind_of(operation):
+
+def kind_of(operation: Operation) -> str:
     """Returns what an operation is: `__mul__`, `mul_` and `Mul` are the same.
 
     The version that TensorFlow counts is left out, `AddV2` is `add`.

@@ -6,6 +6,7 @@ from keras_perceptual import validation
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.dists import DISTS
 from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
+from keras_perceptual.typing import DType
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -51,7 +52,14 @@ class DISTSMetric(ImageLossMetric):
         Ding et al. (2020), https://arxiv.org/abs/2004.07728.
     """
 
-    def __init__(self, loss=None, *, tile=None, name="dists", dtype=None):
+    def __init__(
+        self,
+        loss: DISTS | None = None,
+        *,
+        tile: int | None = None,
+        name: str | None = "dists",
+        dtype: DType | None = None,
+    ) -> None:
         loss = DISTS() if loss is None else loss
         if not isinstance(loss, DISTS):
             raise ValueError(

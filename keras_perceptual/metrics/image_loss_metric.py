@@ -1,5 +1,7 @@
 """A loss between images as a metric."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
@@ -9,6 +11,7 @@ from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import WindowedDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.windows import SMALLEST
+from keras_perceptual.typing import ArrayLike, DType, Targets
 from keras_perceptual.validation import Checker
 
 
@@ -64,7 +67,14 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
         https://keras.io/api/metrics/reduction_metrics/.
     """
 
-    def __init__(self, loss, *, tile=None, name=None, dtype=None):
+    def __init__(
+        self,
+        loss: ImageLoss,
+        *,
+        tile: int | None = None,
+        name: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
         check = Checker(self)
         if not isinstance(loss, ImageLoss):
             raise ValueError(
@@ -87,7 +97,12 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
         if tile is not None:
             self.tile = check.integer("tile", tile, minimum=SMALLEST)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: Targets,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> None:
         """Adds the images of one batch."""
         if sample_weight is not None:
             shape, _ = validation.shape_and_dtype(sample_weight)
@@ -104,7 +119,7 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
         super().update_state(values, sample_weight)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Revives the metric and its loss."""
         loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})

@@ -6,6 +6,7 @@ from keras_perceptual import validation
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.lpips import LPIPS
 from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
+from keras_perceptual.typing import DType
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -50,7 +51,14 @@ class LPIPSMetric(ImageLossMetric):
         Zhang et al. (2018), https://arxiv.org/abs/1801.03924.
     """
 
-    def __init__(self, loss=None, *, tile=None, name="lpips", dtype=None):
+    def __init__(
+        self,
+        loss: LPIPS | None = None,
+        *,
+        tile: int | None = None,
+        name: str | None = "lpips",
+        dtype: DType | None = None,
+    ) -> None:
         loss = LPIPS() if loss is None else loss
         if not isinstance(loss, LPIPS):
             raise ValueError(
