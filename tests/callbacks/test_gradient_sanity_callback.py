@@ -495,7 +495,6 @@ class TestNothingStays:
         # The callback itself comes after this one.
         assert seen == [True, True, False, False]
 
-
     @pytest.mark.parametrize("steps", [1, 3], ids=["later", "all along"])
     def test_loss_that_breaks_where_no_gradient_does_is_told_once(self, steps):
         def loss(y_true, y_pred):

@@ -60,6 +60,33 @@ def test_documented_example_runs(name, tmp_path, monkeypatch):
     assert outcome.failed == 0, "".join(printed)
 
 
+def test_code_of_a_docstring_is_run():
+    """Fenced code is not: what a reader is to type has prompts."""
+    fenced = [
+        path
+        for path in (REPOSITORY / "keras_perceptual").rglob("*.py")
+        if "```python" in path.read_text(encoding="utf-8")
+    ]
+    assert not fenced
+
+
+def test_nothing_teaches_a_list_of_losses():
+    """Of a list, Keras takes the first for a model of one output."""
+    pages = [
+        path
+        for folder in ("keras_perceptual", "docs", "examples")
+        for path in (REPOSITORY / folder).rglob("*.*")
+        if path.suffix in (".py", ".md")
+    ]
+    assert pages
+    taught = [
+        path
+        for path in [*pages, REPOSITORY / "README.md"]
+        if re.search(r"loss=\[|loss_weights=", path.read_text("utf-8"))
+    ]
+    assert not taught
+
+
 @pytest.mark.parametrize("name", saved_classes())
 def test_docstring_has_the_sections(name):
     assert set(SECTIONS) - sections(saved_classes()[name].__doc__) == set()
