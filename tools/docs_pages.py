@@ -99,7 +99,9 @@ def public_objects(root):
 def object_pages(root):
     """Returns a page for each public object, and one that lists them all."""
     pages = {}
-    listing = ["# Objects\n\nAll that is public, by the module it is in.\n"]
+    listing = [
+        "# API reference\n\nAll that is public, by the module it is in.\n"
+    ]
     for module, objects in public_objects(root).items():
         about = ast.get_docstring(
             ast.parse(read(root / PACKAGE / module / "__init__.py"))
