@@ -179,7 +179,7 @@ def example_pages(root):
 
 def site_paths(root):
     """Returns where files of the project are on the site."""
-    paths = dict(PAGES)
+    paths = {**PAGES, "examples": "examples/index.md"}
     for path in sorted((root / "examples").glob("*.py")):
         paths[f"examples/{path.name}"] = f"examples/{path.stem}.md"
     for folder in PICTURES:
