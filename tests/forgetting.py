@@ -21,6 +21,11 @@ def forgetting():
             jax.clear_caches()
         for name in set(gradients) - before:
             del gradients[name]
+        if backend == "tensorflow":
+            from keras_perceptual._backend import tensorflow
+
+            # What is used again for equal settings has lost its gradients.
+            tensorflow._compiled.cache_clear()
         gc.collect()
 
 

@@ -101,7 +101,9 @@ def public_objects(root):
 def object_pages(root):
     """Returns a page for each public object, and one that lists them all."""
     pages = {}
-    listing = ["# Objects\n\nAll that is public, by the module it is in.\n"]
+    listing = [
+        "# API reference\n\nAll that is public, by the module it is in.\n"
+    ]
     for module, objects in public_objects(root).items():
         about = ast.get_docstring(
             ast.parse(read(root / PACKAGE / module / "__init__.py"))
@@ -179,7 +181,7 @@ def example_pages(root):
 
 def site_paths(root):
     """Returns where files of the project are on the site."""
-    paths = dict(PAGES)
+    paths = {**PAGES, "examples": "examples/index.md"}
     for path in sorted((root / "examples").glob("*.py")):
         paths[f"examples/{path.name}"] = f"examples/{path.stem}.md"
     for folder in PICTURES:

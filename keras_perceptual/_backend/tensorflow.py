@@ -97,7 +97,8 @@ def compile_in_graph(
     among the others costs a compilation for each new shape, and can be
     differentiated. Where everything is compiled anyhow, where nothing is, and
     where more than the batch is of an unknown size, which may change with
-    every step, the function stays as it is.
+    every step, the function stays as it is; and where `tf.debugging` puts
+    operations of its own between all others, which XLA does not know.
     """
 
     def run(*tensors: Tensor | None) -> Tensor:
@@ -107,7 +108,12 @@ def compile_in_graph(
             if tensor is not None
             for size in tensor.shape[1:]
         ]
-        if tf.executing_eagerly() or None in sizes or _has_accelerator():
+        if (
+            tf.executing_eagerly()
+            or None in sizes
+            or _has_accelerator()
+            or _is_debugged()
+        ):
             return function(*settings, *tensors)
         # A variable that several devices have a copy of would become a part
         # of what is compiled, in the place of others of its shape.
@@ -123,6 +129,13 @@ def _has_accelerator() -> bool:
         device.device_type != "CPU"
         for device in tf.config.list_physical_devices()
     )
+
+
+def _is_debugged():
+    """Whether operations bring others along, as with check_numerics."""
+    with tf.Graph().as_default() as graph:
+        tf.identity(tf.zeros(()))
+    return len(graph.get_operations()) > 2
 
 
 @functools.lru_cache(maxsize=64)

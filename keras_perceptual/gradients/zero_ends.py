@@ -5,7 +5,7 @@ but zeros or rounding errors to what goes in.
 """
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from keras_perceptual.gradients import diagnoses, ways
@@ -13,14 +13,17 @@ from keras_perceptual.gradients.cuts import Choices, Locator, Reach
 from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.kinds import (
     ADDED_PRODUCTS,
+    ADDITIONS,
     BOUNDS,
     CHOICES,
+    COMPARISONS,
     DIVISIONS,
     ELEMENTWISE,
     JOINS,
     LEVEL,
     MULTIPLICATIONS,
     NORMALIZATIONS,
+    PADS,
     PARTS,
     PRODUCTS,
     RELU_GRADIENTS,
@@ -78,6 +81,7 @@ class Step:
         makers: The operation that made each value.
         users: The operations that take each value, and as which input.
         relus: The ReLU that makes or takes a value.
+        bounds: The minimum or maximum of some values.
         roots: Finds where values of zeros come from.
     """
 
@@ -91,6 +95,11 @@ class Step:
             replay.operations
         )
         self.relus: dict[Hashable, Operation] = ways.relus_of(replay.operations)
+        self.bounds: dict[frozenset[Hashable], Operation] = {
+            frozenset(operation.inputs): operation
+            for operation in replay.operations
+            if kind_of(operation) in BOUNDS
+        }
         self.roots: Roots = Roots(replay.values, self.makers, self.origins)
         self.beginnings: list[list[Hashable]] = list(
             ways.values_of(replay, variables).values()
@@ -191,14 +200,16 @@ class Judge:
                 return End(operation)
             return self._judge_level(operation, place)
         if kind in CHOICES and len(operation.inputs) > 1:
-            return self._judge_choice(
-                operation, operation.inputs[CHOICES[kind]]
-            )
+            chooser = operation.inputs[CHOICES[kind]]
+            bound = self._bound_of(chooser)
+            if bound is not None:
+                return End(bound, self._name_level(bound))
+            return self._judge_choice(operation, chooser)
         if kind in PRODUCTS and not (kind in ADDED_PRODUCTS and not place):
             return self._judge_product(operation, place, kind)
         if operation.inputs[place] in self._cancelled:
             return None
-        if kind in JOINS and self._takes_a_part(operation):
+        if kind in JOINS | PADS and self._takes_a_part(operation):
             return None
         # What somebody wrote may be wrong, or a window that is closed.
         return End(
@@ -210,17 +221,36 @@ class Judge:
 
         Which part that is, as the last turn of a loop, stands in the program.
         """
-        users = [
+        users: list[Operation] = []
+        followed: set[Hashable] = set()
+        waiting = [operation]
+        while waiting:
+            outputs = waiting.pop().outputs
+            followed.update(outputs)
+            for user in self._users_with_gradient(outputs):
+                # What is added to it stays where it is.
+                is_sum = kind_of(user) in ADDITIONS
+                (waiting if is_sum else users).append(user)
+        return bool(users) and all(
+            kind_of(user) in PARTS
+            and not any(
+                self._step.origin_of(value)
+                for value in user.inputs
+                if value not in followed
+            )
+            for user in users
+        )
+
+    def _users_with_gradient(
+        self, values: Iterable[Hashable]
+    ) -> list[Operation]:
+        """Returns the operations on some values that a gradient comes to."""
+        return [
             user
-            for value in operation.outputs
+            for value in values
             for user, _ in self._step.users.get(value, ())
             if any(key in self._gradients for key in user.outputs)
         ]
-        return bool(users) and all(
-            kind_of(user) in PARTS
-            and not any(map(self._step.origin_of, user.inputs[1:]))
-            for user in users
-        )
 
     def _above(self, operation: Operation) -> float | None:
         """Returns the largest size that comes back, `None` if not known."""
@@ -320,6 +350,20 @@ class Judge:
         if place == len(operation.inputs) - 1:
             return End(relu, diagnoses.SECOND_DERIVATIVE)
         return End(relu, self._name_level(relu))
+
+    def _bound_of(self, chooser: Hashable) -> Operation | None:
+        """Returns the minimum or maximum whose derivative is chosen, if any."""
+        maker = self._step.makers.get(chooser)
+        if maker is None or kind_of(maker) not in COMPARISONS:
+            return None
+        bound = self._step.bounds.get(frozenset(maker.inputs))
+        # The larger one of two learned values is a choice.
+        learned = [
+            value
+            for value in maker.inputs
+            if self._step.origin_of(value) & Origin.HOLDER
+        ]
+        return bound if len(learned) == 1 else None
 
     def _judge_choice(self, operation: Operation, chooser: Hashable) -> End:
         origin = self._step.origin_of(chooser)

@@ -191,7 +191,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             self.value_range,
             self.data_format,
             channels=3,
-            clamped=extrapolate == "clamp",
+            clamped=extrapolate == "clamp" or check_range == "clip",
         )
         self.num_tables = check.integer("num_tables", num_tables, minimum=1)
         _check_entries(check.owner, self.num_tables, self.reader.table_shape)

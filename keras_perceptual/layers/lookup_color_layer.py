@@ -238,7 +238,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             self.value_range,
             self.data_format,
             channels=3,
-            clamped=extrapolate == "clamp",
+            clamped=extrapolate == "clamp" or check_range == "clip",
         )
         if extrapolate == "linear" and interpolation != "linear":
             raise ValueError(

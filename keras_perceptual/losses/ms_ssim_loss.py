@@ -128,13 +128,16 @@ class MSSSIMLoss(ImageLoss):
 
     In a model, with the mix of Zhao et al.:
 
-    ```python
-    model.compile(
-        optimizer="adam",
-        loss=[MSSSIMLoss(), "mean_absolute_error"],
-        loss_weights=[0.84, 0.16],
-    )
-    ```
+    >>> import keras
+    >>> import keras_perceptual as kp
+    >>> mix = kp.WeightedSumLoss(
+    ...     {
+    ...         "ms_ssim": (kp.MSSSIMLoss(), 0.84),
+    ...         "pixels": ("mean_absolute_error", 0.16),
+    ...     }
+    ... )
+    >>> model = keras.Sequential([keras.layers.Conv2D(3, 3, padding="same")])
+    >>> model.compile("adam", mix, metrics=[kp.LossTerms(mix)])
 
     Reference:
         - [Wang et al., 2003](https://doi.org/10.1109/ACSSC.2003.1292216),

@@ -245,12 +245,13 @@ class PerceptualLoss(FeatureLoss):
     True
 
     In a model: `model.compile("adam", loss=kp.PerceptualLoss())`. Targets
-    that come again and again can be encoded once:
+    that come again and again can be encoded once, here by `encode`, in a
+    `tf.data.Dataset` by `map` in front of `cache`:
 
-    ```python
-    pairs = tf.data.Dataset.from_tensor_slices((blurred, sharp)).batch(8)
-    model.fit(pairs.map(lambda x, y: (x, loss.encode(y))).cache())
-    ```
+    >>> import keras
+    >>> model = keras.Sequential([keras.layers.Conv2D(3, 3, padding="same")])
+    >>> model.compile("adam", loss)
+    >>> history = model.fit(0.5 * photo, loss.encode(photo), verbose=0)
 
     Notes:
         - Which network: `"vgg16"` to train with; `"alexnet"` to measure, or

@@ -324,13 +324,16 @@ class SobelGradientLoss(ImageLoss):
 
     In a model, next to a loss on the pixels:
 
-    ```python
-    model.compile(
-        optimizer="adam",
-        loss=["mean_absolute_error", SobelGradientLoss()],
-        loss_weights=[1.0, 0.05],
-    )
-    ```
+    >>> import keras
+    >>> import keras_perceptual as kp
+    >>> both = kp.WeightedSumLoss(
+    ...     {
+    ...         "pixels": "mean_absolute_error",
+    ...         "edges": (kp.SobelGradientLoss(), 0.05),
+    ...     }
+    ... )
+    >>> model = keras.Sequential([keras.layers.Conv2D(3, 3, padding="same")])
+    >>> model.compile("adam", both, metrics=[kp.LossTerms(both)])
 
     As published: `SobelGradientLoss.preset("midas")`.
 

@@ -94,13 +94,16 @@ class TotalVariationLoss(ImageLoss):
 
     In a model, next to a loss on the pixels:
 
-    ```python
-    model.compile(
-        optimizer="adam",
-        loss=["mean_absolute_error", TotalVariationLoss()],
-        loss_weights=[1.0, 0.01],
-    )
-    ```
+    >>> import keras
+    >>> import keras_perceptual as kp
+    >>> both = kp.WeightedSumLoss(
+    ...     {
+    ...         "pixels": "mean_absolute_error",
+    ...         "variation": (kp.TotalVariationLoss(), 0.01),
+    ...     }
+    ... )
+    >>> model = keras.Sequential([keras.layers.Conv2D(3, 3, padding="same")])
+    >>> model.compile("adam", both, metrics=[kp.LossTerms(both)])
 
     Reference:
         - [Rudin, Osher and Fatemi, 1992](

@@ -1,7 +1,10 @@
 """Several losses as one."""
 
+import functools
+import inspect
+import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, TypeAlias
 
 import keras
@@ -14,8 +17,12 @@ from keras_perceptual.losses.watchers import find_watcher, watchers
 from keras_perceptual.typing import ArrayLike, Targets, Tensor
 from keras_perceptual.validation import Checker
 
+# How deep sums may be within sums.
+MOST_NESTED = 20
+
 Terms: TypeAlias = Mapping[
-    str, keras.losses.Loss | tuple[keras.losses.Loss, float] | list[Any]
+    str,
+    keras.losses.Loss | str | tuple[keras.losses.Loss | str, float] | list[Any],
 ]
 
 
@@ -46,9 +53,13 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
     pass `LossTerms(loss)` as a metric: it shows what the loss computed anyway.
 
     Args:
-        terms: Dictionary from names to pairs of a `keras.losses.Loss` and its
-            weight, or to losses alone, of weight 1. Weights are at least 0; a
+        terms: Dictionary from names to pairs of a loss and its weight, or to
+            losses alone, of weight 1. A loss is a `keras.losses.Loss` or the
+            name of one of Keras's, such as `"mse"`. Weights are at least 0; a
             term of weight 0 is shown but has no effect.
+        channels: Optional dictionary from names of terms to the channels that
+            they look at, a list of integers: `{"features": [0, 1, 2]}` leaves
+            a fourth channel to the others. Defaults to all channels.
         name: String. Defaults to `"weighted_sum_loss"`.
 
     Call arguments:
@@ -85,11 +96,17 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
     """
 
     def __init__(
-        self, terms: Terms, *, name: str | None = "weighted_sum_loss"
+        self,
+        terms: Terms,
+        *,
+        channels: Mapping[str, Sequence[int]] | None = None,
+        name: str | None = "weighted_sum_loss",
     ) -> None:
         check = Checker(self)
         super().__init__(name=check.name(name))
         self.terms = _check_terms(check.owner, terms)
+        self.channels = _check_channels(check, channels, self.terms)
+        _check_depth(check.owner, self)
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
 
     def __call__(
@@ -100,7 +117,9 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
     ) -> Tensor:
         """Computes the sum of the terms."""
         values = {
-            name: _compute(loss, y_true, y_pred, sample_weight)
+            name: _compute(
+                loss, *self._seen(name, y_true, y_pred), sample_weight
+            )
             for name, (loss, _) in self.terms.items()
         }
         if watchers and not self._watchers:
@@ -112,6 +131,23 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         return sum(
             weight * values[name] for name, (_, weight) in self.terms.items()
         )
+
+    def _seen(self, name: str, *images: Any) -> Sequence[Any]:
+        """Returns what a term sees of images, or of pairs with a mask."""
+        chosen = (self.channels or {}).get(name)
+        if chosen is None:
+            return images
+        data_format = (
+            getattr(self.terms[name][0], "data_format", None)
+            or keras.config.image_data_format()
+        )
+        axis = 1 if data_format == "channels_first" else -1
+        return [
+            (_take(self, name, x[0], chosen, axis), *x[1:])
+            if isinstance(x, tuple)
+            else _take(self, name, x, chosen, axis)
+            for x in images
+        ]
 
     def call(
         self, y_true: Tensor | tuple[Tensor, Tensor], y_pred: Tensor
@@ -146,6 +182,7 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
                 "names to pairs of a loss and its weight. Save the loss again. "
                 f"Received: terms={validation.show(terms)}"
             )
+        _check_config_depth(owner, terms)
         revived = {
             name: (
                 Checker(owner).revive({name: loss}, name),
@@ -169,6 +206,32 @@ def _compute(
     return weigh_by_share(value, loss.reduction, y_pred, sample_weight)
 
 
+def _take(
+    loss: keras.losses.Loss,
+    name: str,
+    images: ArrayLike,
+    channels: Sequence[int],
+    axis: int,
+) -> Tensor:
+    """Returns some channels of images."""
+    images = ops.convert_to_tensor(images)
+    shape = tuple(images.shape)
+    count = shape[axis] if len(shape) == 4 else 0
+    if count is not None and max(channels) >= count:
+        raise ValueError(
+            f"{type(loss).__name__} is to show the term {name!r} the channels "
+            f"{channels}, which these images do not have. Count from 0, and "
+            "give it images, not encoded ones. "
+            f"Received: images of shape {shape}"
+        )
+    first, last = channels[0], channels[-1] + 1
+    if channels == list(range(first, last)):
+        index = [slice(None)] * 4
+        index[axis] = slice(first, last)
+        return images[tuple(index)]
+    return ops.take(images, channels, axis=axis)
+
+
 def _check_terms(
     owner: str, terms: Terms
 ) -> dict[str, tuple[keras.losses.Loss, float]]:
@@ -182,21 +245,145 @@ def _check_terms(
         )
     found = {}
     for name, term in terms.items():
-        loss, weight = term if isinstance(term, tuple | list) else (term, 1.0)
+        loss, weight = term, 1.0
+        if isinstance(term, tuple | list):
+            if len(term) != 2:
+                raise ValueError(
+                    f"{owner} needs a loss, or a pair of a loss and its "
+                    f"weight, such as ({name!r}: (loss, 0.1)). "
+                    f"Received: terms[{name!r}]={validation.show(term)}"
+                )
+            loss, weight = term
         if not isinstance(name, str) or not name or name == "loss":
             raise ValueError(
                 f"{owner} needs a name for each term, under which its value "
                 "is shown beside the `loss` itself. "
                 f"Received: a term named {validation.show(name)}"
             )
-        if not isinstance(loss, keras.losses.Loss):
-            raise ValueError(
-                f"{owner} adds up instances of `keras.losses.Loss`, such as "
-                "`keras.losses.MeanAbsoluteError()`, which it can save. "
-                f"Received: terms[{name!r}]={validation.show(loss)}"
-            )
+        loss = _check_loss(owner, name, loss, weight)
         found[name] = (
             loss,
             Checker(owner).number(f"the weight of {name!r}", weight, minimum=0),
         )
     return found
+
+
+def _check_loss(owner, name, loss, weight):
+    """Returns the loss of a term, also of one that Keras has a name for."""
+    if isinstance(loss, str):
+        known = _losses_of_keras()
+        try:
+            # A function, whose name is spelled out.
+            full = getattr(keras.losses.get(loss), "__name__", loss)
+        except ValueError:
+            full = loss
+        loss_class = known.get(full)
+        if loss_class is None:
+            raise ValueError(
+                f"{owner} does not know this loss of Keras. "
+                f"{validation.nearest_names(loss, known)}Give its name, such "
+                "as 'mean_absolute_error', or an instance of "
+                "`keras.losses.Loss`. "
+                f"Received: terms[{name!r}]={validation.show(loss)}"
+            )
+        return loss_class()
+    if isinstance(loss, keras.losses.Loss):
+        return loss
+    if isinstance(weight, keras.losses.Loss | str):
+        mend = f"Put the loss in front of its weight: (loss, {loss!r})."
+    elif inspect.isclass(loss) and issubclass(loss, keras.losses.Loss):
+        mend = f"Create one: `{loss.__name__}()`."
+    else:
+        mend = (
+            "Give one, such as `keras.losses.MeanAbsoluteError()`, which it "
+            "can save, or its name; put a function into a subclass of "
+            "`keras.losses.Loss`."
+        )
+    raise ValueError(
+        f"{owner} adds up instances of `keras.losses.Loss`. {mend} "
+        f"Received: terms[{name!r}]={validation.show(loss)}"
+    )
+
+
+@functools.cache
+def _losses_of_keras():
+    """Returns the losses of Keras by their names."""
+    found = {}
+    for name, loss in vars(keras.losses).items():
+        if inspect.isclass(loss) and loss is not keras.losses.Loss:
+            snake = re.sub(
+                r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", name
+            )
+            found[name] = found[snake.lower()] = loss
+    return found
+
+
+def _check_channels(check, channels, terms):
+    """Returns the channels that terms look at, as lists."""
+    if channels is None:
+        return None
+    if not isinstance(channels, dict) or not channels.keys() <= terms.keys():
+        raise ValueError(
+            f"{check.owner} needs `channels` to be a dictionary from names of "
+            "terms to lists of channels, such as {'features': [0, 1, 2]}. The "
+            f"terms are {list(terms)}. "
+            f"Received: channels={validation.show(channels)}"
+        )
+    found = {}
+    for name, chosen in channels.items():
+        if not isinstance(chosen, list | tuple) or not chosen:
+            raise ValueError(
+                f"{check.owner} needs `channels` of {name!r} to be a list of "
+                "at least one integer, counted from 0. "
+                f"Received: channels={validation.show(channels)}"
+            )
+        found[name] = [
+            check.integer(f"channels[{name!r}]", c, minimum=0) for c in chosen
+        ]
+    return found
+
+
+def _check_depth(owner, loss):
+    """Refuses sums of sums of sums, which Python cannot walk through."""
+    layer = [loss]
+    for _ in range(MOST_NESTED):
+        layer = [
+            term
+            for whole in layer
+            for term, _ in whole.terms.values()
+            if isinstance(term, WeightedSumLoss)
+        ]
+        if not layer:
+            return
+    _refuse_depth(owner)
+
+
+def _check_config_depth(owner, terms):
+    """Refuses a configuration of sums of sums before any is revived."""
+    layer = [terms]
+    for _ in range(MOST_NESTED):
+        configs = [
+            term[0].get("config")
+            for terms in layer
+            for term in terms.values()
+            if isinstance(term, list | tuple)
+            and term
+            and isinstance(term[0], dict)
+        ]
+        layer = [
+            config["terms"]
+            for config in configs
+            if isinstance(config, dict)
+            and isinstance(config.get("terms"), dict)
+        ]
+        if not layer:
+            return
+    _refuse_depth(owner)
+
+
+def _refuse_depth(owner):
+    raise ValueError(
+        f"{owner} holds sums within sums to a depth of {MOST_NESTED} at most. "
+        "Write the terms side by side in one. "
+        f"Received: more than {MOST_NESTED} within each other"
+    )

@@ -31,6 +31,29 @@ def test_calls_from_compiled_code():
     assert seen == [[0.0, 2.0], [0.0, 3.0]]
 
 
+def test_calls_for_those_of_a_mapped_batch_that_are_wrong():
+    """Mapped, both branches of a condition are taken for all."""
+    seen = []
+
+    def function(x):
+        _backend.call_when(x > 1, lambda v: seen.append(float(v)), x, {})
+        return x * 2
+
+    jax.vmap(function)(np.array([0.5, 2.0, 0.25], "float32"))
+    jax.effects_barrier()
+    assert seen == [2.0]
+
+
+def test_nobody_is_called_from_an_exported_program():
+    def function(x):
+        _backend.call_when(x > 1, print, x, {})
+        return x * 2
+
+    exported = jax.export.export(jax.jit(function))(np.float32(1))
+    assert float(exported.call(np.float32(3))) == 6
+    exported.serialize()
+
+
 def test_band_matrix_slides_the_window():
     window = np.array([1.0, 2.0, 4.0])
     x = np.arange(6.0) ** 2

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_perceptual as kp
 from keras_perceptual import _backend
 
 if keras.backend.backend() != "tensorflow":
@@ -49,6 +50,49 @@ def test_sizes_that_may_change_with_every_step_are_not_compiled():
 
     assert len(calls(None, 4)) == 1
     assert not calls(2, None)
+
+
+@pytest.fixture
+def check_numerics():
+    tf.debugging.enable_check_numerics()
+    yield
+    tf.debugging.disable_check_numerics()
+
+
+@pytest.mark.parametrize("compiled_before", [False, True])
+def test_nothing_is_compiled_where_every_operation_is_checked(
+    compiled_before, request
+):
+    """XLA does not know the operations that check."""
+
+    def make():
+        return tf.function(_backend.compile_in_graph(scaled_square, 3.0))
+
+    if compiled_before:
+        make()(tf.ones(3))
+    request.getfixturevalue("check_numerics")
+    np.testing.assert_array_equal(make()(tf.ones(3)), 3)
+
+
+def test_losses_and_layers_train_where_every_operation_is_checked(
+    check_numerics, rng
+):
+    images = rng.uniform(size=(2, 16, 16, 3)).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            kp.LookupColorLayer(3),
+            kp.AdaptiveLookupColorLayer(
+                3, backbone=keras.layers.GlobalAveragePooling2D()
+            ),
+        ]
+    )
+    terms = {"edges": kp.SobelGradientLoss(scales=2), "ssim": kp.SSIMLoss()}
+    model.compile("sgd", kp.WeightedSumLoss(terms))
+    history = model.fit(
+        images, images[::-1], verbose=0, callbacks=[kp.GradientSanityCallback()]
+    )
+    assert np.isfinite(history.history["loss"]).all()
 
 
 def test_variables_of_a_strategy_stay_apart():

@@ -134,6 +134,7 @@ CONFIGURATIONS = {
                 "pixels": (keras.losses.MeanAbsoluteError(), 0.5),
                 "edges": (kp.SobelGradientLoss("l2", scales=2), 0.05),
             },
+            "channels": {"edges": [0, 2]},
             "name": "both",
         },
     ],

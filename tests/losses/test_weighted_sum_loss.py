@@ -79,7 +79,13 @@ def test_config_goes_through_json(pair):
     [
         ({}, r"Received: terms=\{\}"),
         ([keras.losses.MeanSquaredError()], "needs a dictionary"),
-        ({"a": "mse"}, r"Received: terms\['a'\]='mse'"),
+        ({"a": "mea"}, r"Did you mean 'mse'|Received: terms\['a'\]='mea'"),
+        ({"a": "mean_absolut_error"}, "Did you mean 'mean_absolute_error'"),
+        ({"a": (0.1, kp.SSIMLoss())}, r"in front of its weight: \(loss, 0.1\)"),
+        ({"a": (0.1, "mse")}, r"in front of its weight: \(loss, 0.1\)"),
+        ({"a": kp.SSIMLoss}, r"Create one: `SSIMLoss\(\)`"),
+        ({"a": keras.losses.mean_squared_error}, "put a function into"),
+        ({"a": (kp.SSIMLoss(), 1, 2)}, "a pair of a loss and its weight"),
         ({"loss": keras.losses.MeanSquaredError()}, "named 'loss'"),
         ({"a": (keras.losses.MeanSquaredError(), -1)}, "Received: the weight"),
         ({"a": (keras.losses.MeanSquaredError(), "x")}, "a finite number"),
@@ -88,6 +94,87 @@ def test_config_goes_through_json(pair):
 def test_refuses_what_is_no_term(terms, message):
     with pytest.raises(ValueError, match=message):
         kp.WeightedSumLoss(terms)
+
+
+@pytest.mark.parametrize(
+    "name", ["mse", "MSE", "mean_squared_error", "MeanSquaredError"]
+)
+def test_losses_of_keras_by_name(name, pair):
+    loss = kp.WeightedSumLoss({"a": (name, 0.5)})
+    expected = 0.5 * float(keras.losses.MeanSquaredError()(*pair))
+    assert float(loss(*pair)) == pytest.approx(expected, rel=1e-6)
+    checks.check_config(loss)
+
+
+@pytest.mark.parametrize("chosen", [[0, 1, 2], [3], [2, 0]])
+def test_terms_look_at_some_channels(chosen, rng):
+    true, pred = rng.uniform(size=(2, 2, 12, 12, 4)).astype("float32")
+    loss = kp.WeightedSumLoss(
+        {"all": "mse", "some": (kp.SobelGradientLoss(), 0.5)},
+        channels={"some": chosen},
+    )
+    mask = (true[..., 0] > 0.3).astype("float32")
+    some = kp.SobelGradientLoss()(true[..., chosen], pred[..., chosen], mask)
+    every = keras.losses.MeanSquaredError()(true, pred, mask)
+    assert float(loss(true, pred, mask)) == pytest.approx(
+        float(every) + 0.5 * float(some), rel=1e-5
+    )
+    revived = checks.check_config(loss)
+    assert float(revived(true, pred)) == float(loss(true, pred))
+    (gradient,) = checks.gradients(
+        lambda x: loss.terms["some"][0](
+            *loss._seen("some", true, x)  # The term alone.
+        ),
+        pred,
+    )
+    left_out = [c for c in range(4) if c not in chosen]
+    assert np.any(gradient[..., chosen] != 0)
+    assert not np.any(gradient[..., left_out])
+
+
+def test_channels_go_by_the_layout_of_the_term(rng):
+    true, pred = rng.uniform(size=(2, 2, 4, 12, 12)).astype("float32")
+    term = kp.CharbonnierLoss(data_format="channels_first")
+    loss = kp.WeightedSumLoss({"some": term}, channels={"some": [1, 2]})
+    assert float(loss(true, pred)) == pytest.approx(
+        float(term(true[:, 1:3], pred[:, 1:3])), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ([0, 1], "a dictionary from names"),
+        ({"b": [0]}, r"The terms are \['a'\]"),
+        ({"a": []}, "at least one integer"),
+        ({"a": [-1]}, "at least 0"),
+    ],
+)
+def test_refuses_what_are_no_channels(channels, message):
+    with pytest.raises(ValueError, match=message):
+        kp.WeightedSumLoss({"a": "mse"}, channels=channels)
+
+
+def test_refuses_channels_that_images_lack(pair):
+    loss = kp.WeightedSumLoss({"a": "mse"}, channels={"a": [0, 7]})
+    with pytest.raises(ValueError, match="Count from 0"):
+        loss(*pair)
+
+
+def test_sums_within_sums_have_an_end(pair):
+    loss = kp.SSIMLoss()
+    config = keras.saving.serialize_keras_object(
+        kp.WeightedSumLoss({"a": loss})
+    )
+    with pytest.raises(ValueError, match="side by side"):
+        for _ in range(300):
+            loss = kp.WeightedSumLoss({"a": loss})
+    for _ in range(300):
+        inner = {**config, "config": dict(config["config"])}
+        inner["config"]["terms"] = {"a": [config, 1.0]}
+        config = inner
+    with pytest.raises(ValueError, match="side by side"):
+        keras.saving.deserialize_keras_object(config)
 
 
 def test_a_watcher_is_not_kept_alive(pair):
