@@ -131,7 +131,7 @@ def _has_accelerator() -> bool:
     )
 
 
-def _is_debugged():
+def _is_debugged() -> bool:
     """Whether operations bring others along, as with check_numerics."""
     with tf.Graph().as_default() as graph:
         tf.identity(tf.zeros(()))

@@ -5,7 +5,7 @@ import inspect
 import re
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, NoReturn, Protocol, Self, TypeAlias
 
 import keras
 from keras import ops
@@ -118,7 +118,7 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         """Computes the sum of the terms."""
         values = {
             name: _compute(
-                loss, *self._seen(name, y_true, y_pred), sample_weight
+                loss, self._seen(name, y_true, y_pred), sample_weight
             )
             for name, (loss, _) in self.terms.items()
         }
@@ -195,11 +195,11 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
 
 def _compute(
     loss: keras.losses.Loss,
-    y_true: Targets,
-    y_pred: ArrayLike,
+    images: Sequence[Any],
     sample_weight: ArrayLike | None,
 ) -> Tensor:
     """Returns the value of a term."""
+    y_true, y_pred = images
     value = loss(y_true, y_pred, sample_weight)
     if type(loss).__call__ is not keras.losses.Loss.__call__:
         return value  # One of this package, which has done so itself.
@@ -268,7 +268,9 @@ def _check_terms(
     return found
 
 
-def _check_loss(owner, name, loss, weight):
+def _check_loss(
+    owner: str, name: str, loss: Any, weight: Any
+) -> keras.losses.Loss:
     """Returns the loss of a term, also of one that Keras has a name for."""
     if isinstance(loss, str):
         known = _losses_of_keras()
@@ -306,7 +308,7 @@ def _check_loss(owner, name, loss, weight):
 
 
 @functools.cache
-def _losses_of_keras():
+def _losses_of_keras() -> dict[str, type]:
     """Returns the losses of Keras by their names."""
     found = {}
     for name, loss in vars(keras.losses).items():
@@ -318,7 +320,11 @@ def _losses_of_keras():
     return found
 
 
-def _check_channels(check, channels, terms):
+def _check_channels(
+    check: Checker,
+    channels: Mapping[str, Sequence[int]] | None,
+    terms: Mapping[str, Any],
+) -> dict[str, list[int]] | None:
     """Returns the channels that terms look at, as lists."""
     if channels is None:
         return None
@@ -343,7 +349,7 @@ def _check_channels(check, channels, terms):
     return found
 
 
-def _check_depth(owner, loss):
+def _check_depth(owner: str, loss: Any) -> None:
     """Refuses sums of sums of sums, which Python cannot walk through."""
     layer = [loss]
     for _ in range(MOST_NESTED):
@@ -358,7 +364,7 @@ def _check_depth(owner, loss):
     _refuse_depth(owner)
 
 
-def _check_config_depth(owner, terms):
+def _check_config_depth(owner: str, terms: dict[str, Any]) -> None:
     """Refuses a configuration of sums of sums before any is revived."""
     layer = [terms]
     for _ in range(MOST_NESTED):
@@ -381,7 +387,7 @@ def _check_config_depth(owner, terms):
     _refuse_depth(owner)
 
 
-def _refuse_depth(owner):
+def _refuse_depth(owner: str) -> NoReturn:
     raise ValueError(
         f"{owner} holds sums within sums to a depth of {MOST_NESTED} at most. "
         "Write the terms side by side in one. "
