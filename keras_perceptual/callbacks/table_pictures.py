@@ -7,12 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_perceptual.io.table_plots import (
-    SIDE,
-    cube_panel,
-    curves_panel,
-    plot_panels,
-)
+from keras_perceptual.io.table_plots import SIDE, plot_entries
 from keras_perceptual.layers.adaptive_lookup_color_layer import (
     AdaptiveLookupColorLayer,
 )
@@ -71,8 +66,7 @@ def draw_table(table: np.ndarray, title: str) -> tuple[bytes, tuple[int, int]]:
     figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot(projection="3d" if is_cube else None)
-    panel = (cube_panel if is_cube else curves_panel)(table, title=title)
-    plot_panels("draw_table", [panel], axes)
+    plot_entries("draw_table", table, title, axes=axes)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=RESOLUTION)
     return file.getvalue(), canvas.get_width_height()

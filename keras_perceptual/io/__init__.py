@@ -3,7 +3,7 @@
 Works on NumPy alone, so that tables can be converted where no backend runs.
 """
 
-from keras_perceptual.io.any_format import read_table
+from keras_perceptual.io.any_format import read_table, write_table
 from keras_perceptual.io.color_table import ColorTable
 from keras_perceptual.io.cube import read_cube, write_cube
 from keras_perceptual.io.hald import read_hald
@@ -30,6 +30,7 @@ __all__ = [
     "read_table",
     "resize_table",
     "write_cube",
+    "write_table",
 ]
 
 

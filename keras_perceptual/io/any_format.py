@@ -1,11 +1,11 @@
-"""Reading colour tables of any format that is known here."""
+"""Reading and writing colour tables of any format that is known here."""
 
 import os
 from collections.abc import Callable
 from typing import Any
 
 from keras_perceptual.io.color_table import ColorTable
-from keras_perceptual.io.cube import read_cube
+from keras_perceptual.io.cube import read_cube, write_cube
 from keras_perceptual.io.hald import read_hald
 from keras_perceptual.io.lustre import read_3dl
 from keras_perceptual.io.spi1d import read_spi1d
@@ -19,6 +19,7 @@ READERS: dict[str, Callable[[Any], ColorTable]] = {
     ".spi3d": read_spi3d,
     **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".ppm"), read_hald),
 }
+WRITERS: dict[str, Callable[[Any, ColorTable], None]] = {".cube": write_cube}
 
 
 def read_table(path: PathLike | bytes) -> ColorTable:
@@ -49,7 +50,7 @@ def read_table(path: PathLike | bytes) -> ColorTable:
     ColorTable(curves=(2, 3))
     """
     name = os.fsdecode(path)
-    reader = READERS.get(os.path.splitext(name)[1].lower())
+    reader = READERS.get(_suffix(name))
     if reader is None:
         raise ValueError(
             "read_table goes by how the name of a file ends, and knows "
@@ -57,3 +58,55 @@ def read_table(path: PathLike | bytes) -> ColorTable:
             f"its format. Received: path={name!r}"
         )
     return reader(path)
+
+
+def write_table(path: PathLike | bytes, table: ColorTable) -> None:
+    """Writes a colour table to a file, in the format that its name says.
+
+    The file is there as a whole or not at all: see `write_cube`.
+
+    Args:
+        path: String or path-like object, a file whose name ends in `.cube`. A
+            file of that name is replaced.
+        table: `ColorTable`, for example of
+            `keras_perceptual.LookupColorLayer.to_table`.
+
+    Raises:
+        ValueError: If the name ends otherwise, also in what `read_table` can
+            read, or if the table says what the format cannot.
+        TypeError: If `table` is no `ColorTable`.
+        OSError: If the file cannot be written. There is then no new file, and
+            an old one is as it was.
+
+    Example:
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> from keras_perceptual.io import ColorTable, read_table, write_table
+    >>> table = ColorTable(curves=[[0, 0, 0], [1, 0.9, 0.75]], title="Warm")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "warm.cube")
+    ...     write_table(path, table)
+    ...     read_table(path)
+    ColorTable(curves=(2, 3), title='Warm')
+    """
+    name = os.fsdecode(path)
+    suffix = _suffix(name)
+    writer = WRITERS.get(suffix)
+    if writer is None:
+        what = (
+            f"and {suffix} is read but not written"
+            if suffix in READERS
+            else "of which this name has none"
+        )
+        raise ValueError(
+            "write_table goes by how the name of a file ends, and writes "
+            f"{', '.join(WRITERS)}, {what}. Take a name that ends so, and "
+            "convert the file with another program if need be. "
+            f"Received: path={name!r}"
+        )
+    writer(path, table)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

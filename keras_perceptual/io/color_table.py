@@ -103,7 +103,9 @@ class ColorTable:
             ("cube", 3, CUBE_SIZES),
         ):
             values = getattr(self, name)
-            domain = _check_domain(f"{name}_domain", self)
+            domain = check_domain(
+                "ColorTable", f"{name}_domain", getattr(self, f"{name}_domain")
+            )
             if values is not None:
                 values = _check_entries(name, values, dimensions, sizes)
             elif domain != DEFAULT_DOMAIN:
@@ -211,9 +213,19 @@ def _check_entries(
     return entries
 
 
-def _check_domain(name: str, table: ColorTable) -> Domain:
+def check_table(owner: str, table: object) -> ColorTable:
+    """Returns a table, refusing what is none."""
+    if not isinstance(table, ColorTable):
+        raise TypeError(
+            f"{owner} works on a ColorTable. Make one first, as in "
+            "`ColorTable(cube=array)`. "
+            f"Received: an object of type {type(table).__name__}"
+        )
+    return table
+
+
+def check_domain(owner: str, name: str, received: Any) -> Domain:
     """Returns a domain as a pair of three floats each."""
-    received = getattr(table, name)
     try:
         low, high = (tuple(map(float, end)) for end in received)
         is_domain = len(low) == len(high) == 3 and all(
@@ -225,7 +237,7 @@ def _check_domain(name: str, table: ColorTable) -> Domain:
         is_domain = False
     if not is_domain:
         raise ValueError(
-            f"ColorTable needs `{name}` to be a pair of three finite numbers "
+            f"{owner} needs `{name}` to be a pair of three finite numbers "
             "each, the lowest red, green and blue and the highest, as in "
             "((0, 0, 0), (1, 1, 1)), every lowest below its highest. "
             f"Received: {name}={received!r}"

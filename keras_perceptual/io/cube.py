@@ -9,7 +9,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from keras_perceptual.io.color_table import DEFAULT_DOMAIN, ColorTable
+from keras_perceptual.io.color_table import (
+    DEFAULT_DOMAIN,
+    ColorTable,
+    check_table,
+)
 from keras_perceptual.io.cube_header import Header
 from keras_perceptual.io.decimals import shortest_text
 from keras_perceptual.io.text_file import read_text
@@ -69,7 +73,7 @@ def read_cube(path: PathLike | bytes) -> ColorTable:
     return read_text(path, "cube", Header)
 
 
-def write_cube(path: PathLike, table: ColorTable) -> None:
+def write_cube(path: PathLike | bytes, table: ColorTable) -> None:
     """Writes a colour table to a `.cube` file.
 
     Reading the file gives the same table, to the last bit. It is written
@@ -114,12 +118,7 @@ def write_cube(path: PathLike, table: ColorTable) -> None:
         - Adobe Systems, Cube LUT Specification 1.0, 2013, and Blackmagic
           Design for files with both tables: see `read_cube`.
     """
-    if not isinstance(table, ColorTable):
-        raise TypeError(
-            "write_cube writes a ColorTable. Make one first, as in "
-            "`ColorTable(cube=array)`. Received: table of type "
-            f"{type(table).__name__}"
-        )
+    check_table("write_cube", table)
     header = "".join(f"{line}\n" for line in _header_lines(table))
     _replace_file(path, _parts(header.encode("ascii"), table))
 
@@ -179,7 +178,7 @@ def _parts(header: bytes, table: ColorTable) -> Iterator[bytes]:
             yield shortest_text(plane.swapaxes(0, 1).reshape(-1, 3))
 
 
-def _replace_file(path: PathLike, parts: Iterable[bytes]) -> None:
+def _replace_file(path: PathLike | bytes, parts: Iterable[bytes]) -> None:
     """Writes a file that is there as a whole, or not at all."""
     # A link stays one, and what it points to is replaced.
     target = os.path.realpath(os.fsdecode(path))

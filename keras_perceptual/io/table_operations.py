@@ -12,6 +12,7 @@ from keras_perceptual.io.color_table import (
     CURVE_SIZES,
     DEFAULT_DOMAIN,
     ColorTable,
+    check_table,
 )
 from keras_perceptual.io.cube_inverse import invert_cube
 from keras_perceptual.progress import track
@@ -59,7 +60,7 @@ def apply_table(
     [0.25, 0.25, 1.0]
     """
     owner = "apply_table"
-    _check_table(owner, table)
+    check_table(owner, table)
     look_up = _check_interpolation(owner, interpolation)
     received = np.asarray(colors)
     if received.dtype.kind != "f" or received.shape[-1:] != (3,):
@@ -122,7 +123,7 @@ def resize_table(
     [0.0, 0.25, 0.5]
     """
     owner = "resize_table"
-    _check_table(owner, table)
+    check_table(owner, table)
     _check_interpolation(owner, interpolation)
     changed: dict[str, Any] = {}
     if curves is not None:
@@ -178,7 +179,7 @@ def invert_table(table: ColorTable, *, size: int | None = None) -> ColorTable:
           `INTERP_TETRAHEDRAL` with `TRANSFORM_DIR_INVERSE`.
     """
     owner = "invert_table"
-    _check_table(owner, table)
+    check_table(owner, table)
     if table.cube is None:
         size = 4096 if size is None else size
         return _invert_curves(
@@ -259,8 +260,8 @@ def compose_tables(
     [[1.0, 1.0, 1.0], [0.5, 0.5, 0.5]]
     """
     owner = "compose_tables"
-    _check_table(owner, first)
-    _check_table(owner, second)
+    check_table(owner, first)
+    check_table(owner, second)
     _check_interpolation(owner, interpolation)
     name = "curves" if first.cube is None else "cube"
     if size is not None:
@@ -325,15 +326,6 @@ def _in_parts(
         part = slice(start, start + PART)
         result[part] = function(rows[part])
     return result.reshape(colors.shape)
-
-
-def _check_table(owner: str, table: object) -> None:
-    if not isinstance(table, ColorTable):
-        raise TypeError(
-            f"{owner} works on a ColorTable. Make one first, as in "
-            "`ColorTable(cube=array)`. "
-            f"Received: an object of type {type(table).__name__}"
-        )
 
 
 def _check_interpolation(

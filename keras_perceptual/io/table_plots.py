@@ -3,7 +3,8 @@
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,6 +67,28 @@ def cube_panel(
 def image_panel(image: np.ndarray, title: str) -> Panel:
     """Returns what draws an image (height, width, 3) in (0, 1)."""
     return functools.partial(_draw_image, np.asarray(image), title)
+
+
+def plot_entries(
+    owner: str,
+    entries: np.ndarray,
+    title: str,
+    pictures: Mapping[str, np.ndarray] = MappingProxyType({}),
+    axes: Any = None,
+) -> Any:
+    """Draws curves or a cube, and images beside them.
+
+    Args:
+        owner: String, who draws, for the errors.
+        entries: Array, curves or a cube, over the domain (0, 1).
+        title: String to write above.
+        pictures: Images (height, width, 3) in (0, 1), by their titles.
+        axes: As for `plot_panels`, whose results and errors these are.
+    """
+    panel = curves_panel if np.ndim(entries) == 2 else cube_panel
+    panels = [panel(entries, title=title)]
+    panels += [image_panel(x, title) for title, x in pictures.items()]
+    return plot_panels(owner, panels, axes)
 
 
 def plot_panels(owner: str, panels: Sequence[Panel], axes: Any = None) -> Any:

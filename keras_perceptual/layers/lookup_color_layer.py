@@ -11,29 +11,34 @@ from keras import ops
 from keras_perceptual import _backend, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
-from keras_perceptual.io.color_table import CUBE_SIZES, CURVE_SIZES
-from keras_perceptual.io.cube import read_cube, write_cube
-from keras_perceptual.io.table_plots import (
-    cube_panel,
-    curves_panel,
-    image_panel,
-    plot_panels,
+from keras_perceptual.io.color_table import (
+    CUBE_SIZES,
+    CURVE_SIZES,
+    DEFAULT_DOMAIN,
+    ColorTable,
+    check_domain,
+    check_table,
 )
+from keras_perceptual.io.cube import read_cube, write_cube
+from keras_perceptual.io.table_plots import plot_entries
 from keras_perceptual.layers.table_files import (
     from_color_table,
+    moved,
     to_color_table,
 )
-from keras_perceptual.ops.color_lookup import (
-    identity_cube,
-    identity_curves,
-    look_up_cube,
-    look_up_curves,
+from keras_perceptual.layers.table_reading import Reading, read_colors
+from keras_perceptual.layers.table_sources import (
+    GivenTable,
+    OwnTable,
+    TableSource,
 )
+from keras_perceptual.ops.color_lookup import identity_cube, identity_curves
 from keras_perceptual.range_check import RangeCheck
 from keras_perceptual.typing import (
     ArrayLike,
     Constraint,
     DataFormat,
+    Domain,
     Extrapolation,
     Initializer,
     Interpolation,
@@ -131,6 +136,15 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         shaper_constraint: Optional Keras constraint of the shaper.
             `keras_perceptual.MonotonicTable` keeps it from folding colours
             over each other.
+        curves_domain: Pair of three numbers each, the red, green and blue that
+            the first and the last entry of curves, or of the shaper, stand for
+            in files. `from_table` sets it and `to_table` gives it back. The
+            lowest number of the domain is the low end of `value_range`, and
+            the highest number the high end: channels that differ from each
+            other do so in the layer, too. Defaults to `None`, for
+            `((0, 0, 0), (1, 1, 1))`.
+        cube_domain: The same for a cube. Behind a shaper it is about files
+            alone, for the layer has places in the cube there.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`
@@ -211,6 +225,8 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         table_constraint: Constraint | None = None,
         shaper_regularizer: Regularizer | None = None,
         shaper_constraint: Constraint | None = None,
+        curves_domain: Domain | None = None,
+        cube_domain: Domain | None = None,
         data_format: DataFormat | None = None,
         **kwargs: Any,
     ) -> None:
@@ -272,7 +288,20 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         self.table_constraint = keras.constraints.get(table_constraint)
         self.shaper_regularizer = keras.regularizers.get(shaper_regularizer)
         self.shaper_constraint = keras.constraints.get(shaper_constraint)
+        self.curves_domain = self._check_domain("curves", curves_domain)
+        self.cube_domain = self._check_domain("cube", cube_domain)
         self.shaper: keras.Variable | None = None
+        given = GivenTable(
+            owner=check.owner,
+            name=self.name,
+            size=self.size,
+            dimensions=self.dimensions,
+            shape=self.table_shape,
+            regularizer=self.table_regularizer,
+            constraint=self.table_constraint,
+        )
+        self._given: GivenTable = given
+        self._source: TableSource = given
         self.supports_masking = True
 
     @property
@@ -301,7 +330,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 autocast=False,
             )
         if table_shape is not None:
-            self._check_given_table(table_shape)
+            self._given.check(table_shape)
             return
         initializer = self.table_initializer
         if initializer == "identity":
@@ -315,6 +344,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             # Entries rounded to half precision would be visible steps.
             autocast=False,
         )
+        self._source = OwnTable(self.table, self._given)
 
     def _identity(
         self, shape: Sequence[int], dtype: str | None = None
@@ -336,34 +366,49 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         self._check_channels(tuple(images.shape))
         if not _backend.is_exporting(images):
             self._range_check({"input": images})
-        if table is None:
-            table = ops.convert_to_tensor(self._own_table().value)
-        else:
-            self._check_given_table(tuple(table.shape))
+        table = self._source.read(table)
         prepare = functools.partial
         if training:
             prepare = _backend.compile_in_graph
-        look_up = prepare(_look_up, self._settings())
+        read = prepare(read_colors, self._reading())
         shaper = None
         if self.shaper is not None:
             shaper = ops.convert_to_tensor(self.shaper.value)
-        return look_up(images, table, shaper)
+        return read(images, table, shaper)
 
-    def _settings(self) -> tuple[Any, ...]:
-        """Returns what a look-up depends on beside colours and table."""
-        precise = self.compute_dtype == "float64"
-        return (
-            self.dimensions,
-            self.interpolation,
-            "clamp" if self.check_range == "clip" else self.extrapolate,
-            self.data_format,
+    def _reading(self) -> Reading:
+        """Returns how the colours are read from the table."""
+
+        def rounded(bounds: Sequence[float]) -> tuple[float, ...]:
             # The ends as the colours know them: in their own precision.
-            *(
-                bound if precise else float(np.float32(bound))
-                for bound in self.value_range
+            if self.compute_dtype == "float64":
+                return tuple(bounds)
+            return tuple(float(np.float32(bound)) for bound in bounds)
+
+        domain = moved(self._domains[0], self.value_range)
+        is_one = all(len(set(end)) == 1 for end in domain)
+        return Reading(
+            dimensions=self.dimensions,
+            interpolation=self.interpolation,
+            extrapolate=(
+                "clamp" if self.check_range == "clip" else self.extrapolate
             ),
-            self.compute_dtype,
+            data_format=self.data_format,
+            value_range=cast(Any, rounded(self.value_range)),
+            domain=None if is_one else cast(Any, tuple(map(rounded, domain))),
+            dtype=self.compute_dtype,
         )
+
+    @property
+    def _domains(self) -> tuple[Domain, Domain]:
+        """The domains of what comes first, and of a cube behind a shaper."""
+        curves, cube = (
+            domain or DEFAULT_DOMAIN
+            for domain in (self.curves_domain, self.cube_domain)
+        )
+        if self.dimensions == 3 and self.shaper_size is None:
+            return cube, DEFAULT_DOMAIN
+        return curves, cube
 
     def set_table(
         self, table: ArrayLike, shaper: ArrayLike | None = None
@@ -396,7 +441,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 if self.data_format == "channels_last"
                 else (None, 3, None, None)
             )
-        self._own_table().assign(table)
+        self._source.weight.assign(table)
         if self.shaper is not None and shaper is not None:
             self.shaper.assign(shaper)
 
@@ -425,26 +470,115 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         return entries
 
     @classmethod
-    def from_cube(cls, path: PathLike, **arguments: Any) -> Self:
-        r"""Makes a layer of the table in a `.cube` file.
+    def from_table(cls, table: ColorTable, **arguments: Any) -> Self:
+        """Makes a layer of a colour table, such as one from a file.
 
-        The layer can be trained, and `to_cube` writes the file again.
+        The layer can be trained, and `to_table` returns the table again, over
+        the domain that it came with. Curves before a cube become the shaper.
 
         Args:
-            path: String or path-like object, the file. For what is read, see
-                `keras_perceptual.io.read_cube`.
-            **arguments: Arguments of the layer but `size`, `dimensions` and
-                `shaper_size`, which the file knows. `value_range` defaults to
-                the domain of the file, mostly (0, 1); with another, the lowest
-                and highest colour of the images stand for those of the domain.
+            table: `keras_perceptual.io.ColorTable`. For what can be read from
+                files, see `keras_perceptual.io.read_table`.
+            **arguments: Arguments of the layer but `size`, `dimensions`,
+                `shared`, `shaper_size` and the domains, which the table knows.
+                `value_range` defaults to the domain, from the lowest number
+                of all channels to the highest, mostly (0, 1); with another,
+                the ends of that range stand for these numbers.
 
         Returns:
             A `LookupColorLayer` that holds the table.
 
         Raises:
-            ValueError: If the file is no `.cube` file, if its domain is not
-                the same for all channels, or if an argument is not one of
-                the layer.
+            ValueError: If an argument is not one of the layer, or is known
+                from the table.
+            TypeError: If `table` is no `ColorTable`.
+
+        Example:
+
+        >>> from keras_perceptual import LookupColorLayer
+        >>> from keras_perceptual.io import ColorTable
+        >>> domain = ((0, 0, 0), (1, 1, 4))
+        >>> table = ColorTable(
+        ...     curves=[[0, 0, 0], [1, 0.5, 4]], curves_domain=domain
+        ... )
+        >>> layer = LookupColorLayer.from_table(table)
+        >>> layer.value_range
+        (0.0, 4.0)
+        >>> layer.to_table().curves_domain
+        ((0.0, 0.0, 0.0), (1.0, 1.0, 4.0))
+        """
+        owner = f"{cls.__name__}.from_table"
+        known, entries, shaper = from_color_table(check_table(owner, table))
+        taken = {"shared", "shaper_size", "curves_domain", "cube_domain"}
+        taken = (taken | known.keys()) - {"value_range"}
+        taken &= arguments.keys()
+        if taken:
+            raise ValueError(
+                f"{owner} takes the size and the kind of the table from the "
+                "file. Leave them out. "
+                f"Received: {', '.join(sorted(taken))}"
+            )
+        layer = cls(**{**known, **arguments})
+        layer.set_table(entries, shaper)
+        return layer
+
+    def to_table(
+        self, *, title: str = "", domain: ValueRange | None = None
+    ) -> ColorTable:
+        """Returns the table as files hold it.
+
+        For writing it, see `keras_perceptual.io.write_table`.
+
+        Args:
+            title: String. Defaults to none.
+            domain: Pair of numbers, what the ends of `value_range` become.
+                Defaults to `None`: the domain that the table came with, a
+                domain for each channel if that is what it was, else (0, 1).
+
+        Returns:
+            A `keras_perceptual.io.ColorTable`, with curves and a cube where
+            the layer has a shaper.
+
+        Raises:
+            ValueError: If the layer has no table yet, if the edges of the
+                cube differ, or if the domain is none.
+            TypeError: If the title is not a string.
+
+        Example:
+
+        >>> from keras_perceptual import LookupColorLayer
+        >>> layer = LookupColorLayer(2, dimensions=1)
+        >>> layer.set_table([[0, 0, 0], [1, 0.75, 0.5]])
+        >>> layer.to_table(title="Warm")
+        ColorTable(curves=(2, 3), title='Warm')
+        """
+        owner = f"{type(self).__name__}.to_table"
+        first, second = self._domains
+        if domain is not None:
+            first = moved(first, Checker(owner).value_range(domain))
+        table = ops.convert_to_numpy(self._source.read(None))
+        shaper = None
+        if self.shaper is not None:
+            shaper = ops.convert_to_numpy(self.shaper.value)
+        return to_color_table(owner, table, shaper, (first, second), title)
+
+    @classmethod
+    def from_cube(cls, path: PathLike, **arguments: Any) -> Self:
+        r"""Makes a layer of the table in a `.cube` file.
+
+        This is `from_table` of what `keras_perceptual.io.read_cube` returns.
+
+        Args:
+            path: String or path-like object, the file. For what is read, see
+                `keras_perceptual.io.read_cube`.
+            **arguments: Arguments of the layer as for `from_table`.
+
+        Returns:
+            A `LookupColorLayer` that holds the table.
+
+        Raises:
+            ValueError: If the file is no `.cube` file, or if an argument is
+                not one of the layer.
             OSError: If the file cannot be read.
 
         Example:
@@ -459,28 +593,18 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         >>> layer.get_weights()[0].tolist()
         [[0.0, 0.0, 0.0], [1.0, 0.75, 0.5]]
         """
-        owner = f"{cls.__name__}.from_cube"
-        taken = {"size", "dimensions", "shared", "shaper_size"}
-        taken &= arguments.keys()
-        if taken:
-            raise ValueError(
-                f"{owner} takes the size and the kind of the table from the "
-                "file. Leave them out. "
-                f"Received: {', '.join(sorted(taken))}"
-            )
-        known, table, shaper = from_color_table(owner, read_cube(path))
-        layer = cls(**{**known, **arguments})
-        layer.set_table(table, shaper)
-        return layer
+        return cls.from_table(read_cube(path), **arguments)
 
     def to_cube(
         self,
         path: PathLike,
         *,
         title: str = "",
-        domain: tuple[float, float] = (0, 1),
+        domain: ValueRange | None = None,
     ) -> None:
         """Writes the table to a `.cube` file, for a film or photo tool.
+
+        This is `keras_perceptual.io.write_cube` of what `to_table` returns.
 
         Args:
             path: String or path-like object, the file to write. A file of
@@ -489,7 +613,8 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 none.
             domain: Pair of numbers, the range of the colours that the file is
                 for; the lowest and highest colour of `value_range` become
-                these. Defaults to `(0, 1)`, which is what tools expect.
+                these. Defaults to `None`: the domain that the table came
+                with, else (0, 1), which is what tools expect.
 
         Raises:
             ValueError: If the layer has no table yet, if the edges of the
@@ -512,15 +637,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         0.0 0.0 0.0
         1.0 0.75 0.5
         """
-        owner = f"{type(self).__name__}.to_cube"
-        low, high = Checker(owner).value_range(domain)
-        table = ops.convert_to_numpy(self._own_table().value)
-        shaper = None
-        if self.shaper is not None:
-            shaper = ops.convert_to_numpy(self.shaper.value)
-        write_cube(
-            path, to_color_table(owner, table, shaper, (low, high), title)
-        )
+        write_cube(path, self.to_table(title=title, domain=domain))
 
     def plot(self, image: ArrayLike | None = None, axes: Any = None) -> Any:
         """Draws the table, and what it makes of an image.
@@ -558,9 +675,8 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         ['red', 'green', 'blue']
         """
         owner = f"{type(self).__name__}.plot"
-        panel = curves_panel if self.dimensions == 1 else cube_panel
-        table = ops.convert_to_numpy(ops.convert_to_tensor(self._own_table()))
-        panels = [panel(table, title=self.name)]
+        entries = ops.convert_to_numpy(self._source.read(None))
+        pictures = {}
         if image is not None:
             image = ops.convert_to_numpy(image)
             if image.ndim != 3:
@@ -574,19 +690,8 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 shown = ops.convert_to_numpy(shown).astype("float32")
                 if self.data_format == "channels_first":
                     shown = np.moveaxis(shown, 0, -1)
-                colors = (shown[..., :3] - low) / (high - low)
-                panels.append(image_panel(colors, title))
-        return plot_panels(owner, panels, axes)
-
-    def _own_table(self) -> keras.Variable:
-        """Returns the weight, which a layer of given tables has not."""
-        if hasattr(self, "table"):
-            return self.table
-        raise ValueError(
-            f"{type(self).__name__} was built for tables that come with the "
-            "images, and has none of its own. Call it with [images, table], "
-            f"or make another layer. Received: {self.name!r} without a table"
-        )
+                pictures[title] = (shown[..., :3] - low) / (high - low)
+        return plot_entries(owner, entries, self.name, pictures, axes)
 
     def _check_shaper(self, regularizer: Any, constraint: Any) -> None:
         """Refuses a shaper where none can be."""
@@ -607,29 +712,21 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 f"Received: {validation.show(given)}"
             )
 
-    def _check_given_table(self, shape: Shape) -> None:
-        """Refuses a table from elsewhere that does not fit the layer."""
+    def _check_domain(self, kind: str, domain: Domain | None) -> Domain | None:
+        """Refuses the domain of a table that the layer does not have."""
+        if domain is None:
+            return None
         owner = type(self).__name__
-        wanted = self.table_shape
-        single = len(shape) == len(wanted)
-        if (shape if single else shape[1:]) != wanted:
+        has_it = self.dimensions == (1 if kind == "curves" else 3)
+        if not has_it and (kind == "cube" or self.shaper_size is None):
             raise ValueError(
-                f"{owner} with size={self.size} and "
-                f"dimensions={self.dimensions} reads from a table of shape "
-                f"{wanted}, or from one for each image, of shape "
-                f"{('batch', *wanted)}. Reshape what makes the table, or give "
-                "the layer its size. "
-                f"Received: table.shape={shape}"
+                f"{owner} has no {kind} whose domain could be given. Leave out "
+                f"`{kind}_domain`, or give the domain of the table that is "
+                f"there. Received: {kind}_domain={domain!r}, "
+                f"dimensions={self.dimensions}, "
+                f"shaper_size={self.shaper_size!r}"
             )
-        for name in ("regularizer", "constraint"):
-            given = getattr(self, f"table_{name}")
-            if given is not None:
-                raise ValueError(
-                    f"{owner} has no table of its own to which a {name} would "
-                    "apply: the table comes with the images. Leave it out, or "
-                    "apply it to what makes the table. "
-                    f"Received: table_{name}={given!r}"
-                )
+        return check_domain(owner, f"{kind}_domain", domain)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Returns the mask of the images."""
@@ -657,44 +754,6 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         image_shape, _ = _split(input_shape)
         self._check_channels(image_shape)
         return tuple(image_shape)
-
-
-def _look_up(
-    settings: tuple[Any, ...],
-    images: Tensor,
-    table: Tensor,
-    shaper: Tensor | None,
-) -> Tensor:
-    """Returns the images in the colours of the table.
-
-    Args:
-        settings: Tuple, what `LookupColorLayer._settings` returns.
-        images: Tensor of images.
-        table: Tensor, a table or one for each image.
-        shaper: Tensor, the curves that come before a cube, or `None`.
-    """
-    dimensions, interpolation, extrapolate, data_format, low, high, dtype = (
-        settings
-    )
-    colors = ops.cast(images, "float64" if dtype == "float64" else "float32")
-    if data_format == "channels_first":
-        colors = ops.moveaxis(colors, -3, -1)
-    colors, alpha = colors[..., :3], colors[..., 3:]
-    look_up = look_up_curves if dimensions == 1 else look_up_cube
-    # The table is scaled, not the pixels, of which there are more.
-    table = ops.cast(table, colors.dtype) * (high - low) + low
-    value_range = low, high
-    if shaper is not None:
-        colors = look_up_curves(
-            colors, shaper, "linear", value_range, extrapolate
-        )
-        value_range = 0.0, 1.0
-    colors = look_up(colors, table, interpolation, value_range, extrapolate)
-    if alpha.shape[-1]:
-        colors = ops.concatenate([colors, alpha], axis=-1)
-    if data_format == "channels_first":
-        colors = ops.moveaxis(colors, -1, -3)
-    return ops.cast(colors, dtype)
 
 
 def _split(shape: Sequence[Any]) -> tuple[Shape, Shape | None]:

@@ -1,50 +1,55 @@
 """What a layer of colour tables is to be, for a file, and the other way round.
 
-A layer keeps its tables in (0, 1), a file in the numbers of its domain.
+A layer keeps its tables in (0, 1), a file in the numbers of its domain. The
+ends of the layer's `value_range` are the lowest and the highest number of the
+domain in any channel.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from keras_perceptual.io.color_table import ColorTable
+from keras_perceptual.io.color_table import DEFAULT_DOMAIN, ColorTable
 from keras_perceptual.typing import Domain
 
 
 def from_color_table(
-    owner: str, table: ColorTable
+    table: ColorTable,
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray | None]:
     """Returns what a layer needs to be what a `ColorTable` says.
 
     Args:
-        owner: Name of what asks, for messages.
         table: A `ColorTable`.
 
     Returns:
         Three: a dictionary of arguments, the entries of the table, and those
         of the shaper or `None`.
     """
-    kind = "curves" if table.cube is None else "cube"
-    entries, shaper = getattr(table, kind), None
+    entries = cast(
+        np.ndarray, table.curves if table.cube is None else table.cube
+    )
     arguments: dict[str, Any] = {
         "size": len(entries),
-        "dimensions": 1 if kind == "curves" else 3,
+        "dimensions": 1 if table.cube is None else 3,
     }
-    first = kind
-    if table.curves is not None and kind == "cube":
-        first = "curves"
+    shaper = None
+    if table.cube is not None and table.curves is not None:
         arguments["shaper_size"] = len(table.curves)
-        shaper = _rescaled(table.curves, *_range(owner, table.cube_domain))
-    low, high = _range(owner, getattr(table, f"{first}_domain"))
-    arguments["value_range"] = low, high
-    return arguments, _rescaled(entries, low, high), shaper
+        shaper = _divided(table.curves, *table.cube_domain)
+    for name in ("curves_domain", "cube_domain"):
+        domain = getattr(table, name)
+        if domain != DEFAULT_DOMAIN:
+            arguments[name] = domain
+    first = table.cube_domain if table.curves is None else table.curves_domain
+    low, high = arguments["value_range"] = covered(first)
+    return arguments, _divided(entries, (low,) * 3, (high,) * 3), shaper
 
 
 def to_color_table(
     owner: str,
     table: np.ndarray,
     shaper: np.ndarray | None,
-    domain: tuple[float, float],
+    domains: tuple[Domain, Domain],
     title: str,
 ) -> ColorTable:
     """Returns a `ColorTable` of the tables of a layer.
@@ -53,43 +58,68 @@ def to_color_table(
         owner: Name of what asks, for messages.
         table: NumPy array, `(size, 3)` or a cube.
         shaper: NumPy array `(size, 3)`, the curves before a cube, or `None`.
-        domain: Pair of numbers, what (0, 1) is to be in the file.
+        domains: Two domains: of the colours that go in, and of those that go
+            from a shaper into the cube.
         title: String.
     """
-    low, high = domain
     if len(set(table.shape[:-1])) > 1:
         raise ValueError(
             f"{owner} writes cubes with edges of one size, as the format "
             "has it. Train a cube of one size to have a file. "
             f"Received: size={table.shape[:-1]}"
         )
-    if (low, high) != (0.0, 1.0):
-        table = table.astype("float64") * (high - low) + low
-    both = ((low,) * 3, (high,) * 3)
+    first, second = domains
+    low, high = covered(first)
+    table = _multiplied(table, (low,) * 3, (high,) * 3)
     if table.ndim == 2:
         curves = np.broadcast_to(table, (len(table), 3))
-        return ColorTable(curves=curves, curves_domain=both, title=title)
+        return ColorTable(curves=curves, curves_domain=first, title=title)
     if shaper is None:
-        return ColorTable(cube=table, cube_domain=both, title=title)
+        return ColorTable(cube=table, cube_domain=first, title=title)
     return ColorTable(
-        curves=shaper, curves_domain=both, cube=table, title=title
+        curves=_multiplied(shaper, *second),
+        curves_domain=first,
+        cube=table,
+        cube_domain=second,
+        title=title,
     )
 
 
-def _rescaled(entries: np.ndarray, low: float, high: float) -> np.ndarray:
-    if (low, high) == (0.0, 1.0):
+def covered(domain: Domain) -> tuple[float, float]:
+    """Returns the lowest and the highest number of a domain."""
+    low, high = domain
+    return min(low), max(high)
+
+
+def moved(domain: Domain, ends: tuple[float, float]) -> Domain:
+    """Returns a domain whose lowest and highest number are others."""
+    (low, high), (first, last) = covered(domain), ends
+    if (low, high) == (first, last):
+        return domain
+    scale = (last - first) / (high - low)
+
+    def move(end: tuple[float, float, float]) -> tuple[float, float, float]:
+        red, green, blue = (
+            # The ends themselves are not rounded.
+            {low: first, high: last}.get(x, first + (x - low) * scale)
+            for x in end
+        )
+        return red, green, blue
+
+    return move(domain[0]), move(domain[1])
+
+
+def _divided(entries: np.ndarray, low: Any, high: Any) -> np.ndarray:
+    """Returns entries in numbers of a domain as such from 0 to 1."""
+    if (low, high) == DEFAULT_DOMAIN:
         return entries
+    low, high = np.array(low), np.array(high)
     return (entries.astype("float64") - low) / (high - low)
 
 
-def _range(owner: str, domain: Domain) -> tuple[float, float]:
-    """Returns the one range of all channels."""
-    low, high = domain
-    if len(set(low)) > 1 or len(set(high)) > 1:
-        raise ValueError(
-            f"{owner} makes a layer with one range for all channels, and the "
-            "domain of the file differs between them. Sample the table again "
-            "over one range. "
-            f"Received: domain={domain}"
-        )
-    return low[0], high[0]
+def _multiplied(entries: np.ndarray, low: Any, high: Any) -> np.ndarray:
+    """Returns entries from 0 to 1 in numbers of a domain."""
+    if (low, high) == DEFAULT_DOMAIN:
+        return entries
+    low, high = np.array(low), np.array(high)
+    return entries.astype("float64") * (high - low) + low

@@ -282,6 +282,8 @@ CONFIGURATIONS = {
             "shaper_size": 4,
             "shaper_regularizer": keras.regularizers.L2(0.5),
             "shaper_constraint": keras.constraints.NonNeg(),
+            "curves_domain": ((-1.0, 0.0, 0.0), (1.0, 1.0, 2.0)),
+            "cube_domain": ((0.0, 0.0, 0.0), (3.0, 4.0, 5.0)),
         },
     ],
     "TableSmoothness": [{"factor": 0.5, "order": 2}, {"factor": 2.0}],

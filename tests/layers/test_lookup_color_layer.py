@@ -6,7 +6,13 @@ from reference import color_lookup as reference
 from sampling import rarely, sample
 
 from keras_perceptual import GradientSanityCallback, GradientSanityError
-from keras_perceptual.io import read_cube
+from keras_perceptual.io import (
+    ColorTable,
+    apply_table,
+    read_cube,
+    read_table,
+    write_table,
+)
 from keras_perceptual.layers import LookupColorLayer
 
 KINDS = [
@@ -805,14 +811,7 @@ def test_a_table_from_a_file_is_fine_tuned_and_written_again(tmp_path, images):
 
 def test_files_that_are_no_single_layer(tmp_path):
     path = tmp_path / "both.cube"
-    rows = "0 0 0\n1 1 1\n"
-    path.write_text("LUT_3D_SIZE 2\nDOMAIN_MAX 1 1 2\n" + rows * 4)
-    with pytest.raises(ValueError, match=r"one range for all channels"):
-        LookupColorLayer.from_cube(path)
-    path.write_text("LUT_1D_SIZE 2\nDOMAIN_MAX 1 1 2\n" + rows)
-    with pytest.raises(ValueError, match=r"one range for all channels"):
-        LookupColorLayer.from_cube(path)
-    path.write_text("LUT_1D_SIZE 2\n" + rows)
+    path.write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 1\n")
     with pytest.raises(ValueError, match=r"Leave them out.*Received: size"):
         LookupColorLayer.from_cube(path, size=3)
     oblong = LookupColorLayer((2, 3, 4))
@@ -822,6 +821,144 @@ def test_files_that_are_no_single_layer(tmp_path):
     with pytest.raises(ValueError, match=r"none of its own"):
         LookupColorLayer(3).to_cube(path)
     assert path.read_text().startswith("LUT_1D_SIZE 2")
+
+
+# Tables of files, and their domains.
+
+NARROW = ((-0.5, 0.0, 0.0), (1.0, 1.0, 4.0))
+
+
+def table_of(kind, domain, rng):
+    """Returns a table over a domain: curves, a cube, or one after the other."""
+    curves = rng.uniform(0, 1, (6, 3)).cumsum(0)
+    cube = rng.uniform(0, 2, (4, 4, 4, 3))
+    if kind == "curves":
+        return ColorTable(curves=curves, curves_domain=domain)
+    if kind == "cube":
+        return ColorTable(cube=cube, cube_domain=domain)
+    return ColorTable(
+        curves=curves,
+        cube=cube,
+        curves_domain=domain,
+        cube_domain=((0, 1, 2), (3, 4, 5)),
+    )
+
+
+def check_same_table(found, expected):
+    for name in ("curves", "cube"):
+        before, after = getattr(expected, name), getattr(found, name)
+        assert (before is None) == (after is None)
+        if before is not None:
+            np.testing.assert_allclose(after, before, atol=2e-6)
+        domain = f"{name}_domain"
+        assert getattr(found, domain) == getattr(expected, domain)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "domain", [((0,) * 3, (1,) * 3), ((-0.5,) * 3, (4,) * 3), NARROW], ids=str
+)
+@pytest.mark.parametrize("kind", ["curves", "cube", "both"])
+def test_a_table_goes_in_and_comes_out(rng, kind, domain, training):
+    """With its domain, and the colours are those that NumPy finds."""
+    table = table_of(kind, domain, rng)
+    layer = LookupColorLayer.from_table(table, check_range="off")
+    colors = rng.uniform(-1, 5, (2, 4, 6, 3)).astype("float32")
+    expected = apply_table(table, colors)
+    np.testing.assert_allclose(
+        to_numpy(layer(colors, training=training)), expected, atol=1e-5
+    )
+    check_same_table(layer.to_table(), table)
+    low, high = np.array(domain)
+    assert layer.value_range == (low.min(), high.max())
+
+
+def test_a_domain_a_channel_in_each_layout_and_read_by_tetrahedra(rng):
+    table = table_of("cube", NARROW, rng)
+    layer = LookupColorLayer.from_table(
+        table, interpolation="tetrahedral", data_format="channels_first"
+    )
+    colors = rng.uniform(-0.5, 4, (2, 4, 6, 3)).astype("float32")
+    found = np.moveaxis(to_numpy(layer(np.moveaxis(colors, -1, 1))), 1, -1)
+    expected = apply_table(table, colors, interpolation="tetrahedral")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["curves", "cube", "both"])
+def test_a_domain_of_images_in_another_range(rng, kind):
+    """The ends of that range stand for those of the domain, all in all."""
+    table = table_of(kind, NARROW, rng)
+    layer = LookupColorLayer.from_table(table, value_range=(-1, 1))
+    colors = rng.uniform(-0.5, 4, (4, 6, 3)).astype("float32")
+    found = to_numpy(layer((colors + 0.5) / 4.5 * 2 - 1))
+    expected = (apply_table(table, colors) + 0.5) / 4.5 * 2 - 1
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    check_same_table(layer.to_table(), table)
+    # Or they are to stand for other colours.
+    other = layer.to_table(domain=(-5, 4))
+    np.testing.assert_allclose(
+        apply_table(other, (colors.astype("float64") + 0.5) * 2 - 5),
+        (apply_table(table, colors.astype("float64")) + 0.5) * 2 - 5,
+        atol=1e-5,
+    )
+
+
+def test_a_domain_survives_saving_and_training(rng, tmp_path):
+    table = table_of("both", NARROW, rng)
+    layer = LookupColorLayer.from_table(table)
+    model = keras.Sequential([keras.Input((4, 6, 3)), layer])
+    model.save(tmp_path / "grade.keras")
+    loaded = keras.models.load_model(tmp_path / "grade.keras")
+    check_same_table(loaded.layers[0].to_table(), table)
+    images = rng.uniform(0, 1, (2, 4, 6, 3)).astype("float32")
+    loaded.compile("sgd", "mse")
+    loss = [
+        loaded.fit(images, images, verbose=0).history["loss"][0]
+        for _ in range(3)
+    ]
+    assert loss[2] < loss[0]
+    found = loaded.layers[0].to_table()
+    np.testing.assert_allclose(
+        to_numpy(loaded(images)), apply_table(found, images), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["grade.cube", "GRADE.CUBE"])
+def test_a_domain_survives_a_file(rng, tmp_path, name):
+    table = table_of("cube", NARROW, rng)
+    write_table(tmp_path / name, table)
+    layer = LookupColorLayer.from_table(read_table(tmp_path / name))
+    write_table(tmp_path / name, layer.to_table(title="Again"))
+    again = read_table(tmp_path / name)
+    check_same_table(again, table)
+    assert again.title == "Again"
+    LookupColorLayer.from_cube(tmp_path / name).to_cube(tmp_path / name)
+    check_same_table(read_table(tmp_path / name), table)
+
+
+def test_a_layer_of_no_table_writes_from_zero_to_one():
+    layer = filled(value_range=(-1, 1))
+    table = layer.to_table()
+    np.testing.assert_array_equal(table.cube, layer.get_weights()[0])
+    assert table.cube_domain == ((0, 0, 0), (1, 1, 1))
+
+
+def test_domains_that_cannot_be():
+    for arguments, message in (
+        ({"curves_domain": NARROW}, r"no curves whose.*curves_domain=.*size=N"),
+        ({"dimensions": 1, "cube_domain": NARROW}, r"no cube whose domain"),
+        ({"cube_domain": (0, 1)}, r"^LookupColorLayer needs `cube_domain`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            LookupColorLayer(4, **arguments)
+    layer = filled()
+    with pytest.raises(ValueError, match=r"^LookupColorLayer.to_table needs"):
+        layer.to_table(domain=(1, 0))
+    table = layer.to_table()
+    with pytest.raises(ValueError, match=r"Received: cube_domain, shared$"):
+        LookupColorLayer.from_table(table, shared=True, cube_domain=NARROW)
+    with pytest.raises(TypeError, match=r"from_table works on a ColorTable"):
+        LookupColorLayer.from_table(table.cube)
 
 
 # A shaper before the cube.

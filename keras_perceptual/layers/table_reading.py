@@ -1,0 +1,86 @@
+"""How a layer reads the colours of images from a table."""
+
+import dataclasses
+from collections.abc import Callable
+
+from keras import ops
+
+from keras_perceptual.ops.color_lookup import look_up_cube, look_up_curves
+from keras_perceptual.typing import (
+    DataFormat,
+    Domain,
+    Extrapolation,
+    Interpolation,
+    Tensor,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the colours that come out depend on beside images and table.
+
+    It can be hashed, so that what was compiled for one is found again.
+
+    Attributes:
+        dimensions: 1 for curves, 3 for a cube.
+        interpolation: How the table is read between its entries.
+        extrapolate: How it is read beyond them.
+        data_format: Where the images have their channels.
+        value_range: Pair of floats, the colours that 0 and 1 in the table
+            stand for.
+        domain: Pair of three floats each, the colours that the first and the
+            last entry stand for, where these are not `value_range` for all
+            channels; or `None`.
+        dtype: The type of the result.
+    """
+
+    dimensions: int
+    interpolation: Interpolation
+    extrapolate: Extrapolation
+    data_format: DataFormat
+    value_range: tuple[float, float]
+    domain: Domain | None
+    dtype: str
+
+
+def read_colors(
+    reading: Reading, images: Tensor, table: Tensor, shaper: Tensor | None
+) -> Tensor:
+    """Returns images in the colours of a table.
+
+    Args:
+        reading: `Reading`.
+        images: Tensor of images, with transparency or without.
+        table: Tensor, a table or one for each image.
+        shaper: Tensor, the curves that come before a cube, or `None`.
+    """
+    dtype, extrapolate = reading.dtype, reading.extrapolate
+    colors = ops.cast(images, "float64" if dtype == "float64" else "float32")
+    if reading.data_format == "channels_first":
+        colors = ops.moveaxis(colors, -3, -1)
+    colors, alpha = colors[..., :3], colors[..., 3:]
+    low, high = value_range = reading.value_range
+    # The table is scaled, not the pixels, of which there are more.
+    table = ops.cast(table, colors.dtype) * (high - low) + low
+    if reading.domain is not None:
+        first, last = (
+            ops.convert_to_tensor(end, colors.dtype) for end in reading.domain
+        )
+        colors = (colors - first) / (last - first)
+        value_range = 0.0, 1.0
+    if shaper is not None:
+        colors = look_up_curves(
+            colors, shaper, "linear", value_range, extrapolate
+        )
+        value_range = 0.0, 1.0
+    look_up: Callable[..., Tensor] = (
+        look_up_curves if reading.dimensions == 1 else look_up_cube
+    )
+    colors = look_up(
+        colors, table, reading.interpolation, value_range, extrapolate
+    )
+    if alpha.shape[-1]:
+        colors = ops.concatenate([colors, alpha], axis=-1)
+    if reading.data_format == "channels_first":
+        colors = ops.moveaxis(colors, -1, -3)
+    return ops.cast(colors, dtype)
