@@ -2,10 +2,7 @@
 
 import contextlib
 import io
-import os
-import pathlib
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 import keras
@@ -13,22 +10,16 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend, validation
-from keras_perceptual.callbacks.image_sheet import (
-    CHANNELS,
-    draw_sheet,
-    is_batch,
-    to_pixels,
-)
+from keras_perceptual.callbacks.image_choice import ImageChoice, take_first
+from keras_perceptual.callbacks.image_sheet import draw_sheet
+from keras_perceptual.callbacks.picture_writer import PictureWriter
 from keras_perceptual.callbacks.table_pictures import draw_table, find_tables
-from keras_perceptual.event_file import EventFile
 from keras_perceptual.plotting import import_pillow, import_pyplot
 from keras_perceptual.typing import DataFormat, Logs, PathLike, ValueRange
 from keras_perceptual.validation import Checker
 
 # Of the numbers in the names of files.
 DIGITS = {"epoch": 4, "batch": 7}
-# Where the events are written, inside `log_dir`.
-FOLDER = "images"
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -156,16 +147,31 @@ class ImageLogger(keras.callbacks.Callback):
                 f"Received: png={png!r}, tensorboard={tensorboard!r}"
             )
         import_pillow(check.owner, "leave the callback out")
-        self.inputs = keras.tree.map_structure(self._taken, inputs)
-        self.targets = None if targets is None else self._taken(targets)
-        self._check_images()
+
+        def take(images: Any) -> np.ndarray:
+            return take_first(check.owner, images, self.max_images)
+
+        self.inputs = keras.tree.map_structure(take, inputs)
+        self.targets = None if targets is None else take(targets)
+        self._choice = ImageChoice(
+            owner=check.owner,
+            inputs=self.inputs,
+            targets=self.targets,
+            output=output,
+            value_range=self.value_range,
+            data_format=self.data_format,
+        )
+        self._writer = PictureWriter(
+            check.owner,
+            self.log_dir,
+            png=self.png,
+            tensorboard=self.tensorboard,
+        )
         if self.unit == "batch":
             # Had the class such a method, JAX would wait for every step also
             # where nobody asks for batches.
             self.on_train_batch_end = self._count_batches
         self._batches = self._last_batch = 0
-        self._files: dict[str, EventFile] = {}
-        self._warned: set[str] = set()
 
     def set_model(self, model: keras.Model | None = None) -> None:
         """Takes the model whose images are drawn."""
@@ -179,7 +185,7 @@ class ImageLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         """Has the sheet of the untrained model drawn."""
         self._is_first = True
-        self._warned = set()
+        self._writer.start()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Draws the sheet to compare others with, and finds what is wrong."""
@@ -196,9 +202,7 @@ class ImageLogger(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Closes the files."""
-        for file in self._files.values():
-            self._attempt(file.close)
-        self._files = {}
+        self._writer.close()
 
     def _count_batches(self, batch: int, logs: Logs = None) -> None:
         """Draws a sheet, if it is time to; a step may have several batches."""
@@ -218,81 +222,28 @@ class ImageLogger(keras.callbacks.Callback):
         model = self.model
         tables = {}
         with _as_if_not_looked_at(model):
-            predicted = self._show(model.predict_on_batch(self.inputs))
+            columns = self._choice.columns(model.predict_on_batch(self.inputs))
             if self.tables:
                 tables = find_tables(model, self.inputs)
         if not _backend.is_chief(model):
             return
         stem = f"{self.unit}-{number:0{DIGITS[self.unit]}}"
         caption = f"{self.unit} {number}" if number else "before training"
-        columns = {**self._columns(), "prediction": predicted}
-        if self.targets is not None:
-            columns["target"] = self._pixels(self.targets)
         sheet = draw_sheet(columns, caption)
         file = io.BytesIO()
         sheet.save(file, "png")
-        pictures = {"sheet": (f"{stem}.png", file.getvalue(), sheet.size)}
+        pictures = [(f"{stem}.png", "sheet", file.getvalue(), sheet.size)]
         for path, table in self._drawable(tables).items():
             name = f"{stem}-{path.replace('/', '-')}.png"
             drawn = draw_table(table, f"{path}, {caption}")
-            pictures[f"tables/{path}"] = (name, *drawn)
-        for tag, (name, png, size) in pictures.items():
-            if self.png:
-                path = pathlib.Path(self.log_dir, name)
-                self._attempt(_write_whole, path, png)
-            if self.tensorboard:
-                self._attempt(self._add_image, tag, png, size, number)
-
-    def _add_image(
-        self, tag: str, png: bytes, size: tuple[int, int], step: int
-    ) -> None:
-        file = self._file("train")
-        file.add_image(tag, png, size, step)
-        file.flush()
+            pictures.append((name, f"tables/{path}", *drawn))
+        for picture in pictures:
+            self._writer.write_picture(*picture, number)
 
     def _write_logs(self, unit: str, logs: Logs, step: int) -> None:
         """Writes the numbers in the logs of Keras for TensorBoard."""
-        if self.tensorboard and _backend.is_chief(self.model):
-            for name, value in (logs or {}).items():
-                self._attempt(self._add_scalar, unit, name, value, step)
-
-    def _add_scalar(self, unit: str, name: str, value: Any, step: int) -> None:
-        value = ops.convert_to_numpy(value)
-        if value.size != 1:
-            return
-        file = self._file("validation" if name.startswith("val_") else "train")
-        tag = f"{unit}_{name.removeprefix('val_')}"
-        file.add_scalar(tag, value.item(), step)
-        file.flush()
-
-    def _file(self, run: str) -> EventFile:
-        """Returns the file of a run, a new one the first time."""
-        if run not in self._files:
-            folder = os.path.join(self.log_dir, FOLDER, run)
-            self._files[run] = EventFile(folder)
-        return self._files[run]
-
-    def _attempt(self, write: Callable[..., Any], *arguments: Any) -> None:
-        """Writes something, and warns once if that cannot be."""
-        # Whatever it is, a training of hours must not end for a picture.
-        try:
-            write(*arguments)
-        except Exception as error:
-            self._warn(
-                "could not write a picture, and goes on without. Make sure "
-                "that the folder can be written to, and that there is room.",
-                f"log_dir={self.log_dir!r}, {error!r}",
-            )
-
-    def _warn(self, problem: str, received: object) -> None:
-        """Warns of a problem once in a training."""
-        if problem in self._warned:
-            return
-        self._warned.add(problem)
-        warnings.warn(
-            f"{type(self).__name__} {problem} Received: {received}",
-            stacklevel=3,
-        )
+        if _backend.is_chief(self.model):
+            self._writer.write_logs(unit, logs, step)
 
     def _drawable(self, tables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the tables, or none where nothing can draw them."""
@@ -301,99 +252,13 @@ class ImageLogger(keras.callbacks.Callback):
         try:
             import_pyplot("A picture of a colour table", "leave it out")
         except ImportError as error:
-            self._warn(
+            self._writer.warn(
                 "leaves out the colour tables, as matplotlib is missing. "
                 "Install it, or pass `tables=False`.",
                 repr(error),
             )
             return {}
         return tables
-
-    def _taken(self, images: Any) -> np.ndarray:
-        """Returns the first images of an array, as a NumPy array."""
-        if not hasattr(images, "shape") or not len(images.shape):
-            raise ValueError(
-                f"{type(self).__name__} needs arrays with the images along the "
-                "first axis. Take a batch out of a dataset, and stack images "
-                "that are in a list. "
-                f"Received: something of type {type(images).__name__}"
-            )
-        return np.array(ops.convert_to_numpy(images[: self.max_images]))
-
-    def _check_images(self) -> None:
-        """Refuses inputs and targets that are not as many, or no images."""
-        arrays = keras.tree.flatten(self.inputs)
-        if self.targets is not None:
-            arrays.append(self.targets)
-        shapes = [x.shape for x in arrays]
-        received = f"Received: arrays of shapes {shapes}"
-        if len({shape[0] for shape in shapes}) != 1 or not shapes[0][0]:
-            raise ValueError(
-                f"{type(self).__name__} needs a target for each input, and one "
-                "input at least. Take the same images of both. "
-                f"{received}"
-            )
-        if self.targets is not None:
-            self._check_batch("targets", self.targets)
-
-    def _check_batch(self, what: str, images: Any) -> None:
-        """Refuses what is no batch of images, as many as there are inputs."""
-        shape = np.shape(images)
-        if not is_batch(shape, self.data_format):
-            raise ValueError(
-                f"{type(self).__name__} draws batches of images with "
-                f"{', '.join(map(str, CHANNELS[:-1]))} or {CHANNELS[-1]} "
-                f"channels, in the layout {self.data_format}. Pass the "
-                "`data_format` that the model has, or leave the callback out. "
-                f"Received: {what} of shape {shape}"
-            )
-
-    def _show(self, predicted: Any) -> np.ndarray:
-        """Returns the prediction to be drawn, as pixels."""
-        predicted = self._chosen(predicted)
-        count = len(keras.tree.flatten(self.inputs)[0])
-        # Each of several replicas has predicted all.
-        predicted = np.asarray(predicted)[:count]
-        self._check_batch("a prediction", predicted)
-        return self._pixels(predicted)
-
-    def _chosen(self, predicted: Any) -> Any:
-        """Returns one output of those of the model."""
-        names: list[Any]
-        if hasattr(predicted, "shape"):
-            names, outputs = [0], [predicted]
-        elif isinstance(predicted, dict):
-            names, outputs = list(predicted), list(predicted.values())
-        else:
-            names, outputs = list(range(len(predicted))), list(predicted)
-        if self.output is None and len(names) == 1:
-            return outputs[0]
-        if self.output not in names:
-            raise ValueError(
-                f"{type(self).__name__} shows one output, and the model has "
-                f"{len(names)}. Pass the name or the place of one as `output`, "
-                f"of these: {names}. Received: output={self.output!r}"
-            )
-        return outputs[names.index(self.output)]
-
-    def _columns(self) -> dict[str, np.ndarray]:
-        """Returns those inputs that are images, as pixels by title."""
-        inputs = self.inputs
-        if not isinstance(inputs, dict):
-            inputs = keras.tree.flatten(inputs)
-            several = len(inputs) > 1
-            inputs = {
-                f"input {place}" if several else "input": x
-                for place, x in enumerate(inputs, start=1)
-            }
-        return {
-            title: self._pixels(x)
-            for title, x in inputs.items()
-            if is_batch(np.shape(x), self.data_format)
-        }
-
-    def _pixels(self, images: Any) -> np.ndarray:
-        return to_pixels(images, self.value_range, self.data_format)
 
     def get_config(self) -> dict[str, Any]:
         """Returns every argument of the constructor."""
@@ -437,15 +302,3 @@ def _as_if_not_looked_at(model: keras.Model) -> Iterator[None]:
         finally:
             for variable, value in seeds:
                 variable.assign(value)
-
-
-def _write_whole(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file that is never there in part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

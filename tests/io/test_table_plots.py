@@ -8,6 +8,7 @@ from keras_perceptual.io.table_plots import (
     cube_panel,
     curves_panel,
     image_panel,
+    plot_entries,
     plot_panels,
 )
 
@@ -184,3 +185,18 @@ def test_without_matplotlib_the_array_is_left(monkeypatch):
     message = r"^A plot of a colour table needs matplotlib.*Received: "
     with pytest.raises(ImportError, match=message):
         ColorTable(curves=CURVES).plot()
+
+
+def test_entries_are_drawn_by_their_shape_with_pictures_beside_them():
+    shared = plot_entries("Owner.plot", CURVES[:, :1], "Look")
+    (line,) = drawn(shared)[1]
+    np.testing.assert_array_equal(line[:, 1], CURVES[:, 0])
+    pixels = cube(4, 5, 2)[:, :, 0]
+    table, picture = plot_entries(
+        "Owner.plot", cube(2, 2, 2), "Look", {"before": pixels}
+    )
+    assert (table.name, table.get_title()) == ("3d", "Look")
+    assert picture.get_title() == "before"
+    np.testing.assert_array_equal(picture.images[0].get_array(), pixels)
+    with pytest.raises(ValueError, match=r"^Owner.plot draws on 1 matpl"):
+        plot_entries("Owner.plot", cube(2, 2, 2), "", axes=pyplot.subplot())
