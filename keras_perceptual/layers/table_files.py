@@ -1,4 +1,4 @@
-"""What a layer of colour tables is to be, for a file, and the other way round.
+"""What a layer of color tables is to be, for a file, and the other way round.
 
 A layer keeps its tables in (0, 1), a file in the numbers of its domain. The
 ends of the layer's `value_range` are the lowest and the highest number of the
@@ -58,7 +58,7 @@ def to_color_table(
         owner: Name of what asks, for messages.
         table: NumPy array, `(size, 3)` or a cube.
         shaper: NumPy array `(size, 3)`, the curves before a cube, or `None`.
-        domains: Two domains: of the colours that go in, and of those that go
+        domains: Two domains: of the colors that go in, and of those that go
             from a shaper into the cube.
         title: String.
     """

@@ -1,4 +1,4 @@
-"""How a layer reads the colours of images from a table."""
+"""How a layer reads the colors of images from a table."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from keras_perceptual.typing import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the colours that come out depend on beside images and table.
+    """What the colors that come out depend on beside images and table.
 
     It can be hashed, so that what was compiled for one is found again.
 
@@ -26,9 +26,9 @@ class Reading:
         interpolation: How the table is read between its entries.
         extrapolate: How it is read beyond them.
         data_format: Where the images have their channels.
-        value_range: Pair of floats, the colours that 0 and 1 in the table
+        value_range: Pair of floats, the colors that 0 and 1 in the table
             stand for.
-        domain: Pair of three floats each, the colours that the first and the
+        domain: Pair of three floats each, the colors that the first and the
             last entry stand for, where these are not `value_range` for all
             channels; or `None`.
         dtype: The type of the result.
@@ -46,7 +46,7 @@ class Reading:
 def read_colors(
     reading: Reading, images: Tensor, table: Tensor, shaper: Tensor | None
 ) -> Tensor:
-    """Returns images in the colours of a table.
+    """Returns images in the colors of a table.
 
     Args:
         reading: `Reading`.

@@ -40,6 +40,8 @@ layer = kp.LookupColorLayer((9, 17, 9), interpolation="tetrahedral")
 layer = kp.LookupColorLayer.from_cube("warm.cube", trainable=False)
 table = kp.io.read_table("warm.cube")
 graded = kp.io.apply_table(table, images, interpolation="linear")
+layer = kp.LookupColorLayer.from_table(table, value_range=(0, 255))
+kp.io.write_table("again.cube", layer.to_table(domain=(0, 1)))
 kp.io.resize_table(graded, cube=17)  # mistake
 title: str = table.title
 
