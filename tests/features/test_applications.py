@@ -45,7 +45,8 @@ def test_converts_what_depends_on_the_layout():
     x = keras.layers.Concatenate(axis=1)([x, x])
     scale = keras.layers.GlobalAveragePooling2D("channels_first")(x)
     scale = keras.layers.Reshape((8, 1, 1))(scale)
-    network = keras.Model(inputs, keras.layers.Multiply()([x, scale]))
+    # In a list, as networks of Keras have it.
+    network = keras.Model([inputs], keras.layers.Multiply()([x, scale]))
     turned = convert(network)
     assert turned.output_shape == (None, None, None, 8)
     for found, expected in zip(turned.weights, network.weights, strict=True):
