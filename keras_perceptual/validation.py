@@ -10,6 +10,7 @@ import math
 import numbers
 import os
 import reprlib
+import warnings
 
 import keras
 
@@ -54,6 +55,27 @@ def shape_and_dtype(x):
     return tuple(x.shape), keras.backend.standardize_dtype(x.dtype)
 
 
+def looks_like(shape):
+    """Returns the layout that a batch of images seems to have.
+
+    Args:
+        shape: Static shape of four axes.
+
+    Returns:
+        `"channels_last"`, `"channels_first"`, or `None` where it is open.
+    """
+    if not all(isinstance(size, int) for size in shape[1:]):
+        return None
+    _, first, middle, last = shape
+    # A single row or column of many channels is no rare thing.
+    few = (1, 3) if middle in (first, last) and first != last else (3,)
+    if first in few and min(middle, last) > 8:
+        return "channels_first"
+    if last in few and min(first, middle) > 8:
+        return "channels_last"
+    return None
+
+
 def check_object(kind, candidate, call):
     """Refuses a class where an object of it was asked for.
 
@@ -89,6 +111,8 @@ class Checker:
 
     def __init__(self, owner):
         self.owner = owner if isinstance(owner, str) else type(owner).__name__
+        # Of images whose channels seem to be elsewhere.
+        self._has_warned = False
 
     def choice(self, argument, value, choices):
         """Refuses a `value` that is not among `choices`, naming near ones."""
@@ -292,13 +316,38 @@ class Checker:
                 f"{received}"
             )
         size = shape[-1 if data_format == "channels_last" else 1]
+        other = looks_like(shape)
+        if (
+            other is not None
+            and other != data_format
+            and (channels is None or size not in channels)
+        ):
+            advice = (
+                f"Images of shape {shape} look as if they were {other!r}: "
+                f"pass `data_format={other!r}`"
+            )
+        else:
+            other = None
         if channels is not None and size is not None and size not in channels:
             expected = " or ".join(str(c) for c in channels)
+            if other is None:
+                advice = (
+                    "Drop an alpha channel with `images[..., :3]`"
+                    if size == 4
+                    else "Choose channels that a network for pictures knows, "
+                    "or compare any number of them by a loss on pixels, such "
+                    "as `SSIMLoss`"
+                )
             raise ValueError(
                 f"{self.owner} expects images with {expected} channels, in the "
-                f"layout {layout}. Drop an alpha channel with "
-                "`images[..., :3]`, or set `data_format` to the layout that "
-                f"the images have. {received}"
+                f"layout {layout}. {advice}. {received}"
+            )
+        if other is not None and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"{self.owner} takes images of shape {shape} as {layout}. "
+                f"{advice}, if they are.",
+                stacklevel=6,
             )
 
     def image_pair(

@@ -15,6 +15,7 @@ from keras_perceptual.features.alexnet import build_alexnet
 from keras_perceptual.features.applications import build_application
 from keras_perceptual.features.taps import BEFORE_ACTIVATION
 from keras_perceptual.features.vgg import build_vgg
+from keras_perceptual.files import show_path
 from keras_perceptual.validation import Checker
 
 # The convention that the weights in a user's file follow, by its ending.
@@ -172,7 +173,7 @@ def resolve_source(owner, name, weights):
         raise FileNotFoundError(
             f"{owner} finds no weights file at this path. Check the path, or "
             f"use one of {list(backbone.sources)}. "
-            f"Received: weights={weights!r}"
+            f"Received: weights={show_path(weights)}"
         )
     return weights
 

@@ -133,6 +133,7 @@ class ImageLoss(Configured, keras.losses.Loss):
         """
         if mask is not None:
             y_true = y_true, mask
+        y_true, y_pred = self._as_tensors(y_true, y_pred)
         y_true, mask, _, _ = self._check.comparison(
             self._distance, y_true, y_pred, None, encoding=True
         )
@@ -164,6 +165,7 @@ class ImageLoss(Configured, keras.losses.Loss):
             The three, as they go on: with a mask, `y_true` is a pair.
         """
         distance = self._distance
+        y_true, y_pred = self._as_tensors(y_true, y_pred)
         y_true, mask, sample_weight, is_encoded = self._check.comparison(
             distance, y_true, y_pred, sample_weight, encoding=encoding
         )
@@ -177,6 +179,16 @@ class ImageLoss(Configured, keras.losses.Loss):
             y_true = y_true if is_encoded else self._clip(y_true)
             y_pred = y_pred if encoding else self._clip(y_pred)
         return y_true if mask is None else (y_true, mask), y_pred, sample_weight
+
+    def _as_tensors(self, *images):
+        """Returns images, those that came as lists of numbers as tensors."""
+
+        def convert(x):
+            if isinstance(x, list):
+                return ops.convert_to_tensor(x, self.dtype)
+            return tuple(map(convert, x)) if isinstance(x, tuple) else x
+
+        return [convert(x) for x in images]
 
     def _hide(self, images, mask):
         """Returns images with the lowest value where a mask is zero."""

@@ -5,7 +5,10 @@ import keras
 from keras_perceptual import validation
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.dists import DISTS
-from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
+from keras_perceptual.metrics.image_loss_metric import (
+    ImageLossMetric,
+    make_loss,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -15,15 +18,16 @@ class DISTSMetric(ImageLossMetric):
 
     Lower is better; see `DISTS`. Papers report what the authors' script says,
     which shrinks larger images to a shorter side of 256 pixels:
-    `DISTSMetric(DISTS(resize=256))`.
+    `DISTSMetric(resize=256)`.
 
     Args:
-        loss: The `DISTS` that is averaged. Give it one to have images shrunk
-            or another range of pixels, or to share the network of the loss
-            that the model is compiled with. Defaults to `DISTS()`.
+        loss: The `DISTS` that is averaged: that of the model, to share its
+            network, or another one. Defaults to `DISTS()`.
         {tile}
         name: String. Defaults to `"dists"`.
         {sums_dtype}
+        **settings: Arguments of `DISTS`, where no loss is given, such as
+            `resize=256` or `value_range=(0, 255)`.
 
     Call arguments:
         y_true: Images shaped `(batch, height, width, channels)`.
@@ -35,7 +39,8 @@ class DISTSMetric(ImageLossMetric):
         From `result()`, the mean; 0 before the first image.
 
     Raises:
-        ValueError: If `loss` is not a `DISTS`.
+        ValueError: If `loss` is not a `DISTS`, or if there are settings beside
+            it.
 
     Example:
 
@@ -51,8 +56,10 @@ class DISTSMetric(ImageLossMetric):
         Ding et al. (2020), https://arxiv.org/abs/2004.07728.
     """
 
-    def __init__(self, loss=None, *, tile=None, name="dists", dtype=None):
-        loss = DISTS() if loss is None else loss
+    def __init__(
+        self, loss=None, *, tile=None, name="dists", dtype=None, **settings
+    ):
+        loss = make_loss(self, DISTS, loss, settings)
         if not isinstance(loss, DISTS):
             raise ValueError(
                 f"{type(self).__name__} averages `DISTS`. Give it one, or use "

@@ -143,6 +143,7 @@ def test_a_network_is_built_once_for_equal_settings(pair, monkeypatch):
     assert len(comparisons._kept) == 2
 
 
+@pytest.mark.filterwarnings("ignore:TotalVariationLoss takes images")
 def test_what_is_not_given_is_that_of_keras_at_each_call(pair):
     last = numpy(kp.functional.total_variation(pair[0]))
     keras.config.set_image_data_format("channels_first")
