@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+from typing import Any, Self
 
 import keras
 
@@ -62,18 +63,19 @@ class Configured:
     {'bounds': [0.0, 1.0]}
     """
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuses arguments that there are not, naming what was meant."""
         _check_names(cls, kwargs)
-        new = super().__new__
+        new: Any = super().__new__
         return new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns every argument of the constructor."""
-        names, takes_any = _arguments(type(self))
+        cls: Any = type(self)
+        names, takes_any = _arguments(cls)
         config = {}
         if isinstance(self, KEPT_BY_KERAS):
-            config = super().get_config()
+            config = super().get_config()  # type: ignore[misc]
         if not takes_any:
             config = {name: x for name, x in config.items() if name in names}
         for name in names:
@@ -84,7 +86,7 @@ class Configured:
         return config
 
 
-def _check_names(cls, kwargs):
+def _check_names(cls: Any, kwargs: dict[str, Any]) -> None:
     """Refuses arguments that a constructor does not have."""
     parameters = inspect.signature(cls.__init__).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -107,7 +109,7 @@ def _check_names(cls, kwargs):
 
 
 @functools.cache
-def _arguments(cls):
+def _arguments(cls: Any) -> tuple[tuple[str, ...], bool]:
     """Returns the arguments of a constructor, and whether Keras takes more.
 
     A subclass of a user may hand on what it does not name: those of the
@@ -129,7 +131,7 @@ def _arguments(cls):
     return tuple(dict.fromkeys(named)), takes_any
 
 
-def _to_json(value):
+def _to_json(value: Any) -> Any:
     """Returns a value of which JSON knows the type."""
     if isinstance(value, dict):
         return {key: _to_json(x) for key, x in value.items()}

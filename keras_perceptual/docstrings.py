@@ -7,8 +7,13 @@ such as `{check_range}`, and `@fill` puts it there. The site does the same.
 import inspect
 import re
 import textwrap
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 WIDTH = 80
+
+Documented = TypeVar("Documented")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 ARGUMENTS = {
     "value_range": (
@@ -61,7 +66,7 @@ ARGUMENTS = {
     "y_pred": "y_pred: Floating-point images of the same shape.",
 }
 _COMMON = ("value_range", "check_range", "data_format", "reduction", "name")
-GROUPS = {
+GROUPS: dict[str, tuple[str, ...]] = {
     "loss_arguments": (*_COMMON, "dtype"),
     "feature_loss_arguments": (*_COMMON, "network_dtype"),
     "pair_of_images": ("y_true", "y_pred"),
@@ -69,7 +74,7 @@ GROUPS = {
 PLACE = re.compile(r"^( *)\{(\w+)\}$", re.M)
 
 
-def fill(documented):
+def fill(documented: Documented) -> Documented:
     """Puts the shared text into the docstring of a class or function."""
     # Without docstrings (`python -OO`) there is nothing to fill.
     if documented.__doc__:
@@ -77,7 +82,7 @@ def fill(documented):
     return documented
 
 
-def fill_from(source):
+def fill_from(source: type) -> Callable[[Function], Function]:
     """Has a function say of its arguments what a class says of them.
 
     Args:
@@ -88,7 +93,7 @@ def fill_from(source):
         A decorator of functions.
     """
 
-    def decorate(function):
+    def decorate(function: Function) -> Function:
         if function.__doc__ and source.__doc__:
             names = inspect.signature(function).parameters
             function.__doc__ = fill_text(
@@ -99,7 +104,7 @@ def fill_from(source):
     return decorate
 
 
-def insert_settings(docstring, source, names):
+def insert_settings(docstring: str, source: str, names: Iterable[str]) -> str:
     """Returns a docstring with what another one says of its arguments.
 
     Args:
@@ -121,7 +126,7 @@ def insert_settings(docstring, source, names):
     return docstring.replace(place[0], "\n".join(found))
 
 
-def fill_text(docstring):
+def fill_text(docstring: str) -> str:
     """Returns a docstring with the shared text in its places.
 
     Args:
@@ -136,7 +141,7 @@ def fill_text(docstring):
     return PLACE.sub(lambda match: _block(match[2], match[1]), docstring)
 
 
-def _block(name, indent):
+def _block(name: str, indent: str) -> str:
     """Returns the lines that belong in the place of a name."""
     return "\n".join(
         _wrap(ARGUMENTS[argument], indent)
@@ -144,7 +149,7 @@ def _block(name, indent):
     )
 
 
-def _wrap(text, indent):
+def _wrap(text: str, indent: str) -> str:
     """Returns a text in lines that end within no piece of code."""
     text = re.sub("`[^`]*`", lambda code: code[0].replace(" ", "\0"), text)
     return textwrap.fill(

@@ -3,8 +3,12 @@
 import os
 import stat
 
+from keras_perceptual.typing import PathLike
 
-def check_file(owner, path, limit, *, argument="path"):
+
+def check_file(
+    owner: str, path: PathLike | bytes, limit: int, *, argument: str = "path"
+) -> None:
     """Refuses what is no ordinary file, before anything of it is read.
 
     Opening a pipe waits for what may never come, and a device has no end. A
@@ -37,7 +41,7 @@ def check_file(owner, path, limit, *, argument="path"):
         )
 
 
-def show_path(path):
+def show_path(path: PathLike | bytes) -> str:
     """Returns a path as it stands in messages: of a long one the end."""
     text = os.fsdecode(path)
     return repr(text if len(text) <= 200 else "..." + text[-200:])

@@ -1,9 +1,12 @@
 """Walking through a model: its layers, wherever they are held."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 
 
-def walk_parts(model):
+def walk_parts(model: Any) -> Iterator[Any]:
     """Yields the layers and optimizers held by a model, itself included.
 
     Attributes are followed through layers, lists, tuples, sets and

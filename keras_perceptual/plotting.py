@@ -1,9 +1,11 @@
 """What the pictures of this package need, if it is there."""
 
 import importlib
+from collections.abc import Sequence
+from typing import Any
 
 
-def import_pyplot(what, instead):
+def import_pyplot(what: str, instead: str) -> Any:
     """Returns `matplotlib.pyplot`, which is an optional dependency.
 
     Args:
@@ -16,7 +18,7 @@ def import_pyplot(what, instead):
     return _import("matplotlib", ["pyplot"], what, instead).pyplot
 
 
-def import_pillow(what, instead):
+def import_pillow(what: str, instead: str) -> Any:
     """Returns the package of Pillow, which is an optional dependency.
 
     Args:
@@ -30,7 +32,13 @@ def import_pillow(what, instead):
     return _import("PIL", parts, what, instead, project="Pillow")
 
 
-def _import(package, parts, what, instead, project=None):
+def _import(
+    package: str,
+    parts: Sequence[str],
+    what: str,
+    instead: str,
+    project: str | None = None,
+) -> Any:
     """Returns a package with some of its modules in it."""
     project = project or package
     try:

@@ -2,11 +2,15 @@
 
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar, cast
+
+Item = TypeVar("Item")
 
 PATIENCE = 3.0  # Seconds without a bar.
 
 
-def track(items, total=None):
+def track(items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
     """Yields items, with a bar after some seconds of working on them.
 
     Nothing is shown where Keras is to be quiet, as after
@@ -25,7 +29,7 @@ def track(items, total=None):
         yield from items
         return
     if total is None:
-        total = len(items)
+        total = len(cast(Sized, items))
     bar = keras.utils.Progbar(total, unit_name="part")
     begin = time.monotonic()
     is_shown = False
@@ -38,6 +42,6 @@ def track(items, total=None):
             bar.update(done)
 
 
-def _is_seen():
+def _is_seen() -> bool:
     """Whether somebody looks on: in a terminal or a notebook."""
     return sys.stdout.isatty() or "ipykernel" in sys.modules

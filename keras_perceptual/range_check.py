@@ -3,10 +3,20 @@
 import functools
 import operator
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend
+from keras_perceptual.typing import (
+    Array,
+    ArrayLike,
+    DataFormat,
+    RangePolicy,
+    Tensor,
+)
 from keras_perceptual.validation import Checker
 
 CONVENTIONS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
@@ -61,24 +71,26 @@ class RangeCheck:
 
     def __init__(
         self,
-        owner,
-        policy,
-        value_range,
-        data_format,
-        channels=None,
-        clamped=True,
-    ):
-        self.policy = Checker(owner).choice("check_range", policy, POLICIES)
+        owner: str,
+        policy: RangePolicy,
+        value_range: tuple[float, float],
+        data_format: DataFormat,
+        channels: int | None = None,
+        clamped: bool = True,
+    ) -> None:
+        self.policy: RangePolicy = Checker(owner).choice(
+            "check_range", policy, POLICIES
+        )
         self._owner = owner
         self._value_range = value_range
         self._data_format = data_format
         self._channels = channels
         self._clamped = clamped
-        self._told = set()
+        self._told: set[str] = set()
         # What a backend has to remember from one trace to the next.
-        self._states = {}
+        self._states: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def __call__(self, images):
+    def __call__(self, images: Mapping[str, Array]) -> None:
         """Looks at batches of images.
 
         Args:
@@ -111,12 +123,12 @@ class RangeCheck:
                 self._states.setdefault(tuple(names), {}),
             )
 
-    def _is_outside(self, name, low, high):
+    def _is_outside(self, name: str, low: Tensor, high: Tensor) -> Tensor:
         """Whether images from `low` to `high` cannot be in the range."""
         tolerance = TOLERANCES[name] if self._clamped else LOOSE
         return is_outside(low, high, self._value_range, tolerance)
 
-    def _is_wrong(self, name, low, high):
+    def _is_wrong(self, name: str, low: Tensor, high: Tensor) -> Tensor:
         """Whether somebody is to be told of images from `low` to `high`."""
         wrong = self._is_outside(name, low, high)
         # A model of its own makes of pictures what is narrow at first.
@@ -124,7 +136,7 @@ class RangeCheck:
             wrong = wrong | is_narrow(low, high, self._value_range)
         return wrong
 
-    def _sample(self, images):
+    def _sample(self, images: ArrayLike) -> Tensor:
         """Returns some pixels of each image."""
         images = ops.convert_to_tensor(images)
         rank = len(images.shape)
@@ -139,14 +151,14 @@ class RangeCheck:
                 index[axis] = slice(None, None, max(1, step))
         return images[tuple(index)]
 
-    def _report(self, names, ends):
+    def _report(self, names: Sequence[str], ends: np.ndarray) -> None:
         """Tells the user, once or every time."""
         for index, name in enumerate(names):
             low, high = (float(x) for x in ends[2 * index : 2 * index + 2])
             if self._is_wrong(name, low, high):
                 self._tell(name, low, high)
 
-    def _tell(self, name, low, high):
+    def _tell(self, name: str, low: float, high: float) -> None:
         """Raises or warns of images that are not in the range."""
         sentence = (
             f"{self._owner}: {name} "
@@ -163,7 +175,7 @@ class RangeCheck:
             warnings.warn(sentence, stacklevel=7)
 
 
-def likely_range(low, high):
+def likely_range(low: float, high: float) -> tuple[float, float] | None:
     """Returns the usual range that values from `low` to `high` seem to be in.
 
     Args:
@@ -183,7 +195,7 @@ def likely_range(low, high):
     return None
 
 
-def likely_preparation(low, high):
+def likely_preparation(low: float, high: float) -> tuple[str, str] | None:
     """Returns what was probably done to pictures, and how to undo it.
 
     Args:
@@ -199,7 +211,12 @@ def likely_preparation(low, high):
     return None
 
 
-def is_outside(low, high, value_range, tolerance):
+def is_outside(
+    low: Tensor,
+    high: Tensor,
+    value_range: tuple[float, float],
+    tolerance: float,
+) -> Tensor:
     """Whether values from `low` to `high` cannot be in a range.
 
     Args:
@@ -216,7 +233,9 @@ def is_outside(low, high, value_range, tolerance):
     return (low < value_range[0] - slack) | (high > value_range[1] + slack)
 
 
-def is_narrow(low, high, value_range):
+def is_narrow(
+    low: Tensor, high: Tensor, value_range: tuple[float, float]
+) -> Tensor:
     """Whether values fill a range as those of another range would.
 
     Images in (0, 1) are inside (0, 255) and all but black there; inside
@@ -238,7 +257,9 @@ def is_narrow(low, high, value_range):
     return False
 
 
-def describe_range_mistake(low, high, value_range):
+def describe_range_mistake(
+    low: float, high: float, value_range: tuple[float, float]
+) -> str:
     """Says what seems to be wrong with values.
 
     Args:
@@ -271,6 +292,6 @@ def describe_range_mistake(low, high, value_range):
     )
 
 
-def show_range(value_range):
+def show_range(value_range: tuple[float, float]) -> str:
     """Returns a range as people write it, `(0, 1)` and not `(0.0, 1.0)`."""
     return "({:g}, {:g})".format(*value_range)

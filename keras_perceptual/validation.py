@@ -11,8 +11,22 @@ import numbers
 import os
 import reprlib
 import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import keras
+
+from keras_perceptual.typing import (
+    ArrayLike,
+    DataFormat,
+    DType,
+    PathLike,
+    Shape,
+    Targets,
+    ValueRange,
+)
+
+Value = TypeVar("Value")
 
 # More would take images of a million pixels a side and is a mistake, or a file
 # that somebody tampered with.
@@ -27,18 +41,18 @@ _representation.maxlist = _representation.maxtuple = 12
 _representation.maxdict = 12
 
 
-def show(value):
+def show(value: object) -> str:
     """Returns a value as it is shown in a message, however large it is."""
     return _representation.repr(value)
 
 
-def nearest_names(value, names):
+def nearest_names(value: object, names: Iterable[object]) -> str:
     """Returns "Did you mean ...? " for a misspelt name, else nothing."""
     near = difflib.get_close_matches(str(value)[:80], [str(n) for n in names])
     return f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
 
 
-def _as_float(value):
+def _as_float(value: Any) -> float:
     """Returns a number as a float, infinity if it is larger than any."""
     if isinstance(value, str | bytes | bool):
         raise TypeError("Received: what is no number")
@@ -48,14 +62,14 @@ def _as_float(value):
         return math.inf
 
 
-def shape_and_dtype(x):
+def shape_and_dtype(x: ArrayLike) -> tuple[Shape, str]:
     """Returns the static shape and the dtype name of anything array-like."""
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         x = keras.ops.convert_to_tensor(x)
     return tuple(x.shape), keras.backend.standardize_dtype(x.dtype)
 
 
-def looks_like(shape):
+def looks_like(shape: Sequence[int | None]) -> str | None:
     """Returns the layout that a batch of images seems to have.
 
     Args:
@@ -64,9 +78,10 @@ def looks_like(shape):
     Returns:
         `"channels_last"`, `"channels_first"`, or `None` where it is open.
     """
-    if not all(isinstance(size, int) for size in shape[1:]):
+    sizes = [size for size in shape[1:] if isinstance(size, int)]
+    if len(sizes) != 3:
         return None
-    _, first, middle, last = shape
+    first, middle, last = sizes
     # A single row or column of many channels is no rare thing.
     few = (1, 3) if middle in (first, last) and first != last else (3,)
     if first in few and min(middle, last) > 8:
@@ -76,7 +91,7 @@ def looks_like(shape):
     return None
 
 
-def check_object(kind, candidate, call):
+def check_object(kind: type, candidate: object, call: str) -> None:
     """Refuses a class where an object of it was asked for.
 
     Keras calls the methods of what it is given: those of a class lack `self`,
@@ -94,6 +109,30 @@ def check_object(kind, candidate, call):
         )
 
 
+class Comparing(Protocol):
+    """What a check of two batches asks of a distance between images."""
+
+    @property
+    def channels(self) -> Collection[int] | None:
+        """Numbers of channels that images may have; `None` for any."""
+
+    @property
+    def data_format(self) -> DataFormat:
+        """Where the channels of images are."""
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether pixels may have weights."""
+
+    @property
+    def no_mask(self) -> str | None:
+        """Why a mask has no meaning, where people would expect one."""
+
+    @property
+    def encodes(self) -> bool:
+        """Whether targets may come encoded."""
+
+
 class Checker:
     """Checks what a user passes to one object, and says what is wrong.
 
@@ -109,12 +148,16 @@ class Checker:
     1.0
     """
 
-    def __init__(self, owner):
-        self.owner = owner if isinstance(owner, str) else type(owner).__name__
+    def __init__(self, owner: object) -> None:
+        self.owner: str = (
+            owner if isinstance(owner, str) else type(owner).__name__
+        )
         # Of images whose channels seem to be elsewhere.
         self._has_warned = False
 
-    def choice(self, argument, value, choices):
+    def choice(
+        self, argument: str, value: Value, choices: Iterable[object]
+    ) -> Value:
         """Refuses a `value` that is not among `choices`, naming near ones."""
         choices = tuple(choices)
         is_plain = isinstance(value, str | numbers.Number)
@@ -126,7 +169,7 @@ class Checker:
             f"Received: {argument}={show(value)}"
         )
 
-    def value_range(self, value_range):
+    def value_range(self, value_range: ValueRange) -> tuple[float, float]:
         """Returns `value_range` as two floats in increasing order."""
         try:
             low, high = (_as_float(bound) for bound in value_range)
@@ -141,7 +184,14 @@ class Checker:
             )
         return low, high
 
-    def number(self, argument, value, *, minimum=None, above=None):
+    def number(
+        self,
+        argument: str,
+        value: float,
+        *,
+        minimum: float | None = None,
+        above: float | None = None,
+    ) -> float:
         """Returns `value` as a float, refusing what is not a finite number."""
         expected = "a finite number"
         if minimum is not None:
@@ -163,7 +213,7 @@ class Checker:
             )
         return number
 
-    def bounds(self, low, high):
+    def bounds(self, low: float, high: float) -> tuple[float, float]:
         """Returns two finite floats in increasing order."""
         low = self.number("low", low)
         high = self.number("high", high)
@@ -175,7 +225,14 @@ class Checker:
             )
         return low, high
 
-    def integer(self, argument, value, *, minimum, maximum=None):
+    def integer(
+        self,
+        argument: str,
+        value: int,
+        *,
+        minimum: int,
+        maximum: int | None = None,
+    ) -> int:
         """Returns `value` as an int from `minimum` to `maximum`."""
         is_integer = isinstance(value, numbers.Integral)
         if (
@@ -191,7 +248,7 @@ class Checker:
             )
         return int(value)
 
-    def folder(self, log_dir):
+    def folder(self, log_dir: PathLike) -> str:
         """Returns the path of a folder, existing or not, as a string."""
         if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(
             log_dir
@@ -202,7 +259,7 @@ class Checker:
             )
         return os.fspath(log_dir)
 
-    def boolean(self, argument, value):
+    def boolean(self, argument: str, value: bool) -> bool:
         """Returns `value` as a bool, refusing what is none; 0 and 1 are."""
         if isinstance(value, numbers.Integral) and value in (0, 1):
             return bool(value)
@@ -214,7 +271,7 @@ class Checker:
             f"Received: {argument}={show(value)}"
         )
 
-    def name(self, name):
+    def name(self, name: str | None) -> str | None:
         """Returns the name of a Keras object, `None` for that of its class."""
         if name is None or (isinstance(name, str) and name):
             return name
@@ -223,7 +280,7 @@ class Checker:
             f"one. Received: name={show(name)}"
         )
 
-    def policy(self, dtype):
+    def policy(self, dtype: DType | None) -> Any:
         """Returns a dtype policy, by default that of Keras."""
         dtype = keras.config.floatx() if dtype is None else dtype
         policy = dtype
@@ -241,7 +298,7 @@ class Checker:
             )
         return policy
 
-    def path(self, argument, path):
+    def path(self, argument: str, path: PathLike | None) -> str | None:
         """Returns a word or the path of a file as a string, or `None`."""
         if path is None or isinstance(path, str):
             return path
@@ -253,7 +310,7 @@ class Checker:
             f"{argument}={show(path)}"
         )
 
-    def revive(self, config, argument):
+    def revive(self, config: Mapping[str, Any], argument: str) -> Any:
         """Returns an object that is an argument of another, out of its config.
 
         Args:
@@ -274,7 +331,7 @@ class Checker:
             )
         return keras.saving.deserialize_keras_object(serialized)
 
-    def data_format(self, data_format):
+    def data_format(self, data_format: DataFormat | None) -> DataFormat:
         """Returns `data_format`, by default that of the Keras configuration."""
         return self.choice(
             "data_format",
@@ -284,7 +341,7 @@ class Checker:
             ("channels_last", "channels_first"),
         )
 
-    def predicted_dtype(self, dtype):
+    def predicted_dtype(self, dtype: str) -> None:
         """Refuses predictions of a type that no gradient can pass through."""
         if not keras.backend.is_float_dtype(dtype):
             raise ValueError(
@@ -295,7 +352,14 @@ class Checker:
                 f"Received: y_pred.dtype={dtype}"
             )
 
-    def image_shape(self, shape, *, channels, data_format, received):
+    def image_shape(
+        self,
+        shape: Shape,
+        *,
+        channels: Collection[int] | None,
+        data_format: DataFormat,
+        received: str,
+    ) -> None:
         """Refuses what is not a batch of images with the right channels.
 
         Args:
@@ -351,8 +415,14 @@ class Checker:
             )
 
     def image_pair(
-        self, y_true, y_pred, *, channels, data_format, predicted=True
-    ):
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        *,
+        channels: Collection[int] | None,
+        data_format: DataFormat,
+        predicted: bool = True,
+    ) -> None:
         """Refuses two batches of images that cannot be compared.
 
         Args:
@@ -386,8 +456,14 @@ class Checker:
                 )
 
     def comparison(
-        self, distance, y_true, y_pred, sample_weight, *, encoding=False
-    ):
+        self,
+        distance: Comparing,
+        y_true: Targets,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None,
+        *,
+        encoding: bool = False,
+    ) -> tuple[Any, ArrayLike | None, ArrayLike | None, bool]:
         """Sorts out what is to be compared, refusing what cannot be.
 
         Args:
@@ -420,11 +496,13 @@ class Checker:
         if mask is not None and not distance.takes_mask:
             raise ValueError(
                 f"{self.owner} {distance.no_mask} "
-                f"Received: mask.shape={tuple(mask.shape)}"
+                f"Received: mask.shape={shape_and_dtype(mask)[0]}"
             )
         return y_true, mask, sample_weight, is_encoded
 
-    def mask(self, mask, images, data_format):
+    def mask(
+        self, mask: ArrayLike, images: ArrayLike, data_format: DataFormat
+    ) -> ArrayLike:
         """Returns weights of pixels, refusing those that fit no image.
 
         Args:
@@ -453,7 +531,9 @@ class Checker:
             )
         return mask if len(shape) == 3 else keras.ops.squeeze(mask, -1)
 
-    def split_mask(self, y_true, sample_weight):
+    def split_mask(
+        self, y_true: Targets, sample_weight: ArrayLike | None
+    ) -> tuple[ArrayLike, ArrayLike | None, ArrayLike | None]:
         """Finds the mask that came with targets, or as weights of pixels.
 
         Args:
@@ -478,7 +558,7 @@ class Checker:
             )
         return y_true, sample_weight, None
 
-    def sample_weight(self, sample_weight):
+    def sample_weight(self, sample_weight: ArrayLike | None) -> None:
         """Refuses weights that would be stretched over the wrong axis."""
         if sample_weight is None:
             return

@@ -48,7 +48,7 @@ def exports(init):
         for node in ast.parse(read(init)).body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-        if alias.asname == alias.name and not alias.name.startswith("_")
+        if not alias.name.startswith("_")
     }
 
 
@@ -56,8 +56,10 @@ def summary(root, module, name):
     """Returns the first paragraph of a docstring, as one line."""
     source = root / f"{module.replace('.', '/')}.py"
     for node in ast.parse(read(source)).body:
-        if getattr(node, "name", None) == name:
-            paragraph = ast.get_docstring(node).partition("\n\n")[0]
+        # Those of overloads have none.
+        text = getattr(node, "name", None) == name and ast.get_docstring(node)
+        if text:
+            paragraph = text.partition("\n\n")[0]
             return " ".join(paragraph.split())
     raise ValueError(
         f"{module} was expected to define {name}, which is imported from "
@@ -99,7 +101,9 @@ def public_objects(root):
 def object_pages(root):
     """Returns a page for each public object, and one that lists them all."""
     pages = {}
-    listing = ["# Objects\n\nAll that is public, by the module it is in.\n"]
+    listing = [
+        "# API reference\n\nAll that is public, by the module it is in.\n"
+    ]
     for module, objects in public_objects(root).items():
         about = ast.get_docstring(
             ast.parse(read(root / PACKAGE / module / "__init__.py"))
@@ -177,7 +181,7 @@ def example_pages(root):
 
 def site_paths(root):
     """Returns where files of the project are on the site."""
-    paths = dict(PAGES)
+    paths = {**PAGES, "examples": "examples/index.md"}
     for path in sorted((root / "examples").glob("*.py")):
         paths[f"examples/{path.name}"] = f"examples/{path.stem}.md"
     for folder in PICTURES:

@@ -1,13 +1,14 @@
 """Trains everything in every precision, in several environments.
 
 Runs `tests/contract/test_support.py` with the given interpreters, each with
-this package and its test extra installed, and prints the table of the README of
-what came out: a way of compiling stands in a cell if all tests of it passed.
+this package and its test extra installed, and prints the table of
+`docs/where_it_runs.md` of what came out: a way of compiling stands in a cell if
+all tests of it passed.
 
     python tools/support_matrix.py .venv/bin/python oldest/bin/python
     python tools/support_matrix.py .venv/bin/python --backend jax --write
 
-With `--write` the rows go into the README, in the place of those of the same
+With `--write` the rows go into that page, in the place of those of the same
 versions.
 """
 
@@ -21,7 +22,7 @@ import tempfile
 import xml.etree.ElementTree
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-README = REPOSITORY / "README.md"
+PAGE = REPOSITORY / "docs" / "where_it_runs.md"
 BEGIN, END = "<!-- support matrix -->", "<!-- end of support matrix -->"
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16", "float64")
 # What is run: settings of the environment and arguments of pytest.
@@ -143,8 +144,8 @@ def main():
     rows = [run(python, options.backend) for python in options.pythons]
     print(format_table(rows))
     if options.write:
-        text = merge(README.read_text(encoding="utf-8"), rows)
-        README.write_text(text, encoding="utf-8")
+        text = merge(PAGE.read_text(encoding="utf-8"), rows)
+        PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

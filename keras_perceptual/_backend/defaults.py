@@ -3,10 +3,14 @@
 import contextlib
 import functools
 import sys
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import keras
 import numpy as np
 from keras import ops
+
+from keras_perceptual.typing import DataFormat, Extrapolation, Tensor
 
 __all__ = [
     "apply_linear",
@@ -28,10 +32,28 @@ __all__ = [
     "take",
 ]
 
+State = TypeVar("State")
+LinearMap: TypeAlias = Callable[..., tuple[Tensor, ...]]
+
+
+class Locator(Protocol):
+    """A `CubePlaces`: finds the entries that colours are blended from."""
+
+    @property
+    def extrapolate(self) -> Extrapolation:
+        """How it goes on beyond the ends of the table."""
+
+    def __call__(self, colors: Tensor) -> Any:
+        """Returns the `Places` of colours."""
+
+    def of_channels(self, channels: list[Tensor]) -> Any:
+        """Returns the `Places` of colours given by their channels."""
+
+
 # Tensors, and small steps that backends differ in.
 
 
-def has_values(x):
+def has_values(x: Tensor) -> bool:
     """Whether the numbers of `x` can be read now, outside any trace."""
     try:
         ops.convert_to_numpy(x)
@@ -41,18 +63,18 @@ def has_values(x):
     return True
 
 
-def clamp(x, low, high):
+def clamp(x: Tensor, low: float, high: float) -> Tensor:
     """Moves what lies outside a range to its end, with the slope 1 there."""
     # The slope of `clip` at the ends is a half on JAX.
     return ops.where(x < low, low, ops.where(x > high, high, x))
 
 
-def choose(condition, yes, no):
+def choose(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     """Returns `yes` where a condition holds and `no` elsewhere, both finite."""
     return ops.where(condition, yes, no)
 
 
-def take(table, index):
+def take(table: Tensor, index: Tensor) -> Tensor:
     """Returns the entries of `table` at integers that lie inside it."""
     return ops.take(table, index, axis=0)
 
@@ -60,7 +82,7 @@ def take(table, index):
 # Arithmetic.
 
 
-def read_blended(places, colors, tables):
+def read_blended(places: Locator, colors: Tensor, tables: Tensor) -> Tensor:
     """Returns what the entries that each colour needs blend to.
 
     Args:
@@ -84,7 +106,9 @@ def read_blended(places, colors, tables):
     return found.blend([take(rows, index + start) for index in found.indices])
 
 
-def apply_linear(forward, transpose, *inputs):
+def apply_linear(
+    forward: LinearMap, transpose: LinearMap, *inputs: Tensor
+) -> tuple[Tensor, ...]:
     """Returns `forward(*inputs)`, whose gradient is `transpose`.
 
     Args:
@@ -98,7 +122,7 @@ def apply_linear(forward, transpose, *inputs):
     return forward(*inputs)
 
 
-def filter_images(images, window):
+def filter_images(images: Tensor, window: np.ndarray) -> Tensor:
     """Averages each channel with a window along both axes, within bounds.
 
     Args:
@@ -119,7 +143,9 @@ def filter_images(images, window):
     return images
 
 
-def hann_blur(x, strides, data_format):
+def hann_blur(
+    x: Tensor, strides: int | tuple[int, int], data_format: DataFormat
+) -> Tensor:
     """Averages each channel under the window `[1, 2, 1] / 4`, both ways.
 
     Beyond the border are zeros. Of a side of `n` it leaves
@@ -149,7 +175,7 @@ def hann_blur(x, strides, data_format):
 # How things are run.
 
 
-def frozen_call(network):
+def frozen_call(network: keras.Model) -> Callable[[Tensor], Any]:
     """Returns a function that does what calling a model for inference does.
 
     Args:
@@ -158,7 +184,9 @@ def frozen_call(network):
     return functools.partial(network, training=False)
 
 
-def compile_in_graph(function, *settings):
+def compile_in_graph(
+    function: Callable[..., Tensor], *settings: Hashable
+) -> Callable[..., Tensor]:
     """Returns a function with its settings, compiled where that helps.
 
     Args:
@@ -170,7 +198,11 @@ def compile_in_graph(function, *settings):
     return functools.partial(function, *settings)
 
 
-def fold(function, count, state):
+def fold(
+    function: Callable[[Tensor, State], State],
+    count: int | Tensor,
+    state: State,
+) -> State:
     """Returns `function(index, state)`, applied for each index in turn.
 
     Args:
@@ -189,7 +221,7 @@ def fold(function, count, state):
 EXPORTERS = (keras.export.ExportArchive.__module__.rpartition(".")[0],)
 
 
-def runs_in(*modules, function=None):
+def runs_in(*modules: str, function: str | None = None) -> bool:
     """Whether a function of some modules is running.
 
     Args:
@@ -205,12 +237,17 @@ def runs_in(*modules, function=None):
     return False
 
 
-def is_exporting(x):
+def is_exporting(x: Tensor) -> bool:
     """Whether `x` belongs to a program that is to run elsewhere."""
     return False
 
 
-def call_when(condition, function, values, state):
+def call_when(
+    condition: Tensor,
+    function: Callable[[np.ndarray], None],
+    values: Tensor,
+    state: dict[str, Any],
+) -> None:
     """Calls `function` with an array of `values` where `condition` holds.
 
     Inside a trace nobody is called, unless the backend can do that.
@@ -229,12 +266,12 @@ def call_when(condition, function, values, state):
 # The devices and processes of one training.
 
 
-def replica_count():
+def replica_count() -> int:
     """Returns among how many devices the batch of a step is shared out."""
     return 1
 
 
-def replica_total(x):
+def replica_total(x: Tensor) -> Tensor | None:
     """Returns the sum of a tensor over all devices, of all machines.
 
     Every device has to ask. `None` where there is nothing to add up.
@@ -242,12 +279,12 @@ def replica_total(x):
     return None
 
 
-def is_chief(model):
+def is_chief(model: keras.Model) -> bool:
     """Whether this process is the one of several that writes files."""
     return True
 
 
 @contextlib.contextmanager
-def looking(model):
+def looking(model: keras.Model) -> Iterator[None]:
     """Has a model predict in between without what that leaves behind."""
     yield

@@ -8,11 +8,16 @@ import contextlib
 import functools
 import inspect
 import types
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
+import numpy as np
 import torch
 
 from keras_perceptual._backend import defaults
+from keras_perceptual._backend.defaults import Locator
+from keras_perceptual.typing import DataFormat, Tensor
 
 __all__ = [
     "call_when",
@@ -32,32 +37,37 @@ __all__ = [
 BLOCK = 1 << 17
 
 
-def has_values(x):
+def has_values(x: Tensor) -> bool:
     """Whether the numbers of `x` can be read now, outside any trace."""
     # Why: the default copies the numbers, for which a GPU has to be waited for.
     return not (isinstance(x, torch.Tensor) and x.is_meta)
 
 
-def call_when(condition, function, values, state):
+def call_when(
+    condition: Tensor,
+    function: Callable[[np.ndarray], None],
+    values: Tensor,
+    state: dict[str, Any],
+) -> None:
     """Calls `function` with an array of `values` where `condition` holds."""
     # Why: a program that is to run elsewhere calls nobody here.
     if not is_exporting(values):
         defaults.call_when(condition, function, values, state)
 
 
-def is_exporting(x):
+def is_exporting(x: Tensor) -> bool:
     """Whether `x` belongs to a program that is to run elsewhere."""
     # Why: the default knows of no trace.
     return torch.compiler.is_exporting() or torch.jit.is_tracing()
 
 
-def clamp(x, low, high):
+def clamp(x: Tensor, low: float, high: float) -> Tensor:
     """Moves what lies outside a range to its end, with the slope 1 there."""
     # Speed: 70 alone, 2.7 with its gradient.
     return torch.clamp(x, low, high)
 
 
-def choose(condition, yes, no):
+def choose(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     """Returns `yes` where a condition holds and `no` elsewhere, both finite."""
     # Speed: 3 alone, 1.2 to 1.6 for a tetrahedral look-up. `torch.where` takes
     # ten times as long as an addition.
@@ -68,7 +78,7 @@ def choose(condition, yes, no):
     return chosen * yes + (1 - chosen) * no
 
 
-def take(table, index):
+def take(table: Tensor, index: Tensor) -> Tensor:
     """Returns the entries of `table` at integers that lie inside it."""
     # Speed: 1.4 for curves and 3.6 for rows, with the gradient. Numbers are
     # taken one by one: of rows the gradient takes many times as long.
@@ -77,7 +87,9 @@ def take(table, index):
     return table.index_select(0, index.reshape(-1)).reshape(index.shape)
 
 
-def hann_blur(x, strides, data_format):
+def hann_blur(
+    x: Tensor, strides: int | tuple[int, int], data_format: DataFormat
+) -> Tensor:
     """Averages each channel under the window `[1, 2, 1] / 4`, both ways.
 
     Beyond the border are zeros. Of a side of `n` it leaves
@@ -98,7 +110,7 @@ def hann_blur(x, strides, data_format):
     return x.permute(0, 2, 3, 1) if last else x
 
 
-def frozen_call(network):
+def frozen_call(network: keras.Model) -> Callable[[Tensor], Any]:
     """Returns a function that does what calling a model for inference does.
 
     Speed: 1.5 for VGG16, 1.7 for AlexNet, with the gradient. Keras adds the
@@ -126,7 +138,7 @@ def frozen_call(network):
     return functools.partial(network, training=False)
 
 
-def _is_chain(network):
+def _is_chain(network: keras.Model) -> bool:
     """Whether each layer takes what the one before it returns, as it is."""
     first, *others = network.layers
     return isinstance(first, keras.layers.InputLayer) and all(
@@ -138,7 +150,7 @@ def _is_chain(network):
     )
 
 
-def _run_chain(network, x):
+def _run_chain(network: keras.Model, x: Tensor) -> Any:
     """Calls one layer after the other, without what Keras does around it."""
     wanted = {id(output): None for output in network.outputs}
     for layer in network.layers:
@@ -150,7 +162,7 @@ def _run_chain(network, x):
     return found if len(found) > 1 else found[0]
 
 
-def _is_simple(layer):
+def _is_simple(layer: keras.layers.Conv2D) -> bool:
     """Whether the padding is the same at both ends, and the bias is there."""
     return (
         layer.use_bias
@@ -165,7 +177,7 @@ def _is_simple(layer):
     )
 
 
-def _convolve(layer, inputs):
+def _convolve(layer: keras.layers.Conv2D, inputs: Tensor) -> Tensor:
     """Does what `Conv2D.call` does."""
     same = layer.padding == "same"
     sizes = zip(layer.kernel_size, layer.dilation_rate, strict=True)
@@ -185,7 +197,7 @@ def _convolve(layer, inputs):
     return outputs if layer.activation is None else layer.activation(outputs)
 
 
-def _pool(layer, inputs):
+def _pool(layer: keras.layers.MaxPooling2D, inputs: Tensor) -> Tensor:
     """Does what `MaxPooling2D.call` does."""
     last = layer.data_format == "channels_last"
     outputs = torch.nn.functional.max_pool2d(
@@ -196,12 +208,12 @@ def _pool(layer, inputs):
     return _channels_last(outputs, last)
 
 
-def _channels_last(outputs, last):
+def _channels_last(outputs: Tensor, last: bool) -> Tensor:
     return outputs.permute(0, 2, 3, 1) if last else outputs
 
 
 @contextlib.contextmanager
-def looking(model):
+def looking(model: keras.Model) -> Iterator[None]:
     """Has a model predict in between without what that leaves behind.
 
     Why: modules of PyTorch go by a mode that is theirs, and draw from a
@@ -218,7 +230,7 @@ def looking(model):
             module.training = mode
 
 
-def is_chief(model):
+def is_chief(model: keras.Model) -> bool:
     """Whether this process is the one of several that writes files."""
     # Why: only PyTorch knows of the others.
     group = torch.distributed
@@ -227,7 +239,7 @@ def is_chief(model):
     return group.get_rank() == 0
 
 
-def read_blended(places, colors, tables):
+def read_blended(places: Locator, colors: Tensor, tables: Tensor) -> Tensor:
     """Returns what the entries that each colour needs blend to.
 
     Speed: 4.2 for the gradient of eight entries, 2.3 to 2.8 of four. Only the
@@ -254,7 +266,7 @@ class BlendedRead(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(places, points, table):
+    def forward(places: Locator, points: Tensor, table: Tensor) -> Tensor:
         """Blends the entries for each point, one block after the other."""
         read = _sum if places.extrapolate == "clamp" else _blend
         return torch.cat(
@@ -265,14 +277,16 @@ class BlendedRead(torch.autograd.Function):
         )
 
     @staticmethod
-    def setup_context(context, inputs, output):
+    def setup_context(
+        context: Any, inputs: tuple[Any, ...], output: Tensor
+    ) -> None:
         """Remembers what the look-up was made of."""
         places, points, table = inputs
         context.places = places
         context.save_for_backward(points, table)
 
     @staticmethod
-    def backward(context, upstream):
+    def backward(context: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradients of the points and of the table."""
         points, table = context.saved_tensors
         if torch.is_grad_enabled():
@@ -289,7 +303,7 @@ class BlendedRead(torch.autograd.Function):
         return None, *_gradients(context.places, points, table, upstream)
 
 
-def _sum(found, table):
+def _sum(found: Any, table: Tensor) -> Tensor:
     """The sum of entries times shares; the shares are between 0 and 1."""
     return torch.nn.functional.embedding_bag(
         torch.stack(found.indices, -1),
@@ -299,14 +313,16 @@ def _sum(found, table):
     )
 
 
-def _blend(found, table):
+def _blend(found: Any, table: Tensor) -> Tensor:
     """The same, exact also far outside, where the shares are large."""
     planes = _planes(table)
     rows = [planes.index_select(1, i)[:, :, None] for i in found.indices]
     return found.blend(rows)[:, :, 0].t()
 
 
-def _gradients(places, points, table, upstream):
+def _gradients(
+    places: Locator, points: Tensor, table: Tensor, upstream: Tensor
+) -> tuple[Tensor, Tensor]:
     """Returns the gradients of points and table, one block after the other."""
     planes = _planes(table)
     of_points = []
@@ -332,7 +348,7 @@ def _gradients(places, points, table, upstream):
     return torch.cat(of_points), of_planes.t()
 
 
-def _dot(planes, index, above):
+def _dot(planes: Tensor, index: Tensor, above: Tensor) -> Tensor:
     """Returns the products of the entries at `index` with what is above."""
     result = torch.zeros_like(above[0])
     # Takes three quarters of the time of all planes at once.
@@ -341,7 +357,7 @@ def _dot(planes, index, above):
     return result
 
 
-def _planes(rows):
+def _planes(rows: Tensor) -> Tensor:
     """Returns the columns of `rows`, each in one piece of memory."""
     # Takes a quarter of the time of `contiguous`.
     return torch.stack(rows.detach().unbind(-1))

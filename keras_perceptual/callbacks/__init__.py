@@ -1,6 +1,15 @@
 """Callbacks for `model.fit`."""
 
 from keras_perceptual.callbacks.gradient_sanity_callback import (
-    GradientSanityCallback as GradientSanityCallback,
+    GradientSanityCallback,
 )
-from keras_perceptual.callbacks.image_logger import ImageLogger as ImageLogger
+from keras_perceptual.callbacks.image_logger import ImageLogger
+
+__all__ = [
+    "GradientSanityCallback",
+    "ImageLogger",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

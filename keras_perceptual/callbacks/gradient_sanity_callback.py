@@ -1,6 +1,8 @@
 """The callback that checks whether every weight receives a gradient."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -9,6 +11,8 @@ from keras_perceptual import validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.gradients import judging, message, summaries
 from keras_perceptual.gradients.fit_check import FitCheck
+from keras_perceptual.gradients.report import GradientReport
+from keras_perceptual.typing import GradientPolicy, Logs, PathLike, ZeroPolicy
 from keras_perceptual.validation import Checker
 
 
@@ -108,13 +112,13 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
     def __init__(
         self,
         *,
-        steps=3,
-        on_missing="raise",
-        on_zero="auto",
-        on_nonfinite="raise",
-        ignore=(),
-        log_dir=None,
-    ):
+        steps: int = 3,
+        on_missing: GradientPolicy = "raise",
+        on_zero: ZeroPolicy = "auto",
+        on_nonfinite: GradientPolicy = "raise",
+        ignore: Sequence[str] = (),
+        log_dir: PathLike | None = None,
+    ) -> None:
         super().__init__()
         check = Checker(self)
         self.steps = check.integer("steps", steps, minimum=1)
@@ -126,11 +130,11 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         self.log_dir = log_dir
         if log_dir is not None:
             self.log_dir = check.folder(log_dir)
-        self._check = None
+        self._check: Any = None
         self._function = None
         self._said_late = False
 
-    def set_model(self, model=None):
+    def set_model(self, model: keras.Model = None) -> None:
         """Notes which train function the model has before it trains."""
         validation.check_object(
             GradientSanityCallback,
@@ -141,11 +145,11 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         self._function = getattr(model, "train_function", None)
 
     @property
-    def report(self):
+    def report(self) -> GradientReport | None:
         """The `GradientReport` of the last `fit`, `None` before a batch."""
         return None if self._check is None else self._check.report
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Prepares the check."""
         self._check = None
         self._said_late = False
@@ -168,30 +172,30 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
     # There is no `on_train_batch_end`: to have one would make JAX wait for
     # every step of the whole training.
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Judges the batch before, and has this one watched."""
         if self._check.active:
             self._collect()
         if self._check.active:
             self._check.arm()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Judges the last batch of the epoch, and looks at its loss."""
         if self._check.active:
             self._collect()
         self._look_at_loss(epoch, logs or {})
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Judges what is left to judge."""
         if self._check.active:
             self._collect(last=True)
 
-    def _collect(self, last=False):
+    def _collect(self, last: bool = False) -> None:
         # Has JAX put the values of the variables back in their place.
         _ = self.model
         self._check.collect(last=last)
 
-    def _look_at_loss(self, epoch, logs):
+    def _look_at_loss(self, epoch: int, logs: dict[str, Any]) -> None:
         """Says once that the loss broke where no gradient did."""
         try:
             broken = not np.isfinite(float(logs.get("loss", 0.0)))
@@ -208,7 +212,7 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def _write_summaries(self, report):
+    def _write_summaries(self, report: GradientReport) -> None:
         """Writes the report for TensorBoard, if asked to."""
         if self.log_dir is None:
             return
@@ -225,12 +229,12 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
             )
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Creates a callback from what `get_config` returned."""
         return cls(**config)
 
 
-def _check_patterns(owner, ignore):
+def _check_patterns(owner: str, ignore: Sequence[str]) -> tuple[str, ...]:
     """Returns the patterns as a tuple of strings."""
     if isinstance(ignore, str):
         ignore = (ignore,)

@@ -5,6 +5,8 @@ import io
 import os
 import pathlib
 import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Self
 
 import keras
 import numpy as np
@@ -20,6 +22,7 @@ from keras_perceptual.callbacks.image_sheet import (
 from keras_perceptual.callbacks.table_pictures import draw_table, find_tables
 from keras_perceptual.event_file import EventFile
 from keras_perceptual.plotting import import_pillow, import_pyplot
+from keras_perceptual.typing import DataFormat, Logs, PathLike, ValueRange
 from keras_perceptual.validation import Checker
 
 # Of the numbers in the names of files.
@@ -120,20 +123,20 @@ class ImageLogger(keras.callbacks.Callback):
 
     def __init__(
         self,
-        log_dir,
-        inputs,
+        log_dir: PathLike,
+        inputs: Any,
         *,
-        targets=None,
-        every=1,
-        unit="epoch",
-        max_images=4,
-        output=None,
-        value_range=(0, 1),
-        tables=True,
-        png=True,
-        tensorboard=True,
-        data_format=None,
-    ):
+        targets: Any = None,
+        every: int = 1,
+        unit: Literal["epoch", "batch"] = "epoch",
+        max_images: int = 4,
+        output: str | int | None = None,
+        value_range: ValueRange = (0, 1),
+        tables: bool = True,
+        png: bool = True,
+        tensorboard: bool = True,
+        data_format: DataFormat | None = None,
+    ) -> None:
         super().__init__()
         check = Checker(self)
         self.log_dir = check.folder(log_dir)
@@ -161,10 +164,10 @@ class ImageLogger(keras.callbacks.Callback):
             # where nobody asks for batches.
             self.on_train_batch_end = self._count_batches
         self._batches = self._last_batch = 0
-        self._files = {}
-        self._warned = set()
+        self._files: dict[str, EventFile] = {}
+        self._warned: set[str] = set()
 
-    def set_model(self, model=None):
+    def set_model(self, model: keras.Model = None) -> None:
         """Takes the model whose images are drawn."""
         validation.check_object(
             ImageLogger,
@@ -173,31 +176,31 @@ class ImageLogger(keras.callbacks.Callback):
         )
         super().set_model(model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Has the sheet of the untrained model drawn."""
         self._is_first = True
         self._warned = set()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Draws the sheet to compare others with, and finds what is wrong."""
         self._last_batch = -1
         if self._is_first:
             self._is_first = False
             self._draw(epoch if self.unit == "epoch" else self._batches)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Writes the numbers, and draws a sheet if it is time to."""
         if self.unit == "epoch" and (epoch + 1) % self.every == 0:
             self._draw(epoch + 1)
         self._write_logs("epoch", logs, epoch)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Closes the files."""
         for file in self._files.values():
             self._attempt(file.close)
         self._files = {}
 
-    def _count_batches(self, batch, logs=None):
+    def _count_batches(self, batch: int, logs: Logs = None) -> None:
         """Draws a sheet, if it is time to; a step may have several batches."""
         steps = self.params["steps"]
         if steps:
@@ -210,7 +213,7 @@ class ImageLogger(keras.callbacks.Callback):
             self._draw(self._batches)
             self._write_logs("batch", logs, self._batches)
 
-    def _draw(self, number):
+    def _draw(self, number: int) -> None:
         """Predicts, draws and writes, after a number of epochs or batches."""
         model = self.model
         tables = {}
@@ -240,18 +243,20 @@ class ImageLogger(keras.callbacks.Callback):
             if self.tensorboard:
                 self._attempt(self._add_image, tag, png, size, number)
 
-    def _add_image(self, tag, png, size, step):
+    def _add_image(
+        self, tag: str, png: bytes, size: tuple[int, int], step: int
+    ) -> None:
         file = self._file("train")
         file.add_image(tag, png, size, step)
         file.flush()
 
-    def _write_logs(self, unit, logs, step):
+    def _write_logs(self, unit: str, logs: Logs, step: int) -> None:
         """Writes the numbers in the logs of Keras for TensorBoard."""
         if self.tensorboard and _backend.is_chief(self.model):
             for name, value in (logs or {}).items():
                 self._attempt(self._add_scalar, unit, name, value, step)
 
-    def _add_scalar(self, unit, name, value, step):
+    def _add_scalar(self, unit: str, name: str, value: Any, step: int) -> None:
         value = ops.convert_to_numpy(value)
         if value.size != 1:
             return
@@ -260,14 +265,14 @@ class ImageLogger(keras.callbacks.Callback):
         file.add_scalar(tag, value.item(), step)
         file.flush()
 
-    def _file(self, run):
+    def _file(self, run: str) -> EventFile:
         """Returns the file of a run, a new one the first time."""
         if run not in self._files:
             folder = os.path.join(self.log_dir, FOLDER, run)
             self._files[run] = EventFile(folder)
         return self._files[run]
 
-    def _attempt(self, write, *arguments):
+    def _attempt(self, write: Callable[..., Any], *arguments: Any) -> None:
         """Writes something, and warns once if that cannot be."""
         # Whatever it is, a training of hours must not end for a picture.
         try:
@@ -279,7 +284,7 @@ class ImageLogger(keras.callbacks.Callback):
                 f"log_dir={self.log_dir!r}, {error!r}",
             )
 
-    def _warn(self, problem, received):
+    def _warn(self, problem: str, received: object) -> None:
         """Warns of a problem once in a training."""
         if problem in self._warned:
             return
@@ -289,7 +294,7 @@ class ImageLogger(keras.callbacks.Callback):
             stacklevel=3,
         )
 
-    def _drawable(self, tables):
+    def _drawable(self, tables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the tables, or none where nothing can draw them."""
         if not tables:
             return {}
@@ -304,7 +309,7 @@ class ImageLogger(keras.callbacks.Callback):
             return {}
         return tables
 
-    def _taken(self, images):
+    def _taken(self, images: Any) -> np.ndarray:
         """Returns the first images of an array, as a NumPy array."""
         if not hasattr(images, "shape") or not len(images.shape):
             raise ValueError(
@@ -315,7 +320,7 @@ class ImageLogger(keras.callbacks.Callback):
             )
         return np.array(ops.convert_to_numpy(images[: self.max_images]))
 
-    def _check_images(self):
+    def _check_images(self) -> None:
         """Refuses inputs and targets that are not as many, or no images."""
         arrays = keras.tree.flatten(self.inputs)
         if self.targets is not None:
@@ -331,7 +336,7 @@ class ImageLogger(keras.callbacks.Callback):
         if self.targets is not None:
             self._check_batch("targets", self.targets)
 
-    def _check_batch(self, what, images):
+    def _check_batch(self, what: str, images: Any) -> None:
         """Refuses what is no batch of images, as many as there are inputs."""
         shape = np.shape(images)
         if not is_batch(shape, self.data_format):
@@ -343,7 +348,7 @@ class ImageLogger(keras.callbacks.Callback):
                 f"Received: {what} of shape {shape}"
             )
 
-    def _show(self, predicted):
+    def _show(self, predicted: Any) -> np.ndarray:
         """Returns the prediction to be drawn, as pixels."""
         predicted = self._chosen(predicted)
         count = len(keras.tree.flatten(self.inputs)[0])
@@ -352,8 +357,9 @@ class ImageLogger(keras.callbacks.Callback):
         self._check_batch("a prediction", predicted)
         return self._pixels(predicted)
 
-    def _chosen(self, predicted):
+    def _chosen(self, predicted: Any) -> Any:
         """Returns one output of those of the model."""
+        names: list[Any]
         if hasattr(predicted, "shape"):
             names, outputs = [0], [predicted]
         elif isinstance(predicted, dict):
@@ -370,7 +376,7 @@ class ImageLogger(keras.callbacks.Callback):
             )
         return outputs[names.index(self.output)]
 
-    def _columns(self):
+    def _columns(self) -> dict[str, np.ndarray]:
         """Returns those inputs that are images, as pixels by title."""
         inputs = self.inputs
         if not isinstance(inputs, dict):
@@ -386,10 +392,10 @@ class ImageLogger(keras.callbacks.Callback):
             if is_batch(np.shape(x), self.data_format)
         }
 
-    def _pixels(self, images):
+    def _pixels(self, images: Any) -> np.ndarray:
         return to_pixels(images, self.value_range, self.data_format)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns every argument of the constructor."""
         return {
             "log_dir": self.log_dir,
@@ -407,7 +413,7 @@ class ImageLogger(keras.callbacks.Callback):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Creates a callback from what `get_config` returned."""
         images = {
             name: keras.saving.deserialize_keras_object(config[name])
@@ -417,7 +423,7 @@ class ImageLogger(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def _as_if_not_looked_at(model):
+def _as_if_not_looked_at(model: keras.Model) -> Iterator[None]:
     """Puts the state of random numbers back that a prediction has changed."""
     weights = {id(weight) for weight in model.non_trainable_weights}
     seeds = [
@@ -433,7 +439,7 @@ def _as_if_not_looked_at(model):
                 variable.assign(value)
 
 
-def _write_whole(path, content):
+def _write_whole(path: pathlib.Path, content: bytes) -> None:
     """Writes a file that is never there in part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")

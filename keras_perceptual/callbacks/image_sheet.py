@@ -1,10 +1,13 @@
 """A sheet of images: a row for each, a column for each stage of it."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from keras_perceptual.plotting import import_pillow
+from keras_perceptual.typing import DataFormat, Shape
 
 CHANNELS = (1, 3, 4)  # Grey, red green and blue, and with transparency.
 SMALLEST = 128  # Of a cell, in pixels; smaller images are enlarged.
@@ -15,14 +18,18 @@ BACKGROUND, BLACK, GREY = "white", "#202124", "#5f6368"
 SQUARE, LIGHT, DARK = 8, 0.9, 0.7
 
 
-def is_batch(shape, data_format):
+def is_batch(shape: Shape, data_format: DataFormat) -> bool:
     """Whether an array of a shape can be shown as a batch of images."""
     if len(shape) == 4:
         return shape[-1 if data_format == "channels_last" else 1] in CHANNELS
     return len(shape) == 3
 
 
-def to_pixels(images, value_range, data_format):
+def to_pixels(
+    images: np.ndarray,
+    value_range: tuple[float, float],
+    data_format: DataFormat,
+) -> np.ndarray:
     """Returns what a screen shows of a batch of images.
 
     Args:
@@ -51,7 +58,7 @@ def to_pixels(images, value_range, data_format):
     return np.round(255.0 * images).astype("uint8")
 
 
-def draw_sheet(columns, caption):
+def draw_sheet(columns: Mapping[str, np.ndarray], caption: str) -> Any:
     """Returns a picture of batches of images side by side.
 
     All are drawn as tall as the tallest, and that at least as tall as a cell
@@ -99,7 +106,7 @@ def draw_sheet(columns, caption):
     return sheet
 
 
-def _checkerboard(height, width):
+def _checkerboard(height: int, width: int) -> np.ndarray:
     """Returns light and dark squares, shaped `(height, width, 1)`."""
     rows, columns = np.indices((height, width)) // SQUARE
     return np.where((rows + columns) % 2, DARK, LIGHT)[..., None]

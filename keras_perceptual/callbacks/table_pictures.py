@@ -1,8 +1,10 @@
 """Pictures of the colour tables that a model has learned."""
 
 import io
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_perceptual.io.table_plots import (
@@ -20,7 +22,7 @@ from keras_perceptual.model_walk import walk_parts
 RESOLUTION = 100  # Pixels per inch.
 
 
-def find_tables(model, inputs):
+def find_tables(model: keras.Model, inputs: Any) -> dict[str, np.ndarray]:
     """Returns the colour tables in a model, by the path of their layer.
 
     Of a table that is made for each image, that of the first one is returned,
@@ -55,7 +57,7 @@ def find_tables(model, inputs):
     return tables
 
 
-def draw_table(table, title):
+def draw_table(table: np.ndarray, title: str) -> tuple[bytes, tuple[int, int]]:
     """Returns a PNG file of a table, and its width and height in pixels.
 
     Raises:
@@ -76,7 +78,7 @@ def draw_table(table, title):
     return file.getvalue(), canvas.get_width_height()
 
 
-def _going_in(model, layer, inputs):
+def _going_in(model: keras.Model, layer: keras.Layer, inputs: Any) -> Any:
     """Returns what a layer is called with, `None` where that is not known."""
     is_sequential = isinstance(model, keras.Sequential)
     try:

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_perceptual.configuration import Configured
+from keras_perceptual.typing import Tensor
 from keras_perceptual.validation import Checker
 
 
@@ -35,9 +36,9 @@ class BoundedTable(Configured, keras.constraints.Constraint):
         holds need not be in (0, 1), but what a screen shows is.
     """
 
-    def __init__(self, *, low=0.0, high=1.0):
+    def __init__(self, *, low: float = 0.0, high: float = 1.0) -> None:
         self.low, self.high = Checker(self).bounds(low, high)
 
-    def __call__(self, w):
+    def __call__(self, w: Tensor) -> Tensor:
         """Returns the table in the range."""
         return ops.clip(w, self.low, self.high)

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_perceptual.configuration import Configured
 from keras_perceptual.ops.table_shape import AXES, make_monotonic
+from keras_perceptual.typing import TableAxes, Tensor
 from keras_perceptual.validation import Checker
 
 
@@ -47,11 +48,13 @@ class MonotonicTable(Configured, keras.constraints.Constraint):
         with projections of the same kind.
     """
 
-    def __init__(self, *, axes="own", low=0.0, high=1.0):
+    def __init__(
+        self, *, axes: TableAxes = "own", low: float = 0.0, high: float = 1.0
+    ) -> None:
         check = Checker(self)
         self.axes = check.choice("axes", axes, AXES)
         self.low, self.high = check.bounds(low, high)
 
-    def __call__(self, w):
+    def __call__(self, w: Tensor) -> Tensor:
         """Returns the table, rising."""
         return make_monotonic(ops.clip(w, self.low, self.high), self.axes)

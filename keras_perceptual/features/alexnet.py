@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 
-def build_alexnet():
+def build_alexnet() -> keras.Model:
     """Returns AlexNet without its classifier, as torchvision lays it out.
 
     Padding is explicit where a convolution has a stride: "same" would shift

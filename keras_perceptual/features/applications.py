@@ -2,11 +2,15 @@
 
 import random
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 
-def build_application(application, weights=None):
+def build_application(
+    application: Callable[..., Any], weights: str | None = None
+) -> keras.Model:
     """Returns a network for `channels_last` images, without its classifier.
 
     Keras builds it in the image format that is set for the whole process,
@@ -61,7 +65,7 @@ def build_application(application, weights=None):
         random.setstate(state)
 
 
-def convert(network):
+def convert(network: keras.Model) -> keras.Model:
     """Returns a copy of a network for images with their channels last.
 
     Args:
@@ -69,7 +73,7 @@ def convert(network):
             first, with one input.
     """
 
-    def turn(layer):
+    def turn(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config()
         if "data_format" in config:
             config["data_format"] = "channels_last"
@@ -90,7 +94,7 @@ def convert(network):
     return turned
 
 
-def _no_download(name, error):
+def _no_download(name: str, error: Exception) -> ConnectionError:
     return ConnectionError(
         f"The ImageNet weights of {name} are not in this package: "
         "keras.applications downloads them, once, into the folder `models` of "

@@ -5,7 +5,8 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import keras
 
@@ -16,6 +17,7 @@ from keras_perceptual.features.applications import build_application
 from keras_perceptual.features.taps import BEFORE_ACTIVATION
 from keras_perceptual.features.vgg import build_vgg
 from keras_perceptual.files import show_path
+from keras_perceptual.typing import PathLike
 from keras_perceptual.validation import Checker
 
 # The convention that the weights in a user's file follow, by its ending.
@@ -38,14 +40,14 @@ class Backbone:
         aliases: Other names of taps, such as those PyTorch users know.
     """
 
-    build: Callable
-    default_layers: tuple
-    preprocessing: Mapping
+    build: Callable[..., keras.Model]
+    default_layers: tuple[str, ...]
+    preprocessing: Mapping[str, str]
     packaged_weights: str | None = None
-    aliases: Mapping = dataclasses.field(default_factory=dict)
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
-    def sources(self):
+    def sources(self) -> tuple[str, ...]:
         """The words that `weights` may be, the best one first."""
         conventions = [
             convention
@@ -55,11 +57,16 @@ class Backbone:
         return (*conventions, "random")
 
 
-def _from_keras(application):
+def _from_keras(application: Callable[..., Any]) -> Callable[..., keras.Model]:
     return functools.partial(build_application, application)
 
 
-def _build_vgg(application, name, convolutions, weights=None):
+def _build_vgg(
+    application: Callable[..., Any],
+    name: str,
+    convolutions: tuple[int, ...],
+    weights: str | None = None,
+) -> keras.Model:
     """Returns VGG, with the weights of `keras.applications` if asked for."""
     network = build_vgg(name, convolutions)
     if weights is not None:
@@ -68,7 +75,7 @@ def _build_vgg(application, name, convolutions, weights=None):
     return network
 
 
-def _vgg_aliases(*convolutions):
+def _vgg_aliases(*convolutions: int) -> dict[str, str]:
     aliases = {}
     for block, count in enumerate(convolutions, start=1):
         for conv in range(1, count + 1):
@@ -135,7 +142,7 @@ BACKBONES = {
 }
 
 
-def resolve_source(owner, name, weights):
+def resolve_source(owner: str, name: str, weights: PathLike | None) -> str:
     """Returns where the weights of a named network come from.
 
     Args:
@@ -151,9 +158,9 @@ def resolve_source(owner, name, weights):
         FileNotFoundError: If it is a path where there is no file.
     """
     backbone = BACKBONES[name]
+    weights = Checker(owner).path("weights", weights)
     if weights is None:
         return backbone.sources[0]
-    weights = Checker(owner).path("weights", weights)
     if weights in backbone.sources:
         return weights
     endings = {
@@ -178,7 +185,9 @@ def resolve_source(owner, name, weights):
     return weights
 
 
-def check_torchvision_weights(owner, weights):
+def check_torchvision_weights(
+    owner: str, weights: PathLike | None
+) -> str | None:
     """Refuses weights of a network other than torchvision's.
 
     Args:
@@ -204,7 +213,7 @@ def check_torchvision_weights(owner, weights):
     )
 
 
-def weights_convention(name, source):
+def weights_convention(name: str, source: str) -> str:
     """Returns which convention the weights from a source follow.
 
     Args:
@@ -222,7 +231,7 @@ def weights_convention(name, source):
     return CONVENTION_OF_FILE[pathlib.Path(source).suffix]
 
 
-def build_untrained(name, dtype):
+def build_untrained(name: str, dtype: str) -> keras.Model:
     """Builds a named network whose weights are still to be loaded.
 
     Args:
@@ -236,7 +245,9 @@ def build_untrained(name, dtype):
         return BACKBONES[name].build()
 
 
-def load_weights(network, name, source, dtype):
+def load_weights(
+    network: keras.Model, name: str, source: str, dtype: str
+) -> keras.Model:
     """Gives a named network the weights from `source`.
 
     Args:
@@ -251,7 +262,7 @@ def load_weights(network, name, source, dtype):
     backbone = BACKBONES[name]
     if source == "random":
         weights_loading.assign_random(network)
-    elif source == "torchvision":
+    elif source == "torchvision" and backbone.packaged_weights:
         arrays = weights_loading.read_packaged(backbone.packaged_weights)
         weights_loading.assign(network, arrays, backbone.packaged_weights)
     elif source == "imagenet":
@@ -264,7 +275,7 @@ def load_weights(network, name, source, dtype):
 
 
 @contextlib.contextmanager
-def building_scope(dtype):
+def building_scope(dtype: str) -> Iterator[None]:
     """Builds layers of a type and leaves no trace.
 
     The policy is that of this thread alone. What all threads share, such as

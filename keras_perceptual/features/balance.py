@@ -4,6 +4,11 @@ Raw feature distances differ a hundredfold from one tap to the next, and a
 plain sum is the distance of one tap alone.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+from keras_perceptual.typing import Pooling
+
 # The mean distance at each tap over distorted public-domain photographs, as
 # printed by tools/balance_taps.py. Networks are named with the convention that
 # their weights follow: other weights make another network of them, and so does
@@ -124,7 +129,9 @@ MEAN_DISTANCES = {
 }
 
 
-def balanced_layers(backbone, convention, pooling="max"):
+def balanced_layers(
+    backbone: str, convention: str, pooling: Pooling = "max"
+) -> tuple[str, ...]:
     """Returns the taps of a network that can be balanced, or nothing.
 
     Args:
@@ -139,8 +146,13 @@ def balanced_layers(backbone, convention, pooling="max"):
 
 
 def balanced_weights(
-    backbone, convention, kind, normalized, layers, pooling="max"
-):
+    backbone: str,
+    convention: str | None,
+    kind: str,
+    normalized: bool,
+    layers: Sequence[str],
+    pooling: Pooling = "max",
+) -> dict[str, float]:
     """Returns the weights that make the taps of a network count alike.
 
     With them, the sum over the taps is 1 for an average distortion.
@@ -166,8 +178,10 @@ def balanced_weights(
     }
 
 
-def _measured(backbone, convention, pooling):
+def _measured(
+    backbone: str, convention: str | None, pooling: Pooling
+) -> dict[str, Any] | None:
     """Returns the mean distances at the taps, or `None`."""
     if pooling != "max":
         return None
-    return MEAN_DISTANCES.get((backbone, convention))
+    return MEAN_DISTANCES.get((backbone, convention or ""))

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import zlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -26,10 +27,17 @@ from keras_perceptual.features.rewiring import (
 )
 from keras_perceptual.features.taps import check_taps, standardize_tap
 from keras_perceptual.ops.value_range import rescale
+from keras_perceptual.typing import (
+    ArrayLike,
+    PathLike,
+    Pooling,
+    Tensor,
+    ValueRange,
+)
 from keras_perceptual.validation import Checker
 
 OWNER = "FeatureExtractor"
-check = Checker(OWNER)
+check: Checker = Checker(OWNER)
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -48,7 +56,7 @@ class Preprocessing:
     offset: np.ndarray
     bgr: bool = False
 
-    def __call__(self, images, value_range):
+    def __call__(self, images: Tensor, value_range: ValueRange) -> Tensor:
         """Maps RGB images from `value_range` to what the network expects."""
         if value_range != (0.0, 1.0):
             images = rescale(images, value_range)
@@ -151,19 +159,24 @@ class FeatureExtractor:
           the activation
     """
 
+    convention: str | None
+    layers: tuple[str, ...]
+    network: keras.Model
+    identity: int
+
     def __init__(
         self,
-        backbone="vgg16",
-        layers=None,
+        backbone: str | keras.Model = "vgg16",
+        layers: str | Sequence[str] | None = None,
         *,
-        weights=None,
-        pooling="max",
-        value_range=(0, 1),
-        dtype="float32",
-    ):
+        weights: PathLike | None = None,
+        pooling: Pooling = "max",
+        value_range: ValueRange = (0, 1),
+        dtype: str = "float32",
+    ) -> None:
         _refuse_trace()
-        self.pooling = check.choice("pooling", pooling, POOLINGS)
-        self.value_range = check.value_range(value_range)
+        self.pooling: Pooling = check.choice("pooling", pooling, POOLINGS)
+        self.value_range: tuple[float, float] = check.value_range(value_range)
         layers = [layers] if isinstance(layers, str) else layers
         if isinstance(backbone, keras.Model):
             _check_tappable(backbone)
@@ -198,15 +211,15 @@ class FeatureExtractor:
         self.network.trainable = False
         self._run = _backend.frozen_call(self.network)
         self.identity = _identity(self.network)
-        self._sizes_seen = set()
+        self._sizes_seen: set[tuple[int | None, ...]] = set()
 
     @property
-    def channels(self):
+    def channels(self) -> tuple[int, ...] | None:
         """Numbers of channels that images may have; `None` for any."""
         wanted = self.network.inputs[0].shape[-1]
         return {None: None, 3: (1, 3)}.get(wanted, (wanted,))
 
-    def __call__(self, images):
+    def __call__(self, images: ArrayLike) -> dict[str, Tensor]:
         """Computes the features of a batch of images."""
         images = ops.convert_to_tensor(images)
         shape = tuple(images.shape)
@@ -219,7 +232,7 @@ class FeatureExtractor:
                 data_format="channels_last",
                 received=f"Received: images.shape={shape}",
             )
-            self._check_size(sizes[:2])
+            self._check_size((sizes[0], sizes[1]))
             self._sizes_seen.add(sizes)
         dtype = self.network.compute_dtype
         images = ops.cast(images, _at_least_float32(dtype))
@@ -235,7 +248,7 @@ class FeatureExtractor:
             for name, x in zip(self.layers, features, strict=True)
         }
 
-    def smallest_side(self, positions=1):
+    def smallest_side(self, positions: int = 1) -> int:
         """Returns the least side of square images that all layers see.
 
         Args:
@@ -250,7 +263,7 @@ class FeatureExtractor:
                 low = middle
         return high
 
-    def _check_size(self, size):
+    def _check_size(self, size: tuple[int | None, int | None]) -> None:
         """Refuses images of which a layer would see nothing."""
         counts = _positions(self.network, size)
         blind = [
@@ -269,7 +282,11 @@ class FeatureExtractor:
             )
 
 
-def usual_layers(backbone, weights=None, pooling="max"):
+def usual_layers(
+    backbone: str | keras.Model,
+    weights: PathLike | None = None,
+    pooling: Pooling = "max",
+) -> tuple[str, ...]:
     """Returns the taps of a network that are compared if none are named.
 
     Args:
@@ -291,7 +308,7 @@ def usual_layers(backbone, weights=None, pooling="max"):
     )
 
 
-def _refuse_trace():
+def _refuse_trace() -> None:
     """Refuses to build while a function is traced.
 
     A network built there would keep its initial weights: loading them would
@@ -308,7 +325,7 @@ def _refuse_trace():
         )
 
 
-def _check_tappable(model):
+def _check_tappable(model: keras.Model) -> None:
     """Refuses a model whose layers are not linked in a graph."""
     if len(getattr(model, "inputs", None) or ()) != 1:
         raise ValueError(
@@ -319,7 +336,7 @@ def _check_tappable(model):
         )
 
 
-def _check_pooling(network, pooling):
+def _check_pooling(network: keras.Model, pooling: Pooling) -> None:
     """Refuses another pooling for a network that has no maximum to replace."""
     if pooling != "max" and not has_max_pooling(network):
         raise ValueError(
@@ -329,7 +346,7 @@ def _check_pooling(network, pooling):
         )
 
 
-def _frozen_copy(model, weights):
+def _frozen_copy(model: keras.Model, weights: PathLike | None) -> keras.Model:
     """Copies a user's model, so that its training does not move the loss."""
     copy = keras.models.clone_model(model)
     if weights is None:
@@ -342,7 +359,7 @@ def _frozen_copy(model, weights):
     return copy
 
 
-def _identity(network):
+def _identity(network: keras.Model) -> int:
     """Returns a number that tells networks and their weights apart."""
     found = 0
     for variable in network.weights:
@@ -351,11 +368,13 @@ def _identity(network):
     return found
 
 
-def _at_least_float32(dtype):
+def _at_least_float32(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
 
 
-def _positions(network, size):
+def _positions(
+    network: keras.Model, size: tuple[int | None, int | None]
+) -> list[int]:
     """Returns how many positions of an image each output has."""
     # A side that is not known yet is taken to be long enough.
     height, width = (2048 if side is None else side for side in size)

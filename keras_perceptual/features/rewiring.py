@@ -1,5 +1,8 @@
 """Variants of a network with the same weights: other pooling, other taps."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 
 from keras_perceptual.features.taps import (
@@ -8,6 +11,7 @@ from keras_perceptual.features.taps import (
     layer_name,
 )
 from keras_perceptual.ops.pooling import l2_pool
+from keras_perceptual.typing import DataFormat, Pooling, Shape, Tensor
 
 POOLINGS = ("max", "average", "l2")
 
@@ -15,26 +19,32 @@ POOLINGS = ("max", "average", "l2")
 class L2Pooling2D(keras.layers.Layer):
     """Does what `l2_pool` does, in the place of a `MaxPooling2D`."""
 
-    def __init__(self, strides, data_format, **kwargs):
+    def __init__(
+        self,
+        strides: tuple[int, int],
+        data_format: DataFormat,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.strides = strides
         self.data_format = data_format
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Returns the pooled feature maps."""
         return l2_pool(x, self.strides, self.data_format)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """Returns the shape of the pooled feature maps."""
         shape = list(input_shape)
         first = 1 if self.data_format == "channels_last" else 2
         for axis, stride in enumerate(self.strides, start=first):
-            if shape[axis] is not None:
-                shape[axis] = -(-shape[axis] // stride)
+            size = shape[axis]
+            if size is not None:
+                shape[axis] = -(-size // stride)
         return tuple(shape)
 
 
-def has_max_pooling(network):
+def has_max_pooling(network: keras.Model) -> bool:
     """Whether a network, or a network inside it, has a `MaxPooling2D`."""
     return any(
         isinstance(layer, keras.layers.MaxPooling2D)
@@ -43,7 +53,9 @@ def has_max_pooling(network):
     )
 
 
-def tap_network(network, taps, pooling="max"):
+def tap_network(
+    network: keras.Model, taps: Sequence[str], pooling: Pooling = "max"
+) -> tuple[Tensor, list[Tensor]]:
     """Returns the input of a network and its outputs at the taps.
 
     Unless all is as the network has it, its layers are wired anew, and the
@@ -62,9 +74,9 @@ def tap_network(network, taps, pooling="max"):
     if pooling == "max" and not split:
         return network.inputs[0], [network.get_layer(t).output for t in taps]
     activations = {name: _take_off(network.get_layer(name)) for name in split}
-    outputs = {}
+    outputs: dict[str, Tensor] = {}
 
-    def call(layer, *args, **kwargs):
+    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
         output = layer(*args, **kwargs)
         if layer.name in split:
             outputs.setdefault(layer.name + BEFORE_ACTIVATION, output)
@@ -79,7 +91,7 @@ def tap_network(network, taps, pooling="max"):
     return network.inputs[0], [outputs[tap] for tap in taps]
 
 
-def _take_off(layer):
+def _take_off(layer: keras.Layer) -> keras.Layer:
     """Takes the activation off a layer and returns it as one of its own."""
     activation = keras.layers.Activation(
         layer.activation,
@@ -90,10 +102,14 @@ def _take_off(layer):
     return activation
 
 
-def _rewire(network, pooling, call_function=None):
+def _rewire(
+    network: keras.Model,
+    pooling: Pooling,
+    call_function: Callable[..., Any] | None = None,
+) -> keras.Model:
     """Links the layers of a network anew, with other ones for its pooling."""
 
-    def replace(layer):
+    def replace(layer: keras.Layer) -> keras.Layer:
         if pooling == "max":
             return layer
         if isinstance(layer, keras.layers.MaxPooling2D):
@@ -110,7 +126,9 @@ def _rewire(network, pooling, call_function=None):
     )
 
 
-def _other_pooling(layer, pooling):
+def _other_pooling(
+    layer: keras.layers.MaxPooling2D, pooling: Pooling
+) -> keras.Layer:
     """Returns the layer that takes the place of a `MaxPooling2D`."""
     common = {
         "strides": layer.strides,

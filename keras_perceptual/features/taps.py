@@ -1,10 +1,11 @@
 """The names of taps: layers of a network, after or before their activation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 
 from keras_perceptual import validation
+from keras_perceptual.typing import Layers
 from keras_perceptual.validation import Checker
 
 # Behind the name of a layer: its output before its own activation.
@@ -30,17 +31,17 @@ ACTIVATION_LAYERS = (
 )
 
 
-def layer_name(tap):
+def layer_name(tap: str) -> str:
     """Returns the name of the layer that a tap belongs to."""
     return tap.removesuffix(BEFORE_ACTIVATION)
 
 
-def is_before_activation(tap):
+def is_before_activation(tap: str) -> bool:
     """Whether a tap is before the activation of its layer."""
     return tap.endswith(BEFORE_ACTIVATION)
 
 
-def standardize_tap(name, aliases):
+def standardize_tap(name: str, aliases: Mapping[str, str]) -> str:
     """Returns a tap by the name of its layer in the network.
 
     Args:
@@ -57,7 +58,9 @@ def standardize_tap(name, aliases):
     return tap
 
 
-def check_layers(owner, argument, layers):
+def check_layers(
+    owner: str, argument: str, layers: Layers | None
+) -> list[str] | dict[str, float] | None:
     """Returns the taps of a loss, refusing those that make no loss.
 
     Args:
@@ -98,7 +101,11 @@ def check_layers(owner, argument, layers):
     return {name: weight for name, weight in weights.items() if weight}
 
 
-def check_taps(taps, network, aliases=None):
+def check_taps(
+    taps: Mapping[str, str],
+    network: keras.Model,
+    aliases: Mapping[str, str] | None = None,
+) -> None:
     """Refuses taps that stand for no tensor, or for one tensor twice.
 
     Args:
@@ -137,7 +144,9 @@ def check_taps(taps, network, aliases=None):
         )
 
 
-def _check_activation(network, name, names):
+def _check_activation(
+    network: keras.Model, name: str, names: Sequence[str]
+) -> None:
     """Refuses a layer that does not end in an activation of its own."""
     layer = network.get_layer(name)
     activation = getattr(layer, "activation", None)

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 
-def build_vgg(name, convolutions):
+def build_vgg(name: str, convolutions: tuple[int, ...]) -> keras.Model:
     """Returns a VGG network without its classifier, with weights of zero.
 
     The layers have the names of `keras.applications`, which builds them in the

@@ -8,12 +8,15 @@ import pathlib
 import types
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
 import h5py
 import keras
 import numpy as np
 
 from keras_perceptual.files import check_file, show_path
+from keras_perceptual.typing import PathLike
 
 # A file may hold a classifier, and what an optimizer remembers, in float64.
 BYTES_A_WEIGHT = 64
@@ -47,7 +50,7 @@ SHA256 = {
 }
 
 
-def read_packaged(name):
+def read_packaged(name: str) -> dict[str, np.ndarray]:
     """Returns the arrays of a weights file of the package, verified.
 
     Args:
@@ -72,7 +75,7 @@ def read_packaged(name):
     return _read_npz(io.BytesIO(data), path)
 
 
-def load_file(model, path):
+def load_file(model: keras.Model, path: PathLike) -> None:
     """Loads the weights of a model from a user's file.
 
     Args:
@@ -107,7 +110,7 @@ def load_file(model, path):
             )
 
 
-def _load_npz(model, path):
+def _load_npz(model: keras.Model, path: PathLike) -> None:
     """Loads the arrays of a model, and reads no others of the file.
 
     Nor does it believe the file: an array is read once its type and its shape
@@ -120,14 +123,14 @@ def _load_npz(model, path):
     }
     with _only_arrays(path), zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        arrays = dict.fromkeys(names)
+        arrays: dict[str, Any] = dict.fromkeys(names)
         for key in wanted.keys() & arrays.keys():
             with archive.open(f"{key}.npy") as member:
                 arrays[key] = _read_array(member, wanted[key])
-    assign(model, arrays, path)
+    assign(model, arrays, str(path))
 
 
-def _read_array(file, wanted):
+def _read_array(file: Any, wanted: tuple[int, ...]) -> Any:
     """Returns an array, or what has but its shape where that is another."""
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
@@ -143,11 +146,11 @@ def _read_array(file, wanted):
     data = file.read(size)
     if len(data) != size or file.read(1):
         raise ValueError(f"it has another size. Received: shape={shape}")
-    order = "F" if fortran_order else "C"
-    return np.frombuffer(data, dtype).reshape(shape, order=order)
+    values = np.frombuffer(data, dtype)
+    return values.reshape(shape, order="F" if fortran_order else "C")
 
 
-def _load_h5(model, path):
+def _load_h5(model: keras.Model, path: PathLike) -> None:
     try:
         _check_claims(model, path)
         model.load_weights(path)
@@ -160,21 +163,21 @@ def _load_h5(model, path):
         ) from error
 
 
-def _check_claims(model, path):
+def _check_claims(model: keras.Model, path: PathLike) -> None:
     """Refuses a file that says it holds far more than a model needs.
 
     Nor may its numbers lie in other files, which could be any.
     """
     claimed = 0
 
-    def find_outside(name, item):
+    def find_outside(name: str, item: Any) -> str | None:
         nonlocal claimed
         if not isinstance(item, h5py.Dataset):
             return None
         claimed += item.size
         return name if item.external or item.is_virtual else None
 
-    def find_link(name, link):
+    def find_link(name: str, link: Any) -> str | None:
         return name if isinstance(link, h5py.ExternalLink) else None
 
     with h5py.File(path) as file:
@@ -194,7 +197,9 @@ def _check_claims(model, path):
         )
 
 
-def assign(model, arrays, source):
+def assign(
+    model: keras.Model, arrays: Mapping[str, np.ndarray], source: str
+) -> None:
     """Gives the layers of a model the arrays that carry their names.
 
     Args:
@@ -228,7 +233,7 @@ def assign(model, arrays, source):
             variable.assign(arrays[key].astype(variable.dtype))
 
 
-def assign_random(model, seed=0):
+def assign_random(model: keras.Model, seed: int = 0) -> None:
     """Gives a model random weights that are the same in every process.
 
     Kernels are drawn from He's normal distribution; what has one axis or none
@@ -250,13 +255,13 @@ def assign_random(model, seed=0):
                 variable.assign(values.astype(variable.dtype))
 
 
-def _read_bytes(path, advice):
+def _read_bytes(path: Any, advice: str) -> bytes:
     with _readable(path, advice):
         return pathlib.Path(path).read_bytes()
 
 
 @contextlib.contextmanager
-def _readable(path, advice):
+def _readable(path: Any, advice: str) -> Iterator[None]:
     """Says so where a file cannot be read."""
     try:
         yield
@@ -267,13 +272,13 @@ def _readable(path, advice):
         ) from error
 
 
-def _read_npz(file, path):
+def _read_npz(file: BinaryIO, path: Any) -> dict[str, np.ndarray]:
     with _only_arrays(path), np.load(file, allow_pickle=False) as archive:
         return dict(archive)
 
 
 @contextlib.contextmanager
-def _only_arrays(path):
+def _only_arrays(path: Any) -> Iterator[None]:
     """Says so where a file does not hold plain arrays."""
     try:
         yield

@@ -9,29 +9,51 @@ built once and kept for later calls.
 
 import collections
 import threading
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 
 from keras_perceptual import losses
 from keras_perceptual.docstrings import fill_from
+from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.typing import (
+    ArrayLike,
+    Components,
+    DataFormat,
+    Downsampling,
+    DType,
+    EdgeMode,
+    EdgeNorm,
+    EdgeOperator,
+    FeatureDifference,
+    GramNormalization,
+    Layers,
+    Padding,
+    PathLike,
+    Pooling,
+    Tensor,
+    ValueRange,
+    VariationNorm,
+)
 
 # How many losses are kept, each with its network.
 MOST_KEPT = 16
 
-_kept = collections.OrderedDict()
+_kept: collections.OrderedDict[Any, ImageLoss] = collections.OrderedDict()
 _lock = threading.Lock()
 
 
 @fill_from(losses.CharbonnierLoss)
 def charbonnier_loss(
-    y_true,
-    y_pred,
-    epsilon=1e-3,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    epsilon: float = 1e-3,
     *,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns the Charbonnier loss of each pair of images.
 
     See `CharbonnierLoss`.
@@ -72,18 +94,18 @@ def charbonnier_loss(
 
 @fill_from(losses.ContextualLoss)
 def contextual_loss(
-    y_true,
-    y_pred,
-    backbone="vgg16",
-    layers=None,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    backbone: str = "vgg16",
+    layers: Layers | None = None,
     *,
-    weights=None,
-    band_width=0.5,
-    max_features=1024,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    weights: PathLike | None = None,
+    band_width: float = 0.5,
+    max_features: int = 1024,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns how few features of targets each prediction has, wherever.
 
     See `ContextualLoss`, also for what it compares by default.
@@ -130,16 +152,16 @@ def contextual_loss(
 
 @fill_from(losses.DISTS)
 def dists(
-    y_true,
-    y_pred,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    mask=None,
-    weights=None,
-    resize=None,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    mask: ArrayLike | None = None,
+    weights: PathLike | None = None,
+    resize: int | None = None,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns the DISTS of each pair of images; lower is better.
 
     See `DISTS`.
@@ -183,16 +205,16 @@ def dists(
 
 @fill_from(losses.FocalFrequencyLoss)
 def focal_frequency_loss(
-    y_true,
-    y_pred,
-    alpha=1.0,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    alpha: float = 1.0,
     *,
-    log_matrix=False,
-    patch_factor=1,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    log_matrix: bool = False,
+    patch_factor: int = 1,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns how far apart the spectra of each pair of images are.
 
     See `FocalFrequencyLoss`.
@@ -236,17 +258,17 @@ def focal_frequency_loss(
 
 @fill_from(losses.LPIPS)
 def lpips(
-    y_true,
-    y_pred,
-    backbone="alexnet",
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    backbone: Literal["alexnet", "vgg16"] = "alexnet",
     *,
-    mask=None,
-    weights=None,
-    linear_heads=True,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    mask: ArrayLike | None = None,
+    weights: PathLike | None = None,
+    linear_heads: bool = True,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns the LPIPS of each pair of images; lower is better.
 
     See `LPIPS`.
@@ -293,19 +315,19 @@ def lpips(
 
 @fill_from(losses.MSSSIMLoss)
 def ms_ssim(
-    y_true,
-    y_pred,
-    weights=None,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    weights: Sequence[float] | None = None,
     *,
-    filter_size=11,
-    filter_sigma=1.5,
-    k1=0.01,
-    k2=0.03,
-    epsilon=1e-3,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    filter_size: int = 11,
+    filter_sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    epsilon: float = 1e-3,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns the MS-SSIM of each pair of images; 1 for equal ones.
 
     It is one minus `MSSSIMLoss`. To train, take the loss: near 1 this has few
@@ -352,26 +374,26 @@ def ms_ssim(
 
 @fill_from(losses.PerceptualLoss)
 def perceptual_loss(
-    y_true,
-    y_pred,
-    backbone="vgg16",
-    layers=None,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    backbone: str | keras.Model = "vgg16",
+    layers: Layers | None = None,
     *,
-    mask=None,
-    weights=None,
-    pooling="max",
-    distance="mse",
-    normalize_features=False,
-    content_weight=1.0,
-    style_weight=0.0,
-    style_layers=None,
-    style_image=None,
-    gram_normalization="chw",
-    scales=1,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    mask: ArrayLike | None = None,
+    weights: PathLike | None = None,
+    pooling: Pooling = "max",
+    distance: FeatureDifference = "mse",
+    normalize_features: bool = False,
+    content_weight: float = 1.0,
+    style_weight: float = 0.0,
+    style_layers: Layers | None = None,
+    style_image: ArrayLike | PathLike | None = None,
+    gram_normalization: GramNormalization = "chw",
+    scales: int = 1,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns how far apart the features of each pair of images are.
 
     See `PerceptualLoss`.
@@ -425,24 +447,24 @@ def perceptual_loss(
 
 @fill_from(losses.SobelGradientLoss)
 def sobel_gradient_loss(
-    y_true,
-    y_pred,
-    norm="l1",
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    norm: EdgeNorm = "l1",
     *,
-    mask=None,
-    operator="sobel",
-    mode="component",
-    scales=1,
-    downsampling="average",
-    components="mean",
-    normalize=False,
-    log_space=False,
-    padding="reflect",
-    epsilon=1e-3,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    mask: ArrayLike | None = None,
+    operator: EdgeOperator = "sobel",
+    mode: EdgeMode = "component",
+    scales: int = 1,
+    downsampling: Downsampling = "average",
+    components: Components = "mean",
+    normalize: bool = False,
+    log_space: bool = False,
+    padding: Padding = "reflect",
+    epsilon: float = 1e-3,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns how far apart the slopes of each pair of images are.
 
     See `SobelGradientLoss`.
@@ -497,17 +519,17 @@ def sobel_gradient_loss(
 
 @fill_from(losses.SSIMLoss)
 def ssim(
-    y_true,
-    y_pred,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    filter_size=11,
-    filter_sigma=1.5,
-    k1=0.01,
-    k2=0.03,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    filter_size: int = 11,
+    filter_sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns the SSIM of each pair of images; 1 for equal ones.
 
     It is one minus `SSIMLoss`, and the number of `tf.image.ssim`. To train,
@@ -552,14 +574,14 @@ def ssim(
 
 @fill_from(losses.TotalVariationLoss)
 def total_variation(
-    images,
-    norm="l1",
+    images: ArrayLike,
+    norm: VariationNorm = "l1",
     *,
-    epsilon=1e-3,
-    value_range=(0, 1),
-    data_format=None,
-    dtype=None,
-):
+    epsilon: float = 1e-3,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Returns how much each image varies from pixel to pixel.
 
     See `TotalVariationLoss`.
@@ -599,7 +621,14 @@ def total_variation(
     )
 
 
-def _measure(cls, y_true, y_pred, *, mask=None, **settings):
+def _measure(
+    cls: type[ImageLoss],
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    **settings: Any,
+) -> Tensor:
     """Returns one value an image, by a loss that is kept for the next call."""
     # Each argument is handed on by its name: TensorFlow's AutoGraph, which
     # rewrites the callers in a traced function, adds its own to `locals()`.
@@ -607,7 +636,7 @@ def _measure(cls, y_true, y_pred, *, mask=None, **settings):
     return loss.compare(y_true, y_pred, mask=mask)
 
 
-def _loss(cls, settings):
+def _loss(cls: type[ImageLoss], settings: dict[str, Any]) -> ImageLoss:
     """Returns the loss of some settings, the same one for equal settings."""
     # Where an argument is left out, these decide.
     defaults = keras.config.floatx(), keras.config.image_data_format()
@@ -625,15 +654,15 @@ def _loss(cls, settings):
         return _kept[key]
 
 
-def _build(cls, settings):
+def _build(cls: type[ImageLoss], settings: dict[str, Any]) -> ImageLoss:
     """Returns a new loss, built outside of any trace.
 
     A network that is built while a function is traced would never get its
     weights. Backends trace by thread.
     """
-    found = []
+    found: list[ImageLoss | Exception] = []
 
-    def build():
+    def build() -> None:
         try:
             found.append(cls(**settings))
         except Exception as error:  # Raised where it is waited for.
@@ -642,12 +671,13 @@ def _build(cls, settings):
     thread = threading.Thread(target=build)
     thread.start()
     thread.join()
-    if isinstance(found[0], Exception):
-        raise found[0]
-    return found[0]
+    (result,) = found
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def _frozen(value):
+def _frozen(value: Any) -> Any:
     """Returns settings as something that can be hashed, if they can be."""
     if isinstance(value, dict):
         return tuple((name, _frozen(x)) for name, x in value.items())

@@ -1,11 +1,21 @@
 """Losses of `add_loss` that a step leaves out."""
 
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator
+from keras_perceptual.gradients.replay import Replay
 
 
-def find_left_out(replay, variables, layers, functions=()):
+def find_left_out(
+    replay: Replay,
+    variables: Sequence[Any],
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+) -> dict[Any, Cause]:
     """Finds variables that only such a loss would reach.
 
     A loss counts as added where it is computed on the line of the user's code

@@ -1,12 +1,14 @@
 """Putting attributes in the place of others for a while."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 _NOTHING = object()
 
 
 @contextlib.contextmanager
-def replaced(part, name, value):
+def replaced(part: Any, name: str, value: Any) -> Iterator[None]:
     """Has one object have another attribute, and then its own again.
 
     Args:

@@ -16,12 +16,12 @@ class Cause:
         note: A sentence with the particulars, or `""`.
     """
 
-    diagnosis: Diagnosis
+    diagnosis: Diagnosis | None
     places: tuple[Place, ...] = ()
     note: str = ""
 
 
-def title_of(diagnosis):
+def title_of(diagnosis: Diagnosis | None) -> str:
     """Returns what a report gives as the reason, `""` for none.
 
     That gradients are zero or not finite says their status.

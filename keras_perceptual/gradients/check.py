@@ -1,15 +1,32 @@
 """The gradient check for one batch, outside `fit`."""
 
 import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, overload
 
 import keras
 
 from keras_perceptual.gradients import judging, snapshots
 from keras_perceptual.gradients.fit_check import FitCheck
 from keras_perceptual.gradients.function_check import check_function
+from keras_perceptual.gradients.report import GradientReport
 
 
-def check_gradients(model, x, y=None, sample_weight=None):
+@overload
+def check_gradients(
+    model: Callable[[], Any], x: Iterable[keras.Variable]
+) -> GradientReport: ...
+
+
+@overload
+def check_gradients(
+    model: keras.Model, x: Any, y: Any = None, sample_weight: Any = None
+) -> GradientReport: ...
+
+
+def check_gradients(
+    model: Any, x: Any, y: Any = None, sample_weight: Any = None
+) -> GradientReport:
     """Reports the gradient of every trainable variable for one batch.
 
     `check_gradients(model, x, y)` looks at a compiled model, and
@@ -94,11 +111,11 @@ def check_gradients(model, x, y=None, sample_weight=None):
                 if check.report is None:
                     raise
             check.collect(last=True)
-    return check.report
+    return check.report or GradientReport()
 
 
 @contextlib.contextmanager
-def _as_it_was(model):
+def _as_it_was(model: keras.Model) -> Iterator[None]:
     """Puts weights, metrics and the train function back afterwards."""
     train_function = model.train_function
     variables = [*model.variables, *model.metrics_variables]

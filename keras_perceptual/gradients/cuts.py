@@ -6,7 +6,16 @@ an operation before it that is to blame.
 """
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import (
+    Collection,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+    Set,
+)
+from types import ModuleType
+from typing import Any, Self
 
 from keras_perceptual.gradients import ways
 from keras_perceptual.gradients.kinds import (
@@ -14,7 +23,7 @@ from keras_perceptual.gradients.kinds import (
     SHAPE_READERS,
     kind_of,
 )
-from keras_perceptual.gradients.places import locate
+from keras_perceptual.gradients.places import Place, locate
 from keras_perceptual.gradients.replay import Operation
 
 
@@ -26,12 +35,16 @@ class Locator:
         functions: As for `places.locate`.
     """
 
-    def __init__(self, layers, functions=()):
+    def __init__(
+        self,
+        layers: Mapping[str, Any],
+        functions: Sequence[tuple[str, ModuleType]] = (),
+    ) -> None:
         self.layers = layers
         self._functions = functions
-        self._places = {}
+        self._places: dict[Operation, Place] = {}
 
-    def locate(self, operation):
+    def locate(self, operation: Operation) -> Place:
         """Returns the `Place` of an `Operation`."""
         if operation not in self._places:
             self._places[operation] = locate(
@@ -39,7 +52,7 @@ class Locator:
             )
         return self._places[operation]
 
-    def locate_last(self, operations):
+    def locate_last(self, operations: Sequence[Operation]) -> tuple[Place, ...]:
         """Returns, in a tuple, where the last in a layer or a user's line is.
 
         It is empty where none of them is in either.
@@ -50,7 +63,7 @@ class Locator:
                 return (place,)
         return ()
 
-    def locate_cuts(self, operations):
+    def locate_cuts(self, operations: Sequence[Operation]) -> tuple[Place, ...]:
         """Returns a tuple of the places of cuts, the most likely one first.
 
         What only looks at shapes is left out, unless there is nothing else,
@@ -58,7 +71,8 @@ class Locator:
         function of the user's code, the last is what it is about.
         """
         cuts = [o for o in operations if kind_of(o) not in SHAPE_READERS]
-        named, compared = {}, {}
+        named: dict[tuple[str, ...], Place] = {}
+        compared: dict[tuple[str, ...], Place] = {}
         for operation in cuts or operations:
             place = self.locate(operation)
             called = (
@@ -85,7 +99,12 @@ class Reach:
     differentiable: Mapping[Hashable, int]
 
     @classmethod
-    def of(cls, operations, beginnings, stop=frozenset()):
+    def of(
+        cls,
+        operations: Sequence[Operation],
+        beginnings: Iterable[Iterable[Hashable]],
+        stop: Collection[Hashable] = frozenset(),
+    ) -> Self:
         """Follows the values that stand for each variable.
 
         Args:
@@ -116,7 +135,9 @@ class Ends:
     direct: Mapping[tuple[Operation, int], int]
     cuts: Mapping[Operation, int]
 
-    def by_operation(self, positions):
+    def by_operation(
+        self, positions: Mapping[Operation, int]
+    ) -> list[tuple[Operation, int]]:
         """Returns pairs of an operation and the variables behind it.
 
         Args:
@@ -136,13 +157,13 @@ class Choices:
         reach: The `Reach` of the variables in question.
     """
 
-    def __init__(self, operations, reach):
+    def __init__(self, operations: Sequence[Operation], reach: Reach) -> None:
         self._differentiable = reach.differentiable
         self._bits = 0
         for operation in operations:
             self._bits |= self._let_through(operation)
 
-    def may_open(self, operation, bit):
+    def may_open(self, operation: Operation, bit: int) -> bool:
         """Whether another branch may let through what an operation cuts.
 
         Args:
@@ -151,11 +172,11 @@ class Choices:
         """
         return bool(self._let_through(operation) & bit)
 
-    def may_reach(self, bit):
+    def may_reach(self, bit: int) -> bool:
         """Whether a variable may be used in a branch that was not taken."""
         return bool(self._bits & bit)
 
-    def _let_through(self, operation):
+    def _let_through(self, operation: Operation) -> int:
         if operation.alternatives is None:
             return -1 if operation.conditional else 0  # All of them, or none.
         bits = 0
@@ -164,7 +185,11 @@ class Choices:
         return bits
 
 
-def find_ends(operations, beginnings, arrives):
+def find_ends(
+    operations: Sequence[Operation],
+    beginnings: Iterable[Iterable[Hashable]],
+    arrives: Set[Hashable],
+) -> Ends:
     """Finds where gradients end.
 
     What lies behind a value that a gradient comes back to is no matter: it
@@ -181,7 +206,9 @@ def find_ends(operations, beginnings, arrives):
         The `Ends`, in the order of the operations.
     """
     reach = Reach.of(operations, beginnings, arrives)
-    direct, cuts, wanted = {}, {}, {}
+    direct: dict[tuple[Operation, int], int] = {}
+    cuts: dict[Operation, int] = {}
+    wanted: dict[Hashable, int] = {}
     for operation in reversed(operations):
         is_reached = not arrives.isdisjoint(operation.outputs)
         behind = 0

@@ -564,7 +564,7 @@ _GENERAL = {
 }
 
 
-def find(title, status="missing"):
+def find(title: str, status: str = "missing") -> Diagnosis:
     """Returns the `Diagnosis` of a title.
 
     Args:

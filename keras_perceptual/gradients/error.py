@@ -1,5 +1,7 @@
 """The error that a failed gradient check raises."""
 
+from keras_perceptual.gradients.report import GradientReport
+
 
 class GradientSanityError(ValueError):
     """Says that variables of a model cannot learn, and which.
@@ -21,6 +23,8 @@ class GradientSanityError(ValueError):
     variable  shape  layer  status  norm  ratio
     """
 
-    def __init__(self, message, report=None):
+    def __init__(
+        self, message: str, report: GradientReport | None = None
+    ) -> None:
         super().__init__(message)
         self.report = report

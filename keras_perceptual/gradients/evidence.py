@@ -1,21 +1,32 @@
 """What is known of the gradients of a model, and the report of it."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
 import keras
 import numpy as np
 
 from keras_perceptual.gradients import diagnoses, judging, tracers
 from keras_perceptual.gradients.causes import Cause, title_of
+from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.explain import Explainer
+from keras_perceptual.gradients.judging import Policy
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     find_owners,
     variables_of,
 )
+from keras_perceptual.gradients.observer import GradientObserver
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
+from keras_perceptual.gradients.seam import Seam
 from keras_perceptual.gradients.statistics import (
     GradientStatistics,
     ratio_of_norms,
     weight_norm,
 )
+
+# A variable, its status, and what is the matter with it.
+Verdict: TypeAlias = tuple[Any, str, Diagnosis | None]
 
 # A gradient that is smaller beside the weights is looked into.
 FAINT = 1e-6
@@ -43,9 +54,16 @@ class Evidence:
         statistics: The `GradientStatistics` so far, by the `id` of variables.
     """
 
-    def __init__(self, model, seam, observer, explainer, policy):
-        self.batches = 0
-        self.statistics = {}
+    def __init__(
+        self,
+        model: keras.Model,
+        seam: Seam,
+        observer: GradientObserver,
+        explainer: Explainer,
+        policy: Policy,
+    ) -> None:
+        self.batches: int = 0
+        self.statistics: dict[int, GradientStatistics] = {}
         self._model = model
         self._seam = seam
         self._observer = observer
@@ -53,18 +71,18 @@ class Evidence:
         self._policy = policy
         self._trained = list(model.trainable_variables)
         self._overflows = 0
-        self._values = {}
-        self._causes = {}
-        self._looked_into = set()
-        self._weight_norms = {}
-        self._untracked = None
+        self._values: dict[int, np.ndarray] = {}
+        self._causes: dict[int, Cause] = {}
+        self._looked_into: set[int] = set()
+        self._weight_norms: dict[int, float] = {}
+        self._untracked: tuple[GradientRecord, ...] | None = None
 
-    def variables(self):
+    def variables(self) -> list[Any]:
         """Returns what the model trains, or did when the training began."""
         both = [*self._model.trainable_variables, *self._trained]
         return list({id(v): v for v in both}.values())
 
-    def gather(self, steps):
+    def gather(self, steps: int) -> None:
         """Reads what some more steps have left."""
         rows = self._seam.tracer.read()
         self.statistics = {
@@ -77,7 +95,7 @@ class Evidence:
         self._overflows = overflows
         self._explainer.forget()
 
-    def unexplained(self):
+    def unexplained(self) -> set[str]:
         """Returns the paths of what is not finite for no good reason."""
         return {
             v.path
@@ -85,7 +103,7 @@ class Evidence:
             if self._of(v).nonfinite or self._of(v).norm > judging.LARGEST
         }
 
-    def judge(self, *, finished):
+    def judge(self, *, finished: bool) -> GradientReport:
         """Returns the `GradientReport` so far.
 
         Args:
@@ -103,7 +121,9 @@ class Evidence:
             max(self.batches, 1),
         )
 
-    def refused(self, diagnosis, variables):
+    def refused(
+        self, diagnosis: Diagnosis, variables: Sequence[Any]
+    ) -> GradientReport:
         """Returns the report of a step that an optimizer refused."""
         self._explainer.forget()
         if diagnosis.general:
@@ -117,15 +137,19 @@ class Evidence:
             self.batches + 1,
         )
 
-    def failed(self, causes, variables):
+    def failed(
+        self, causes: dict[int, Cause], variables: Sequence[Any]
+    ) -> GradientReport:
         """Returns the report of a step that failed in a gradient."""
         self._causes |= causes
         return self.refused(diagnoses.FAILS, variables)
 
-    def _of(self, variable):
+    def _of(self, variable: Any) -> GradientStatistics:
         return self.statistics.get(id(variable), GradientStatistics())
 
-    def _judge(self, variable, stranger):
+    def _judge(
+        self, variable: Any, stranger: bool
+    ) -> tuple[str, Diagnosis | None]:
         """Returns the status of a variable and the `Diagnosis`, if any."""
         observer = self._observer
         status, diagnosis = judging.judge_variable(
@@ -144,10 +168,15 @@ class Evidence:
             return status, diagnoses.NOT_RUN
         return status, diagnosis
 
-    def _look_for_causes(self, verdicts, owners, finished):
+    def _look_for_causes(
+        self,
+        verdicts: Sequence[Verdict],
+        owners: Mapping[int, Any],
+        finished: bool,
+    ) -> None:
         """Finds out more about what is not as it should be."""
 
-        def those(wanted):
+        def those(wanted: Callable[[Any, str, Any], Any]) -> list[Any]:
             return [
                 v for v, status, found in verdicts if wanted(v, status, found)
             ]
@@ -207,7 +236,12 @@ class Evidence:
                 lambda cause: cause.diagnosis is diagnoses.CANCELS,
             )
 
-    def _explain(self, explain, variables, accept=lambda cause: True):
+    def _explain(
+        self,
+        explain: Callable[[Sequence[Any]], dict[int, Cause]],
+        variables: Sequence[Any],
+        accept: Callable[[Cause], bool] = lambda cause: True,
+    ) -> None:
         """Adds the causes of some variables that have none yet."""
         wanted = [v for v in variables if id(v) not in self._causes]
         if wanted:
@@ -217,7 +251,9 @@ class Evidence:
                 if accept(cause)
             }
 
-    def _faint(self, verdicts, owners):
+    def _faint(
+        self, verdicts: Sequence[Verdict], owners: Mapping[int, Any]
+    ) -> list[Any]:
         """Returns variables whose gradients are next to zero.
 
         Where a layer has others that are not, nothing is wrong: rounding is
@@ -234,7 +270,7 @@ class Evidence:
                 lively.add(id(owners.get(id(variable))))
         return [v for v in faint if id(owners.get(id(v))) not in lively]
 
-    def _find_untracked(self):
+    def _find_untracked(self) -> tuple[GradientRecord, ...]:
         """Returns records of variables that the model does not know of."""
         records = []
         for variable, place in self._explainer.find_untracked():
@@ -258,7 +294,13 @@ class Evidence:
             )
         return tuple(records)
 
-    def _make_record(self, variable, status, diagnosis, owners):
+    def _make_record(
+        self,
+        variable: Any,
+        status: str,
+        diagnosis: Diagnosis | None,
+        owners: Mapping[int, Any],
+    ) -> GradientRecord:
         cause = self._causes.get(id(variable), Cause(diagnosis))
         if cause.diagnosis is not None:
             status = cause.diagnosis.status
@@ -282,13 +324,13 @@ class Evidence:
             note=cause.note,
         )
 
-    def _weight_norm(self, variable):
+    def _weight_norm(self, variable: Any) -> float:
         """Returns the norm of the weights when they were first looked at."""
         if id(variable) not in self._weight_norms:
             self._weight_norms[id(variable)] = weight_norm(variable)
         return self._weight_norms[id(variable)]
 
-    def _has_stranger(self):
+    def _has_stranger(self) -> bool:
         """Whether an optimizer trains in place of these variables others."""
         ours = {id(v) for v in self.variables()}
         trained = (
@@ -298,7 +340,7 @@ class Evidence:
         # One that is not built knows of no variables yet.
         return any(others and not ours & others for others in trained)
 
-    def _has_changed(self, variable):
+    def _has_changed(self, variable: Any) -> bool:
         """Whether a variable changes without an optimizer of Keras."""
         value = tracers.load("variable_values").read_value(variable)
         before = self._seam.moment.values or {}
@@ -307,7 +349,7 @@ class Evidence:
         )
         return not np.array_equal(former, value, equal_nan=True)
 
-    def _waits_for_an_optimizer(self):
+    def _waits_for_an_optimizer(self) -> bool:
         """Whether an optimizer of the model has not had its turn yet.
 
         `compile` gives every model an optimizer, used or not: with several of

@@ -4,6 +4,10 @@ import contextlib
 import functools
 import re
 import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
+
+import keras
 
 from keras_perceptual.gradients import (
     diagnoses,
@@ -22,34 +26,41 @@ from keras_perceptual.gradients.model_parts import (
     operations_by_name,
     variables_of,
 )
-from keras_perceptual.gradients.places import locate_frames, locate_step
+from keras_perceptual.gradients.observer import GradientObserver
+from keras_perceptual.gradients.places import Place, locate_frames, locate_step
+from keras_perceptual.gradients.replay import Replay
+from keras_perceptual.gradients.seam import Seam
 from keras_perceptual.gradients.source_lines import (
     locate_building,
     locate_condition,
     locate_freezing,
 )
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
 # Zero, written as a number.
 _ZERO = re.compile(r"(?<![\w.])0(\.0*)?(?![\w.])")
 
 
-def unless_it_fails(answer):
+def unless_it_fails(
+    answer: Callable[[], Any],
+) -> Callable[[Method], Method]:
     """Has a method answer that nothing was found where it fails.
 
     The verdict on a model must not depend on whether it can be explained. What
     went wrong is kept in the attribute `trouble` of the object.
     """
 
-    def decorate(method):
+    def decorate(method: Method) -> Method:
         @functools.wraps(method)
-        def careful(self, *args):
+        def careful(self: Any, *args: Any) -> Any:
             try:
                 return method(self, *args)
             except Exception as error:
                 self.trouble = self.trouble or error
                 return answer()
 
-        return careful
+        return cast(Method, careful)
 
     return decorate
 
@@ -69,27 +80,29 @@ class Explainer:
         trouble: What went wrong, if anything.
     """
 
-    def __init__(self, model, seam, observer):
-        self.trouble = None
+    def __init__(
+        self, model: keras.Model, seam: Seam, observer: GradientObserver
+    ) -> None:
+        self.trouble: Exception | None = None
         self._observer = observer
         self._model = model
         self._seam = seam
         self._names = tracers.load("tracer").public_functions()
-        self._replay = None
-        self._error = None
-        self._strangers = []
+        self._replay: Replay | None = None
+        self._error: Exception | None = None
+        self._strangers: Sequence[Any] = []
 
-    def forget(self):
+    def forget(self) -> None:
         """Has the next question answered by another step."""
         self._replay = self._error = None
 
     @unless_it_fails(dict)
-    def missing(self, variables):
+    def missing(self, variables: Sequence[Any]) -> dict[int, Cause]:
         """Returns the `Cause` of missing gradients by the `id` of variables."""
         replay = self._take()
         keys = [id(variable) for variable in variables]
         if replay is None:
-            return explain_leaving(self._error, keys)
+            return explain_leaving(cast(Exception, self._error), keys)
         found = missing.find_causes(
             replay, keys, *self._where(), owners=self._owner_names()
         )
@@ -99,20 +112,20 @@ class Explainer:
             for key, cause in found.items()
         }
 
-    def _add_places(self, key, cause):
+    def _add_places(self, key: int, cause: Cause) -> Cause:
         """Names the line that is to blame where no operation is."""
-        place = None
+        place, replay = None, cast(Replay, self._replay)
         if cause.diagnosis is diagnoses.NOT_APPLIED:
-            place = self._locate_call(key)
+            place = self._locate_call(key, replay)
         elif cause.diagnosis is diagnoses.UNUSED:
-            place = locate_step(self._replay)
+            place = locate_step(replay)
         elif cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER:
             place = locate_building(find_owners(self._model)[key], key)
         if place is None or not place.file:
             return cause
         return Cause(cause.diagnosis, (place, *cause.places), cause.note)
 
-    def _locate_call(self, key):
+    def _locate_call(self, key: int, replay: Replay) -> Place | None:
         """Returns where gradients go that were asked for along with one.
 
         It is `None` where they all go nowhere: other calls are not to blame.
@@ -120,7 +133,7 @@ class Explainer:
         frames = self._observer.frames
         along = {
             other
-            for derivative in self._replay.derivatives
+            for derivative in replay.derivatives
             if key in derivative.variables
             for other in derivative.variables
         }
@@ -128,7 +141,7 @@ class Explainer:
         return locate_frames("optimizer.apply", calls[-1]) if calls else None
 
     @unless_it_fails(dict)
-    def not_run(self, variables):
+    def not_run(self, variables: Sequence[Any]) -> dict[int, Cause]:
         """Returns the `Cause` by `id` where an optimizer was not called.
 
         Its place is the condition around the call, or else the line that asks
@@ -148,7 +161,7 @@ class Explainer:
         }
 
     @unless_it_fails(dict)
-    def frozen(self, variables):
+    def frozen(self, variables: Sequence[Any]) -> dict[int, Cause]:
         """Returns the `Cause` by `id` of what the step itself has frozen."""
         places = {
             id(variable): locate_freezing(self._model, id(variable))
@@ -160,7 +173,7 @@ class Explainer:
         }
 
     @unless_it_fails(dict)
-    def zeros(self, variables):
+    def zeros(self, variables: Sequence[Any]) -> dict[int, Cause]:
         """Returns the `Cause` of gradients of zeros by `id`."""
         replay = self._take()
         if replay is None:
@@ -170,7 +183,7 @@ class Explainer:
         )
         return {key: self._may_change(cause) for key, cause in found.items()}
 
-    def _may_change(self, cause):
+    def _may_change(self, cause: Cause) -> Cause:
         """Takes a factor of zero for one that may change, where it may.
 
         A step that is traced once has the numbers of Python of that time. What
@@ -188,7 +201,7 @@ class Explainer:
         return Cause(diagnoses.ZERO, cause.places, cause.note)
 
     @unless_it_fails(dict)
-    def nonfinite(self, variables):
+    def nonfinite(self, variables: Sequence[Any]) -> dict[int, Cause]:
         """Returns the `Cause` of NaN and infinity by `id`."""
         replay = self._take()
         if replay is None:
@@ -199,7 +212,7 @@ class Explainer:
         )
 
     @unless_it_fails(dict)
-    def penalized(self, variables):
+    def penalized(self, variables: Sequence[Any]) -> dict[int, Cause]:
         """Returns the `Cause` by `id` where a penalty is all there is."""
         replay = self._take()
         if replay is None:
@@ -209,7 +222,7 @@ class Explainer:
         )
 
     @unless_it_fails(dict)
-    def failing(self, error):
+    def failing(self, error: BaseException) -> dict[int, Cause]:
         """Returns the `Cause` by `id` of an error in the gradients."""
         if not tracers.load("tracer").says_gradient_failed(error):
             return {}
@@ -228,7 +241,7 @@ class Explainer:
         } | missing.find_failing(replay, keys, *where)
 
     @unless_it_fails(list)
-    def find_untracked(self):
+    def find_untracked(self) -> list[tuple[Any, Place]]:
         """Returns variables that are computed with but not the model's.
 
         Returns:
@@ -248,23 +261,23 @@ class Explainer:
         )
         return [(v, places[id(v)]) for v in strangers if id(v) in places]
 
-    def _owner_names(self):
+    def _owner_names(self) -> dict[int, str]:
         """Returns the name of the layer of each variable by `id`."""
         return {
             key: layer.name for key, layer in find_owners(self._model).items()
         }
 
-    def _known(self):
+    def _known(self) -> list[Any]:
         """Returns the variables of the model and of its optimizers."""
         known = [*self._model.variables, *self._model.metrics_variables]
         for optimizer in find_optimizers(self._model):
             known += [*optimizer.variables, *variables_of(optimizer)]
         return known
 
-    def _where(self):
+    def _where(self) -> tuple[dict[str, Any], Any]:
         return operations_by_name(self._model), self._names
 
-    def _take(self):
+    def _take(self) -> Replay | None:
         """Returns the replay of the step, or `None` if it cannot be had."""
         if self._replay is None and self._error is None:
             followed = [*self._model.trainable_variables, *self._strangers]
@@ -282,7 +295,9 @@ class Explainer:
         return self._replay
 
 
-def explain_leaving(error, keys):
+def explain_leaving(
+    error: BaseException, keys: Sequence[int]
+) -> dict[int, Cause]:
     """Returns the `Cause` of a step that leaves the backend, if it does.
 
     Args:
@@ -296,7 +311,7 @@ def explain_leaving(error, keys):
 
 
 @contextlib.contextmanager
-def idle_optimizers(model):
+def idle_optimizers(model: keras.Model) -> Iterator[None]:
     """Has the optimizers of a model do nothing."""
     names = tracers.load("tracer").Tracer.apply_methods
     with contextlib.ExitStack() as stack:
@@ -306,7 +321,11 @@ def idle_optimizers(model):
         yield
 
 
-def _stay(optimizer_variables, grads, trainable_variables):
+def _stay(
+    optimizer_variables: Sequence[Any],
+    grads: Sequence[Any],
+    trainable_variables: Sequence[Any],
+) -> tuple[Any, Any]:
     return trainable_variables, optimizer_variables
 
 

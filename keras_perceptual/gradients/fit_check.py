@@ -2,6 +2,10 @@
 
 import traceback
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
 
 from keras_perceptual.gradients import (
     diagnoses,
@@ -10,9 +14,11 @@ from keras_perceptual.gradients import (
     tracers,
 )
 from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.error import GradientSanityError
 from keras_perceptual.gradients.evidence import Evidence
 from keras_perceptual.gradients.explain import Explainer
+from keras_perceptual.gradients.judging import Policy
 from keras_perceptual.gradients.model_parts import can_train_nothing
 from keras_perceptual.gradients.observer import GradientObserver, StopStep
 from keras_perceptual.gradients.places import locate_frames
@@ -37,19 +43,32 @@ class FitCheck:
     """
 
     def __init__(
-        self, owner, model, policy, *, update=True, fresh=False, when_done=None
-    ):
+        self,
+        owner: str,
+        model: keras.Model,
+        policy: Policy,
+        *,
+        update: bool = True,
+        fresh: bool = False,
+        when_done: Callable[[GradientReport], None] | None = None,
+    ) -> None:
         self.owner = owner
         self.policy = policy
-        self.report = None
-        self.active = True
+        self.report: GradientReport | None = None
+        self.active: bool = True
         self._when_done = when_done
-        self._model = model
+        self._model: Any = model
         self._in_flight = 0
-        self._warned = set()
-        self._refusal = None
+        # Texts, and pairs of a path and a status.
+        self._warned: set[object] = set()
+        self._refusal: tuple[Diagnosis, Sequence[Any]] | None = None
         self._stopped = False
         self._said_trouble = False
+        # They are let go of at the end.
+        self._seam: Any = None
+        self._observer: Any = None
+        self._explainer: Any = None
+        self._evidence: Any = None
         try:
             self._seam = Seam(model, self._watch, update=update, fresh=fresh)
             self._observer = GradientObserver(
@@ -66,7 +85,7 @@ class FitCheck:
             self._seam = None
             self._give_up(error)
 
-    def arm(self):
+    def arm(self) -> None:
         """Has the next step of the model watched.
 
         Raises:
@@ -92,7 +111,7 @@ class FitCheck:
             return
         self._seam.arm()
 
-    def close(self):
+    def close(self) -> None:
         """Lets go of the model; the report stays."""
         if not self.active:
             return
@@ -104,7 +123,7 @@ class FitCheck:
         if self._when_done is not None and self.report is not None:
             self._when_done(self.report)
 
-    def collect(self, *, last=False):
+    def collect(self, *, last: bool = False) -> None:
         """Judges what was seen since the last time.
 
         Args:
@@ -128,7 +147,7 @@ class FitCheck:
             if finished or error is not None:
                 self.close()
 
-    def _look(self, last):
+    def _look(self, last: bool) -> bool:
         """Reads and judges, and returns whether the check ends here."""
         if self._in_flight:
             self._evidence.gather(
@@ -146,7 +165,7 @@ class FitCheck:
         self._explainer.forget()
         return finished
 
-    def _watch(self, take_step):
+    def _watch(self, take_step: Callable[[], Any]) -> Any:
         """Takes a step under observation."""
         if not self.active:
             return take_step()
@@ -166,7 +185,7 @@ class FitCheck:
         self._in_flight += 1
         return outputs
 
-    def _decide(self, finished):
+    def _decide(self, finished: bool) -> tuple[Exception | None, list[str]]:
         """Returns the error to raise, or `None`, and texts to warn with."""
         if self.report is None:
             return None, []
@@ -182,7 +201,7 @@ class FitCheck:
         self._warned.update(texts)
         return self._make_error(to_raise), texts
 
-    def _texts(self, offenders):
+    def _texts(self, offenders: GradientReport) -> list[str]:
         """Returns the warnings about some records, but for those given."""
         new = [
             record
@@ -207,7 +226,7 @@ class FitCheck:
             )
             if records
         ]
-        paths = [record.path for record in self.report]
+        paths = [record.path for record in self.report or ()]
         patterns = self.policy.unmatched(paths)
         if patterns:
             texts.append(
@@ -215,17 +234,19 @@ class FitCheck:
             )
         return texts
 
-    def _total(self):
+    def _total(self) -> int:
         """Returns how many variables are to be trained."""
         return len(self._evidence.variables())
 
-    def _make_error(self, offenders):
+    def _make_error(
+        self, offenders: GradientReport
+    ) -> GradientSanityError | None:
         """Returns the error about some records, `None` if there are none."""
         if not offenders.records:
             return None
         seen = [
             record
-            for record in self.report.zero
+            for record in (self.report.zero if self.report else ())
             if record not in offenders.records
         ]
         return GradientSanityError(
@@ -235,7 +256,7 @@ class FitCheck:
             self.report,
         )
 
-    def _nothing_to_train(self):
+    def _nothing_to_train(self) -> tuple[GradientSanityError | None, list[str]]:
         """Speaks up about a model of which everything is frozen."""
         raised = self.policy.on_missing == "raise"
         text = message.describe_all_frozen(
@@ -247,7 +268,7 @@ class FitCheck:
         self._warned.add(text)
         return None, [text] if new else []
 
-    def _judge_stale(self):
+    def _judge_stale(self) -> tuple[GradientSanityError | None, list[str]]:
         """Speaks up about a step that was made for other variables."""
         added, removed = self._seam.added, self._seam.removed
         if added:
@@ -258,7 +279,7 @@ class FitCheck:
         paths = ([v.path for v in part] for part in (added, removed))
         return None, [message.describe_stale(self.owner, *paths)]
 
-    def _admit_trouble(self):
+    def _admit_trouble(self) -> None:
         """Says once that something could not be explained."""
         trouble = self._explainer.trouble
         if trouble is not None and not self._said_trouble:
@@ -267,19 +288,23 @@ class FitCheck:
                 message.describe_trouble(self.owner, trouble), stacklevel=3
             )
 
-    def _give_up(self, error):
+    def _give_up(self, error: BaseException) -> None:
         """Ends a check that cannot look, and lets the training go on."""
         warnings.warn(message.describe_trouble(self.owner, error), stacklevel=2)
         self.close()
 
-    def _when_refused(self, diagnosis, variables):
+    def _when_refused(
+        self, diagnosis: Diagnosis, variables: Sequence[Any]
+    ) -> None:
         """Stops a step in which an optimizer is about to refuse."""
         self._refusal = (diagnosis, variables)
         if self.policy.on_missing == "raise" and self._our(variables):
             self._stopped = True
             raise StopStep
 
-    def _explain_failure(self, error):
+    def _explain_failure(
+        self, error: BaseException
+    ) -> GradientSanityError | None:
         """Returns what to raise about a step that failed, if anything."""
         try:
             return self._refused(error)
@@ -291,7 +316,7 @@ class FitCheck:
                 )
             return None
 
-    def _refused(self, error):
+    def _refused(self, error: BaseException) -> GradientSanityError | None:
         """Reports a step that failed for want of gradients."""
         ours = self._model.trainable_variables
         says_so = tracers.load("tracer").says_nothing_is_connected
@@ -319,7 +344,7 @@ class FitCheck:
             return None
         return self._make_error(GradientReport(offenders, self.report.batches))
 
-    def _our(self, variables):
+    def _our(self, variables: Sequence[Any]) -> list[Any]:
         """Returns those of `variables` that the model trains."""
         ours = {id(v) for v in self._model.trainable_variables}
         return [v for v in variables if id(v) in ours]

@@ -1,5 +1,8 @@
 """The gradient check of a loss that is not part of a model."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -12,6 +15,7 @@ from keras_perceptual.gradients import (
     zeros,
 )
 from keras_perceptual.gradients.causes import Cause, title_of
+from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.explain import explain_leaving
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.snapshots import values_put_back
@@ -23,7 +27,9 @@ from keras_perceptual.gradients.statistics import (
 )
 
 
-def check_function(function, variables):
+def check_function(
+    function: Callable[[], Any], variables: Sequence[Any]
+) -> GradientReport:
     """Reports the gradient of a loss with respect to variables.
 
     Args:
@@ -61,7 +67,7 @@ def check_function(function, variables):
     )
 
 
-def _statistics(gradients):
+def _statistics(gradients: Sequence[Any]) -> list[GradientStatistics | None]:
     """Returns the `GradientStatistics`, and `None` for what is missing."""
     present = [g for g in gradients if g is not None]
     if not present:
@@ -74,7 +80,9 @@ def _statistics(gradients):
     ]
 
 
-def _judge(statistics):
+def _judge(
+    statistics: GradientStatistics | None,
+) -> tuple[str, Diagnosis | None]:
     return judging.judge_variable(
         statistics or GradientStatistics(),
         handed=True,
@@ -82,9 +90,13 @@ def _judge(statistics):
     )
 
 
-def _find_causes(function, variables, statuses):
+def _find_causes(
+    function: Callable[[], Any],
+    variables: Sequence[Any],
+    statuses: Sequence[tuple[str, Diagnosis | None]],
+) -> dict[int, Cause]:
     """Returns the `Cause` of gradients that are not as they should be."""
-    wanted = {"missing": [], "zero": [], "nonfinite": []}
+    wanted: dict[str, list[int]] = {"missing": [], "zero": [], "nonfinite": []}
     for variable, (status, _) in zip(variables, statuses, strict=True):
         wanted.get(status, []).append(id(variable))
     if not any(wanted.values()):
@@ -94,7 +106,8 @@ def _find_causes(function, variables, statuses):
         values_put_back(variables),
     ):
         replay = tracers.load("replay").replay_function(function, variables)
-    where = {}, tracers.load("tracer").public_functions()
+    layers: dict[str, Any] = {}
+    where = layers, tracers.load("tracer").public_functions()
     causes = {
         key: (
             Cause(diagnoses.OUTSIDE, cause.places)
@@ -114,7 +127,13 @@ def _find_causes(function, variables, statuses):
     return causes
 
 
-def _make_record(variable, status, diagnosis, statistics, cause):
+def _make_record(
+    variable: Any,
+    status: str,
+    diagnosis: Diagnosis | None,
+    statistics: GradientStatistics | None,
+    cause: Cause | None,
+) -> GradientRecord:
     cause = cause or Cause(diagnosis)
     if cause.diagnosis is not None:
         status = cause.diagnosis.status

@@ -2,9 +2,12 @@
 
 import dataclasses
 import fnmatch
+from collections.abc import Collection, Iterable
 
 from keras_perceptual.gradients import diagnoses
-from keras_perceptual.gradients.report import GradientReport
+from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.report import GradientRecord, GradientReport
+from keras_perceptual.gradients.statistics import GradientStatistics
 
 POLICIES = ("raise", "warn", "ignore")
 # The square of a larger number overflows in float32.
@@ -19,18 +22,24 @@ class Policy:
     on_missing: str = "raise"
     on_zero: str = "auto"
     on_nonfinite: str = "raise"
-    ignore: tuple = ()
+    ignore: tuple[str, ...] = ()
 
-    def ignores(self, path):
+    def ignores(self, path: str) -> bool:
         """Whether the variable at `path` is not to be judged."""
         return any(fnmatch.fnmatchcase(path, p) for p in self.ignore)
 
-    def unmatched(self, paths):
+    def unmatched(self, paths: Iterable[str]) -> list[str]:
         """Returns the patterns to ignore that fit none of the variables."""
         return [p for p in self.ignore if not fnmatch.filter(paths, p)]
 
 
-def judge_variable(statistics, *, handed, connected, stranger=False):
+def judge_variable(
+    statistics: GradientStatistics,
+    *,
+    handed: bool,
+    connected: bool,
+    stranger: bool = False,
+) -> tuple[str, Diagnosis | None]:
     """Returns the status of one variable and the `Diagnosis`, if any.
 
     Args:
@@ -56,7 +65,7 @@ def judge_variable(statistics, *, handed, connected, stranger=False):
     return ("ok" if statistics.nonzero else "zero"), None
 
 
-def zeros_are_fatal(report):
+def zeros_are_fatal(report: GradientReport) -> bool:
     """Whether zeros mean that nothing can learn, rather than a coincidence.
 
     They do where no variable at all was given a gradient other than zero, and
@@ -68,11 +77,13 @@ def zeros_are_fatal(report):
     )
 
 
-def _diagnosis(record):
+def _diagnosis(record: GradientRecord) -> Diagnosis:
     return diagnoses.find(record.reason, record.status)
 
 
-def due_records(report, *, finished, unexplained):
+def due_records(
+    report: GradientReport, *, finished: bool, unexplained: Collection[str]
+) -> dict[str, tuple[GradientRecord, ...]]:
     """Returns the records that can be judged now, by status.
 
     Args:
@@ -93,7 +104,13 @@ def due_records(report, *, finished, unexplained):
     }
 
 
-def decide(report, policy, *, finished, unexplained=()):
+def decide(
+    report: GradientReport,
+    policy: Policy,
+    *,
+    finished: bool,
+    unexplained: Collection[str] = (),
+) -> tuple[GradientReport, GradientReport]:
     """Decides which records to raise about and which to warn about.
 
     Args:

@@ -2,8 +2,10 @@
 
 import re
 
+from keras_perceptual.gradients.replay import Operation
 
-def kind_of(operation):
+
+def kind_of(operation: Operation) -> str:
     """Returns what an operation is: `__mul__`, `mul_` and `Mul` are the same.
 
     The version that TensorFlow counts is left out, `AddV2` is `add`.
@@ -101,10 +103,13 @@ JOINS = frozenset(
     "pack stack concat concatenate cat tensorlistfromtensor "
     "tensorliststack tensorlistsetitem tensorarraywrite".split()
 )
+# They put a value among zeros.
+PADS = frozenset("stridedslicegrad pad select_backward slice_backward".split())
 # They take a part of what is put together.
 PARTS = frozenset(
-    "slice stridedslice strided_slice getitem select split unpack unstack "
-    "dynamic_slice narrow tensorlistgetitem tensorarrayread".split()
+    "slice stridedslice strided_slice getitem select split splitv "
+    "split_with_sizes unpack unstack dynamic_slice narrow "
+    "tensorlistgetitem tensorarrayread".split()
 )
 # They hand on the numbers that they are given, in another place or shape.
 MOVING = frozenset(

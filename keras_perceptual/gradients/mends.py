@@ -1,6 +1,7 @@
 """What to write in the place of an operation that passes no gradient back."""
 
 import re
+from collections.abc import Iterable, Mapping
 
 _STRAIGHT_THROUGH = (
     "a straight-through estimator, `soft + keras.ops.stop_gradient(hard - "
@@ -256,7 +257,7 @@ _EMBEDDING = (
     "multiply a softmax with the table: `keras.ops.matmul(keras.ops.softmax("
     "scores), layer.embeddings)`.",
 )
-LAYERS = {
+LAYERS: dict[str, tuple[str, str]] = {
     "LookupColorLayer": (
         "With interpolation='nearest' it takes an entry of the table as it "
         "is: only the table gets a gradient.",
@@ -279,7 +280,7 @@ UNKNOWN = (
 )
 
 
-def normalize(name):
+def normalize(name: str) -> str:
     """Returns the name of an operation or function as the tables have it.
 
     Without the module and the overload it belongs to, without underscores,
@@ -289,7 +290,9 @@ def normalize(name):
     return re.sub(r"[vV]\d$", "", name).replace("_", "").lower()
 
 
-def by_name(families):
+def by_name(
+    families: Iterable[tuple[str, str, str]],
+) -> dict[str, tuple[str, str]]:
     """Returns a dictionary with the two sentences on each name."""
     return {
         name: (matter, mend)
@@ -301,7 +304,9 @@ def by_name(families):
 _MENDS = by_name(FAMILIES)
 
 
-def look_up(table, *names):
+def look_up(
+    table: Mapping[str, tuple[str, str]], *names: str
+) -> tuple[str, str] | None:
     """Returns the entry of the first name that a table has, or `None`."""
     for name in names:
         # `__int__` leaves the backend, `int` is a cast.
@@ -311,7 +316,9 @@ def look_up(table, *names):
     return None
 
 
-def find_mend(operation, function="", layer_class=""):
+def find_mend(
+    operation: str, function: str = "", layer_class: str = ""
+) -> tuple[str, str]:
     """Returns what is the matter with an operation and the usual mend.
 
     Args:

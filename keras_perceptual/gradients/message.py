@@ -1,7 +1,13 @@
 """The words of the gradient check: its errors and its warnings."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 from keras_perceptual.gradients.paragraphs import (
     HEADINGS,
+    Group,
     count_of,
     count_others,
     explain_group,
@@ -12,8 +18,18 @@ from keras_perceptual.gradients.paragraphs import (
     shorten,
 )
 
+if TYPE_CHECKING:
+    from keras_perceptual.gradients.report import GradientRecord, GradientReport
 
-def describe(owner, offenders, total, *, seen=(), raised=False):
+
+def describe(
+    owner: str,
+    offenders: GradientReport,
+    total: int,
+    *,
+    seen: Sequence[GradientRecord] = (),
+    raised: bool = False,
+) -> str:
     """Explains the offenders of a check.
 
     Args:
@@ -35,7 +51,7 @@ def describe(owner, offenders, total, *, seen=(), raised=False):
     return "\n\n".join([*parts, received(offenders)])
 
 
-def explain(report):
+def explain(report: GradientReport) -> str:
     """Explains what a report found, with neither an error nor a warning.
 
     Args:
@@ -64,7 +80,9 @@ def explain(report):
     )
 
 
-def describe_passing_zeros(owner, offenders, total):
+def describe_passing_zeros(
+    owner: str, offenders: GradientReport, total: int
+) -> str:
     """Mentions zeros that may well be there on purpose, in one line.
 
     Args:
@@ -100,7 +118,9 @@ def describe_passing_zeros(owner, offenders, total):
     return " ".join(text)
 
 
-def describe_all_frozen(owner, model_name, *, raised=False):
+def describe_all_frozen(
+    owner: str, model_name: str, *, raised: bool = False
+) -> str:
     """Explains that a model has nothing to train.
 
     Args:
@@ -119,7 +139,9 @@ def describe_all_frozen(owner, model_name, *, raised=False):
     )
 
 
-def describe_unmatched(owner, patterns, paths):
+def describe_unmatched(
+    owner: str, patterns: Iterable[str], paths: Sequence[str]
+) -> str:
     """Explains that patterns to ignore match no variable."""
     return (
         f"{owner}: no trainable variable matches these patterns in `ignore`, "
@@ -128,7 +150,9 @@ def describe_unmatched(owner, patterns, paths):
     )
 
 
-def describe_stale(owner, added=(), removed=()):
+def describe_stale(
+    owner: str, added: Iterable[str] = (), removed: Iterable[str] = ()
+) -> str:
     """Explains that other variables are trainable than were compiled.
 
     Args:
@@ -149,7 +173,7 @@ def describe_stale(owner, added=(), removed=()):
     )
 
 
-def describe_trouble(owner, error):
+def describe_trouble(owner: str, error: BaseException) -> str:
     """Explains that the check itself failed, and that training goes on.
 
     Args:
@@ -165,7 +189,7 @@ def describe_trouble(owner, error):
     )
 
 
-def describe_late_nan(owner, epoch, last_seen):
+def describe_late_nan(owner: str, epoch: int, last_seen: GradientReport) -> str:
     """Tells of NaN that came after the checked batches.
 
     Args:
@@ -179,7 +203,7 @@ def describe_late_nan(owner, epoch, last_seen):
         f"In the checked batches ({last_seen.batches}) "
     )
     if norms:
-        path = max(norms, key=norms.get)
+        path = max(norms, key=norms.__getitem__)
         text += (
             "the gradients were finite, the largest with a norm of "
             f"{norms[path]:.3g} ({path!r}). "
@@ -194,9 +218,9 @@ def describe_late_nan(owner, epoch, last_seen):
     )
 
 
-def received(offenders):
+def received(offenders: GradientReport) -> str:
     """Returns the end of a message: how many offenders of each status."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for record in offenders:
         found.setdefault(record.status, []).append(record.path)
     return "Received: " + ", ".join(
@@ -205,7 +229,7 @@ def received(offenders):
     )
 
 
-def _summarize(groups, total):
+def _summarize(groups: Sequence[Group], total: int) -> str:
     """Says in one line how many variables are concerned."""
     lost = [g for g in groups if g.status != "untracked"]
     strangers = sum(len(g.records) for g in groups if g.status == "untracked")
@@ -225,7 +249,7 @@ def _summarize(groups, total):
     return f"{text}. Each of them needs a finite gradient that is not zero."
 
 
-def _mention(seen):
+def _mention(seen: Sequence[GradientRecord]) -> str:
     """Mentions what may be said next, so that nobody mends half."""
     paths = dict.fromkeys(record.path for record in seen)
     more = f"{len(seen)} more variable" + (
@@ -237,7 +261,7 @@ def _mention(seen):
     )
 
 
-def _opt_out(groups, raised):
+def _opt_out(groups: Sequence[Group], raised: bool) -> str:
     """Says how to go on without the check, if that is what is wanted."""
     # Of what is ordinary it was said before.
     groups = [group for group in groups if not group.diagnosis.ordinary]
@@ -254,7 +278,7 @@ def _opt_out(groups, raised):
     return f"If this is intended, pass `ignore={paths}`{other}. "
 
 
-def _in_one_line(error, longest=300):
+def _in_one_line(error: BaseException, longest: int = 300) -> str:
     """Returns the message of an error without its tail."""
     text = " ".join(str(error).split())
     return text if len(text) <= longest else f"{text[:longest]}..."

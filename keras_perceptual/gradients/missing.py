@@ -3,6 +3,17 @@
 import dataclasses
 import functools
 import os
+from collections.abc import (
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+)
+from types import ModuleType
+from typing import Any
 
 import keras
 
@@ -26,7 +37,9 @@ from keras_perceptual.gradients.kinds import (
     ZEROS,
     kind_of,
 )
-from keras_perceptual.gradients.places import is_library, locate_frames
+from keras_perceptual.gradients.places import Place, is_library, locate_frames
+from keras_perceptual.gradients.replay import Derivative, Operation, Replay
+from keras_perceptual.gradients.ways import Origin
 
 # What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
@@ -34,7 +47,13 @@ READING = "grad"
 _COMPILED = os.path.join("trainers", "compile_utils.py")
 
 
-def find_causes(replay, variables, layers, functions=(), owners=None):
+def find_causes(
+    replay: Replay,
+    variables: Sequence[Any],
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+    owners: Mapping[Any, str] | None = None,
+) -> dict[Any, Cause]:
     """Finds out why variables have no gradient.
 
     Args:
@@ -57,7 +76,12 @@ def find_causes(replay, variables, layers, functions=(), owners=None):
     }
 
 
-def find_uses(replay, strangers, layers, functions=()):
+def find_uses(
+    replay: Replay,
+    strangers: Sequence[Any],
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+) -> dict[Any, Place]:
     """Finds out where variables are used that nobody asks a gradient of.
 
     Args:
@@ -92,7 +116,12 @@ def find_uses(replay, strangers, layers, functions=()):
     return places
 
 
-def find_failing(replay, variables, layers, functions=()):
+def find_failing(
+    replay: Replay,
+    variables: Sequence[Any],
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+) -> dict[Any, Cause]:
     """Finds the Python functions whose gradient makes a step fail.
 
     Args:
@@ -128,7 +157,13 @@ def find_failing(replay, variables, layers, functions=()):
     return causes
 
 
-def find_computed_before(replay, variables, layers, functions=(), owners=None):
+def find_computed_before(
+    replay: Replay,
+    variables: Sequence[Any],
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+    owners: Mapping[Any, str] | None = None,
+) -> dict[Any, Cause]:
     """Finds what a step computes without, although their layers are called.
 
     A gradient may still come to them: of what was computed before the step.
@@ -154,7 +189,9 @@ def find_computed_before(replay, variables, layers, functions=(), owners=None):
     }
 
 
-def explain_cut(operations, may_open, locator):
+def explain_cut(
+    operations: Sequence[Operation], may_open: Sequence[bool], locator: Locator
+) -> Cause:
     """Returns the `Cause` of gradients that end at operations without one.
 
     Args:
@@ -181,7 +218,9 @@ def explain_cut(operations, may_open, locator):
     return Cause(diagnoses.CUT, places)
 
 
-def explain_derivative(replay, reach, bit, locator):
+def explain_derivative(
+    replay: Replay, reach: Reach, bit: int, locator: Locator
+) -> Cause | None:
     """Returns the `Cause` where a loss holds derivatives of values alone.
 
     Args:
@@ -228,7 +267,7 @@ def explain_derivative(replay, reach, bit, locator):
     )
 
 
-def _derivatives_in_losses(replay):
+def _derivatives_in_losses(replay: Replay) -> list[Derivative]:
     """Returns the derivatives, by what is no variable, that losses hold.
 
     A loss holds one also where it holds a derivative of that.
@@ -255,7 +294,7 @@ def _derivatives_in_losses(replay):
     return [replay.derivatives[index] for index in sorted(held)]
 
 
-def _parts_of(replay, derivative):
+def _parts_of(replay: Replay, derivative: Derivative) -> set[Operation]:
     """Returns the operations that stand on the line of a derivative."""
     own = [f for f in derivative.frames if not is_library(f.filename)]
     line = (own[-1].filename, own[-1].lineno) if own else None
@@ -269,7 +308,13 @@ def _parts_of(replay, derivative):
 class _Search:
     """What is common to the search for the causes of some variables."""
 
-    def __init__(self, replay, variables, locator, owners):
+    def __init__(
+        self,
+        replay: Replay,
+        variables: Sequence[Any],
+        locator: Locator,
+        owners: Mapping[Any, str],
+    ) -> None:
         self._replay = replay
         self._locator = locator
         self._owners = owners
@@ -283,7 +328,7 @@ class _Search:
             functools.partial(explain_cut, locator=locator)
         )
 
-    def find_cause(self, bit, variable):
+    def find_cause(self, bit: int, variable: Any) -> Cause:
         """Returns the `Cause` of one variable, given its bit."""
         values = self._values[variable]
         asked = [
@@ -316,21 +361,21 @@ class _Search:
         may_open = tuple(self._choices.may_open(o, bit) for o in cuts)
         return self._explain_cut(cuts, may_open)
 
-    def _is_used(self, value):
+    def _is_used(self, value: Any) -> bool:
         """Whether more is done with a value than to differentiate by it."""
         return any(
             kind_of(operation) not in DIFFERENTIATION
             for operation, _ in self._users.get(value, ())
         )
 
-    def _is_copied(self, bit, variable):
+    def _is_copied(self, bit: int, variable: Any) -> bool:
         """Whether weights alone are computed from it, as a moving average.
 
         No layer reads it, and no data and no random numbers meet it. What
         belongs to no layer, or to a model itself, is used outside of layers.
         """
         layers = self._locator.layers
-        owner = layers.get(self._owners.get(variable))
+        owner = layers.get(self._owners.get(variable, ""))
         if owner is None or isinstance(owner, keras.Model):
             return False
         uses = [
@@ -354,13 +399,13 @@ class _Search:
             if bits & bit and value not in written
         )
 
-    def _explain_derivative(self, bit):
+    def _explain_derivative(self, bit: int) -> Cause | None:
         return explain_derivative(self._replay, self._reach, bit, self._locator)
 
-    def _depends(self, value, bit):
+    def _depends(self, value: Any, bit: int) -> bool:
         return bool(self._reach.any.get(value, 0) & bit)
 
-    def _locate_other(self, bit):
+    def _locate_other(self, bit: int) -> tuple[Place, ...]:
         """Returns where gradients are asked for, but not of a variable.
 
         A derivative of what the variable enters is the one to be mended.
@@ -371,7 +416,11 @@ class _Search:
         )
         return _locate_derivatives(derivatives[-1:])
 
-    def _explain_lost_gradient(self, values, asked):
+    def _explain_lost_gradient(
+        self,
+        values: Iterable[Hashable],
+        asked: Sequence[tuple[int, Derivative]],
+    ) -> Cause:
         for value in values:
             for operation, _ in self._users.get(value, ()):
                 if kind_of(operation) == READING:
@@ -381,11 +430,11 @@ class _Search:
             diagnoses.NOT_APPLIED, _locate_derivatives(d for _, d in asked)
         )
 
-    def explain_unused(self, variable):
+    def explain_unused(self, variable: Any) -> Cause | None:
         """Returns the `Cause` of one variable, `None` if the step uses it."""
         if any(self._is_used(value) for value in self._values[variable]):
             return None
-        inside = self._inside_layers.get(self._owners.get(variable))
+        inside = self._inside_layers.get(self._owners.get(variable, ""))
         if not inside:
             return Cause(diagnoses.UNUSED)
         places = map(self._locator.locate, inside)
@@ -395,7 +444,7 @@ class _Search:
             (place or self._locator.locate(inside[0]),),
         )
 
-    def _explain_no_loss(self, bit, targets):
+    def _explain_no_loss(self, bit: int, targets: Sequence[Hashable]) -> Cause:
         """Returns the `Cause` where no target is computed from a variable."""
         needed = self._needed_for(targets)
         end = self._positions[needed[-1]] if needed else len(self._positions)
@@ -427,7 +476,7 @@ class _Search:
             return Cause(diagnoses.IGNORES_PREDICTION, instead)
         return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
 
-    def _is_constant(self, operation):
+    def _is_constant(self, operation: Operation) -> bool:
         """Whether an operation makes a constant that a gradient comes to."""
         return any(
             value not in self._origins
@@ -435,7 +484,9 @@ class _Search:
             for value in operation.outputs
         )
 
-    def _find_layer_on_labels(self, targets):
+    def _find_layer_on_labels(
+        self, targets: Sequence[Hashable]
+    ) -> tuple[Place, ...]:
         """Returns where the loss calls a layer on labels, and on these alone.
 
         It is empty where a target depends on the inputs of the model as well.
@@ -450,7 +501,9 @@ class _Search:
         places = map(self._locator.locate, on_labels)
         return tuple(p for p in places if p.layer)[:1]
 
-    def _find_loss_without_model(self, targets):
+    def _find_loss_without_model(
+        self, targets: Sequence[Hashable]
+    ) -> tuple[Place, ...]:
         """Returns where the loss of `compile` is, if it leaves the model out.
 
         Another loss, such as one of `add_loss`, is added to it.
@@ -466,34 +519,36 @@ class _Search:
         return self._locator.locate_last(compiled)
 
     @functools.cached_property
-    def _choices(self):
+    def _choices(self) -> Choices:
         return Choices(self._replay.operations, self._reach)
 
     @functools.cached_property
-    def _positions(self):
+    def _positions(self) -> dict[Operation, int]:
         return {o: index for index, o in enumerate(self._replay.operations)}
 
     @functools.cached_property
-    def _leaving(self):
+    def _leaving(self) -> list[Operation]:
         return [o for o in self._replay.operations if kind_of(o) in LEAVING]
 
     @functools.cached_property
-    def _origins(self):
+    def _origins(self) -> dict[Hashable, Origin]:
         return ways.origins_of(self._replay)
 
     @functools.cached_property
-    def _computed(self):
+    def _computed(self) -> Set[Hashable]:
         return ways.computed_with(self._replay)
 
     @functools.cached_property
-    def _labels(self):
+    def _labels(self) -> dict[Hashable, int]:
         return self._follow_data(lambda name: name.startswith("y"))
 
     @functools.cached_property
-    def _features(self):
+    def _features(self) -> dict[Hashable, int]:
         return self._follow_data(lambda name: name.startswith("x"))
 
-    def _follow_data(self, is_meant):
+    def _follow_data(
+        self, is_meant: Callable[[str], bool]
+    ) -> dict[Hashable, int]:
         """Returns what depends on the data whose names are meant."""
         data = [k for k, name in self._replay.data.items() if is_meant(name)]
         return ways.follow(
@@ -501,18 +556,19 @@ class _Search:
         )
 
     @functools.cached_property
-    def _inside_layers(self):
+    def _inside_layers(self) -> dict[str, list[Operation]]:
         """The operations in each layer, by its name."""
-        inside = {}
+        inside: dict[str, list[Operation]] = {}
         for operation in self._replay.operations:
             for name in ways.layers_around(operation, self._locator.layers):
                 inside.setdefault(name, []).append(operation)
         return inside
 
     @functools.cached_property
-    def _last_places(self):
+    def _last_places(self) -> dict[int, tuple[Place, ...]]:
         """Where each variable, by its bit, is computed with last."""
-        places, left = {}, (1 << len(self._values)) - 1
+        places: dict[int, tuple[Place, ...]] = {}
+        left = (1 << len(self._values)) - 1
         for operation in reversed(self._replay.operations):
             bits = 0
             for value in operation.inputs:
@@ -523,7 +579,7 @@ class _Search:
         return places
 
     @functools.cached_property
-    def _ends(self):
+    def _ends(self) -> list[list[tuple[Operation, int]]]:
         """For each derivative, where gradients end and for which variables."""
         return [
             find_ends(
@@ -535,7 +591,7 @@ class _Search:
         ]
 
 
-def _locate_derivatives(derivatives):
+def _locate_derivatives(derivatives: Iterable[Derivative]) -> tuple[Place, ...]:
     """Returns the places where gradients are asked for, each once."""
     places = [
         dataclasses.replace(
@@ -546,7 +602,7 @@ def _locate_derivatives(derivatives):
     return tuple(dict.fromkeys(place for place in places if place.file))
 
 
-def _single_bits(bits):
+def _single_bits(bits: int) -> Iterator[int]:
     """Yields the bits of which an integer is made up."""
     while bits:
         yield bits & -bits

@@ -1,11 +1,14 @@
 """Finding the optimizers of a model and the layers that own its variables."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import keras
 
 from keras_perceptual.model_walk import walk_parts
 
 
-def find_optimizers(model):
+def find_optimizers(model: keras.Model) -> list[Any]:
     """Returns every optimizer that the model or a layer in it holds."""
     return [
         part
@@ -14,14 +17,14 @@ def find_optimizers(model):
     ]
 
 
-def find_owners(model):
+def find_owners(model: keras.Model) -> dict[int, Any]:
     """Returns the layer each trainable variable belongs to, by `id`.
 
     Of nested layers it is the one that holds the fewest variables, and the
     innermost where several hold the same: a model with a single layer does
     not stand for that layer.
     """
-    owners = {}
+    owners: dict[int, tuple[float, Any]] = {}
     for layer in walk_parts(model):
         if not isinstance(layer, keras.Layer):
             continue
@@ -35,12 +38,12 @@ def find_owners(model):
     return {key: layer for key, (_, layer) in owners.items()}
 
 
-def _holds(layer, other):
+def _holds(layer: Any, other: Any) -> bool:
     """Whether a layer is around another one."""
     return any(part is other for part in walk_parts(layer))
 
 
-def plain_operations(layer):
+def plain_operations(layer: Any) -> list[Any]:
     """Returns the operations of a Functional model that are no layers.
 
     `keras.ops.cast(x, "int32")` of a symbolic `x` makes one of them.
@@ -52,7 +55,7 @@ def plain_operations(layer):
     ]
 
 
-def operations_by_name(model):
+def operations_by_name(model: keras.Model) -> dict[str, Any]:
     """Returns the layers of a model and its plain operations, by name.
 
     The first one counts where several have the same name: an outer model
@@ -60,13 +63,15 @@ def operations_by_name(model):
     """
     layers = [p for p in walk_parts(model) if isinstance(p, keras.Layer)]
     plain = [step for layer in layers for step in plain_operations(layer)]
-    named = {}
+    named: dict[str, Any] = {}
     for part in (*layers, *plain):
         named.setdefault(part.name, part)
     return named
 
 
-def find_neighbors(operation, operations):
+def find_neighbors(
+    operation: Any, operations: Iterable[Any]
+) -> tuple[str, str]:
     """Returns the names of the layers around a plain operation.
 
     Args:
@@ -77,7 +82,8 @@ def find_neighbors(operation, operations):
         The name of a layer that it computes from, and of one that computes
         from it, other operations in between left out; `""` for none.
     """
-    takers, makers = {}, {}
+    takers: dict[int, list[Any]] = {}
+    makers: dict[int, list[Any]] = {}
     for other in operations:
         inputs, outputs = _tensors_of(other)
         for tensor in inputs:
@@ -85,16 +91,16 @@ def find_neighbors(operation, operations):
         for tensor in outputs:
             makers.setdefault(id(tensor), []).append(other)
 
-    def before(step):
+    def before(step: Any) -> list[Any]:
         return [o for t in _tensors_of(step)[0] for o in makers.get(id(t), ())]
 
-    def behind(step):
+    def behind(step: Any) -> list[Any]:
         return [o for t in _tensors_of(step)[1] for o in takers.get(id(t), ())]
 
     return _nearest_layer(operation, before), _nearest_layer(operation, behind)
 
 
-def _nearest_layer(operation, step):
+def _nearest_layer(operation: Any, step: Callable[[Any], Iterable[Any]]) -> str:
     """Returns the name of the first layer on the way, or `""`."""
     seen, queue = {id(operation)}, [operation]
     while queue:
@@ -107,7 +113,7 @@ def _nearest_layer(operation, step):
     return ""
 
 
-def _tensors_of(operation):
+def _tensors_of(operation: Any) -> tuple[list[Any], ...]:
     """Returns the symbolic tensors that go in and that come out."""
     try:
         # All calls of it; `input` and `output` of a nested model are its own.
@@ -121,13 +127,13 @@ def _tensors_of(operation):
     )
 
 
-def variables_of(optimizer):
+def variables_of(optimizer: Any) -> list[Any]:
     """Returns the variables an optimizer was built for, in its order."""
     # The optimizer has no public list of them.
     return list(getattr(optimizer, "_trainable_variables", None) or ())
 
 
-def can_train_nothing(model):
+def can_train_nothing(model: keras.Model) -> bool:
     """Whether no step of a model can change anything, before it is taken.
 
     A step of its own may build layers or set `trainable`.

@@ -1,10 +1,14 @@
 """Where NaN or infinity in gradients comes from: measured, not guessed."""
 
 import functools
+from collections.abc import Hashable, Mapping, Sequence, Set
+from types import ModuleType
+from typing import Any, TypeAlias
 
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator
+from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.kinds import (
     GROWING,
     GUARDS,
@@ -13,13 +17,27 @@ from keras_perceptual.gradients.kinds import (
     RISKY,
     kind_of,
 )
-from keras_perceptual.gradients.nonfinite_values import HUGE, Values
-from keras_perceptual.gradients.replay import Numbers
+from keras_perceptual.gradients.nonfinite_values import HUGE, Trace, Values
+from keras_perceptual.gradients.places import Place
+from keras_perceptual.gradients.replay import (
+    Derivative,
+    Numbers,
+    Operation,
+    Replay,
+)
 
 _UNKNOWN = Numbers()
 
+# An operation, and the largest size that comes back to it.
+End: TypeAlias = tuple[Operation, float]
 
-def find_cause(replay, variables, layers, functions=()):
+
+def find_cause(
+    replay: Replay,
+    variables: Sequence[Any],
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+) -> Cause:
     """Finds out why gradients are NaN or infinite.
 
     Args:
@@ -55,7 +73,12 @@ def find_cause(replay, variables, layers, functions=()):
     )
 
 
-def find_suspects(replay, variables, targets, locator):
+def find_suspects(
+    replay: Replay,
+    variables: Sequence[Any],
+    targets: Sequence[Hashable],
+    locator: Locator,
+) -> tuple[Place, ...]:
     """Finds the operations in the user's code that could make NaN.
 
     Args:
@@ -83,15 +106,17 @@ def find_suspects(replay, variables, targets, locator):
     return tuple(dict.fromkeys(place for place in places if place.file))
 
 
-def _is_whole_power(replay, operation):
+def _is_whole_power(replay: Replay, operation: Operation) -> bool:
     """Whether an operation raises to a power that is a whole number."""
     if kind_of(operation) not in POWERS or len(operation.inputs) < 2:
         return False
     size = replay.values.get(operation.inputs[1], _UNKNOWN).size
-    return bool(size) and size == int(size)
+    return bool(size and size == int(size))
 
 
-def _values_on_the_way(replay, variables):
+def _values_on_the_way(
+    replay: Replay, variables: Sequence[Any]
+) -> Set[Hashable]:
     """Returns keys of the values that gradients of variables come through."""
     beginnings = ways.values_of(replay, variables).values()
     return ways.follow(
@@ -99,7 +124,9 @@ def _values_on_the_way(replay, variables):
     ).keys()
 
 
-def _is_risky(operation, makers):
+def _is_risky(
+    operation: Operation, makers: Mapping[Hashable, Operation]
+) -> bool:
     """Whether nothing keeps an operation from what makes it not finite."""
     place = RISKY.get(kind_of(operation))
     if place is None or place >= len(operation.inputs):
@@ -110,7 +137,9 @@ def _is_risky(operation, makers):
     return maker is None or kind_of(maker) not in GUARDS
 
 
-def _explain_values(replay, values, trace, locator):
+def _explain_values(
+    replay: Replay, values: Values, trace: Trace, locator: Locator
+) -> Cause:
     """Returns the `Cause` where what is differentiated is not finite."""
     if sources := _explain_sources(replay, trace.sources):
         return sources
@@ -119,21 +148,27 @@ def _explain_values(replay, values, trace, locator):
     )
 
 
-def _explain_ends(replay, values, ends, locator):
+def _explain_ends(
+    replay: Replay, values: Values, ends: Sequence[End], locator: Locator
+) -> Cause:
     """Returns the `Cause` where only the gradients are not finite."""
     inputs = [value for operation, _ in ends for value in operation.inputs]
     before = values.trace_nonfinite(inputs)
     if sources := _explain_sources(replay, before.sources):
         return sources
     # A choice after an operation can hide what it makes, not its derivative.
-    operations = before.operations or [operation for operation, _ in ends]
+    operations: Sequence[Operation] = before.operations or [
+        operation for operation, _ in ends
+    ]
     grown = any(above >= HUGE for _, above in ends)
     return _explain(
         replay, values, operations, diagnoses.MADE_BACKWARD, locator, grown
     )
 
 
-def _explain_sources(replay, sources):
+def _explain_sources(
+    replay: Replay, sources: Sequence[Hashable]
+) -> Cause | None:
     """Returns the `Cause` where NaN and infinity were there before the step."""
     data = [value for value in sources if value in replay.data]
     if data:
@@ -151,7 +186,7 @@ def _explain_sources(replay, sources):
     return None
 
 
-def _describe(replay, data):
+def _describe(replay: Replay, data: Sequence[Hashable]) -> str:
     names = list(dict.fromkeys(f"{replay.data[value]!r}" for value in data))
     nan = any(replay.values[value].nan for value in data)
     return (
@@ -161,7 +196,14 @@ def _describe(replay, data):
     )
 
 
-def _explain(replay, values, operations, diagnosis, locator, grown=False):
+def _explain(
+    replay: Replay,
+    values: Values,
+    operations: Sequence[Operation],
+    diagnosis: Diagnosis,
+    locator: Locator,
+    grown: bool = False,
+) -> Cause:
     """Returns the `Cause` of operations that make NaN or infinity."""
     if any(_is_ctc(operation) for operation in operations):
         diagnosis = diagnoses.IMPOSSIBLE_LABELS
@@ -182,12 +224,14 @@ def _explain(replay, values, operations, diagnosis, locator, grown=False):
     return Cause(diagnosis, tuple(sorted(places, key=lambda p: not p.file)))
 
 
-def _is_ctc(operation):
+def _is_ctc(operation: Operation) -> bool:
     names = (operation.kind, *(frame.name for frame in operation.frames))
     return any("ctc" in name.lower() for name in names)
 
 
-def _find_ends(replay, derivative, variables):
+def _find_ends(
+    replay: Replay, derivative: Derivative, variables: Sequence[Any]
+) -> list[End]:
     """Finds the operations whose derivative makes NaN or infinity.
 
     Returns:
@@ -196,7 +240,8 @@ def _find_ends(replay, derivative, variables):
     """
     connected = _values_on_the_way(replay, variables)
     gradients = derivative.gradients
-    candidates, explained = {}, set()
+    candidates: dict[Operation, tuple[set[Hashable], float]] = {}
+    explained: set[Hashable] = set()
     for operation in reversed(replay.operations):
         above = [gradients[v] for v in operation.outputs if v in gradients]
         below = {

@@ -1,7 +1,8 @@
 """Where values that are NaN, infinite or huge were computed first."""
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 from keras_perceptual.gradients import ways
 from keras_perceptual.gradients.kinds import (
@@ -9,7 +10,7 @@ from keras_perceptual.gradients.kinds import (
     PRODUCTS,
     kind_of,
 )
-from keras_perceptual.gradients.replay import Numbers, Operation
+from keras_perceptual.gradients.replay import Numbers, Operation, Replay
 
 # Numbers of this size come from steps that are too large, and overflow as soon
 # as they are multiplied.
@@ -30,7 +31,7 @@ class Trace:
     operations: tuple[Operation, ...] = ()
     sources: tuple[Hashable, ...] = ()
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self.operations or self.sources)
 
 
@@ -41,32 +42,35 @@ class Values:
         replay: The `Replay` of the step.
     """
 
-    def __init__(self, replay):
+    def __init__(self, replay: Replay) -> None:
         self._values = replay.values
         self._makers = ways.makers_of(replay.operations)
         self._origins = ways.origins_of(replay)
         self._positions = {o: i for i, o in enumerate(replay.operations)}
         self._meant = self._find_meant(replay.operations)
 
-    def is_finite(self, value):
+    def is_finite(self, value: Any) -> bool:
         """Whether a value is not known to hold NaN or infinity."""
         return self._values.get(value, _UNKNOWN).finite
 
-    def is_huge(self, value):
+    def is_huge(self, value: Any) -> bool:
         """Whether a value holds numbers about to overflow."""
         return (self._values.get(value, _UNKNOWN).size or 0) >= HUGE
 
-    def is_constant(self, value):
+    def is_constant(self, value: Any) -> bool:
         """Whether a value is a constant of the program."""
         return value not in self._origins
 
-    def trace_nonfinite(self, values):
+    def trace_nonfinite(self, values: Iterable[Hashable]) -> Trace:
         """Returns the `Trace` of the NaN and infinity in some values.
 
         Infinity that stands in the program as a constant, as it does in the
         masks of attention, comes from where NaN is made of it.
         """
-        found, entries, sources, seen = {}, {}, {}, set()
+        found: dict[Operation, None] = {}
+        entries: dict[Operation, None] = {}
+        sources: dict[Hashable, bool] = {}
+        seen: set[Hashable] = set()
         wanted = [v for v in values if not self.is_finite(v)]
         while wanted:
             value = wanted.pop()
@@ -89,7 +93,7 @@ class Values:
         )
         return Trace(tuple(ordered), tuple(sources))
 
-    def trace_huge(self, values):
+    def trace_huge(self, values: Iterable[Hashable]) -> Trace:
         """Returns the `Trace` of the huge numbers in some values."""
         found, sources, seen = {}, {}, set()
         wanted = [v for v in values if self.is_huge(v)]
@@ -108,23 +112,26 @@ class Values:
                 found[maker] = True
         return Trace(tuple(found), tuple(sources))
 
-    def _find_meant(self, operations):
+    def _find_meant(
+        self, operations: Sequence[Operation]
+    ) -> dict[Hashable, tuple[Operation, ...]]:
         """Returns the values whose infinity was a constant of the program.
 
         Returns:
             A dictionary from the key of each such value to the operations
             where that constant went in.
         """
-        meant = {}
+        meant: dict[Hashable, tuple[Operation, ...]] = {}
         for operation in operations:
             if all(self.is_constant(value) for value in operation.outputs):
                 continue
-            entries, others = {}, False
+            entries: dict[Operation, None] = {}
+            others = False
             for value in operation.inputs:
                 if value in meant:
                     entries |= dict.fromkeys(meant[value])
                 elif not self.is_finite(value):
-                    entries[operation] = True
+                    entries[operation] = None
                     others |= not self.is_constant(value)
             for value in operation.outputs if entries and not others else ():
                 numbers = self._values.get(value, _UNKNOWN)
@@ -132,7 +139,7 @@ class Values:
                     meant[value] = tuple(entries)
         return meant
 
-    def _is_made(self, value):
+    def _is_made(self, value: Any) -> bool:
         """Whether a value is not finite, and not meant to be so."""
         return not (
             self.is_finite(value)
@@ -140,9 +147,9 @@ class Values:
             or value in self._meant
         )
 
-    def _blame(self, operation):
+    def _blame(self, operation: Operation) -> tuple[Operation, ...]:
         """Returns the operations to be named for what one makes not finite."""
-        entries = {}
+        entries: dict[Operation, None] = {}
         for value in operation.inputs:
             entries |= dict.fromkeys(self._meant.get(value, ()))
         # To a softmax, infinity is no news. A product was not made for it.
@@ -150,7 +157,7 @@ class Values:
             return tuple(entries)
         return (operation,)
 
-    def _makes_nan(self, operation):
+    def _makes_nan(self, operation: Operation) -> bool:
         return all(
             not self._values.get(value, _UNKNOWN).infinite
             for value in operation.outputs

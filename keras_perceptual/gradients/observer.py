@@ -4,15 +4,19 @@ import contextlib
 import functools
 import threading
 import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 
 from keras_perceptual.gradients import diagnoses
 from keras_perceptual.gradients.attributes import replaced
+from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     variables_of,
 )
+from keras_perceptual.gradients.tracers import Tracer
 
 
 class StopStep(Exception):
@@ -45,12 +49,19 @@ class GradientObserver:
         trouble: What went wrong in taking note, if anything.
     """
 
-    def __init__(self, model, tracer, *, when_refused=None, update=True):
-        self.handed = {}
-        self.connected = set()
-        self.called = []
-        self.frames = {}
-        self.trouble = None
+    def __init__(
+        self,
+        model: keras.Model,
+        tracer: Tracer,
+        *,
+        when_refused: Callable[[Diagnosis, Sequence[Any]], None] | None = None,
+        update: bool = True,
+    ) -> None:
+        self.handed: dict[int, Any] = {}
+        self.connected: set[int] = set()
+        self.called: list[Any] = []
+        self.frames: dict[int, tuple[Any, ...]] = {}
+        self.trouble: Exception | None = None
         self._model = model
         self._tracer = tracer
         self._when_refused = when_refused
@@ -59,7 +70,7 @@ class GradientObserver:
         self._local = threading.local()
 
     @contextlib.contextmanager
-    def watch(self):
+    def watch(self) -> Iterator[None]:
         """Puts wrappers around the optimizers and takes them off again."""
         with contextlib.ExitStack() as stack:
             for optimizer in find_optimizers(self._model):
@@ -68,15 +79,16 @@ class GradientObserver:
                     stack.enter_context(replaced(optimizer, name, wrapper))
             yield
 
-    def _wrap(self, optimizer, name):
+    def _wrap(self, optimizer: Any, name: str) -> Callable[..., Any]:
         original = getattr(optimizer, name)
-        observe = {
+        ways: dict[str, Callable[..., Any]] = {
             "apply": self._observe_apply,
             "stateless_apply": self._observe_stateless_apply,
-        }[name]
+        }
+        observe = ways[name]
 
         @functools.wraps(original)
-        def observed(*args, **kwargs):
+        def observed(*args: Any, **kwargs: Any) -> Any:
             # An optimizer that calls another one or itself is one call.
             if getattr(self._local, "busy", False):
                 return original(*args, **kwargs)
@@ -89,8 +101,12 @@ class GradientObserver:
         return observed
 
     def _observe_apply(
-        self, optimizer, original, grads, trainable_variables=None
-    ):
+        self,
+        optimizer: Any,
+        original: Callable[..., Any],
+        grads: Sequence[Any],
+        trainable_variables: Sequence[Any] | None = None,
+    ) -> Any:
         gradients = list(grads)
         variables = (
             variables_of(optimizer)
@@ -121,12 +137,12 @@ class GradientObserver:
 
     def _observe_stateless_apply(
         self,
-        optimizer,
-        original,
-        optimizer_variables,
-        grads,
-        trainable_variables,
-    ):
+        optimizer: Any,
+        original: Callable[..., Any],
+        optimizer_variables: Sequence[Any],
+        grads: Sequence[Any],
+        trainable_variables: Sequence[Any],
+    ) -> Any:
         gradients, values = list(grads), list(trainable_variables)
         variables = variables_of(optimizer)
         if len(gradients) == len(variables) == len(values):
@@ -149,7 +165,7 @@ class GradientObserver:
         return original(optimizer_variables, gradients, trainable_variables)
 
     @contextlib.contextmanager
-    def _safely(self):
+    def _safely(self) -> Iterator[None]:
         """Keeps what goes wrong inside from the step."""
         try:
             yield
@@ -158,7 +174,14 @@ class GradientObserver:
         except Exception as error:
             self.trouble = self.trouble or error
 
-    def _look(self, optimizer, gradients, variables, values, state=None):
+    def _look(
+        self,
+        optimizer: Any,
+        gradients: Sequence[Any],
+        variables: Sequence[Any],
+        values: Sequence[Any],
+        state: Any = None,
+    ) -> None:
         """Takes note of one call."""
         if not any(optimizer is other for other in self.called):
             self.called.append(optimizer)
@@ -180,24 +203,25 @@ class GradientObserver:
         if not present:
             self._refuse(diagnoses.NONE, variables)
             return
+        scale, is_dynamic = _loss_scale(optimizer, state)
         self._tracer.add(
-            *(
-                [part[i] for i in present]
-                for part in (variables, values, gradients)
-            ),
-            *_loss_scale(optimizer, state),
+            [variables[i] for i in present],
+            [values[i] for i in present],
+            [gradients[i] for i in present],
+            scale,
+            is_dynamic,
         )
 
-    def _refuse(self, diagnosis, variables):
+    def _refuse(self, diagnosis: Diagnosis, variables: Sequence[Any]) -> None:
         if self._when_refused is not None:
             self._when_refused(diagnosis, variables)
 
-    def _strangers(self, optimizer, variables):
+    def _strangers(self, optimizer: Any, variables: Sequence[Any]) -> list[Any]:
         """Returns those of `variables` that an optimizer does not know."""
         known = {id(self._keras_variable(v)) for v in variables_of(optimizer)}
         return [v for v in variables if known and id(v) not in known]
 
-    def _keras_variable(self, variable):
+    def _keras_variable(self, variable: Any) -> Any:
         """Returns the variable of the model behind a native one."""
         if not isinstance(variable, keras.Variable):
             for candidate in self._model.trainable_variables:
@@ -206,7 +230,9 @@ class GradientObserver:
         return variable
 
 
-def _loss_scale(optimizer, values=None):
+def _loss_scale(
+    optimizer: Any, values: Mapping[int, Any] | None = None
+) -> tuple[Any, bool]:
     """Returns the loss scale of an optimizer and whether it adapts."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         if not optimizer.built:

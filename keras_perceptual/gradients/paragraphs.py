@@ -1,12 +1,21 @@
 """Variables with the same diagnosis, and the paragraph about them."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_perceptual.gradients import diagnoses
 from keras_perceptual.gradients.mends import find_mend
+from keras_perceptual.gradients.places import Place
 from keras_perceptual.gradients.risks import find_risk
+
+if TYPE_CHECKING:
+    from keras_perceptual.gradients.report import GradientRecord
+
 
 # How many variables a message names before it only counts.
 LONGEST_LIST = 12
@@ -38,12 +47,12 @@ class Group:
 
     diagnosis: diagnoses.Diagnosis
     status: str
-    culprits: tuple
+    culprits: tuple[Place, ...]
     note: str
-    records: tuple
+    records: tuple[GradientRecord, ...]
 
     @property
-    def title(self):
+    def title(self) -> str:
         """What the group has, as the beginning of a sentence."""
         if self.diagnosis is diagnoses.NONFINITE and self.culprits:
             return "Most likely made by"
@@ -51,14 +60,14 @@ class Group:
         return title[0].upper() + title[1:]
 
     @property
-    def paths(self):
+    def paths(self) -> list[str]:
         """The paths of the variables, each once."""
         return list(dict.fromkeys(record.path for record in self.records))
 
 
-def group_records(records):
+def group_records(records: Iterable[GradientRecord]) -> list[Group]:
     """Returns the `Group`s of records, the one that tells most first."""
-    found = {}
+    found: dict[tuple[Any, ...], list[GradientRecord]] = {}
     for record in records:
         lines = tuple(map(_line_of, record.culprits))
         key = (record.status, record.reason, lines, record.note)
@@ -84,7 +93,7 @@ def group_records(records):
     )
 
 
-def _line_of(place):
+def _line_of(place: Place) -> Place:
     """Returns a place without the layer, if it has a line."""
     if not place.file:
         return place
@@ -93,7 +102,7 @@ def _line_of(place):
     )
 
 
-def point_out(group):
+def point_out(group: Group) -> str:
     """Says where it begins: the cause, the place, the line of code."""
     if group.culprits:
         place = group.culprits[0]
@@ -108,7 +117,14 @@ def point_out(group):
     return f"{text}, and {more} more" if more else text
 
 
-def explain_group(group, total, batches, *, judged=True, of_function=False):
+def explain_group(
+    group: Group,
+    total: int,
+    batches: int,
+    *,
+    judged: bool = True,
+    of_function: bool = False,
+) -> str:
     """Says which variables, what it means, where it is and how to mend it.
 
     Args:
@@ -131,7 +147,7 @@ def explain_group(group, total, batches, *, judged=True, of_function=False):
         advice.append(diagnosis.in_function)
     else:
         advice.append(diagnosis.advice)
-        advice.append(diagnosis.on_backend.get(keras.backend.backend()))
+        advice.append(diagnosis.on_backend.get(keras.backend.backend(), ""))
     if diagnosis is diagnoses.NONFINITE and group.culprits:
         advice.append("Operations on the way that can make such numbers:")
     advice += _describe_places(group)
@@ -145,9 +161,9 @@ def explain_group(group, total, batches, *, judged=True, of_function=False):
     )
 
 
-def list_by_layer(records):
+def list_by_layer(records: Sequence[GradientRecord]) -> str:
     """Lists variables under the layers they belong to, each layer once."""
-    layers = {}
+    layers: dict[tuple[str, str], list[str]] = {}
     for record in records[:LONGEST_LIST]:
         key = (record.layer, record.layer_class)
         layers.setdefault(key, []).append(f"{record.path}  {record.shape}")
@@ -162,7 +178,7 @@ def list_by_layer(records):
     return "\n".join(lines)
 
 
-def shorten(paths):
+def shorten(paths: Iterable[str]) -> str:
     """Returns a list of names as text, without the tail of a long one."""
     paths = list(paths)
     if len(paths) <= LONGEST_LIST:
@@ -171,28 +187,28 @@ def shorten(paths):
     return f"[{shown}, and {len(paths) - LONGEST_LIST} more]"
 
 
-def count_of(count, total):
+def count_of(count: int, total: int) -> str:
     """Returns the beginning of a sentence about variables of the model."""
     return f"{count} of {total} trainable variables " + (
         "receives" if count == 1 else "receive"
     )
 
 
-def count_others(count, kind="", besides=""):
+def count_others(count: int, kind: str = "", besides: str = "") -> str:
     """Returns the beginning of a sentence about other variables."""
     if count == 1:
         return f"1 {kind}variable{besides} is"
     return f"{count} {kind}variables{besides} are"
 
 
-def name_batches(batches):
+def name_batches(batches: int) -> str:
     """Returns which batches were looked at."""
     if batches <= 1:
         return "the checked batch"
     return f"each of the {batches} checked batches"
 
 
-def _head(group, total, batches):
+def _head(group: Group, total: int, batches: int) -> str:
     """Returns what stands over the variables of a group."""
     count, title = len(group.records), group.diagnosis.title
     if group.status == "untracked":
@@ -211,7 +227,7 @@ def _head(group, total, batches):
     return f"{text} ({title})"
 
 
-def _describe_places(group):
+def _describe_places(group: Group) -> list[str]:
     """Says for each place what happens there and how to mend it."""
     lines, told = [], set()
     for place in group.culprits[:MOST_PLACES]:
@@ -229,7 +245,7 @@ def _describe_places(group):
     return lines
 
 
-def mend_at(group, places):
+def mend_at(group: Group, places: Sequence[Place]) -> list[str]:
     """Returns what to do at each place, if the diagnosis depends on that."""
     if not group.diagnosis.mends:
         return []

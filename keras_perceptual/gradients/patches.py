@@ -10,14 +10,18 @@ import contextlib
 import functools
 import inspect
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 _NOTHING = object()
 _lock = threading.Lock()
-_patches = {}
+_patches: "dict[tuple[Any, str], _Patch]" = {}
 
 
 @contextlib.contextmanager
-def intercepted(owner, name, answer):
+def intercepted(
+    owner: Any, name: str, answer: Callable[..., Any]
+) -> Iterator[None]:
     """Has `answer` take the calls of a function that are made in this thread.
 
     Args:
@@ -52,7 +56,7 @@ class _Patch:
         users: How many are listening, in all threads.
     """
 
-    def __init__(self, owner, name):
+    def __init__(self, owner: Any, name: str) -> None:
         self.users = 0
         self._owner, self._name = owner, name
         self._local = threading.local()
@@ -60,37 +64,37 @@ class _Patch:
         # As it is where it is defined, which may be a base of the owner.
         self._held = inspect.getattr_static(owner, name)
 
-    def answers_of_thread(self):
+    def answers_of_thread(self) -> list[Callable[..., Any]]:
         """Returns the list of those who listen in this thread."""
         if not hasattr(self._local, "answers"):
             self._local.answers = []
         return self._local.answers
 
-    def install(self):
+    def install(self) -> None:
         """Puts the function in the place of the original."""
         held = self._held
+        original: Any = held
         if isinstance(held, classmethod):
             original = held.__func__
         elif isinstance(held, property):
             original = held.fget
-        else:
-            original = held
 
         @functools.wraps(original)
-        def call(*args, **kwargs):
-            chain = original
+        def call(*args: Any, **kwargs: Any) -> Any:
+            chain: Any = original
             # Whoever came last is asked first, and may ask the one before.
             for answer in self.answers_of_thread():
                 chain = functools.partial(answer, chain)
             return chain(*args, **kwargs)
 
+        stand_in: Any = call
         if isinstance(held, classmethod):
-            call = classmethod(call)
+            stand_in = classmethod(call)
         elif isinstance(held, property):
-            call = property(call, held.fset, held.fdel, held.__doc__)
-        setattr(self._owner, self._name, call)
+            stand_in = property(call, held.fset, held.fdel, held.__doc__)
+        setattr(self._owner, self._name, stand_in)
 
-    def remove(self):
+    def remove(self) -> None:
         """Puts the original back."""
         if self._former is _NOTHING:
             delattr(self._owner, self._name)

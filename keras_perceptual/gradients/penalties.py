@@ -1,11 +1,20 @@
 """Variables that nothing but a penalty on the weights moves."""
 
 import dataclasses
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
 
 from keras_perceptual.gradients import diagnoses, missing, ways, zeros
+from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Choices, Reach
 from keras_perceptual.gradients.kinds import PRODUCTS, kind_of
-from keras_perceptual.gradients.replay import Numbers
+from keras_perceptual.gradients.replay import (
+    Derivative,
+    Numbers,
+    Operation,
+    Replay,
+)
 
 # The function of Keras that adds up the penalties of all weights.
 PENALTIES = "_get_regularization_losses"
@@ -25,7 +34,12 @@ _OTHERS = (
 _NOTE = "Nothing but a penalty on the weights moves them."
 
 
-def find_penalized(replay, variables, layers, functions=()):
+def find_penalized(
+    replay: Replay,
+    variables: Sequence[Any],
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+) -> dict[Any, Cause]:
     """Finds variables whose gradient comes from a penalty alone.
 
     Where it is not certain, nothing is said.
@@ -90,7 +104,7 @@ def find_penalized(replay, variables, layers, functions=()):
     bits = {variable: 1 << index for index, variable in enumerate(values)}
     causes = {}
     for variable, cause in found.items():
-        if cause.diagnosis in _OTHERS:
+        if cause.diagnosis is None or cause.diagnosis in _OTHERS:
             continue
         if cause.diagnosis in _DOUBTFUL and choices.may_reach(bits[variable]):
             continue
@@ -107,12 +121,16 @@ def find_penalized(replay, variables, layers, functions=()):
     return causes
 
 
-def is_penalty(operation):
+def is_penalty(operation: Operation) -> bool:
     """Whether an operation is a part of the penalties on weights."""
     return any(frame.name == PENALTIES for frame in operation.frames)
 
 
-def _find_reached(operations, values, is_meant):
+def _find_reached(
+    operations: Sequence[Operation],
+    values: Mapping[Any, Iterable[Hashable]],
+    is_meant: Callable[[Operation], bool],
+) -> set[Any]:
     """Returns the variables that go into operations that are meant."""
     reached = ways.follow(operations, values.values())
     bits = 0
@@ -123,7 +141,11 @@ def _find_reached(operations, values, is_meant):
     return {v for index, v in enumerate(values) if bits >> index & 1}
 
 
-def _find_connected(replay, operations, values):
+def _find_connected(
+    replay: Replay,
+    operations: Sequence[Operation],
+    values: Mapping[Any, Iterable[Hashable]],
+) -> list[Any]:
     """Returns the variables that operations connect to what is asked for."""
     reached = ways.follow(operations, values.values(), ways.carries_gradient)
     return [
@@ -138,7 +160,9 @@ def _find_connected(replay, operations, values):
     ]
 
 
-def _is_idle(replay, derivative, operation, place):
+def _is_idle(
+    replay: Replay, derivative: Derivative, operation: Operation, place: int
+) -> bool:
     """Whether an operation adds zeros to the gradient of one of its inputs."""
     if derivative.contributions.get((operation, place)) == 0:
         return True

@@ -8,6 +8,9 @@ import os
 import pathlib
 import re
 import sysconfig
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
 
 import keras
 
@@ -16,6 +19,7 @@ from keras_perceptual.gradients.model_parts import (
     find_neighbors,
     plain_operations,
 )
+from keras_perceptual.gradients.replay import Operation, Replay
 
 # Their code is not the user's, even where it is installed for editing.
 LIBRARIES = ("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "flax")
@@ -98,12 +102,12 @@ class Place:
     in_our_loss: bool = False
 
     @property
-    def source(self):
+    def source(self) -> str:
         """The file and the line, such as `"train.py:41"`, or `""`."""
         return f"{self.file}:{self.line}" if self.file else ""
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The public function if it is known, and the operation."""
         if not self.function:
             return self.operation
@@ -111,7 +115,7 @@ class Place:
             return self.function
         return f"{self.function} ({self.operation})"
 
-    def __str__(self):
+    def __str__(self) -> str:
         parts = [self.name] if self.name else []
         if self.keras_operation:
             parts.append(f"in operation {self.keras_operation!r}")
@@ -121,7 +125,7 @@ class Place:
         return ", ".join(filter(None, (text, self._neighbors, self.source)))
 
     @property
-    def _neighbors(self):
+    def _neighbors(self) -> str:
         if self.above and self.below:
             return f"between {self.above!r} and {self.below!r}"
         if self.above:
@@ -129,7 +133,11 @@ class Place:
         return f"before {self.below!r}" if self.below else ""
 
 
-def locate(operation, layers, functions=()):
+def locate(
+    operation: Operation,
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+) -> Place:
     """Returns the `Place` of an `Operation`.
 
     Args:
@@ -167,7 +175,7 @@ def locate(operation, layers, functions=()):
     )
 
 
-def locate_frames(function, frames):
+def locate_frames(function: str, frames: Sequence[Any]) -> Place:
     """Returns the `Place` that frames lead to.
 
     Args:
@@ -178,7 +186,7 @@ def locate_frames(function, frames):
 
 
 @functools.lru_cache(maxsize=4096)
-def is_library(filename):
+def is_library(filename: str) -> bool:
     """Whether a file belongs to Python, to a backend, to Keras or to us.
 
     So does all that is installed. A package that the user works on, installed
@@ -191,7 +199,7 @@ def is_library(filename):
 
 
 @functools.cache
-def _library_folders():
+def _library_folders() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     folders = [_PACKAGE, paths["stdlib"], paths["platstdlib"]]
     for name in LIBRARIES:
@@ -203,25 +211,27 @@ def _library_folders():
     return tuple(f"{folder}{os.sep}" for folder in folders)
 
 
-def _behind(frames, is_last):
+def _behind(
+    frames: Sequence[Any], is_last: Callable[[Any], bool]
+) -> Sequence[Any]:
     """Returns the frames that the last one of some kind called."""
     last = [i for i, frame in enumerate(frames) if is_last(frame)]
     return frames[last[-1] + 1 :] if last else frames
 
 
-def _within_step(frames):
+def _within_step(frames: Sequence[Any]) -> Sequence[Any]:
     """Leaves out what is around a training step."""
     return _behind(
         frames, lambda f: f.name in _TRAINERS and is_library(f.filename)
     )
 
 
-def _below_user(frames):
+def _below_user(frames: Sequence[Any]) -> Sequence[Any]:
     """Returns the frames that the innermost line of the user called."""
     return _behind(frames, lambda f: not is_library(f.filename))
 
 
-def _source(frames):
+def _source(frames: Sequence[Any]) -> dict[str, Any]:
     """Returns where the innermost frame of the user's code is."""
     for frame in reversed(frames):
         if not is_library(frame.filename):
@@ -236,7 +246,7 @@ def _source(frames):
     return {}
 
 
-def _relative(path):
+def _relative(path: str) -> str:
     """Returns a path as seen from the working directory, if it is below."""
     try:
         relative = os.path.relpath(path)
@@ -245,7 +255,9 @@ def _relative(path):
     return path if relative.startswith("..") else relative
 
 
-def _innermost(scope, layers):
+def _innermost(
+    scope: Sequence[str], layers: Mapping[str, Any]
+) -> tuple[Any, Any]:
     """Returns the innermost layer of a scope and the operation in it, if any.
 
     An operation of a Functional model is no layer. Backends have scopes of
@@ -264,7 +276,7 @@ def _innermost(scope, layers):
     return None, step
 
 
-def _likely_steps(layer, function, kind):
+def _likely_steps(layer: Any, function: str, kind: str) -> list[Any]:
     """Returns the operations of a Functional model that may be meant."""
     names = {normalize(function), normalize(kind)}
     return [
@@ -274,7 +286,9 @@ def _likely_steps(layer, function, kind):
     ]
 
 
-def _public_function(frames, functions):
+def _public_function(
+    frames: Sequence[Any], functions: Sequence[tuple[str, ModuleType]]
+) -> str:
     """Returns the first public function below the user's code."""
     calling = ""
     for frame in _below_user(frames):
@@ -285,7 +299,9 @@ def _public_function(frames, functions):
     return calling
 
 
-def _public_name(frame, functions):
+def _public_name(
+    frame: Any, functions: Sequence[tuple[str, ModuleType]]
+) -> str:
     """Returns the name under which a frame's function is public, or `""`."""
     name = re.sub(r"_v\d$", "", frame.name)
     path = pathlib.PurePath(frame.filename)
@@ -301,7 +317,7 @@ def _public_name(frame, functions):
     return ""
 
 
-def locate_step(replay):
+def locate_step(replay: Replay) -> Place | None:
     """Returns where a `train_step` of the user calls the model, or `None`."""
     for operation in replay.operations:
         frames = tuple(operation.frames)

@@ -1,12 +1,20 @@
 """A picture of the gradients of a model."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from keras_perceptual.gradients.tables import COLORS, names, title
 from keras_perceptual.plotting import import_pyplot
+
+if TYPE_CHECKING:
+    from keras_perceptual.gradients.report import GradientReport
+
 
 WELL = "#1565c0"
 
 
-def plot_report(report, axes=None):
+def plot_report(report: GradientReport, axes: Any = None) -> Any:
     """Draws the norm of the gradient of each variable, in their order.
 
     Args:

@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
@@ -142,6 +144,6 @@ class Moment:
     """
 
     batch: Any = None
-    values: dict | None = None
-    attributes: list | None = None
+    values: dict[int, np.ndarray] | None = None
+    attributes: list[Any] | None = None
     state: Any = None

@@ -2,8 +2,11 @@
 
 import dataclasses
 import difflib
+from collections.abc import Iterator
+from typing import Any
 
 from keras_perceptual.gradients import message, plots, tables
+from keras_perceptual.gradients.places import Place
 
 STATUSES = ("ok", "missing", "zero", "nonfinite", "untracked", "ignored")
 
@@ -48,23 +51,23 @@ class GradientRecord:
     path: str
     status: str
     norm: float | None = None
-    shape: tuple = ()
+    shape: tuple[int, ...] = ()
     layer: str = ""
     layer_class: str = ""
     reason: str = ""
-    culprits: tuple = ()
+    culprits: tuple[Place, ...] = ()
     ratio: float | None = None
     note: str = ""
 
     @property
-    def culprit(self):
+    def culprit(self) -> Place | None:
         """The most likely `Place`, or `None` where none is known."""
         return self.culprits[0] if self.culprits else None
 
     @property
-    def source(self):
+    def source(self) -> str:
         """Its file and line, such as `"train.py:41"`, or `""`."""
-        return self.culprit.source if self.culprits else ""
+        return self.culprits[0].source if self.culprits else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,45 +103,45 @@ class GradientReport:
     hidden/bias    (8,)    hidden ()  zero    0     -
     """
 
-    records: tuple = ()
+    records: tuple[GradientRecord, ...] = ()
     batches: int = 0
     of_function: bool = dataclasses.field(default=False, kw_only=True)
 
     @property
-    def ok(self):
+    def ok(self) -> tuple[GradientRecord, ...]:
         """The records of variables with a gradient that is not zero."""
         return self.with_status("ok")
 
     @property
-    def missing(self):
+    def missing(self) -> tuple[GradientRecord, ...]:
         """The records of variables without a gradient."""
         return self.with_status("missing")
 
     @property
-    def zero(self):
+    def zero(self) -> tuple[GradientRecord, ...]:
         """The records of variables whose gradient was zero everywhere."""
         return self.with_status("zero")
 
     @property
-    def nonfinite(self):
+    def nonfinite(self) -> tuple[GradientRecord, ...]:
         """The records of variables with NaN or infinity in the gradient."""
         return self.with_status("nonfinite")
 
     @property
-    def untracked(self):
+    def untracked(self) -> tuple[GradientRecord, ...]:
         """The records of variables that the model does not know of."""
         return self.with_status("untracked")
 
     @property
-    def ignored(self):
+    def ignored(self) -> tuple[GradientRecord, ...]:
         """The records of variables that were not to be judged."""
         return self.with_status("ignored")
 
-    def with_status(self, status):
+    def with_status(self, status: str) -> tuple[GradientRecord, ...]:
         """Returns the records of one status, as a tuple."""
         return tuple(r for r in self.records if r.status == status)
 
-    def with_path(self, path):
+    def with_path(self, path: str) -> tuple[GradientRecord, ...]:
         """Returns the records of all variables that have a path, as a tuple.
 
         Mostly there is one. Keras lets layers have the same name, and then
@@ -146,13 +149,13 @@ class GradientReport:
         """
         return tuple(r for r in self.records if r.path == path)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[GradientRecord]:
         return iter(self.records)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, path):
+    def __getitem__(self, path: str) -> GradientRecord:
         """Returns the record of a variable, of several the first."""
         found = self.with_path(path)
         if found:
@@ -165,13 +168,13 @@ class GradientReport:
             f"{hint}Received: {path!r}"
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         return tables.as_text(self)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return tables.as_html(self)
 
-    def explain(self):
+    def explain(self) -> str:
         """Returns what is the matter, where, and how to mend it, as text.
 
         Example:
@@ -185,7 +188,7 @@ class GradientReport:
         """
         return message.explain(self)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the report as dictionaries, lists, texts and numbers."""
         return {
             "batches": self.batches,
@@ -202,7 +205,7 @@ class GradientReport:
             ],
         }
 
-    def to_dataframe(self):
+    def to_dataframe(self) -> Any:
         """Returns a `pandas.DataFrame` with a row for each variable.
 
         Raises:
@@ -221,7 +224,7 @@ class GradientReport:
         ]
         return table
 
-    def plot(self, axes=None):
+    def plot(self, axes: Any = None) -> Any:
         """Draws the norms of the gradients, in the order of the variables.
 
         Args:

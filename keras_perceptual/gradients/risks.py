@@ -176,7 +176,7 @@ UNKNOWN = (
 _RISKS = by_name(FAMILIES)
 
 
-def find_risk(operation, function=""):
+def find_risk(operation: str, function: str = "") -> tuple[str, str]:
     """Returns what makes an operation not finite and the usual mend.
 
     Args:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import enum
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 from keras_perceptual.gradients.kinds import (
     BOUNDS,
@@ -61,11 +62,11 @@ class Roots:
     makers: Mapping[Hashable, Operation]
     origins: Mapping[Hashable, Origin]
 
-    def is_zero(self, value):
+    def is_zero(self, value: Any) -> bool:
         """Whether all numbers in a value are known to be zero."""
         return value in self.values and self.values[value].zero
 
-    def find(self, value):
+    def find(self, value: Any) -> Root:
         """Returns the `Root` of a value that is zero everywhere."""
         first, seen = None, set()
         while (maker := self.makers.get(value)) and maker not in seen:
@@ -102,13 +103,13 @@ class Roots:
             first = maker
         return Root(self._source_of(value), first)
 
-    def _is_unread(self, value):
+    def _is_unread(self, value: Any) -> bool:
         numbers = self.values.get(value)
         return self._is_moving(value) and (
             numbers is None or numbers.size is None
         )
 
-    def _is_chosen(self, operation, kind):
+    def _is_chosen(self, operation: Operation, kind: str) -> bool:
         """Whether another batch may choose something that is not zero."""
         if kind not in CHOICES or len(operation.inputs) < 2:
             return False
@@ -118,7 +119,7 @@ class Roots:
         # What is filled in need not be a value.
         return len(others) < 2 or not all(map(self.is_zero, others))
 
-    def _zeros_in(self, operation, kind):
+    def _zeros_in(self, operation: Operation, kind: str) -> Sequence[Hashable]:
         """Returns the inputs that can make the result of an operation zero.
 
         A number of Python that a tensor is multiplied by is `None`.
@@ -131,14 +132,14 @@ class Roots:
             zeros = [value for value in [*inputs, None][:2] if value is None]
         return zeros
 
-    def _is_moving(self, value):
+    def _is_moving(self, value: Any) -> bool:
         return bool(self.origins.get(value, Origin.CONSTANT))
 
-    def _priority(self, value):
+    def _priority(self, value: Any) -> tuple[bool, bool]:
         origin = self.origins.get(value, Origin.CONSTANT)
         return bool(origin & Origin.DATA), value in self.makers
 
-    def _source_of(self, value):
+    def _source_of(self, value: Any) -> Source:
         origin = self.origins.get(value, Origin.CONSTANT)
         if value in self.makers or origin & Origin.VARYING:
             return Source.OTHER
@@ -149,7 +150,7 @@ class Roots:
         return Source.CHANGEABLE if origin else Source.CONSTANT
 
 
-def _without_chooser(operation, kind):
+def _without_chooser(operation: Operation, kind: str) -> Sequence[Hashable]:
     """Returns what goes into an operation besides what makes its choice."""
     chooser = CHOICES.get(kind) if len(operation.inputs) > 1 else None
     return [v for p, v in enumerate(operation.inputs) if p != chooser]

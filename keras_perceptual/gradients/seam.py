@@ -3,15 +3,18 @@
 import contextlib
 import functools
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from keras_perceptual.gradients import snapshots, tracers
 from keras_perceptual.gradients.model_parts import variables_of
 from keras_perceptual.gradients.replay import Moment
+from keras_perceptual.gradients.tracers import Tracer
 
 # The tracers of the train functions that they made and that models still have.
-_TRACERS = weakref.WeakKeyDictionary()
+_TRACERS: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 
 class Seam:
@@ -38,11 +41,21 @@ class Seam:
             are trainable now.
     """
 
-    def __init__(self, model, watch, *, update=True, fresh=False):
+    tracer: Tracer
+
+    def __init__(
+        self,
+        model: keras.Model,
+        watch: Callable[[Callable[[], Any]], Any],
+        *,
+        update: bool = True,
+        fresh: bool = False,
+    ) -> None:
         self._model = model
         self._watch = watch
-        self.moment = Moment()
-        self.removed, self.added = [], []
+        self.moment: Moment = Moment()
+        self.removed: list[Any] = []
+        self.added: list[Any] = []
         # Of the `fit` that goes on, to know it from the next one.
         self._history = getattr(model, "history", None)
         self._plain = _own_train_function(model)
@@ -65,23 +78,23 @@ class Seam:
             with contextlib.suppress(TypeError):
                 _TRACERS[self._observed] = self.tracer
 
-    def arm(self):
+    def arm(self) -> None:
         """Has the next step of the model watched."""
         self._model.train_function = self._watched_step
 
-    def disarm(self):
+    def disarm(self) -> None:
         """Puts the train function of the model back."""
         if self._model.train_function == self._watched_step:
             self._model.train_function = self._plain
 
-    def _watched_step(self, *args):
+    def _watched_step(self, *args: Any) -> Any:
         self._model.train_function = self._plain
         if getattr(self._model, "history", None) is not self._history:
             # Left over from a `fit` that was interrupted before the step.
             return self._plain(*args)
         return self._watch(functools.partial(self._take_step, args))
 
-    def _take_step(self, arguments):
+    def _take_step(self, arguments: tuple[Any, ...]) -> Any:
         before, steps = self._copy_attributes(), self.tracer.python_steps
         former = self.moment.attributes
         self.moment, arguments = self.tracer.hold(arguments)
@@ -97,12 +110,13 @@ class Seam:
             self.tracer.trouble = error
         return outputs
 
-    def _copy_attributes(self):
+    def _copy_attributes(self) -> list[Any] | None:
         with contextlib.suppress(Exception):
             return snapshots.copy_attributes(self._model)
+        return None
 
 
-def _own_train_function(model):
+def _own_train_function(model: keras.Model) -> Callable[..., Any]:
     """Returns the train function that a model has, which may be traced."""
     armed = getattr(model.train_function, "__func__", None)
     if armed is Seam._watched_step:
@@ -112,7 +126,7 @@ def _own_train_function(model):
     return model.train_function
 
 
-def _changed_since_compiled(model):
+def _changed_since_compiled(model: keras.Model) -> tuple[list[Any], list[Any]]:
     """Compares what the optimizer trains with what the model would train.
 
     Returns:

@@ -8,6 +8,8 @@ the model and its layers, such as counters and `trainable`.
 import contextlib
 import functools
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,7 +25,7 @@ _BYTES = 8
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def variables_of_step(model):
+def variables_of_step(model: keras.Model) -> list[Any]:
     """Returns the variables that a step may read or write, but for slots.
 
     What an optimizer keeps for each weight is left out: it is idle when a step
@@ -39,7 +41,7 @@ def variables_of_step(model):
     return list({id(variable): variable for variable in found}.values())
 
 
-def copy_values(variables):
+def copy_values(variables: Sequence[Any]) -> dict[int, np.ndarray] | None:
     """Returns the values of variables as NumPy arrays, by the `id` of each.
 
     Returns `None` where together they may be larger than `MOST_BYTES`.
@@ -49,7 +51,7 @@ def copy_values(variables):
     return {id(v): value for v, value in _read(variables)}
 
 
-def _read(variables):
+def _read(variables: Sequence[Any]) -> list[tuple[Any, np.ndarray]]:
     """Returns pairs of a variable and of what it holds.
 
     What an aborted trace made holds nothing yet, and is left out.
@@ -60,7 +62,9 @@ def _read(variables):
 
 
 @contextlib.contextmanager
-def values_put_back(variables, values=None):
+def values_put_back(
+    variables: Sequence[Any], values: Mapping[int, np.ndarray] | None = None
+) -> Iterator[None]:
     """Has variables hold other values inside, and their own afterwards.
 
     Args:
@@ -85,13 +89,13 @@ def values_put_back(variables, values=None):
             variable.assign(value)
 
 
-def _stand_in(value):
+def _stand_in(value: Any) -> np.ndarray:
     """Returns small random numbers for others that broke."""
     numbers = np.random.default_rng(0).normal(scale=0.1, size=value.shape)
     return numbers.astype(value.dtype)
 
 
-def copy_attributes(model):
+def copy_attributes(model: keras.Model) -> list[Any]:
     """Returns the plain attributes of a model, its layers and its variables.
 
     Plain are numbers, texts and truth values, and lists, tuples, sets and
@@ -115,7 +119,7 @@ def copy_attributes(model):
     ]
 
 
-def put_attributes(attributes):
+def put_attributes(attributes: list[Any]) -> None:
     """Puts attributes back to what `copy_attributes` returned.
 
     What `build` noted down stays, such as a size: it does not run again.
@@ -136,7 +140,9 @@ def put_attributes(attributes):
 
 
 @contextlib.contextmanager
-def attributes_put_back(model, attributes=None):
+def attributes_put_back(
+    model: keras.Model, attributes: list[Any] | None = None
+) -> Iterator[None]:
     """Has a model hold other attributes inside, its own afterwards.
 
     Args:
@@ -153,7 +159,7 @@ def attributes_put_back(model, attributes=None):
 
 
 @functools.cache
-def _names_of_keras():
+def _names_of_keras() -> set[str]:
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
     parts = (
         *(keras.Layer(), keras.Model(), keras.Variable(0.0)),
@@ -162,7 +168,7 @@ def _names_of_keras():
     return {name for part in parts for name in vars(part)} - {"_trainable"}
 
 
-def _is_plain(value):
+def _is_plain(value: Any) -> bool:
     # Not `isinstance`: what stands for a dictionary need not be one.
     if issubclass(type(value), dict):
         return all(_is_plain(part) for part in value.items())
@@ -171,14 +177,14 @@ def _is_plain(value):
     return isinstance(value, _PLAIN)
 
 
-def _copy(value):
+def _copy(value: Any) -> Any:
     """Returns what a list, set or dictionary holds now."""
     if isinstance(value, dict):
         return dict(value)
     return list(value) if isinstance(value, (list, set)) else value
 
 
-def _fill(value, content):
+def _fill(value: Any, content: Any) -> None:
     """Has a list, set or dictionary hold something again.
 
     Those of a layer note down in it what is put into them. What comes back is

@@ -7,14 +7,16 @@ import itertools
 import re
 import textwrap
 import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
 from keras_perceptual.gradients.model_parts import variables_of
-from keras_perceptual.gradients.places import is_library, locate_frames
+from keras_perceptual.gradients.places import Place, is_library, locate_frames
 
 
-def locate_building(layer, key):
+def locate_building(layer: Any, key: int) -> Place | None:
     """Returns where a layer computes with a variable before it is called.
 
     Args:
@@ -34,7 +36,7 @@ def locate_building(layer, key):
     return None
 
 
-def locate_freezing(model, key):
+def locate_freezing(model: keras.Model, key: int) -> Place | None:
     """Returns where the training step of a model freezes a variable.
 
     Args:
@@ -46,7 +48,7 @@ def locate_freezing(model, key):
         that has the variable, or `None` where none is found.
     """
 
-    def has_variable(found):
+    def has_variable(found: tuple[re.Match[str], Place]) -> bool:
         part = getattr(model, found[0][1] or "", None)
         return any(id(v) == key for v in getattr(part, "variables", ()))
 
@@ -56,7 +58,7 @@ def locate_freezing(model, key):
     return lines[0][1] if lines else None
 
 
-def locate_condition(model, key):
+def locate_condition(model: keras.Model, key: int) -> Place | None:
     """Returns what decides whether the optimizer of a variable runs.
 
     Args:
@@ -68,7 +70,7 @@ def locate_condition(model, key):
         found.
     """
 
-    def trains_it(name):
+    def trains_it(name: str) -> bool:
         part = getattr(model, name, None)
         return isinstance(part, keras.optimizers.Optimizer) and any(
             id(variable) == key for variable in variables_of(part)
@@ -78,7 +80,12 @@ def locate_condition(model, key):
     return next(filter(None, places), None)
 
 
-def _conditions(owner, method, is_wanted, around):
+def _conditions(
+    owner: type,
+    method: str,
+    is_wanted: Callable[[str], bool],
+    around: frozenset[str],
+) -> Iterator[Place | None]:
     """Yields the innermost `if` around each call of a wanted attribute.
 
     Args:
@@ -93,20 +100,22 @@ def _conditions(owner, method, is_wanted, around):
     function = getattr(owner, method, None)
     lines, first, path = _read_lines(function)
 
-    def search(node, condition):
+    def search(
+        node: ast.AST, condition: ast.If | None
+    ) -> Iterator[Place | None]:
         for child in ast.iter_child_nodes(node):
             if isinstance(node, ast.If) and child is not node.test:
                 condition = node
             yield from search(child, condition)
         name, of_self = _called_of_self(node)
         if name and of_self and is_wanted(name):
-            yield condition and place_of(condition)
+            yield place_of(condition) if condition else None
         elif name and not of_self and name not in around:
             inner = _conditions(owner, name, is_wanted, around | {method})
             for place in inner:
-                yield place or (condition and place_of(condition))
+                yield place or (place_of(condition) if condition else None)
 
-    def place_of(condition):
+    def place_of(condition: ast.If) -> Place:
         line = first + condition.lineno - 1
         return dataclasses.replace(
             _place(path, line, function), operation="the condition"
@@ -115,7 +124,7 @@ def _conditions(owner, method, is_wanted, around):
     yield from search(ast.parse(textwrap.dedent("".join(lines))), None)
 
 
-def _called_of_self(node):
+def _called_of_self(node: ast.AST) -> tuple[str, bool]:
     """Reads a call of `self.name.any()` or of `self.name()`.
 
     Returns:
@@ -134,7 +143,9 @@ def _called_of_self(node):
     return "", False
 
 
-def _search_lines(function, pattern):
+def _search_lines(
+    function: Any, pattern: str
+) -> Iterator[tuple[re.Match[str], Place]]:
     """Yields what is found in a function of the user's, and its `Place`."""
     lines, first, path = _read_lines(function)
     for number, line in enumerate(lines, first):
@@ -142,20 +153,20 @@ def _search_lines(function, pattern):
             yield found, _place(path, number, function)
 
 
-def _read_lines(function):
+def _read_lines(function: Any) -> tuple[list[str], int, str]:
     """Returns the lines of a function, the number of the first, the path.
 
     There are no lines where it is not the user's.
     """
     try:
         lines, first = inspect.getsourcelines(function)
-        path = inspect.getsourcefile(function)
+        path = inspect.getsourcefile(function) or ""
     except (OSError, TypeError):
         return [], 0, ""
     return ([] if is_library(path) else lines), first, path
 
 
-def _place(path, line, function):
+def _place(path: str, line: int, function: Any) -> Place:
     """Returns the `Place` of a line in a function."""
     name = function.__name__
     frame = traceback.FrameSummary(path, line, name, lookup_line=False)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from keras import ops
@@ -40,32 +42,36 @@ class GradientStatistics:
     data_norm: float = 0.0
 
     @property
-    def only_penalized(self):
+    def only_penalized(self) -> bool:
         """Whether a penalty on the variable is all that reaches it."""
         return self.norm > 0 and self.data_norm <= ROUNDING * self.norm
 
     @property
-    def finite_norm(self):
+    def finite_norm(self) -> float | None:
         """The norm, or `None` where no gradient was finite."""
         finite = self.calls > self.nonfinite + self.overflowed
         return self.norm if finite else None
 
     @classmethod
-    def from_row(cls, row):
+    def from_row(cls, row: np.ndarray) -> Self:
         """Reads the numbers that `statistics_rows` wrote."""
         numbers = [float(value) for value in row]
         return cls(*map(int, numbers[:SUMS]), *numbers[SUMS:])
 
     @staticmethod
-    def add_rows(total, row):
+    def add_rows(total: Any, row: Any) -> Any:
         """Adds a row to others, in place: two NumPy arrays."""
         total[:SUMS] += row[:SUMS]
         np.maximum(total[SUMS:], row[SUMS:], out=total[SUMS:])
 
 
 def statistics_rows(
-    gradients, norms, loss_scale=None, is_dynamic=False, penalties=None
-):
+    gradients: Sequence[Any],
+    norms: Callable[[Any], Any],
+    loss_scale: Any = None,
+    is_dynamic: bool = False,
+    penalties: Mapping[int, Any] | None = None,
+) -> Any:
     """Returns the statistics of gradients as rows of `WIDTH` numbers.
 
     Args:
@@ -109,7 +115,13 @@ def statistics_rows(
     )
 
 
-def _norms_of_data(sizes, gradients, norms, loss_scale, penalties):
+def _norms_of_data(
+    sizes: Any,
+    gradients: Sequence[Any],
+    norms: Callable[[Any], Any],
+    loss_scale: Any,
+    penalties: Mapping[int, Any],
+) -> Any:
     """Returns the norms without the penalties, those of others as they are."""
     if not penalties:
         return sizes
@@ -128,7 +140,7 @@ def _norms_of_data(sizes, gradients, norms, loss_scale, penalties):
     )
 
 
-def scaled_norms(gradients):
+def scaled_norms(gradients: Sequence[Any]) -> Any:
     """Returns the Euclidean norms of some tensors in one, in float32.
 
     The squares of small numbers vanish in float32; those of their shares in
@@ -136,7 +148,7 @@ def scaled_norms(gradients):
     """
     # The fewer reductions, the faster they are compiled; what is large is not
     # copied for that.
-    groups = {}
+    groups: dict[Any, list[int]] = {}
     for place, gradient in enumerate(gradients):
         shape = tuple(gradient.shape)
         is_small = None not in shape and math.prod(shape) <= MOST_STACKED
@@ -152,7 +164,7 @@ def scaled_norms(gradients):
     return ops.take(found, order, axis=0)
 
 
-def _norms_of_stack(gradients):
+def _norms_of_stack(gradients: Any) -> Any:
     """Returns the norms of tensors of one shape, along the first axis."""
     sizes = ops.cast(ops.abs(gradients), "float32")
     sizes = ops.reshape(sizes, (gradients.shape[0], -1))
@@ -166,7 +178,7 @@ def _norms_of_stack(gradients):
     return ops.where(ops.isfinite(largest + squares), bounded, np.nan)
 
 
-def weight_norm(variable):
+def weight_norm(variable: Any) -> float:
     """Returns the Euclidean norm of the values of a variable."""
     if math.prod(variable.shape) <= MOST_STACKED:
         # JAX would compile something for each shape.
@@ -175,6 +187,6 @@ def weight_norm(variable):
     return float(ops.convert_to_numpy(scaled_norms([variable.value])[0]))
 
 
-def ratio_of_norms(norm, weights):
+def ratio_of_norms(norm: float, weights: float) -> float | None:
     """Returns the share of one norm in another, `None` of no weight."""
     return norm / weights if weights else None

@@ -2,9 +2,11 @@
 
 from keras_perceptual.event_file import EventFile
 from keras_perceptual.gradients import tables
+from keras_perceptual.gradients.report import GradientReport
+from keras_perceptual.typing import PathLike
 
 
-def write_summaries(report, folder):
+def write_summaries(report: GradientReport, folder: PathLike) -> None:
     """Writes a report as TensorBoard reads it.
 
     The norms of the gradients and their ratios to the weights become scalars,

@@ -1,10 +1,17 @@
 """A gradient report as text and as HTML."""
 
+from __future__ import annotations
+
 import collections
 import html
 import os
 import shutil
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_perceptual.gradients.report import GradientRecord, GradientReport
+
 
 HEADER = ("variable", "shape", "layer", "status", "norm", "ratio", "")
 # How a notebook shows each status that is not well.
@@ -25,9 +32,9 @@ TERMINAL_COLORS = {
 }
 
 
-def title(report):
+def title(report: GradientReport) -> str:
     """Returns one line that says how many variables have each status."""
-    counts = {}
+    counts: dict[str, int] = {}
     for record in report:
         counts[record.status] = counts.get(record.status, 0) + 1
     found = ", ".join(f"{n} {status}" for status, n in counts.items())
@@ -35,10 +42,10 @@ def title(report):
     return f"Gradients after {batches}: {found or 'no variables'}"
 
 
-def names(report):
+def names(report: GradientReport) -> list[str]:
     """Returns the path of each variable, numbered where several have it."""
     counts, found = collections.Counter(r.path for r in report), []
-    numbers = collections.Counter()
+    numbers: collections.Counter[str] = collections.Counter()
     for record in report:
         numbers[record.path] += 1
         several = counts[record.path] > 1
@@ -47,13 +54,13 @@ def names(report):
     return found
 
 
-def remark(record):
+def remark(record: GradientRecord) -> str:
     """Returns what is the matter with a variable and where, in short."""
     place = str(record.culprit) if record.culprit else record.note
     return ": ".join(filter(None, (record.reason, place)))
 
 
-def rows(report):
+def rows(report: GradientReport) -> list[tuple[str, ...]]:
     """Returns the cells of each record, as texts."""
     return [
         (
@@ -71,7 +78,9 @@ def rows(report):
     ]
 
 
-def as_text(report, width=None, color=None):
+def as_text(
+    report: GradientReport, width: int | None = None, color: bool | None = None
+) -> str:
     """Returns a table.
 
     Args:
@@ -107,13 +116,13 @@ def as_text(report, width=None, color=None):
     return "\n".join(lines)
 
 
-def _colored(text, status):
+def _colored(text: str, status: str) -> str:
     """Returns a text as a terminal shows it in the color of a status."""
     code = TERMINAL_COLORS.get(status)
     return f"\033[{code}m{text}\033[0m" if code else text
 
 
-def as_html(report):
+def as_html(report: GradientReport) -> str:
     """Returns a table for a notebook."""
     lines = [f"<p>{html.escape(title(report))}</p>", "<table>"]
     heads = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEADER)

@@ -6,6 +6,17 @@ them a value comes. No walk takes more than one turn through the operations.
 
 import enum
 import re
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+)
+from typing import Any
 
 from keras_perceptual.gradients.kinds import (
     BRANCHES,
@@ -15,6 +26,7 @@ from keras_perceptual.gradients.kinds import (
     SHAPE_READERS,
     kind_of,
 )
+from keras_perceptual.gradients.replay import Operation, Replay
 
 
 class Origin(enum.IntFlag):
@@ -27,21 +39,25 @@ class Origin(enum.IntFlag):
     VARYING = 8
 
 
-def values_of(replay, variables):
+def values_of(
+    replay: Replay, variables: Sequence[Any]
+) -> dict[Any, list[Hashable]]:
     """Returns for each variable the keys of the values that stand for it."""
-    values = {variable: [] for variable in variables}
+    values: dict[Any, list[Hashable]] = {variable: [] for variable in variables}
     for value, variable in replay.holders.items():
         if variable in values:
             values[variable].append(value)
     return values
 
 
-def makers_of(operations):
+def makers_of(operations: Sequence[Operation]) -> dict[Hashable, Operation]:
     """Returns the operation that made each value last."""
     return {value: o for o in operations for value in o.outputs}
 
 
-def users_of(operations):
+def users_of(
+    operations: Sequence[Operation],
+) -> dict[Hashable, list[tuple[Operation, int]]]:
     """Returns for each value the operations that take it, and as which input.
 
     Args:
@@ -50,14 +66,19 @@ def users_of(operations):
     Returns:
         A dictionary from the key of a value to a list of pairs.
     """
-    users = {}
+    users: dict[Hashable, list[tuple[Operation, int]]] = {}
     for operation in operations:
         for place, value in enumerate(operation.inputs):
             users.setdefault(value, []).append((operation, place))
     return users
 
 
-def follow(operations, beginnings, carries=None, stop=frozenset()):
+def follow(
+    operations: Sequence[Operation],
+    beginnings: Iterable[Iterable[Hashable]],
+    carries: Callable[[Operation, int, int], bool] | None = None,
+    stop: Collection[Hashable] = frozenset(),
+) -> dict[Hashable, int]:
     """Follows several sets of values through operations at once.
 
     Args:
@@ -72,7 +93,7 @@ def follow(operations, beginnings, carries=None, stop=frozenset()):
         A dictionary from the key of each value that is reached to an integer,
         whose bits say from which beginning.
     """
-    found = {}
+    found: dict[Hashable, int] = {}
     for index, values in enumerate(beginnings):
         for value in values:
             if value not in stop:
@@ -93,7 +114,7 @@ def follow(operations, beginnings, carries=None, stop=frozenset()):
     return found
 
 
-def carries_values(operation, place, output):
+def carries_values(operation: Operation, place: int, output: int) -> bool:
     """Whether something of what goes in comes out, if only its shape.
 
     A condition chooses what comes out, and is no part of it.
@@ -102,7 +123,7 @@ def carries_values(operation, place, output):
     return not chooses or place == len(operation.inputs) - 1
 
 
-def carries_gradient(operation, place, output):
+def carries_gradient(operation: Operation, place: int, output: int) -> bool:
     """Whether an operation is made to hand back a gradient."""
     kind = kind_of(operation)
     if not operation.differentiable or kind in SHAPE_READERS:
@@ -112,14 +133,14 @@ def carries_gradient(operation, place, output):
     return not output or kind not in INDEXING or place == output
 
 
-def carries_numbers(operation, place, output):
+def carries_numbers(operation: Operation, place: int, output: int) -> bool:
     """Whether what comes out depends on the numbers that go in."""
     return kind_of(operation) not in SHAPE_READERS
 
 
-def relus_of(operations):
+def relus_of(operations: Sequence[Operation]) -> dict[Hashable, Operation]:
     """Returns the ReLU that makes a value, or else one that takes it."""
-    relus = {}
+    relus: dict[Hashable, Operation] = {}
     for operation in operations:
         if kind_of(operation) in RELUS:
             relus |= dict.fromkeys(operation.outputs, operation)
@@ -128,7 +149,9 @@ def relus_of(operations):
     return relus
 
 
-def needed_for(operations, values):
+def needed_for(
+    operations: Sequence[Operation], values: Iterable[Hashable]
+) -> list[Operation]:
     """Returns those of `operations` that `values` are computed by."""
     wanted, found = set(values), []
     for operation in reversed(operations):
@@ -138,12 +161,12 @@ def needed_for(operations, values):
     return found[::-1]
 
 
-def computed_with(replay):
+def computed_with(replay: Replay) -> Set[Hashable]:
     """Returns what is computed from variables that are followed."""
     return follow(replay.operations, [replay.holders], carries_values).keys()
 
 
-def origins_of(replay):
+def origins_of(replay: Replay) -> dict[Hashable, Origin]:
     """Returns the `Origin` of each value that is no constant."""
     origins = dict.fromkeys(replay.changeable, Origin.CHANGEABLE)
     origins |= dict.fromkeys(replay.data, Origin.DATA)
@@ -165,7 +188,9 @@ def origins_of(replay):
     return origins
 
 
-def layers_around(operation, layers):
+def layers_around(
+    operation: Operation, layers: Mapping[str, Any]
+) -> Iterator[str]:
     """Yields the names of the layers an operation runs in.
 
     Args:

@@ -5,20 +5,25 @@ but zeros or rounding errors to what goes in.
 """
 
 import dataclasses
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 from keras_perceptual.gradients import diagnoses, ways
-from keras_perceptual.gradients.cuts import Choices, Reach
+from keras_perceptual.gradients.cuts import Choices, Locator, Reach
 from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.kinds import (
     ADDED_PRODUCTS,
+    ADDITIONS,
     BOUNDS,
     CHOICES,
+    COMPARISONS,
     DIVISIONS,
     ELEMENTWISE,
     JOINS,
     LEVEL,
     MULTIPLICATIONS,
     NORMALIZATIONS,
+    PADS,
     PARTS,
     PRODUCTS,
     RELU_GRADIENTS,
@@ -26,8 +31,13 @@ from keras_perceptual.gradients.kinds import (
     SOFTMAX,
     kind_of,
 )
-from keras_perceptual.gradients.replay import Numbers, Operation
-from keras_perceptual.gradients.roots import Roots, Source
+from keras_perceptual.gradients.replay import (
+    Derivative,
+    Numbers,
+    Operation,
+    Replay,
+)
+from keras_perceptual.gradients.roots import Root, Roots, Source
 from keras_perceptual.gradients.ways import Origin
 
 # How much rounding leaves of what cancels out.
@@ -71,19 +81,31 @@ class Step:
         makers: The operation that made each value.
         users: The operations that take each value, and as which input.
         relus: The ReLU that makes or takes a value.
+        bounds: The minimum or maximum of some values.
         roots: Finds where values of zeros come from.
     """
 
-    def __init__(self, replay, variables):
+    def __init__(self, replay: Replay, variables: Sequence[Any]) -> None:
         self.replay = replay
-        self.origins = ways.origins_of(replay)
-        self.makers = ways.makers_of(replay.operations)
-        self.users = ways.users_of(replay.operations)
-        self.relus = ways.relus_of(replay.operations)
-        self.roots = Roots(replay.values, self.makers, self.origins)
-        self.beginnings = list(ways.values_of(replay, variables).values())
-        self.reach = Reach.of(replay.operations, self.beginnings)
-        self.choices = Choices(replay.operations, self.reach)
+        self.origins: dict[Hashable, Origin] = ways.origins_of(replay)
+        self.makers: dict[Hashable, Operation] = ways.makers_of(
+            replay.operations
+        )
+        self.users: dict[Hashable, list[tuple[Operation, int]]] = ways.users_of(
+            replay.operations
+        )
+        self.relus: dict[Hashable, Operation] = ways.relus_of(replay.operations)
+        self.bounds: dict[frozenset[Hashable], Operation] = {
+            frozenset(operation.inputs): operation
+            for operation in replay.operations
+            if kind_of(operation) in BOUNDS
+        }
+        self.roots: Roots = Roots(replay.values, self.makers, self.origins)
+        self.beginnings: list[list[Hashable]] = list(
+            ways.values_of(replay, variables).values()
+        )
+        self.reach: Reach = Reach.of(replay.operations, self.beginnings)
+        self.choices: Choices = Choices(replay.operations, self.reach)
         # What is computed from variables that do move, is one more.
         self._moving = 1 << len(variables)
         self._numbers = ways.follow(
@@ -92,20 +114,22 @@ class Step:
             ways.carries_numbers,
         )
 
-    def origin_of(self, value):
+    def origin_of(self, value: Any) -> Origin:
         """Returns the `Origin` of a value."""
         return self.origins.get(value, Origin.CONSTANT)
 
-    def moves(self, value):
+    def moves(self, value: Any) -> bool:
         """Whether a value depends on a variable with a gradient."""
         return bool(self._numbers.get(value, 0) & self._moving)
 
-    def partners_in(self, value):
+    def partners_in(self, value: Any) -> int:
         """Returns the variables without one that it depends on, as bits."""
         return self._numbers.get(value, 0) & (self._moving - 1)
 
 
-def _values_that_move(replay, variables):
+def _values_that_move(
+    replay: Replay, variables: Sequence[Any]
+) -> list[Hashable]:
     return [
         value
         for value, variable in replay.holders.items()
@@ -127,7 +151,9 @@ class Judge:
         locator: The `Locator`.
     """
 
-    def __init__(self, step, derivative, locator):
+    def __init__(
+        self, step: Step, derivative: Derivative, locator: Locator
+    ) -> None:
         self._step = step
         self._values = step.replay.values
         self._derivative = derivative
@@ -140,7 +166,7 @@ class Judge:
             if self._cancels(operation, place)
         }
 
-    def find_arriving(self):
+    def find_arriving(self) -> set[Hashable]:
         """Returns keys of the values that more than rounding comes back to."""
         arriving = set(self._derivative.targets)
         for operation in reversed(self._step.replay.operations):
@@ -154,7 +180,7 @@ class Judge:
                 )
         return arriving
 
-    def judge(self, operation, place):
+    def judge(self, operation: Operation, place: int) -> End | None:
         """Returns the `End` at an input, `None` where another one tells why."""
         kind = kind_of(operation)
         if self._above(operation) is None:
@@ -174,38 +200,59 @@ class Judge:
                 return End(operation)
             return self._judge_level(operation, place)
         if kind in CHOICES and len(operation.inputs) > 1:
-            return self._judge_choice(
-                operation, operation.inputs[CHOICES[kind]]
-            )
+            chooser = operation.inputs[CHOICES[kind]]
+            bound = self._bound_of(chooser)
+            if bound is not None:
+                return End(bound, self._name_level(bound))
+            return self._judge_choice(operation, chooser)
         if kind in PRODUCTS and not (kind in ADDED_PRODUCTS and not place):
             return self._judge_product(operation, place, kind)
         if operation.inputs[place] in self._cancelled:
             return None
-        if kind in JOINS and self._takes_a_part(operation):
+        if kind in JOINS | PADS and self._takes_a_part(operation):
             return None
         # What somebody wrote may be wrong, or a window that is closed.
         return End(
             operation, diagnoses.ZERO if operation.own_gradient else None
         )
 
-    def _takes_a_part(self, operation):
+    def _takes_a_part(self, operation: Operation) -> bool:
         """Whether the step goes on with a part of what is put together.
 
         Which part that is, as the last turn of a loop, stands in the program.
         """
-        users = [
-            user
-            for value in operation.outputs
-            for user, _ in self._step.users.get(value, ())
-            if any(key in self._gradients for key in user.outputs)
-        ]
+        users: list[Operation] = []
+        followed: set[Hashable] = set()
+        waiting = [operation]
+        while waiting:
+            outputs = waiting.pop().outputs
+            followed.update(outputs)
+            for user in self._users_with_gradient(outputs):
+                # What is added to it stays where it is.
+                is_sum = kind_of(user) in ADDITIONS
+                (waiting if is_sum else users).append(user)
         return bool(users) and all(
             kind_of(user) in PARTS
-            and not any(map(self._step.origin_of, user.inputs[1:]))
+            and not any(
+                self._step.origin_of(value)
+                for value in user.inputs
+                if value not in followed
+            )
             for user in users
         )
 
-    def _above(self, operation):
+    def _users_with_gradient(
+        self, values: Iterable[Hashable]
+    ) -> list[Operation]:
+        """Returns the operations on some values that a gradient comes to."""
+        return [
+            user
+            for value in values
+            for user, _ in self._step.users.get(value, ())
+            if any(key in self._gradients for key in user.outputs)
+        ]
+
+    def _above(self, operation: Operation) -> float | None:
         """Returns the largest size that comes back, `None` if not known."""
         sizes = [
             self._gradients.get(value, UNKNOWN).size
@@ -215,7 +262,7 @@ class Judge:
         known = [size for size in sizes if size is not None]
         return max(known) if known else None
 
-    def _cancels(self, operation, place):
+    def _cancels(self, operation: Operation, place: int) -> bool:
         """Whether hardly anything stays of what comes back to an input."""
         value = operation.inputs[place]
         below = self._gradients.get(value, UNKNOWN)
@@ -234,19 +281,19 @@ class Judge:
             through = self._above(operation)
         else:
             return False
-        return bool(through) and below.size <= ROUNDING * through
+        return bool(through and below.size <= ROUNDING * through)
 
-    def _name_cancelling(self, operation, kind):
+    def _name_cancelling(self, operation: Operation, kind: str) -> Diagnosis:
         # A softmax may be written out: numbers divided by their sum.
         if kind in DIVISIONS and self._size(operation.inputs[1]) == 1:
             if "softmax" in self._locator.locate(operation).function:
                 return diagnoses.SOFTMAX_OF_ONE
         return diagnoses.CANCELS
 
-    def _size(self, value):
+    def _size(self, value: Any) -> float | None:
         return self._values.get(value, UNKNOWN).size
 
-    def _judge_softmax(self, operation, kind):
+    def _judge_softmax(self, operation: Operation, kind: str) -> End:
         result = self._size(operation.outputs[0])
         highest = 1 if kind == "softmax" else 0
         if result is None:
@@ -262,7 +309,7 @@ class Judge:
             return End(operation)
         return self._judge_level(operation, 0)
 
-    def _is_masked(self, value):
+    def _is_masked(self, value: Any) -> bool:
         """Whether a value was made large by something that is not learned."""
         maker = self._step.makers.get(value)
         return maker is not None and any(
@@ -271,7 +318,7 @@ class Judge:
             for v in maker.inputs
         )
 
-    def _judge_level(self, operation, place):
+    def _judge_level(self, operation: Operation, place: int) -> End:
         """Returns the `End` where the slope is zero for all that goes in."""
         value = operation.inputs[place]
         if self._step.roots.is_zero(value):
@@ -279,24 +326,24 @@ class Judge:
             if root.source is Source.DATA:
                 return End(root.operation or operation, diagnoses.BLANK_INPUT)
             if root.source is Source.LEVEL:
-                operation = root.operation
+                operation = root.operation or operation
             elif self._may_pass(value, root):
                 return End(operation)
         return End(operation, self._name_level(operation))
 
-    def _may_pass(self, value, root):
+    def _may_pass(self, value: Any, root: Root) -> bool:
         """Whether random numbers, as of a dropout, made a value zero."""
         # They may be made of a seed that is kept in a variable.
         random = Origin.VARYING | Origin.CHANGEABLE
         random = bool(self._step.origin_of(value) & random)
         return random and root.source in (Source.CHOICE, Source.OTHER)
 
-    def _name_level(self, operation):
+    def _name_level(self, operation: Operation) -> Diagnosis:
         # A loss may have enough, as a hinge loss of far apart classes.
         in_layer = self._locator.locate(operation).layer
         return diagnoses.SATURATED if in_layer else diagnoses.ZERO
 
-    def _judge_derivative(self, operation, place):
+    def _judge_derivative(self, operation: Operation, place: int) -> End:
         """Returns the `End` at the derivative of a ReLU."""
         features = operation.inputs[-1]
         relu = self._step.relus.get(features) or operation
@@ -304,7 +351,21 @@ class Judge:
             return End(relu, diagnoses.SECOND_DERIVATIVE)
         return End(relu, self._name_level(relu))
 
-    def _judge_choice(self, operation, chooser):
+    def _bound_of(self, chooser: Hashable) -> Operation | None:
+        """Returns the minimum or maximum whose derivative is chosen, if any."""
+        maker = self._step.makers.get(chooser)
+        if maker is None or kind_of(maker) not in COMPARISONS:
+            return None
+        bound = self._step.bounds.get(frozenset(maker.inputs))
+        # The larger one of two learned values is a choice.
+        learned = [
+            value
+            for value in maker.inputs
+            if self._step.origin_of(value) & Origin.HOLDER
+        ]
+        return bound if len(learned) == 1 else None
+
+    def _judge_choice(self, operation: Operation, chooser: Hashable) -> End:
         origin = self._step.origin_of(chooser)
         if origin & (Origin.HOLDER | Origin.VARYING):
             return End(operation)
@@ -314,7 +375,9 @@ class Judge:
             return End(operation, diagnoses.MASKED, chosen=True)
         return End(operation, diagnoses.TIMES_ZERO)
 
-    def _judge_product(self, operation, place, kind):
+    def _judge_product(
+        self, operation: Operation, place: int, kind: str
+    ) -> End:
         """Returns the `End` where the other factor may be zero."""
         first = kind in ADDED_PRODUCTS
         factors = operation.inputs[first : first + 2]
@@ -355,7 +418,9 @@ class Judge:
             return End(operation, diagnoses.STUCK, partners)
         return End(operation)
 
-    def _judge_constant(self, operation, named, multiplies):
+    def _judge_constant(
+        self, operation: Operation, named: Operation, multiplies: bool
+    ) -> End:
         """Returns the `End` where the other factor is a constant zero."""
         if kind_of(named) in SHAPE_READERS:
             # Such zeros are what the derivative of a ReLU has for one.
@@ -370,7 +435,7 @@ class Judge:
             operation, diagnoses.TIMES_ZERO if multiplies else diagnoses.ZERO
         )
 
-    def _differentiates_data(self):
+    def _differentiates_data(self) -> bool:
         """Whether the step has a derivative by what is no variable."""
         variables = set(self._step.replay.holders.values())
         return any(

@@ -5,15 +5,25 @@ that starts at zero, a bias that cancels out. It is a defect where no batch can
 change it.
 """
 
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator, find_ends
 from keras_perceptual.gradients.kinds import BRANCHES, SHAPE_READERS, kind_of
 from keras_perceptual.gradients.missing import explain_cut, explain_derivative
-from keras_perceptual.gradients.zero_ends import Judge, Step
+from keras_perceptual.gradients.replay import Operation, Replay
+from keras_perceptual.gradients.zero_ends import End, Judge, Step
 
 
-def find_causes(replay, variables, layers, functions=()):
+def find_causes(
+    replay: Replay,
+    variables: Sequence[Any],
+    layers: Mapping[str, Any],
+    functions: Sequence[tuple[str, ModuleType]] = (),
+) -> dict[Any, Cause]:
     """Finds out why gradients are zero.
 
     Args:
@@ -47,15 +57,17 @@ def find_causes(replay, variables, layers, functions=()):
     return causes
 
 
-def _collect(step, variables, locator):
+def _collect(
+    step: Step, variables: Sequence[Any], locator: Locator
+) -> tuple[dict[Any, list[End]], dict[Any, list[Operation]]]:
     """Returns where the gradient of each variable ends.
 
     Returns:
         Two dictionaries by variable: lists of each `End`, and of the
         operations without a gradient, which no batch can change.
     """
-    ends = {variable: [] for variable in variables}
-    cuts = {variable: [] for variable in variables}
+    ends: dict[Any, list[End]] = {variable: [] for variable in variables}
+    cuts: dict[Any, list[Operation]] = {variable: [] for variable in variables}
     for derivative in step.replay.derivatives:
         bits = {
             variable: 1 << index
@@ -74,8 +86,8 @@ def _collect(step, variables, locator):
                 blocked[operation] = blocked.get(operation, 0) | behind
                 continue
             end = judge.judge(operation, place)
-            for variable, bit in bits.items() if end else ():
-                if behind & bit:
+            for variable, bit in bits.items():
+                if end and behind & bit:
                     ends[variable].append(end)
         for operation, behind in blocked.items():
             for variable, bit in bits.items():
@@ -84,7 +96,7 @@ def _collect(step, variables, locator):
     return ends, cuts
 
 
-def _those_that_stay(ends):
+def _those_that_stay(ends: Mapping[Any, Sequence[End]]) -> int:
     """Returns the variables, as bits, whose zeros no batch can end.
 
     One end that the next batch may open is enough. A factor that another one
@@ -108,11 +120,11 @@ def _those_that_stay(ends):
             del stay[bit]
 
 
-def _has_reason(end):
+def _has_reason(end: End) -> bool:
     return end.diagnosis not in (None, diagnoses.ZERO)
 
 
-def _choose(ends, stays, locator):
+def _choose(ends: Sequence[End], stays: bool, locator: Locator) -> Cause | None:
     """Returns the `Cause` that tells most about the ends of a variable."""
     if not stays:
         told = [end for end in ends if end.diagnosis is diagnoses.ZERO]
@@ -123,18 +135,28 @@ def _choose(ends, stays, locator):
     # What may end some day says more than what does not, and what needs no
     # other variable more than what does.
     first = min(
-        ends, key=lambda e: (e.diagnosis.permanent, e.partners.bit_count())
+        ends,
+        key=lambda e: (
+            bool(e.diagnosis and e.diagnosis.permanent),
+            e.partners.bit_count(),
+        ),
     )
     return Cause(first.diagnosis, (locator.locate(first.operation),))
 
 
-def _is_loop(ends, locator):
+def _is_loop(ends: Sequence[End], locator: Locator) -> bool:
     """Whether the same choice is closed in each turn of a loop."""
     places = {locator.locate(end.operation) for end in ends if end.chosen}
     return all(end.chosen for end in ends) and len(places) < len(ends)
 
 
-def _explain_absence(step, variable, bit, cuts, locator):
+def _explain_absence(
+    step: Step,
+    variable: Any,
+    bit: int,
+    cuts: Sequence[Operation],
+    locator: Locator,
+) -> Cause | None:
     """Returns the `Cause` of zeros that stand for no gradient, if it is known.
 
     Where a condition took another way, the zeros are filled in, and there is

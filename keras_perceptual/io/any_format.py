@@ -1,14 +1,18 @@
 """Reading colour tables of any format that is known here."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
+from keras_perceptual.io.color_table import ColorTable
 from keras_perceptual.io.cube import read_cube
 from keras_perceptual.io.hald import read_hald
 from keras_perceptual.io.lustre import read_3dl
 from keras_perceptual.io.spi1d import read_spi1d
 from keras_perceptual.io.spi3d import read_spi3d
+from keras_perceptual.typing import PathLike
 
-READERS = {
+READERS: dict[str, Callable[[Any], ColorTable]] = {
     ".cube": read_cube,
     ".3dl": read_3dl,
     ".spi1d": read_spi1d,
@@ -17,7 +21,7 @@ READERS = {
 }
 
 
-def read_table(path):
+def read_table(path: PathLike | bytes) -> ColorTable:
     r"""Reads a colour table from a file, in the format that its name says.
 
     Args:

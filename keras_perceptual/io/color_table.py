@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from keras_perceptual.io.table_plots import (
     curves_panel,
     plot_panels,
 )
+from keras_perceptual.typing import ArrayLike, Domain
 
-DEFAULT_DOMAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+DEFAULT_DOMAIN: Domain = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 # What the specification of `.cube` files allows, the ends included.
 CURVE_SIZES = (2, 65536)
 CUBE_SIZES = (2, 256)
@@ -68,11 +70,23 @@ class ColorTable:
 
     curves: np.ndarray | None = None
     cube: np.ndarray | None = None
-    curves_domain: tuple = DEFAULT_DOMAIN
-    cube_domain: tuple = DEFAULT_DOMAIN
+    curves_domain: Domain = DEFAULT_DOMAIN
+    cube_domain: Domain = DEFAULT_DOMAIN
     title: str = ""
 
-    def __post_init__(self):
+    if TYPE_CHECKING:
+        # It keeps arrays, and takes what can be made one.
+        def __init__(
+            self,
+            *,
+            curves: ArrayLike | None = None,
+            cube: ArrayLike | None = None,
+            curves_domain: ArrayLike = DEFAULT_DOMAIN,
+            cube_domain: ArrayLike = DEFAULT_DOMAIN,
+            title: str = "",
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         if self.curves is None and self.cube is None:
             raise ValueError(
                 "ColorTable needs at least one table. Pass `curves` of shape "
@@ -102,7 +116,7 @@ class ColorTable:
             object.__setattr__(self, name, values)
             object.__setattr__(self, f"{name}_domain", domain)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Shows shapes rather than the entries, which can be millions."""
         parts = []
         for name in ("curves", "cube"):
@@ -116,7 +130,7 @@ class ColorTable:
             parts.append(f"title={self.title!r}")
         return f"ColorTable({', '.join(parts)})"
 
-    def plot(self, axes=None):
+    def plot(self, axes: Any = None) -> Any:
         """Draws the table, for a look at what a file does.
 
         Curves are a line for each channel, with the identity dashed. Of a
@@ -155,7 +169,9 @@ class ColorTable:
         return plot_panels("ColorTable.plot", panels, axes)
 
 
-def _check_entries(name, values, dimensions, sizes):
+def _check_entries(
+    name: str, values: Any, dimensions: int, sizes: tuple[int, int]
+) -> np.ndarray:
     """Returns a copy of a table that can be read and not written."""
     shape = ", ".join(["size"] * dimensions + ["3"])
     expected = (
@@ -195,7 +211,7 @@ def _check_entries(name, values, dimensions, sizes):
     return entries
 
 
-def _check_domain(name, table):
+def _check_domain(name: str, table: ColorTable) -> Domain:
     """Returns a domain as a pair of three floats each."""
     received = getattr(table, name)
     try:
@@ -214,4 +230,4 @@ def _check_domain(name, table):
             "((0, 0, 0), (1, 1, 1)), every lowest below its highest. "
             f"Received: {name}={received!r}"
         )
-    return low, high
+    return cast(Domain, (low, high))

@@ -5,6 +5,7 @@ import os
 import secrets
 import stat
 import warnings
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -13,12 +14,13 @@ from keras_perceptual.io.cube_header import Header
 from keras_perceptual.io.decimals import shortest_text
 from keras_perceptual.io.text_file import read_text
 from keras_perceptual.progress import track
+from keras_perceptual.typing import PathLike
 
 # The line of the title has 250 bytes with its end, as the specification asks.
 MAX_TITLE_LENGTH = 250 - len('TITLE ""\n')
 
 
-def read_cube(path):
+def read_cube(path: PathLike | bytes) -> ColorTable:
     r"""Reads a colour table from a `.cube` file.
 
     Both dialects are read: that of Adobe (once IRIDAS), with curves or a cube,
@@ -67,7 +69,7 @@ def read_cube(path):
     return read_text(path, "cube", Header)
 
 
-def write_cube(path, table):
+def write_cube(path: PathLike, table: ColorTable) -> None:
     """Writes a colour table to a `.cube` file.
 
     Reading the file gives the same table, to the last bit. It is written
@@ -122,7 +124,7 @@ def write_cube(path, table):
     _replace_file(path, _parts(header.encode("ascii"), table))
 
 
-def _header_lines(table):
+def _header_lines(table: ColorTable) -> Iterator[str]:
     """Yields the lines before the rows."""
     if table.title:
         yield f'TITLE "{_check_title(table.title)}"'
@@ -149,7 +151,7 @@ def _header_lines(table):
             )
 
 
-def _check_title(title):
+def _check_title(title: str) -> str:
     """Refuses a title that would not come back as it is."""
     if (
         not title.isascii()
@@ -166,7 +168,7 @@ def _check_title(title):
     return title
 
 
-def _parts(header, table):
+def _parts(header: bytes, table: ColorTable) -> Iterator[bytes]:
     """Yields the bytes of a file, in parts that memory has room for."""
     yield header
     if table.curves is not None:
@@ -177,7 +179,7 @@ def _parts(header, table):
             yield shortest_text(plane.swapaxes(0, 1).reshape(-1, 3))
 
 
-def _replace_file(path, parts):
+def _replace_file(path: PathLike, parts: Iterable[bytes]) -> None:
     """Writes a file that is there as a whole, or not at all."""
     # A link stays one, and what it points to is replaced.
     target = os.path.realpath(os.fsdecode(path))

@@ -8,6 +8,7 @@ and for none but its own.
 import difflib
 import math
 import re
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,13 @@ from keras_perceptual.io.text_rows import (
     row_problem,
     split_words,
 )
+from keras_perceptual.io.text_source import Source
+from keras_perceptual.typing import Domain
 
-SIZE_LIMITS = {"LUT_1D_SIZE": CURVE_SIZES, "LUT_3D_SIZE": CUBE_SIZES}
+SIZE_LIMITS: dict[str, tuple[int, int]] = {
+    "LUT_1D_SIZE": CURVE_SIZES,
+    "LUT_3D_SIZE": CUBE_SIZES,
+}
 NUMBERS_OF_KEYWORD = {
     "DOMAIN_MIN": 3,
     "DOMAIN_MAX": 3,
@@ -40,12 +46,12 @@ VIDEO_RANGE_KEYWORDS = ("LUT_IN_VIDEO_RANGE", "LUT_OUT_VIDEO_RANGE")
 class Header:
     """The keywords of a file: what they say and where they stand."""
 
-    def __init__(self, source):
+    def __init__(self, source: Source) -> None:
         self.source = source
-        self.values = {}
-        self.places = {}
+        self.values: dict[str, Any] = {}
+        self.places: dict[str, tuple[int, bytes]] = {}
 
-    def read(self, number, lines):
+    def read(self, number: int, lines: list[bytes]) -> int:
         """Reads keywords, and returns how many lines come before the rows."""
         for used, line in enumerate(lines):
             # Of blank lines a file may have millions.
@@ -58,7 +64,7 @@ class Header:
                 return used
         return len(lines)
 
-    def start_rows(self, number, line):
+    def start_rows(self, number: int, line: bytes | None) -> dict[str, Any]:
         """Checks the keywords together, and returns how many rows follow.
 
         Args:
@@ -76,7 +82,7 @@ class Header:
                 "file, and add the line."
             )
             raise self.source.mistake(number, problem, line)
-        self.domains = {
+        self.domains: dict[str, Domain] = {
             size: self._find_domain(size, f"{size[:6]}_INPUT_RANGE")
             for size in SIZE_LIMITS
         }
@@ -87,7 +93,7 @@ class Header:
         }
         return {"expected": rows}
 
-    def make_table(self, rows):
+    def make_table(self, rows: np.ndarray) -> ColorTable:
         """Returns the table, given all rows of the file."""
         curves_size = self.values.get("LUT_1D_SIZE", 0)
         cube_size = self.values.get("LUT_3D_SIZE", 0)
@@ -101,9 +107,9 @@ class Header:
             title=self.values.get("TITLE", ""),
         )
 
-    def _read_keyword(self, number, line):
-        keyword, text = KEYWORD.match(line).groups()
-        keyword, text = keyword.decode("ascii").upper(), text.strip(BLANKS)
+    def _read_keyword(self, number: int, line: bytes) -> None:
+        name, text = KEYWORD.match(line).groups()  # type: ignore[union-attr]
+        keyword, text = name.decode("ascii").upper(), text.strip(BLANKS)
         if keyword not in KEYWORDS:
             raise self.source.mistake(number, _unknown_keyword(keyword), line)
         if keyword in self.places:
@@ -122,7 +128,7 @@ class Header:
         else:
             self.values[keyword] = self._read_numbers(keyword, text)
 
-    def _read_size(self, keyword, text):
+    def _read_size(self, keyword: str, text: bytes) -> int | None:
         low, high = SIZE_LIMITS[keyword]
         digits = re.fullmatch(rb"0*([0-9]{1,9})", text)
         if not digits or not low <= int(digits[1]) <= high:
@@ -133,7 +139,9 @@ class Header:
             )
         return int(digits[1])
 
-    def _read_numbers(self, keyword, text):
+    def _read_numbers(
+        self, keyword: str, text: bytes
+    ) -> tuple[float, ...] | None:
         count = NUMBERS_OF_KEYWORD[keyword]
         words = split_words(text)
         numbers = [float(word) for word in words if NUMBER.fullmatch(word)]
@@ -147,7 +155,7 @@ class Header:
             )
         return tuple(numbers)
 
-    def _find_domain(self, size, range_keyword):
+    def _find_domain(self, size: str, range_keyword: str) -> Domain:
         """Returns the domain of one table, given in either of two ways."""
         low = self.values.get("DOMAIN_MIN", DEFAULT_DOMAIN[0])
         high = self.values.get("DOMAIN_MAX", DEFAULT_DOMAIN[1])
@@ -184,12 +192,12 @@ class Header:
                 )
         return (low, high) if size in self.values else DEFAULT_DOMAIN
 
-    def _mistake_in(self, keyword, problem):
+    def _mistake_in(self, keyword: str, problem: str) -> ValueError:
         number, line = self.places[keyword]
         return self.source.mistake(number, problem, line)
 
 
-def _unknown_keyword(keyword):
+def _unknown_keyword(keyword: str) -> str:
     """Returns why a keyword is not passed over."""
     if keyword in VIDEO_RANGE_KEYWORDS:
         return (

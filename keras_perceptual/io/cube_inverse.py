@@ -7,6 +7,8 @@ lie in the same place, there is just one for each colour that the cube makes.
 """
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,9 @@ BEYOND = 2
 PATHS = tuple(itertools.permutations(range(3)))
 
 
-def invert_cube(cube, size):
+def invert_cube(
+    cube: np.ndarray, size: int
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Returns a cube that undoes another, and the domain of it.
 
     Args:
@@ -72,7 +76,7 @@ def invert_cube(cube, size):
     return found, (low, high)
 
 
-def _led_on(cube):
+def _led_on(cube: np.ndarray) -> np.ndarray:
     """Returns a cube with one more entry at each end, in a straight line."""
     for axis in range(3):
         x = np.moveaxis(cube, axis, 0)
@@ -83,14 +87,14 @@ def _led_on(cube):
     return cube
 
 
-def _is_inside(cells, slab):
+def _is_inside(cells: int, slab: int) -> np.ndarray:
     """Returns which cells of a slab are not at the ends, in one row."""
     inside = np.zeros((cells, cells), bool)
     inside[1:-1, 1:-1] = 0 < slab < cells - 1
     return inside.reshape(-1)
 
 
-def _corners(cube, path, slab):
+def _corners(cube: np.ndarray, path: Sequence[int], slab: int) -> np.ndarray:
     """Returns the corners of a tetrahedron of each cell, `(cells, 4, 3)`."""
     cells = len(cube) - 1
     steps = np.zeros((4, 3), int)
@@ -101,7 +105,14 @@ def _corners(cube, path, slab):
     return np.stack(corners, axis=-2).reshape(-1, 4, 3)
 
 
-def _fill(found, starts, ends, size, cube, is_inside):
+def _fill(
+    found: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    size: int,
+    cube: np.ndarray,
+    is_inside: bool,
+) -> None:
     """Writes where the entries come from that lie in some tetrahedra.
 
     Args:
@@ -149,14 +160,16 @@ def _fill(found, starts, ends, size, cube, is_inside):
             _check_agreement(found[at], places, cube)
 
 
-def _check_agreement(known, places, cube):
+def _check_agreement(
+    known: np.ndarray, places: np.ndarray, cube: np.ndarray
+) -> None:
     """Refuses a colour that comes from two places."""
     differ = (abs(known - places) > 1e-3).any(axis=1)
     if differ.any():
         raise _mistake(cube, places[differ][0])
 
 
-def _spread(cube):
+def _spread(cube: np.ndarray) -> np.ndarray:
     """Fills in what is not known with the mean of what is next to it."""
     if np.isnan(cube).all():
         raise ValueError(
@@ -179,7 +192,7 @@ def _spread(cube):
     return cube
 
 
-def _mistake(cube, place):
+def _mistake(cube: np.ndarray, place: Any) -> ValueError:
     """Returns the error about a cube that has no inverse."""
     near = [int(x) for x in np.clip(place, 0, len(cube) - 1)]
     return ValueError(

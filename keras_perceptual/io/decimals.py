@@ -1,6 +1,7 @@
 """Decimal numbers as float32, to the last bit in both directions."""
 
 import decimal
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +11,7 @@ HALF = np.uint64(2**28)
 SMALLEST_NORMAL = 2.0**-126
 
 
-def nearest_float32(texts):
+def nearest_float32(texts: Sequence[bytes]) -> np.ndarray:
     """Returns the float32 values that are nearest to decimal numbers.
 
     Going through float64 rounds twice. That matters where the first rounding
@@ -27,7 +28,7 @@ def nearest_float32(texts):
     """
     doubles = np.fromiter(map(float, texts), np.float64, len(texts))
     with np.errstate(all="ignore"):
-        for index in np.flatnonzero(_is_halfway(doubles)):
+        for index in np.flatnonzero(_is_halfway(doubles)).tolist():
             double = float(doubles[index])
             exact = decimal.Decimal(texts[index].decode("ascii"))
             # To the side of the text by the smallest step. Exactly halfway,
@@ -38,7 +39,7 @@ def nearest_float32(texts):
         return doubles.astype(np.float32)
 
 
-def shortest_text(values):
+def shortest_text(values: np.ndarray) -> bytes:
     """Returns rows of float32 values as the shortest text that gives them.
 
     Args:
@@ -54,7 +55,7 @@ def shortest_text(values):
     return (line * len(values) % texts).encode("ascii")
 
 
-def _is_halfway(doubles):
+def _is_halfway(doubles: np.ndarray) -> np.ndarray:
     """Tells which values lie exactly between two neighbouring float32."""
     halfway = doubles.view(np.uint64) & SURPLUS == HALF
     # Below the normal values the neighbours are 2**-149 apart.

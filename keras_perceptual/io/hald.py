@@ -1,11 +1,13 @@
 """Reading Hald images."""
 
 import os
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from keras_perceptual.files import check_file, show_path
 from keras_perceptual.io.color_table import ColorTable
+from keras_perceptual.typing import ArrayLike, PathLike
 
 # The cube has the square of the level along an edge, and the image the third
 # power: 256 and 4096 at most.
@@ -19,7 +21,7 @@ EXACT_COMPRESSIONS = frozenset(
 )
 
 
-def read_hald(image):
+def read_hald(image: PathLike | ArrayLike) -> ColorTable:
     """Reads a cube from a Hald image.
 
     That is a picture with every entry of a cube as a pixel, red running
@@ -77,7 +79,7 @@ def read_hald(image):
     return ColorTable(cube=cube.astype("float64") / white)
 
 
-def _level(shape, received):
+def _level(shape: tuple[int, ...], received: str) -> int:
     """Returns the level of an image of a shape."""
     for level in LEVELS:
         if shape == (level**3, level**3):
@@ -90,7 +92,7 @@ def _level(shape, received):
     )
 
 
-def _read_image(path):
+def _read_image(path: PathLike) -> np.ndarray:
     """Returns the pixels of an image file, as 8-bit integers."""
     try:
         from PIL import Image
@@ -131,7 +133,7 @@ def _read_image(path):
             raise _damaged(received) from error
 
 
-def _is_lossy(image):
+def _is_lossy(image: Any) -> str:
     """Returns the name of how an image is stored, `""` if that is exact."""
     kind = image.format
     if kind not in EXACT_FORMATS:
@@ -148,7 +150,7 @@ def _is_lossy(image):
     return ""
 
 
-def _holds_chunk(file, kind):
+def _holds_chunk(file: BinaryIO, kind: bytes) -> bool:
     """Whether a RIFF file holds a chunk, wherever it is among the others."""
     file.seek(12)
     while len(head := file.read(8)) == 8:
@@ -160,14 +162,14 @@ def _holds_chunk(file, kind):
     return False
 
 
-def _is_rounded(codec, extents, offset, arguments):
+def _is_rounded(codec: str, extents: Any, offset: int, arguments: Any) -> bool:
     """Tells whether Pillow turns a part of an image into 8 bits."""
     if codec.startswith("ppm"):
         return arguments[-1] != 255
     return ";16" in str(arguments)
 
 
-def _damaged(received):
+def _damaged(received: str) -> ValueError:
     return ValueError(
         "read_hald found no image that Pillow can read. Check that the file is "
         f"whole, and save it as PNG. Received: {received}"

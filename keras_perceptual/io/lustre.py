@@ -2,12 +2,16 @@
 
 import functools
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from keras_perceptual.io.color_table import CUBE_SIZES, ColorTable
 from keras_perceptual.io.text_file import read_text
 from keras_perceptual.io.text_rows import BLANKS, is_keyword, split_words
+from keras_perceptual.io.text_source import Source
+from keras_perceptual.typing import PathLike
 
 # Code values have as many bits in practice.
 BITS = (8, 10, 12, 16)
@@ -17,7 +21,7 @@ SLACK = 2
 FOOTER = re.compile(rb"lut(?:8|10|12|16)?|gamma[ \t]+1(?:\.0*)?", re.IGNORECASE)
 
 
-def read_3dl(path, *, bits=None):
+def read_3dl(path: PathLike | bytes, *, bits: int | None = None) -> ColorTable:
     r"""Reads a cube from a `.3dl` file, of Autodesk Flame and Lustre.
 
     Such a file holds whole numbers (code values) and mostly does not say of
@@ -69,13 +73,13 @@ def read_3dl(path, *, bits=None):
 class Header:
     """What stands before the rows, and what the numbers in them mean."""
 
-    def __init__(self, source, bits=None):
+    def __init__(self, source: Source, bits: int | None = None) -> None:
         self.source = source
         self.bits = bits
-        self.mesh = None
-        self.size = None
+        self.mesh: int = 0
+        self.size: int = 0
 
-    def read(self, number, lines):
+    def read(self, number: int, lines: list[bytes]) -> int:
         """Reads keywords and the grid, and returns how many lines that are."""
         for used, line in enumerate(lines):
             if self.size:
@@ -91,7 +95,7 @@ class Header:
                     raise self.source.mistake(number + used, problem, line)
         return len(lines)
 
-    def start_rows(self, number, line):
+    def start_rows(self, number: int, line: bytes | None) -> dict[str, Any]:
         """Returns the arguments of `Rows`."""
         if not self.size:
             problem = (
@@ -106,14 +110,14 @@ class Header:
             "footer": FOOTER,
         }
 
-    def make_table(self, rows):
+    def make_table(self, rows: np.ndarray) -> ColorTable:
         """Returns the table, given all rows of the file."""
         white = 2 ** (self.bits or self._likely_bits(rows.max())) - 1
         # Blue runs fastest.
         cube = rows.reshape((self.size,) * 3 + (3,)).astype("float64")
         return ColorTable(cube=cube / white)
 
-    def _read_keyword(self, words):
+    def _read_keyword(self, words: Sequence[bytes]) -> str | None:
         keyword = words[0].lower()
         if keyword == b"3dmesh" and len(words) == 1:
             return None
@@ -138,7 +142,7 @@ class Header:
         self.bits = self.bits or bits
         return None
 
-    def _read_grid(self, words):
+    def _read_grid(self, words: Sequence[bytes]) -> str | None:
         low, high = CUBE_SIZES
         if not all(re.fullmatch(rb"[0-9]{1,6}", word) for word in words) or (
             not low <= len(words) <= high
@@ -168,7 +172,7 @@ class Header:
         self.size = len(grid)
         return None
 
-    def _check(self, rows):
+    def _check(self, rows: np.ndarray) -> tuple[int, str] | None:
         """Returns the first row that has no code values, and why."""
         most = 2 * 2 ** (self.bits or BITS[-1])
         fits = np.all(
@@ -181,7 +185,7 @@ class Header:
             f"{most - 1}, twice of white. Mend them, or pass other `bits`."
         )
 
-    def _likely_bits(self, largest):
+    def _likely_bits(self, largest: Any) -> int:
         """Returns the fewest bits that have half of the largest number."""
         if largest < 128:
             raise ValueError(

@@ -2,15 +2,21 @@
 
 import math
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from keras_perceptual.io.color_table import CURVE_SIZES, ColorTable
 from keras_perceptual.io.text_file import read_text
 from keras_perceptual.io.text_rows import BLANKS, NUMBER, split_words
+from keras_perceptual.io.text_source import Source
+from keras_perceptual.typing import PathLike
 
 KEYWORDS = ("Version", "From", "Length", "Components")
 
 
-def read_spi1d(path):
+def read_spi1d(path: PathLike | bytes) -> ColorTable:
     r"""Reads curves from a `.spi1d` file, of Sony Pictures Imageworks.
 
     Args:
@@ -51,12 +57,12 @@ def read_spi1d(path):
 class Header:
     """What stands before the numbers of a `.spi1d` file."""
 
-    def __init__(self, source):
+    def __init__(self, source: Source) -> None:
         self.source = source
-        self.values = {}
-        self.opened = False
+        self.values: dict[str, Any] = {}
+        self.opened: bool = False
 
-    def read(self, number, lines):
+    def read(self, number: int, lines: list[bytes]) -> int:
         """Reads keywords, and returns how many lines come before the rows."""
         for used, line in enumerate(lines):
             if self.opened:
@@ -68,7 +74,7 @@ class Header:
                 self._read_keyword(number + used, line)
         return len(lines)
 
-    def start_rows(self, number, line):
+    def start_rows(self, number: int, line: bytes | None) -> dict[str, Any]:
         """Checks that all is there, and returns the arguments of `Rows`."""
         missing = [k for k in KEYWORDS if k not in self.values and k != "From"]
         if missing or not self.opened:
@@ -85,7 +91,7 @@ class Header:
             "footer": re.compile(rb"\}"),
         }
 
-    def make_table(self, rows):
+    def make_table(self, rows: np.ndarray) -> ColorTable:
         """Returns the table, given all rows of the file."""
         low, high = self.values.get("From", (0.0, 1.0))
         return ColorTable(
@@ -93,7 +99,7 @@ class Header:
             curves_domain=((low,) * 3, (high,) * 3),
         )
 
-    def _read_keyword(self, number, line):
+    def _read_keyword(self, number: int, line: bytes) -> None:
         word, *words = split_words(line)
         keyword = word.decode("ascii", "replace").capitalize()
         if keyword not in KEYWORDS:
@@ -109,13 +115,15 @@ class Header:
             raise self.source.mistake(number, problem, line)
 
 
-def _read_version(words):
+def _read_version(words: Sequence[bytes]) -> tuple[int | None, str | None]:
     if words in ([b"1"], [b"1.0"]):
         return 1, None
     return None, "Version 1 is read and no other. Convert the file to it."
 
 
-def _read_domain(words):
+def _read_domain(
+    words: Sequence[bytes],
+) -> tuple[tuple[float, float] | None, str | None]:
     if len(words) == 2 and all(map(NUMBER.fullmatch, words)):
         low, high = map(float, words)
         if 0 < high - low < math.inf:
@@ -126,7 +134,7 @@ def _read_domain(words):
     )
 
 
-def _read_length(words):
+def _read_length(words: Sequence[bytes]) -> tuple[int | None, str | None]:
     low, high = CURVE_SIZES
     digits = re.fullmatch(rb"0*([0-9]{1,9})", b" ".join(words))
     if digits and low <= int(digits[1]) <= high:
@@ -137,7 +145,7 @@ def _read_length(words):
     )
 
 
-def _read_components(words):
+def _read_components(words: Sequence[bytes]) -> tuple[int | None, str | None]:
     if words in ([b"1"], [b"3"]):
         return int(words[0]), None
     return None, (
@@ -146,7 +154,7 @@ def _read_components(words):
     )
 
 
-READERS = {
+READERS: dict[str, Callable[[Sequence[bytes]], tuple[Any, str | None]]] = {
     "Version": _read_version,
     "From": _read_domain,
     "Length": _read_length,

@@ -1,17 +1,20 @@
 """Reading `.spi3d` files."""
 
 import re
+from typing import Any
 
 import numpy as np
 
 from keras_perceptual.io.color_table import CUBE_SIZES, ColorTable
 from keras_perceptual.io.text_file import read_text
 from keras_perceptual.io.text_rows import BLANKS, split_words
+from keras_perceptual.io.text_source import Source
+from keras_perceptual.typing import PathLike
 
 EXPECTED = ("SPILUT 1.0", "3 3", "the size of the cube, as in 33 33 33")
 
 
-def read_spi3d(path):
+def read_spi3d(path: PathLike | bytes) -> ColorTable:
     r"""Reads a cube from a `.spi3d` file, of Sony Pictures Imageworks.
 
     Its rows say which entry of the cube they are, and can be in any order.
@@ -52,11 +55,12 @@ def read_spi3d(path):
 class Header:
     """The three lines before the rows, and where the rows belong."""
 
-    def __init__(self, source):
+    def __init__(self, source: Source) -> None:
         self.source = source
-        self.step = 0
+        self.step: int = 0
+        self.size: int
 
-    def read(self, number, lines):
+    def read(self, number: int, lines: list[bytes]) -> int:
         """Reads three lines, and returns how many come before the rows."""
         for used, line in enumerate(lines):
             if self.step == len(EXPECTED):
@@ -69,24 +73,24 @@ class Header:
                 self.step += 1
         return len(lines)
 
-    def start_rows(self, number, line):
+    def start_rows(self, number: int, line: bytes | None) -> dict[str, Any]:
         """Returns the arguments of `Rows`."""
         if self.step < len(EXPECTED):
             raise self.source.mistake(number, self._expectation(), line)
-        self.seen = np.zeros(self.size**3, bool)
+        self.seen: np.ndarray = np.zeros(self.size**3, bool)
         return {
             "expected": {f"a cube of {self.size}": self.size**3},
             "columns": 6,
             "check": self._check,
         }
 
-    def make_table(self, rows):
+    def make_table(self, rows: np.ndarray) -> ColorTable:
         """Returns the table, given all rows of the file."""
         cube = np.empty((self.size**3, 3), "float32")
         cube[self._places(rows)] = rows[:, 3:]
         return ColorTable(cube=cube.reshape((self.size,) * 3 + (3,)))
 
-    def _read_line(self, line):
+    def _read_line(self, line: bytes) -> str | None:
         words = split_words(line)
         if self.step == 0:
             first = words[0].lower()
@@ -97,7 +101,7 @@ class Header:
             fits = False
             digits = [re.fullmatch(rb"0*([0-9]{1,9})", word) for word in words]
             if len(digits) == 3 and all(digits):
-                sizes = {int(found[1]) for found in digits}
+                sizes = {int(found[1]) for found in digits if found}
                 low, high = CUBE_SIZES
                 if len(sizes) > 1 or not low <= min(sizes) <= high:
                     return (
@@ -107,18 +111,18 @@ class Header:
                 fits, self.size = True, sizes.pop()
         return None if fits else self._expectation()
 
-    def _expectation(self):
+    def _expectation(self) -> str:
         return (
             f"Here should be a line with {EXPECTED[self.step]}. Check that "
             "this is a .spi3d file, and add the line."
         )
 
-    def _places(self, rows):
+    def _places(self, rows: np.ndarray) -> np.ndarray:
         """Returns the index of each row among all entries of the cube."""
         red, green, blue = rows[:, :3].astype("int64").T
         return (red * self.size + green) * self.size + blue
 
-    def _check(self, rows):
+    def _check(self, rows: np.ndarray) -> tuple[int, str] | None:
         """Returns the first row that has no place of its own, and why."""
         places = rows[:, :3]
         inside = (places >= 0) & (places < self.size)

@@ -1,11 +1,14 @@
 """Looking colours up in tables with NumPy alone, in float64."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
+from keras_perceptual.typing import Domain
 
-def to_places(colors, domain, size):
+
+def to_places(colors: np.ndarray, domain: Domain, size: int) -> np.ndarray:
     """Returns where colours lie among the entries of a table, from zero.
 
     Colours outside the domain lie at its ends; NaN stays NaN.
@@ -15,7 +18,7 @@ def to_places(colors, domain, size):
     return np.clip(places, 0, size - 1)
 
 
-def look_up_curves(places, curves):
+def look_up_curves(places: np.ndarray, curves: np.ndarray) -> np.ndarray:
     """Returns what curves have at places, each channel on its own."""
     cell, share = _split(places, len(curves))
     channel = np.arange(curves.shape[1])
@@ -25,17 +28,17 @@ def look_up_curves(places, curves):
     return below + share * (above - below)
 
 
-def look_up_trilinear(places, cube):
+def look_up_trilinear(places: np.ndarray, cube: np.ndarray) -> np.ndarray:
     """Returns the blend of the eight entries of a cube around places."""
     cell, share = _split(places, len(cube))
-    result = 0.0
+    result = np.zeros(())
     for corner in itertools.product((0, 1), repeat=3):
         weight = np.where(corner, share, 1 - share).prod(axis=-1, keepdims=True)
         result = result + weight * _entries(cube, cell + corner)
     return result
 
 
-def resample_trilinear(cube, size):
+def resample_trilinear(cube: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Yields a cube of another size, in planes along red.
 
     That is what `look_up_trilinear` finds at evenly spaced places, one axis
@@ -44,7 +47,9 @@ def resample_trilinear(cube, size):
     cell, share = _split(np.linspace(0, len(cube) - 1, size), len(cube))
     cube = cube.astype("float64")
 
-    def blend(values, axis, cell, share):
+    def blend(
+        values: np.ndarray, axis: int, cell: np.ndarray, share: np.ndarray
+    ) -> np.ndarray:
         below, above = (values.take(cell + step, axis) for step in (0, 1))
         share = share.reshape(-1, *[1] * (values.ndim - 1 - axis))
         return below * (1 - share) + above * share
@@ -54,7 +59,7 @@ def resample_trilinear(cube, size):
         yield blend(blend(plane, 1, cell, share), 2, cell, share)[0]
 
 
-def look_up_tetrahedral(places, cube):
+def look_up_tetrahedral(places: np.ndarray, cube: np.ndarray) -> np.ndarray:
     """Returns the blend of four entries, along the diagonal of greys."""
     cell, share = _split(places, len(cube))
     # From the darkest corner to the brightest, the longest way first.
@@ -69,12 +74,12 @@ def look_up_tetrahedral(places, cube):
     return result
 
 
-def _split(places, size):
+def _split(places: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the cell of each place, and how far into it."""
     cell = np.floor(np.nan_to_num(places)).astype(int)
     cell = np.minimum(cell, size - 2)
     return cell, places - cell
 
 
-def _entries(cube, index):
+def _entries(cube: np.ndarray, index: np.ndarray) -> np.ndarray:
     return cube[tuple(np.moveaxis(index, -1, 0))].astype("float64")

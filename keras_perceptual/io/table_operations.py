@@ -1,6 +1,8 @@
 """What can be done with colour tables, on NumPy alone."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from keras_perceptual.io.color_table import (
 )
 from keras_perceptual.io.cube_inverse import invert_cube
 from keras_perceptual.progress import track
+from keras_perceptual.typing import ArrayLike, CubeInterpolation
 
 # How many colours are looked up at a time.
 PART = 2**15
@@ -22,7 +25,12 @@ INTERPOLATIONS = {
 }
 
 
-def apply_table(table, colors, *, interpolation="linear"):
+def apply_table(
+    table: ColorTable,
+    colors: ArrayLike,
+    *,
+    interpolation: CubeInterpolation = "linear",
+) -> np.ndarray:
     """Returns colours as a table has them, computed by NumPy.
 
     For training, and for many images, take `keras_perceptual.LookupColorLayer`.
@@ -62,7 +70,7 @@ def apply_table(table, colors, *, interpolation="linear"):
             f"{received.shape}"
         )
 
-    def apply(colors):
+    def apply(colors: np.ndarray) -> np.ndarray:
         colors = colors.astype("float64")
         if table.curves is not None:
             places = table_lookup.to_places(
@@ -79,7 +87,13 @@ def apply_table(table, colors, *, interpolation="linear"):
     return _in_parts(apply, received)
 
 
-def resize_table(table, *, curves=None, cube=None, interpolation="linear"):
+def resize_table(
+    table: ColorTable,
+    *,
+    curves: int | None = None,
+    cube: int | None = None,
+    interpolation: CubeInterpolation = "linear",
+) -> ColorTable:
     """Returns a table with other numbers of entries.
 
     Args:
@@ -110,20 +124,23 @@ def resize_table(table, *, curves=None, cube=None, interpolation="linear"):
     owner = "resize_table"
     _check_table(owner, table)
     _check_interpolation(owner, interpolation)
-    changed = {}
+    changed: dict[str, Any] = {}
     if curves is not None:
         size = _check_size(owner, table, "curves", curves)
-        places = np.linspace(0, len(table.curves) - 1, size)
+        entries = _entries(table, "curves")
+        places = np.linspace(0, len(entries) - 1, size)
         changed["curves"] = table_lookup.look_up_curves(
-            np.stack([places] * 3, axis=-1), table.curves
+            np.stack([places] * 3, axis=-1), entries
         )
     if cube is not None:
         size = _check_size(owner, table, "cube", cube)
-        changed["cube"] = _resample(table.cube, size, interpolation)
+        changed["cube"] = _resample(
+            _entries(table, "cube"), size, interpolation
+        )
     return dataclasses.replace(table, **changed)
 
 
-def invert_table(table, *, size=None):
+def invert_table(table: ColorTable, *, size: int | None = None) -> ColorTable:
     """Returns a table that undoes another.
 
     Args:
@@ -178,9 +195,9 @@ def invert_table(table, *, size=None):
     return inverse if curves is None else compose_tables(inverse, curves)
 
 
-def _invert_curves(owner, table, size):
+def _invert_curves(owner: str, table: ColorTable, size: int) -> ColorTable:
     """Returns curves that undo others."""
-    curves = table.curves.astype("float64")
+    curves = _entries(table, "curves").astype("float64")
     steps = np.diff(curves, axis=0)
     turns = ~(np.all(steps > 0, axis=0) | np.all(steps < 0, axis=0))
     if turns.any():
@@ -192,8 +209,9 @@ def _invert_curves(owner, table, size):
             f"Received: a curve that does not, for {' and '.join(names)}"
         )
     ends = np.sort(curves[[0, -1]], axis=0)
-    entries = np.linspace(*table.curves_domain, len(curves))
-    wanted = np.linspace(*ends, size)
+    low, high = table.curves_domain
+    entries = np.linspace(low, high, len(curves))
+    wanted = np.linspace(ends[0], ends[1], size)
     found = np.empty((size, 3))
     for c in range(3):
         rising = slice(None, None, 1 if steps[0, c] > 0 else -1)
@@ -203,7 +221,13 @@ def _invert_curves(owner, table, size):
     return ColorTable(curves=found, curves_domain=ends)
 
 
-def compose_tables(first, second, *, size=None, interpolation="linear"):
+def compose_tables(
+    first: ColorTable,
+    second: ColorTable,
+    *,
+    size: int | None = None,
+    interpolation: CubeInterpolation = "linear",
+) -> ColorTable:
     """Returns one table that does what two do, one after the other.
 
     Curves before a cube are kept as they are, and nothing is lost. Else what
@@ -244,27 +268,36 @@ def compose_tables(first, second, *, size=None, interpolation="linear"):
     if first.cube is not None:
         table = resize_table(first, cube=size, interpolation=interpolation)
         cube = apply_table(
-            second, table.cube.astype("float64"), interpolation=interpolation
+            second,
+            _entries(table, "cube").astype("float64"),
+            interpolation=interpolation,
         )
         return dataclasses.replace(table, cube=cube, title="")
     table = first
     if second.curves is not None:
         if size is None:
-            size = max(len(first.curves), len(second.curves))
+            size = max(len(_entries(first, "curves")), len(second.curves))
         table = resize_table(first, curves=size)
-        curves = apply_table(_shaper(second), table.curves.astype("float64"))
+        curves = apply_table(
+            _shaper(second), _entries(table, "curves").astype("float64")
+        )
         table = dataclasses.replace(table, curves=curves)
     return dataclasses.replace(
         table, cube=second.cube, cube_domain=second.cube_domain, title=""
     )
 
 
-def _shaper(table):
+def _entries(table: ColorTable, name: str) -> np.ndarray:
+    """Returns the curves or the cube of a table that has one."""
+    return cast(np.ndarray, getattr(table, name))
+
+
+def _shaper(table: ColorTable) -> ColorTable:
     """Returns the curves of a table alone."""
     return dataclasses.replace(table, cube=None, cube_domain=DEFAULT_DOMAIN)
 
 
-def _resample(cube, size, interpolation):
+def _resample(cube: np.ndarray, size: int, interpolation: str) -> np.ndarray:
     """Returns a cube of another size."""
     if interpolation == "linear":
         planes = table_lookup.resample_trilinear(cube, size)
@@ -279,7 +312,9 @@ def _resample(cube, size, interpolation):
     )
 
 
-def _in_parts(function, colors):
+def _in_parts(
+    function: Callable[[np.ndarray], np.ndarray], colors: np.ndarray
+) -> np.ndarray:
     """Applies a function to some colours at a time, of whatever shape.
 
     That is faster than all at once, as the parts stay in the cache.
@@ -292,7 +327,7 @@ def _in_parts(function, colors):
     return result.reshape(colors.shape)
 
 
-def _check_table(owner, table):
+def _check_table(owner: str, table: object) -> None:
     if not isinstance(table, ColorTable):
         raise TypeError(
             f"{owner} works on a ColorTable. Make one first, as in "
@@ -301,7 +336,9 @@ def _check_table(owner, table):
         )
 
 
-def _check_interpolation(owner, interpolation):
+def _check_interpolation(
+    owner: str, interpolation: str
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Returns the function that reads a cube in one way."""
     if interpolation not in INTERPOLATIONS:
         raise ValueError(
@@ -312,7 +349,7 @@ def _check_interpolation(owner, interpolation):
     return INTERPOLATIONS[interpolation]
 
 
-def _check_size(owner, table, name, size):
+def _check_size(owner: str, table: ColorTable, name: str, size: int) -> int:
     """Returns a number of entries for a part of a table."""
     if getattr(table, name) is None:
         raise ValueError(

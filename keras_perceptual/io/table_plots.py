@@ -3,10 +3,16 @@
 import functools
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from keras_perceptual.plotting import import_pyplot
+from keras_perceptual.typing import Domain
+
+# A function that draws into axes of matplotlib.
+Panel: TypeAlias = functools.partial[None]
 
 CHANNELS = {"red": "#d32f2f", "green": "#2e7d32", "blue": "#1565c0"}
 SHARED = {"all channels": "0.2"}
@@ -14,11 +20,17 @@ UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 # Points along each edge of a cube; more of them would hide each other.
 MOST_POINTS = 7
 SIDE = 4.5  # Of a panel, in inches.
-LEARNED = {"color": "0.2", "linewidth": 1.0}
-UNCHANGED = {"color": "0.6", "linewidth": 1.0, "linestyle": "--"}
+LEARNED: dict[str, Any] = {"color": "0.2", "linewidth": 1.0}
+UNCHANGED: dict[str, Any] = {
+    "color": "0.6",
+    "linewidth": 1.0,
+    "linestyle": "--",
+}
 
 
-def curves_panel(curves, domain=UNIT, title=""):
+def curves_panel(
+    curves: np.ndarray, domain: Domain = UNIT, title: str = ""
+) -> Panel:
     """Returns what draws a line for each channel, and the identity dashed.
 
     Args:
@@ -31,7 +43,9 @@ def curves_panel(curves, domain=UNIT, title=""):
     return functools.partial(_draw_curves, np.asarray(curves), domain, title)
 
 
-def cube_panel(cube, domain=UNIT, title=""):
+def cube_panel(
+    cube: np.ndarray, domain: Domain = UNIT, title: str = ""
+) -> Panel:
     """Returns what draws points of a cube where their colours have gone.
 
     A cube that changes nothing fills the dashed box with a straight lattice.
@@ -49,12 +63,12 @@ def cube_panel(cube, domain=UNIT, title=""):
     return functools.partial(_draw_cube, np.asarray(cube), domain, title)
 
 
-def image_panel(image, title):
+def image_panel(image: np.ndarray, title: str) -> Panel:
     """Returns what draws an image (height, width, 3) in (0, 1)."""
     return functools.partial(_draw_image, np.asarray(image), title)
 
 
-def plot_panels(owner, panels, axes=None):
+def plot_panels(owner: str, panels: Sequence[Panel], axes: Any = None) -> Any:
     """Draws panels side by side.
 
     Args:
@@ -98,7 +112,9 @@ def plot_panels(owner, panels, axes=None):
     return axes if len(axes) > 1 else axes[0]
 
 
-def _draw_curves(curves, domain, title, axes):
+def _draw_curves(
+    curves: np.ndarray, domain: Domain, title: str, axes: Any
+) -> None:
     low, high = np.asarray(domain)
     position = np.linspace(low, high, len(curves))
     lines = SHARED if curves.shape[-1] == 1 else CHANNELS
@@ -113,7 +129,7 @@ def _draw_curves(curves, domain, title, axes):
     axes.legend()
 
 
-def _draw_cube(cube, domain, title, axes):
+def _draw_cube(cube: np.ndarray, domain: Domain, title: str, axes: Any) -> None:
     box = np.stack(np.meshgrid(*np.transpose(domain), indexing="ij"), axis=-1)
     for lines, style in ((_edges(box), UNCHANGED), (_edges(cube), LEARNED)):
         for line in lines:
@@ -129,22 +145,22 @@ def _draw_cube(cube, domain, title, axes):
     axes.view_init(elev=20, azim=-60)
 
 
-def _draw_image(image, title, axes):
+def _draw_image(image: np.ndarray, title: str, axes: Any) -> None:
     axes.imshow(np.clip(np.nan_to_num(image), 0.0, 1.0))
     axes.set_title(title)
     axes.set_axis_off()
 
 
-def _edges(cube):
+def _edges(cube: np.ndarray) -> list[np.ndarray]:
     """Returns the entries along each of the twelve edges of a cube."""
     lines = []
     for axis, *ends in itertools.product(range(3), (0, -1), (0, -1)):
-        place = [*ends[:axis], slice(None), *ends[axis:]]
-        lines.append(cube[tuple(place)])
+        place: tuple[Any, ...] = (*ends[:axis], slice(None), *ends[axis:])
+        lines.append(cube[place])
     return lines
 
 
-def _greys(cube):
+def _greys(cube: np.ndarray) -> np.ndarray:
     """Returns the entries along the diagonal from black to white.
 
     Edges of different sizes meet on it only where they have entries at the
@@ -159,7 +175,7 @@ def _greys(cube):
     ]
 
 
-def _some(size):
+def _some(size: int) -> np.ndarray:
     """Returns places along an edge, with both ends, evenly if that goes."""
     places = np.linspace(0, size - 1, min(size, MOST_POINTS))
     return places.round().astype(int)

@@ -2,7 +2,10 @@
 
 import functools
 import os
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
+from keras_perceptual.io.text_source import Source
 from keras_perceptual.progress import track
 
 # Holds the largest cube, 256 ** 3 rows of up to 45 bytes as written here.
@@ -21,7 +24,9 @@ OTHER_FILES = {
 UTF8_MARK = b"\xef\xbb\xbf"
 
 
-def read_blocks(file, source):
+def read_blocks(
+    file: BinaryIO, source: Source
+) -> Iterator[tuple[int, list[bytes]]]:
     """Yields the lines of a file, many at a time.
 
     Lines end with a line feed, a carriage return, or both.
@@ -59,11 +64,11 @@ def read_blocks(file, source):
     yield number, lines
 
 
-def _split_lines(text):
+def _split_lines(text: bytes) -> list[bytes]:
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
 
 
-def _check_lines(source, number, lines):
+def _check_lines(source: Source, number: int, lines: Sequence[bytes]) -> None:
     """Refuses lines that are in no text, or in none of this kind."""
     if max(map(len, lines)) <= MAX_LINE_LENGTH and (
         b"\0" not in b"".join(lines)

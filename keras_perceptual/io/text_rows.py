@@ -6,11 +6,12 @@ by one where something is, to say in which line.
 
 import itertools
 import re
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from keras_perceptual.io.decimals import nearest_float32
-from keras_perceptual.io.text_source import show
+from keras_perceptual.io.text_source import Source, show
 
 BLANKS = b" \t"
 ROW_CHARACTERS = b"0123456789+-.eE" + BLANKS
@@ -42,23 +43,30 @@ class Rows:
         footer: Optional compiled expression of the lines that may follow.
     """
 
-    def __init__(self, source, expected, columns=3, check=None, footer=None):
+    def __init__(
+        self,
+        source: Source,
+        expected: Mapping[str, int],
+        columns: int = 3,
+        check: Callable[[np.ndarray], tuple[int, str] | None] | None = None,
+        footer: re.Pattern[bytes] | None = None,
+    ) -> None:
         self.source = source
-        self.expected = sum(expected.values())
-        self.reason = " and ".join(
+        self.expected: int = sum(expected.values())
+        self.reason: str = " and ".join(
             f"{rows} for {keyword}" for keyword, rows in expected.items()
         )
         self.columns = columns
         self.check = check
         self.footer = footer
-        self.end = None
-        self.blocks = [np.empty((0, columns), "float32")]
-        self.count = 0
+        self.end: int | None = None
+        self.blocks: list[np.ndarray] = [np.empty((0, columns), "float32")]
+        self.count: int = 0
 
-    def read(self, number, lines):
+    def read(self, number: int, lines: list[bytes]) -> None:
         """Adds the rows in some lines."""
         if self.footer is not None:
-            lines = self._without_footer(number, lines)
+            lines = self._without(self.footer, number, lines)
         rows = _parse_rows(lines, self.columns)
         if rows is None:
             offset, problem = next(
@@ -80,7 +88,7 @@ class Rows:
         self.blocks.append(rows)
         self.count += len(rows)
 
-    def finish(self, number):
+    def finish(self, number: int) -> np.ndarray:
         """Returns all rows, at the last line of the file."""
         if self.count < self.expected:
             problem = (
@@ -91,17 +99,21 @@ class Rows:
             raise self.source.mistake(number, problem, None)
         return np.concatenate(self.blocks)
 
-    def _mistake_in(self, number, lines, row, problem):
+    def _mistake_in(
+        self, number: int, lines: Sequence[bytes], row: int, problem: str
+    ) -> ValueError:
         """Returns the error about one row of some lines."""
         offsets = [i for i, line in enumerate(lines) if _has_row(line)]
         offset = offsets[row]
         return self.source.mistake(number + offset, problem, lines[offset])
 
-    def _without_footer(self, number, lines):
+    def _without(
+        self, footer: re.Pattern[bytes], number: int, lines: list[bytes]
+    ) -> list[bytes]:
         """Returns lines as they are before the first of the footer."""
         kept = []
         for offset, line in enumerate(lines):
-            if self.footer.fullmatch(line.strip(BLANKS)):
+            if footer.fullmatch(line.strip(BLANKS)):
                 self.end = self.end or number + offset
                 line = b""
             elif self.end and _has_row(line):
@@ -114,7 +126,7 @@ class Rows:
         return kept
 
 
-def _parse_rows(lines, columns):
+def _parse_rows(lines: Sequence[bytes], columns: int) -> np.ndarray | None:
     """Returns the rows in some lines, or `None` if any line has a mistake."""
     text = b"".join(lines)
     if b"#" in text:
@@ -134,7 +146,7 @@ def _parse_rows(lines, columns):
     return values.reshape(-1, columns) if np.isfinite(values).all() else None
 
 
-def row_problem(line, columns=3):
+def row_problem(line: bytes, columns: int = 3) -> str | None:
     """Returns what keeps a line from being a row, a comment or blank."""
     line = line.strip(BLANKS)
     if not _has_row(line):
@@ -170,17 +182,17 @@ def row_problem(line, columns=3):
     return None
 
 
-def _has_row(line):
+def _has_row(line: bytes) -> bool:
     """Tells whether a line is neither blank nor a comment."""
     line = line.lstrip(BLANKS)
-    return line and not line.startswith(b"#")
+    return bool(line) and not line.startswith(b"#")
 
 
-def is_keyword(line):
+def is_keyword(line: bytes) -> bool:
     """Tells whether a line begins with a word that is no number."""
-    return KEYWORD.match(line) and not NOT_FINITE.match(line)
+    return bool(KEYWORD.match(line)) and not NOT_FINITE.match(line)
 
 
-def split_words(text):
+def split_words(text: bytes) -> list[bytes]:
     """Parts words at blanks, and at nothing else that `split()` takes."""
     return [word for word in re.split(rb"[ \t]+", text) if word]

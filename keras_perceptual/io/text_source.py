@@ -16,16 +16,18 @@ class Source:
     format: str
 
     @property
-    def suffix(self):
+    def suffix(self) -> str:
         """How the names of such files end."""
         return f".{self.format}"
 
     @property
-    def reader(self):
+    def reader(self) -> str:
         """The function that reads such files."""
         return f"read_{self.format}"
 
-    def mistake(self, number, problem, line):
+    def mistake(
+        self, number: int, problem: str, line: bytes | None
+    ) -> ValueError:
         """Returns the error about one line, `None` where the file ends."""
         found = "the end of the file" if line is None else show(line)
         return ValueError(
@@ -34,7 +36,7 @@ class Source:
         )
 
 
-def show(text):
+def show(text: bytes) -> str:
     """Returns the beginning of a text, however odd, for a message."""
     more = " ..." if len(text) > 60 else ""
     return repr(text[:60].decode("utf-8", "replace")) + more

@@ -1,11 +1,17 @@
 """Layers."""
 
 from keras_perceptual.layers.adaptive_lookup_color_layer import (
-    AdaptiveLookupColorLayer as AdaptiveLookupColorLayer,
+    AdaptiveLookupColorLayer,
 )
-from keras_perceptual.layers.image_distance import (
-    ImageDistance as ImageDistance,
-)
-from keras_perceptual.layers.lookup_color_layer import (
-    LookupColorLayer as LookupColorLayer,
-)
+from keras_perceptual.layers.image_distance import ImageDistance
+from keras_perceptual.layers.lookup_color_layer import LookupColorLayer
+
+__all__ = [
+    "AdaptiveLookupColorLayer",
+    "ImageDistance",
+    "LookupColorLayer",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

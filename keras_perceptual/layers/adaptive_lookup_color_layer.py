@@ -1,6 +1,8 @@
 """A layer that reads colours from a table that it makes for each image."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -15,6 +17,18 @@ from keras_perceptual.ops.color_lookup import identity_cube
 from keras_perceptual.ops.table_mixing import mix_tables
 from keras_perceptual.ops.value_range import clamp
 from keras_perceptual.range_check import RangeCheck
+from keras_perceptual.typing import (
+    Array,
+    Constraint,
+    CubeInterpolation,
+    DataFormat,
+    Extrapolation,
+    RangePolicy,
+    Regularizer,
+    Shape,
+    Tensor,
+    ValueRange,
+)
 from keras_perceptual.validation import Checker
 
 
@@ -138,20 +152,20 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
 
     def __init__(
         self,
-        size=33,
-        num_tables=3,
+        size: int | Sequence[int] = 33,
+        num_tables: int = 3,
         *,
-        backbone=None,
-        interpolation="linear",
-        value_range=(0, 1),
-        check_range="warn",
-        extrapolate="clamp",
-        table_regularizer=None,
-        table_constraint=None,
-        mix_regularizer=None,
-        data_format=None,
-        **kwargs,
-    ):
+        backbone: keras.Layer | None = None,
+        interpolation: CubeInterpolation = "linear",
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        extrapolate: Extrapolation = "clamp",
+        table_regularizer: Regularizer | None = None,
+        table_constraint: Constraint | None = None,
+        mix_regularizer: Regularizer | None = None,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check = Checker(self)
         # Tables and weights in half precision would be visible steps.
@@ -177,7 +191,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             self.value_range,
             self.data_format,
             channels=3,
-            clamped=extrapolate == "clamp",
+            clamped=extrapolate == "clamp" or check_range == "clip",
         )
         self.num_tables = check.integer("num_tables", num_tables, minimum=1)
         _check_entries(check.owner, self.num_tables, self.reader.table_shape)
@@ -200,11 +214,11 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         self.supports_masking = True
 
     @property
-    def check_range(self):
+    def check_range(self) -> RangePolicy:
         """What is done about images that are not in `value_range`."""
         return self._range_check.policy
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """Creates the tables, and what the network lacks."""
         self._check_images(input_shape)
         table_shape = self.reader.table_shape
@@ -227,7 +241,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             for number in range(self.num_tables)
         ]
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Returns each image in the colours of its table."""
         self._check_images(inputs.shape)
         inputs = self._admit(inputs)
@@ -244,7 +258,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         outputs = self.reader([inputs, tables], training=training)
         return ops.cast(outputs, self.compute_dtype)
 
-    def mixing_weights(self, images):
+    def mixing_weights(self, images: Array) -> Tensor:
         """Returns how much of each table goes into that of each image.
 
         Args:
@@ -262,7 +276,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             self.build(tuple(images.shape))
         return self._weigh(self._admit(images), training=False)
 
-    def tables_of(self, images):
+    def tables_of(self, images: Array) -> Tensor:
         """Returns the table that each image is looked up in.
 
         For an app or a film tool, which applies it to the large photograph,
@@ -303,7 +317,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         weights = self.mixing_weights(images)
         return mix_tables(self.tables, weights)
 
-    def _admit(self, images):
+    def _admit(self, images: Array) -> Tensor:
         """Looks at the values of images, and clips them if asked to."""
         if not _backend.is_exporting(images):
             self._range_check({"input": images})
@@ -311,7 +325,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             return images
         return clamp(ops.cast(images, self.reader.dtype), *self.value_range)
 
-    def _weigh(self, images, training):
+    def _weigh(self, images: Array, training: bool | None) -> Tensor:
         """Returns the weights of the tables for each image."""
         colors = ops.cast(images, self.compute_dtype)
         if self.data_format == "channels_last":
@@ -328,7 +342,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             )
         return self.head(features)
 
-    def _look(self, colors, training):
+    def _look(self, colors: Tensor, training: bool | None) -> Tensor:
         """Returns what the backbone makes of images, or of none."""
         if colors.shape[0] != 0:
             return self.backbone(colors, training=training)
@@ -339,7 +353,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             :0
         ]
 
-    def _check_images(self, shape):
+    def _check_images(self, shape: Sequence[int | None]) -> None:
         Checker(self).image_shape(
             tuple(shape),
             channels=(3, 4),
@@ -347,9 +361,9 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             received=f"Received: images of shape {tuple(shape)}",
         )
 
-    def _count_features(self, features):
+    def _count_features(self, features: Any) -> int:
         """Returns the number of features, refusing what is none."""
-        shape = getattr(features, "shape", None)
+        shape: Any = getattr(features, "shape", None)
         rank = None if shape is None else len(shape)
         last = rank == 2 or self.data_format == "channels_last"
         count = shape[-1 if last else 1] if rank in (2, 4) else None
@@ -369,19 +383,19 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             )
         return count
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """Returns the shape of the images, which stays as it is."""
         self._check_images(input_shape)
         return tuple(input_shape)
 
     @property
-    def _backbone_config(self):
+    def _backbone_config(self) -> dict[str, Any] | None:
         if self._has_default_backbone:
             return None
         return keras.saving.serialize_keras_object(self.backbone)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Creates a layer from what `get_config` returned."""
         if config.get("backbone") is None:
             return super().from_config(config)
@@ -389,11 +403,13 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         return super().from_config({**config, "backbone": backbone})
 
 
-def _identity(shape, dtype=None):
+def _identity(shape: Sequence[int], dtype: str | None = None) -> Tensor:
     return ops.cast(identity_cube(shape[:3]), dtype)
 
 
-def _zero_for_the_first(shape, dtype=None):
+def _zero_for_the_first(
+    shape: Sequence[int], dtype: str | None = None
+) -> Tensor:
     """Returns a kernel by which the first weight depends on no feature.
 
     The others do: were they alike, so would their tables be for ever.
@@ -404,7 +420,9 @@ def _zero_for_the_first(shape, dtype=None):
     )
 
 
-def _check_entries(owner, num_tables, table_shape):
+def _check_entries(
+    owner: str, num_tables: int, table_shape: tuple[int, ...]
+) -> None:
     """Refuses tables that together are larger than the largest one."""
     most, entries = CUBE_SIZES[1] ** 3, math.prod(table_shape[:3])
     if num_tables * entries > most:
@@ -417,7 +435,7 @@ def _check_entries(owner, num_tables, table_shape):
         )
 
 
-def _check_backbone(owner, backbone):
+def _check_backbone(owner: str, backbone: keras.Layer) -> keras.Layer:
     if isinstance(backbone, keras.layers.Layer):
         return backbone
     raise TypeError(

@@ -1,10 +1,14 @@
 """A loss between images as a layer, so that a model can be made of it."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import keras
 
 from keras_perceptual import validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.typing import DType, Shape, Tensor
 from keras_perceptual.validation import Checker
 
 
@@ -59,7 +63,13 @@ class ImageDistance(Configured, keras.layers.Layer):
         https://keras.io/api/models/model_saving_apis/export/
     """
 
-    def __init__(self, loss, *, name=None, dtype=None):
+    def __init__(
+        self,
+        loss: ImageLoss,
+        *,
+        name: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
         # The loss casts the images itself, and no shorter than to float32.
         super().__init__(name=name, dtype=dtype, autocast=False)
         owner = type(self).__name__
@@ -74,16 +84,16 @@ class ImageDistance(Configured, keras.layers.Layer):
         self.network = loss._distance.network
 
     @property
-    def trainable(self):
+    def trainable(self) -> bool:
         """Always `False`: the distance is one to rely on."""
         return False
 
     @trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool) -> None:
         # A model sets it for all its layers.
         pass
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Returns the distance of each pair of images."""
         owner = type(self).__name__
         if not isinstance(inputs, list | tuple) or len(inputs) != 2:
@@ -93,12 +103,14 @@ class ImageDistance(Configured, keras.layers.Layer):
             )
         return self.loss.compare(*inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: Sequence[Sequence[int | None]]
+    ) -> Shape:
         """Returns the shape of the distances."""
         return (input_shape[0][0],)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Revives the layer and its loss."""
         loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})

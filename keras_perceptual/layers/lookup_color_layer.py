@@ -1,6 +1,8 @@
 """A layer that reads colours from a table that it learns."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any, Literal, Self, cast
 
 import keras
 import numpy as np
@@ -28,11 +30,25 @@ from keras_perceptual.ops.color_lookup import (
     look_up_curves,
 )
 from keras_perceptual.range_check import RangeCheck
+from keras_perceptual.typing import (
+    ArrayLike,
+    Constraint,
+    DataFormat,
+    Extrapolation,
+    Initializer,
+    Interpolation,
+    PathLike,
+    RangePolicy,
+    Regularizer,
+    Shape,
+    Tensor,
+    ValueRange,
+)
 from keras_perceptual.validation import Checker
 
 DIMENSIONS = (1, 3)
 # What can be asked for, by the number of dimensions.
-INTERPOLATIONS = {
+INTERPOLATIONS: dict[int, tuple[str, ...]] = {
     1: ("linear", "nearest"),
     3: ("linear", "tetrahedral", "nearest"),
 }
@@ -181,23 +197,23 @@ class LookupColorLayer(Configured, keras.layers.Layer):
 
     def __init__(
         self,
-        size=33,
-        dimensions=3,
+        size: int | Sequence[int] = 33,
+        dimensions: Literal[1, 3] = 3,
         *,
-        interpolation="linear",
-        shared=False,
-        shaper_size=None,
-        value_range=(0, 1),
-        check_range="warn",
-        extrapolate="clamp",
-        table_initializer="identity",
-        table_regularizer=None,
-        table_constraint=None,
-        shaper_regularizer=None,
-        shaper_constraint=None,
-        data_format=None,
-        **kwargs,
-    ):
+        interpolation: Interpolation = "linear",
+        shared: bool = False,
+        shaper_size: int | None = None,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        extrapolate: Extrapolation = "clamp",
+        table_initializer: Initializer | ArrayLike = "identity",
+        table_regularizer: Regularizer | None = None,
+        table_constraint: Constraint | None = None,
+        shaper_regularizer: Regularizer | None = None,
+        shaper_constraint: Constraint | None = None,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check = Checker(self)
         self.dimensions = int(
@@ -222,7 +238,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             self.value_range,
             self.data_format,
             channels=3,
-            clamped=extrapolate == "clamp",
+            clamped=extrapolate == "clamp" or check_range == "clip",
         )
         if extrapolate == "linear" and interpolation != "linear":
             raise ValueError(
@@ -256,22 +272,22 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         self.table_constraint = keras.constraints.get(table_constraint)
         self.shaper_regularizer = keras.regularizers.get(shaper_regularizer)
         self.shaper_constraint = keras.constraints.get(shaper_constraint)
-        self.shaper = None
+        self.shaper: keras.Variable | None = None
         self.supports_masking = True
 
     @property
-    def check_range(self):
+    def check_range(self) -> RangePolicy:
         """What is done about images that are not in `value_range`."""
         return self._range_check.policy
 
     @property
-    def table_shape(self):
+    def table_shape(self) -> tuple[int, ...]:
         """The shape of the table."""
         if self.dimensions == 1:
-            return (self.size, 1 if self.shared else 3)
+            return (cast(int, self.size), 1 if self.shared else 3)
         return (*np.broadcast_to(self.size, 3).tolist(), 3)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Any]) -> None:
         """Creates the table, unless one is given with the images."""
         image_shape, table_shape = _split(input_shape)
         self._check_channels(image_shape)
@@ -300,16 +316,21 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             autocast=False,
         )
 
-    def _identity(self, shape, dtype=None):
+    def _identity(
+        self, shape: Sequence[int], dtype: str | None = None
+    ) -> Tensor:
         if len(shape) == 2:
             table = identity_curves(*shape)
         else:
             table = identity_cube(shape[:3])
         return ops.cast(table, dtype or self.variable_dtype)
 
-    def call(self, inputs, training=None):
+    def call(
+        self, inputs: Tensor | Sequence[Tensor], training: bool | None = None
+    ) -> Tensor:
         """Returns the images in the colours of the table."""
-        images, table = inputs, None
+        images: Tensor = inputs
+        table = None
         if isinstance(inputs, list | tuple):
             images, table = inputs
         self._check_channels(images.shape)
@@ -328,7 +349,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             shaper = ops.convert_to_tensor(self.shaper.value)
         return look_up(images, table, shaper)
 
-    def _settings(self):
+    def _settings(self) -> tuple[Any, ...]:
         """Returns what a look-up depends on beside colours and table."""
         precise = self.compute_dtype == "float64"
         return (
@@ -344,7 +365,9 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             self.compute_dtype,
         )
 
-    def set_table(self, table, shaper=None):
+    def set_table(
+        self, table: ArrayLike, shaper: ArrayLike | None = None
+    ) -> None:
         """Replaces the table, for example by one that was measured.
 
         Args:
@@ -374,10 +397,12 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 else (None, 3, None, None)
             )
         self._own_table().assign(table)
-        if shaper is not None:
+        if self.shaper is not None and shaper is not None:
             self.shaper.assign(shaper)
 
-    def _checked(self, name, entries, shape):
+    def _checked(
+        self, name: str, entries: ArrayLike, shape: tuple[int, ...]
+    ) -> np.ndarray:
         """Returns entries as a NumPy array, if they are what is needed."""
         owner = type(self).__name__
         entries = keras.ops.convert_to_numpy(entries)
@@ -400,7 +425,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         return entries
 
     @classmethod
-    def from_cube(cls, path, **arguments):
+    def from_cube(cls, path: PathLike, **arguments: Any) -> Self:
         r"""Makes a layer of the table in a `.cube` file.
 
         The layer can be trained, and `to_cube` writes the file again.
@@ -448,7 +473,13 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         layer.set_table(table, shaper)
         return layer
 
-    def to_cube(self, path, *, title="", domain=(0, 1)):
+    def to_cube(
+        self,
+        path: PathLike,
+        *,
+        title: str = "",
+        domain: tuple[float, float] = (0, 1),
+    ) -> None:
         """Writes the table to a `.cube` file, for a film or photo tool.
 
         Args:
@@ -483,15 +514,15 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         """
         owner = f"{type(self).__name__}.to_cube"
         low, high = Checker(owner).value_range(domain)
-        table, shaper = (
-            None if x is None else ops.convert_to_numpy(x.value)
-            for x in (self._own_table(), self.shaper)
-        )
+        table = ops.convert_to_numpy(self._own_table().value)
+        shaper = None
+        if self.shaper is not None:
+            shaper = ops.convert_to_numpy(self.shaper.value)
         write_cube(
             path, to_color_table(owner, table, shaper, (low, high), title)
         )
 
-    def plot(self, image=None, axes=None):
+    def plot(self, image: ArrayLike | None = None, axes: Any = None) -> Any:
         """Draws the table, and what it makes of an image.
 
         Curves are a line for each channel, with the identity dashed. Of a
@@ -547,7 +578,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 panels.append(image_panel(colors, title))
         return plot_panels(owner, panels, axes)
 
-    def _own_table(self):
+    def _own_table(self) -> keras.Variable:
         """Returns the weight, which a layer of given tables has not."""
         if hasattr(self, "table"):
             return self.table
@@ -557,7 +588,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             f"or make another layer. Received: {self.name!r} without a table"
         )
 
-    def _check_shaper(self, regularizer, constraint):
+    def _check_shaper(self, regularizer: Any, constraint: Any) -> None:
         """Refuses a shaper where none can be."""
         if self.shaper_size is not None and self.dimensions != 3:
             raise ValueError(
@@ -576,7 +607,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 f"Received: {validation.show(given)}"
             )
 
-    def _check_given_table(self, shape):
+    def _check_given_table(self, shape: Shape) -> None:
         """Refuses a table from elsewhere that does not fit the layer."""
         owner = type(self).__name__
         wanted = self.table_shape
@@ -600,13 +631,13 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                     f"Received: table_{name}={given!r}"
                 )
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Returns the mask of the images."""
         if isinstance(previous_mask, list | tuple):
             return previous_mask[0]
         return previous_mask
 
-    def _check_channels(self, shape):
+    def _check_channels(self, shape: Shape) -> None:
         shape = tuple(shape)
         axis, layout, least = {
             "channels_last": (-1, "(batch, height, width, 3)", 1),
@@ -621,14 +652,19 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 f"the images have. Received: images of shape {shape}"
             )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[Any]) -> Shape:
         """Returns the shape of the images, which stays as it is."""
         image_shape, _ = _split(input_shape)
         self._check_channels(image_shape)
         return tuple(image_shape)
 
 
-def _look_up(settings, images, table, shaper):
+def _look_up(
+    settings: tuple[Any, ...],
+    images: Tensor,
+    table: Tensor,
+    shaper: Tensor | None,
+) -> Tensor:
     """Returns the images in the colours of the table.
 
     Args:
@@ -661,7 +697,7 @@ def _look_up(settings, images, table, shaper):
     return ops.cast(colors, dtype)
 
 
-def _split(shape):
+def _split(shape: Sequence[Any]) -> tuple[Shape, Shape | None]:
     """Returns the shapes of the images and of a table, or `None`."""
     if shape and isinstance(shape[0], list | tuple):
         image_shape, table_shape = shape
@@ -669,7 +705,9 @@ def _split(shape):
     return tuple(shape), None
 
 
-def _check_size(owner, size, dimensions):
+def _check_size(
+    owner: str, size: int | Sequence[int], dimensions: int
+) -> int | tuple[int, ...]:
     """Returns the number of entries, or three of them for a cube."""
     low, high = CURVE_SIZES if dimensions == 1 else CUBE_SIZES
     check = functools.partial(
@@ -677,10 +715,10 @@ def _check_size(owner, size, dimensions):
     )
     if dimensions == 3 and isinstance(size, list | tuple) and len(size) == 3:
         return tuple(map(check, size))
-    return check(size)
+    return check(cast(int, size))
 
 
-def _get_initializer(owner, initializer):
+def _get_initializer(owner: str, initializer: Initializer | ArrayLike) -> Any:
     """Returns a Keras initializer, or "identity", which Keras reads otherwise.
 
     To Keras, "identity" is the identity matrix.

@@ -3,14 +3,18 @@
 import keras
 from keras import layers
 
+from keras_perceptual.typing import DataFormat, DType, ValueRange
+
 # Filters of each convolution, and whether its output is normalised.
 CONVOLUTIONS = ((16, True), (32, True), (64, True), (128, True), (128, False))
 SIDE = 256
 
 
 def build_mixing_network(
-    value_range=(0.0, 1.0), data_format="channels_last", dtype=None
-):
+    value_range: ValueRange = (0.0, 1.0),
+    data_format: DataFormat = "channels_last",
+    dtype: DType | None = None,
+) -> keras.Model:
     """Returns the network of Zeng et al. without its last convolution.
 
     That one covers the whole map, and is the dense layer that comes next.

@@ -3,12 +3,17 @@
 A layer keeps its tables in (0, 1), a file in the numbers of its domain.
 """
 
+from typing import Any
+
 import numpy as np
 
 from keras_perceptual.io.color_table import ColorTable
+from keras_perceptual.typing import Domain
 
 
-def from_color_table(owner, table):
+def from_color_table(
+    owner: str, table: ColorTable
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray | None]:
     """Returns what a layer needs to be what a `ColorTable` says.
 
     Args:
@@ -21,7 +26,7 @@ def from_color_table(owner, table):
     """
     kind = "curves" if table.cube is None else "cube"
     entries, shaper = getattr(table, kind), None
-    arguments = {
+    arguments: dict[str, Any] = {
         "size": len(entries),
         "dimensions": 1 if kind == "curves" else 3,
     }
@@ -35,7 +40,13 @@ def from_color_table(owner, table):
     return arguments, _rescaled(entries, low, high), shaper
 
 
-def to_color_table(owner, table, shaper, domain, title):
+def to_color_table(
+    owner: str,
+    table: np.ndarray,
+    shaper: np.ndarray | None,
+    domain: tuple[float, float],
+    title: str,
+) -> ColorTable:
     """Returns a `ColorTable` of the tables of a layer.
 
     Args:
@@ -65,13 +76,13 @@ def to_color_table(owner, table, shaper, domain, title):
     )
 
 
-def _rescaled(entries, low, high):
+def _rescaled(entries: np.ndarray, low: float, high: float) -> np.ndarray:
     if (low, high) == (0.0, 1.0):
         return entries
     return (entries.astype("float64") - low) / (high - low)
 
 
-def _range(owner, domain):
+def _range(owner: str, domain: Domain) -> tuple[float, float]:
     """Returns the one range of all channels."""
     low, high = domain
     if len(set(low)) > 1 or len(set(high)) > 1:

@@ -8,6 +8,14 @@ from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.distances import charbonnier_penalty, mean_per_image
+from keras_perceptual.typing import (
+    DataFormat,
+    DType,
+    RangePolicy,
+    Reduction,
+    Tensor,
+    ValueRange,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,7 +24,9 @@ class CharbonnierDistance(PixelDistance):
 
     epsilon: float
 
-    def measure(self, y_true, y_pred, mask=None):
+    def measure(
+        self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Returns the distance of each pair of images."""
         difference = (y_pred - y_true) / self.width
         return mean_per_image(charbonnier_penalty(difference, self.epsilon))
@@ -74,15 +84,15 @@ class CharbonnierLoss(ImageLoss):
 
     def __init__(
         self,
-        epsilon=1e-3,
+        epsilon: float = 1e-3,
         *,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="charbonnier_loss",
-        dtype=None,
-    ):
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "charbonnier_loss",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,

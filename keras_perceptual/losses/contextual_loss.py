@@ -1,6 +1,8 @@
 """A loss between images that are not aligned."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
 
 import keras
 
@@ -11,6 +13,16 @@ from keras_perceptual.features.taps import check_layers
 from keras_perceptual.losses.distance import FeatureDistance
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.ops.contextual import contextual_distance, sample_features
+from keras_perceptual.typing import (
+    DataFormat,
+    DType,
+    Layers,
+    PathLike,
+    RangePolicy,
+    Reduction,
+    Tensor,
+    ValueRange,
+)
 
 # What comes nearest to the taps of the authors, at a quarter and an eighth of
 # the size of the images.
@@ -28,26 +40,28 @@ class ContextualDistance(FeatureDistance):
         weights: Dictionary from taps to their weights.
     """
 
-    weights: dict
+    weights: dict[str, float]
     band_width: float
     max_features: int
 
-    no_mask = (
+    no_mask: ClassVar[str | None] = (
         "compares features wherever they are, so that a mask of places has no "
         "meaning. Crop the images instead, or use `PerceptualLoss`."
     )
-    no_map = (
+    no_map: ClassVar[str | None] = (
         "compares features wherever they are and has no map of where images "
         "differ. Use `per_layer` for the share of each layer, or the map of "
         "`PerceptualLoss`."
     )
 
     @property
-    def settings(self):
+    def settings(self) -> tuple[Any, ...]:
         """What of the configuration decides what is observed."""
         return (self.max_features,)
 
-    def see(self, images, mask=None):
+    def see(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Returns the features of a grid of limited size."""
         found = self.extractor(images)
         for tap, x in found.items():
@@ -58,7 +72,7 @@ class ContextualDistance(FeatureDistance):
             for tap, x in found.items()
         }
 
-    def _refuse_one_position(self, tap, shape):
+    def _refuse_one_position(self, tap: str, shape: Sequence[Any]) -> NoReturn:
         """Refuses images of which there is one feature, and none to choose."""
         raise ValueError(
             f"{self.owner} compares the features of many positions, and of "
@@ -69,7 +83,12 @@ class ContextualDistance(FeatureDistance):
             f"Received: height={shape[1]}, width={shape[2]}"
         )
 
-    def compare(self, true, pred, mask=None):
+    def compare(
+        self,
+        true: Mapping[str, Tensor],
+        pred: Mapping[str, Tensor],
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Returns what each tap adds to the distance."""
         return {
             tap: weight
@@ -171,19 +190,19 @@ class ContextualLoss(FeatureLoss):
 
     def __init__(
         self,
-        backbone="vgg16",
-        layers=None,
+        backbone: str = "vgg16",
+        layers: Layers | None = None,
         *,
-        weights=None,
-        band_width=0.5,
-        max_features=1024,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="contextual_loss",
-        dtype=None,
-    ):
+        weights: PathLike | None = None,
+        band_width: float = 0.5,
+        max_features: int = 1024,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "contextual_loss",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,

@@ -3,11 +3,17 @@
 from keras import ops
 
 from keras_perceptual import _backend
+from keras_perceptual.typing import ArrayLike, Reduction, Tensor
 
 MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 
-def weigh_by_share(loss, reduction, y_pred, sample_weight=None):
+def weigh_by_share(
+    loss: Tensor,
+    reduction: Reduction,
+    y_pred: Tensor,
+    sample_weight: ArrayLike | None = None,
+) -> Tensor:
     """Makes a mean over the images of one device a part of that over all.
 
     Keras divides by the images that a device has and by the number of devices,

@@ -12,12 +12,21 @@ A class of distances is abstract or final: none overrides what has a body.
 import abc
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
+import keras
+import numpy as np
 from keras import ops
 
+from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.losses.encoding import decode
 from keras_perceptual.ops.distances import one_or_nan
 from keras_perceptual.ops.windows import fold_windows
+from keras_perceptual.typing import DataFormat, Tensor
+
+# Of rows, columns and a stride: which positions belong to a window.
+Own: TypeAlias = Callable[[int | Tensor, int | Tensor, int], Tensor]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,26 +39,32 @@ class Distance(abc.ABC):
     """
 
     owner: str
-    data_format: str
+    data_format: DataFormat
 
-    # Numbers of channels that images may have; None for any.
-    channels = None
     # Whether pixels may have weights, and whether those of weight 0 may hold
     # anything, and are hidden before anybody looks.
-    takes_mask = False
-    hides_pixels = False
+    takes_mask: ClassVar[bool] = False
+    hides_pixels: ClassVar[bool] = False
     # Why a mask has no meaning, where people would expect one.
-    no_mask = None
+    no_mask: ClassVar[str | None] = None
     # Why there is no `map(true, pred)` of where images differ. Where there is
     # one, it returns a dictionary of tensors `(batch, rows, columns)`.
-    no_map = "has no map of where images differ."
+    no_map: ClassVar[str | None] = "has no map of where images differ."
     # Whether targets may come encoded.
-    encodes = False
-    # The frozen network, if any.
-    network = None
+    encodes: ClassVar[bool] = False
+
+    @property
+    def channels(self) -> tuple[int, ...] | None:
+        """Numbers of channels that images may have; `None` for any."""
+        return None
+
+    @property
+    def network(self) -> keras.Model | None:
+        """The frozen network, if any."""
+        return None
 
     @classmethod
-    def of(cls, loss, **others):
+    def of(cls, loss: Any, **others: Any) -> Self:
         """Returns the distance with the settings of a loss.
 
         Args:
@@ -69,7 +84,9 @@ class Distance(abc.ABC):
         return cls(owner=type(loss).__name__, **settings, **others)
 
     @abc.abstractmethod
-    def observe(self, images, mask=None):
+    def observe(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Returns what is kept of images, a dictionary of tensors.
 
         Args:
@@ -78,7 +95,9 @@ class Distance(abc.ABC):
         """
 
     @abc.abstractmethod
-    def observe_target(self, y_true, mask, pred):
+    def observe_target(
+        self, y_true: Tensor, mask: Tensor | None, pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Returns what is kept of targets.
 
         Args:
@@ -88,7 +107,12 @@ class Distance(abc.ABC):
         """
 
     @abc.abstractmethod
-    def compare(self, true, pred, mask=None):
+    def compare(
+        self,
+        true: Mapping[str, Tensor],
+        pred: Mapping[str, Tensor],
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Returns the terms of the distance, a dictionary of `(batch,)`.
 
         Args:
@@ -110,27 +134,38 @@ class PixelDistance(Distance):
         value_range: Pair of floats, the range of the pixels.
     """
 
-    value_range: tuple
+    value_range: tuple[float, float]
 
     @functools.cached_property
-    def width(self):
+    def width(self) -> float:
         """The width of the range of the pixels."""
         return self.value_range[1] - self.value_range[0]
 
-    def observe(self, images, mask=None):
+    def observe(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Returns the images."""
         return {"pixels": images}
 
-    def observe_target(self, y_true, mask, pred):
+    def observe_target(
+        self, y_true: Tensor, mask: Tensor | None, pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Returns the images."""
         return {"pixels": y_true}
 
-    def compare(self, true, pred, mask=None):
+    def compare(
+        self,
+        true: Mapping[str, Tensor],
+        pred: Mapping[str, Tensor],
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Returns the one term."""
         return {"pixels": self.measure(true["pixels"], pred["pixels"], mask)}
 
     @abc.abstractmethod
-    def measure(self, y_true, y_pred, mask=None):
+    def measure(
+        self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Returns how far apart two batches of images are, `(batch,)`."""
 
 
@@ -151,27 +186,30 @@ class FeatureDistance(Distance):
         state: What a backend has to remember from one trace to the next.
     """
 
-    extractor: object
-    prepare: object = None
-    fixed: dict = dataclasses.field(default_factory=dict)
-    state: dict = dataclasses.field(default_factory=dict)
+    extractor: FeatureExtractor
+    prepare: Callable[[Tensor], Tensor] | None = None
+    fixed: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    state: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     encodes = True
-    # All but the network that decides what is observed, for JSON.
-    settings = ()
+
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        """All but the network that decides what is observed, for JSON."""
+        return ()
 
     @functools.cached_property
-    def channels(self):
+    def channels(self) -> tuple[int, ...] | None:
         """Numbers of channels that images may have; `None` for any."""
         return self.extractor.channels
 
     @property
-    def network(self):
+    def network(self) -> keras.Model:
         """The frozen network."""
         return self.extractor.network
 
     @property
-    def identity(self):
+    def identity(self) -> list[Any]:
         """All that decides what is observed, for JSON."""
         extractor = self.extractor
         return [
@@ -182,17 +220,21 @@ class FeatureDistance(Distance):
             *self.settings,
         ]
 
-    def observe(self, images, mask=None):
+    def observe(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Returns what the network sees."""
         return self.see(self.stage(images), mask)
 
-    def stage(self, images):
+    def stage(self, images: Tensor) -> Tensor:
         """Returns images as the network is to see them."""
         if self.data_format == "channels_first":
             images = ops.transpose(images, (0, 2, 3, 1))
         return images if self.prepare is None else self.prepare(images)
 
-    def keep(self, images, mask=None):
+    def keep(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Returns what is kept of target images: no gradient, no more."""
         kept = self.observe(ops.stop_gradient(images), mask)
         return {
@@ -201,7 +243,9 @@ class FeatureDistance(Distance):
             if name not in self.fixed
         }
 
-    def observe_target(self, y_true, mask, pred):
+    def observe_target(
+        self, y_true: Tensor, mask: Tensor | None, pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Returns what is kept of targets, which may be encoded."""
         # The target takes a pass of its own: it needs no gradient.
         if len(y_true.shape) == 4:
@@ -213,7 +257,9 @@ class FeatureDistance(Distance):
         return {**kept, **fixed}
 
     @abc.abstractmethod
-    def see(self, images, mask=None):
+    def see(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Returns what is kept of images that have their channels last."""
 
 
@@ -224,7 +270,7 @@ class WindowedDistance(FeatureDistance):
     """
 
     @abc.abstractmethod
-    def start(self, zeros):
+    def start(self, zeros: Tensor) -> dict[str, Any]:
         """Returns what is known of each term before the first window.
 
         Args:
@@ -232,7 +278,9 @@ class WindowedDistance(FeatureDistance):
         """
 
     @abc.abstractmethod
-    def add_window(self, name, state, true, pred, own):
+    def add_window(
+        self, name: str, state: Any, true: Tensor, pred: Tensor, own: Own
+    ) -> Any:
         """Returns what is known of a term after one window more.
 
         Args:
@@ -244,11 +292,37 @@ class WindowedDistance(FeatureDistance):
         """
 
     @abc.abstractmethod
-    def finish(self, name, state):
+    def finish(self, name: str, state: Any) -> Tensor:
         """Returns a term, shaped `(batch,)`."""
 
 
-def terms(distance, y_true, y_pred, mask=None):
+class MappedDistance(Protocol):
+    """A `FeatureDistance` that has a map of where images differ."""
+
+    @property
+    def data_format(self) -> DataFormat:
+        """Where the channels of images are."""
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """Returns what is kept of images."""
+
+    def observe_target(
+        self, y_true: Tensor, mask: None, pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns what is kept of targets."""
+
+    def map(
+        self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns how much each position of a layer adds."""
+
+
+def terms(
+    distance: Distance,
+    y_true: Tensor,
+    y_pred: Tensor,
+    mask: Tensor | None = None,
+) -> dict[str, Tensor]:
     """Returns the terms of a distance between images.
 
     Args:
@@ -270,7 +344,9 @@ def terms(distance, y_true, y_pred, mask=None):
     return {name: known * x for name, x in found.items()}
 
 
-def spatial_map(distance, y_true, y_pred):
+def spatial_map(
+    distance: MappedDistance, y_true: Tensor, y_pred: Tensor
+) -> Tensor:
     """Returns where images differ.
 
     Args:
@@ -299,7 +375,9 @@ def spatial_map(distance, y_true, y_pred):
     return found * ops.reshape(known, (-1, 1, 1))
 
 
-def measure_in_windows(distance, y_true, y_pred, size):
+def measure_in_windows(
+    distance: WindowedDistance, y_true: Tensor, y_pred: Tensor, size: int
+) -> Tensor:
     """Returns a distance that is collected from windows, without a gradient.
 
     Args:
@@ -313,7 +391,9 @@ def measure_in_windows(distance, y_true, y_pred, size):
     """
     images = [distance.stage(ops.stop_gradient(x)) for x in (y_true, y_pred)]
 
-    def look(state, windows, own):
+    def look(
+        state: Mapping[str, Any], windows: Sequence[Tensor], own: Own
+    ) -> dict[str, Any]:
         true, pred = (distance.see(x) for x in windows)
         return {
             name: distance.add_window(name, state[name], true[name], x, own)

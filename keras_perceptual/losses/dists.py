@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ from keras_perceptual.docstrings import fill
 from keras_perceptual.features.backbones import check_torchvision_weights
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
-from keras_perceptual.losses.distance import WindowedDistance
+from keras_perceptual.losses.distance import Own, WindowedDistance
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.losses.lpips import TAPS
 from keras_perceptual.ops.distances import position_weights
@@ -22,6 +24,15 @@ from keras_perceptual.ops.dists import (
 )
 from keras_perceptual.ops.resizing import shrink_shorter_side
 from keras_perceptual.ops.value_range import rescale
+from keras_perceptual.typing import (
+    DataFormat,
+    DType,
+    PathLike,
+    RangePolicy,
+    Reduction,
+    Tensor,
+    ValueRange,
+)
 
 # The image itself and where the network is tapped, with their channels.
 IMAGE = "image"
@@ -47,25 +58,32 @@ class DISTSDistance(WindowedDistance):
     """
 
     resize: int | None
-    weights: dict
+    weights: dict[str, tuple[np.ndarray, np.ndarray]]
 
     takes_mask = True
-    no_map = (
+    no_map: ClassVar[str | None] = (
         "compares statistics of whole images and has no map of where they "
         "differ. Use `per_layer` for the share of each layer, or the map of "
         "`LPIPS`."
     )
 
     @property
-    def settings(self):
+    def settings(self) -> tuple[Any, ...]:
         """What of the configuration decides what is observed."""
         return (self.resize,)
 
-    def see(self, images, mask=None):
+    def see(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Returns the image and its features."""
         return {IMAGE: images, **self.extractor(images)}
 
-    def compare(self, true, pred, mask=None):
+    def compare(
+        self,
+        true: Mapping[str, Tensor],
+        pred: Mapping[str, Tensor],
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Returns what the image and each tap add to the distance."""
         found = {}
         for name, y in pred.items():
@@ -73,7 +91,7 @@ class DISTSDistance(WindowedDistance):
             found[name] = dists_distance(*moments, *self.weights[name])
         return found
 
-    def start(self, zeros):
+    def start(self, zeros: Tensor) -> dict[str, Any]:
         """Returns the moments of no position."""
         zeros = ops.reshape(zeros, (-1, 1, 1))
         return {
@@ -84,7 +102,9 @@ class DISTSDistance(WindowedDistance):
             for name, channels in CHANNELS.items()
         }
 
-    def add_window(self, name, state, true, pred, own):
+    def add_window(
+        self, name: str, state: Any, true: Tensor, pred: Tensor, own: Own
+    ) -> Any:
         """Merges the moments of a window with those before."""
         rows, columns = ops.shape(pred)[1:3]
         own = ops.cast(own(rows, columns, STRIDES[name]), pred.dtype)
@@ -92,10 +112,11 @@ class DISTSDistance(WindowedDistance):
         moments = pair_moments(true, pred, own / count)
         return merge_moments(state, (count, *moments))
 
-    def finish(self, name, state):
+    def finish(self, name: str, state: Any) -> Tensor:
         """Returns the distance of the moments of all windows."""
-        _, *moments = state
-        return dists_distance(*moments, *self.weights[name])
+        _, means, variances = state
+        alpha, beta = self.weights[name]
+        return dists_distance(means, variances, alpha, beta)
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -182,15 +203,15 @@ class DISTS(FeatureLoss):
     def __init__(
         self,
         *,
-        weights=None,
-        resize=None,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="dists",
-        dtype=None,
-    ):
+        weights: PathLike | None = None,
+        resize: int | None = None,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "dists",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,
@@ -221,7 +242,9 @@ class DISTS(FeatureLoss):
         )
 
 
-def _prepare(images, *, value_range, resize):
+def _prepare(
+    images: Tensor, *, value_range: tuple[float, float], resize: int | None
+) -> Tensor:
     """Returns RGB images in (0, 1), shrunk if asked to."""
     images = rescale(images, value_range)
     if images.shape[-1] == 1:
@@ -231,7 +254,7 @@ def _prepare(images, *, value_range, resize):
     return images
 
 
-def _read_weights():
+def _read_weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Returns what the means and the variances of each channel count."""
     parameters = read_packaged("dists.npz")
     total = sum(x.sum() for x in parameters.values())

@@ -3,17 +3,41 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
+from typing import Any, NoReturn, Protocol
 
 from keras import ops
 
 from keras_perceptual import _backend
 from keras_perceptual.ops.distances import one_or_nan
+from keras_perceptual.typing import Tensor
 
 # How many numbers in front of encoded images say what encoded them.
 HEADER = 4
 
 
-def encode(distance, images, mask=None):
+class Encoder(Protocol):
+    """What encoding asks of a `FeatureDistance`."""
+
+    @property
+    def owner(self) -> str:
+        """Name of the object that asks, for messages."""
+
+    @property
+    def identity(self) -> list[Any]:
+        """All that decides what is observed, for JSON."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a backend has to remember from one trace to the next."""
+
+    def keep(self, images: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        """Returns what is kept of target images."""
+
+
+def encode(
+    distance: Encoder, images: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """Returns what a distance keeps of target images, in rows.
 
     Args:
@@ -35,7 +59,9 @@ def encode(distance, images, mask=None):
     return ops.concatenate(parts, axis=1)
 
 
-def decode(distance, encoded, pred):
+def decode(
+    distance: Encoder, encoded: Tensor, pred: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """Returns what `encode` packed.
 
     Args:
@@ -78,7 +104,7 @@ def decode(distance, encoded, pred):
     return {name: ops.where(known, x, nan) for name, x in found.items()}
 
 
-def _header(distance):
+def _header(distance: Encoder) -> list[int]:
     """Returns the configuration as four whole numbers below 1024.
 
     They are exact in every floating-point type.
@@ -88,7 +114,7 @@ def _header(distance):
     return [digest // 1024**i % 1024 for i in range(HEADER)]
 
 
-def _refuse(owner, received):
+def _refuse(owner: str, received: str) -> NoReturn:
     raise ValueError(
         f"{owner} was given encoded targets that it did not encode: they come "
         "from another configuration, or from images of another size than the "

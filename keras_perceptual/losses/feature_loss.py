@@ -1,11 +1,20 @@
 """What losses on the features of a frozen network have in common."""
 
+from typing import Any, cast
+
 from keras import ops
 
-from keras_perceptual.losses.distance import spatial_map, terms
+from keras_perceptual.losses.distance import (
+    FeatureDistance,
+    MappedDistance,
+    spatial_map,
+    terms,
+)
 from keras_perceptual.losses.encoding import encode
 from keras_perceptual.losses.image_loss import ImageLoss, split
 from keras_perceptual.progress import track
+from keras_perceptual.typing import ArrayLike, Targets, Tensor
+from keras_perceptual.validation import shape_and_dtype
 
 
 class FeatureLoss(ImageLoss):
@@ -16,7 +25,11 @@ class FeatureLoss(ImageLoss):
     mask may come as `sample_weight` of rank 3 as well.
     """
 
-    def per_layer(self, y_true, y_pred):
+    _distance: FeatureDistance
+
+    def per_layer(
+        self, y_true: Targets, y_pred: ArrayLike
+    ) -> dict[str, Tensor]:
         """Returns what each layer adds to the loss.
 
         Args:
@@ -33,7 +46,7 @@ class FeatureLoss(ImageLoss):
         found = terms(self._distance, y_true, y_pred, mask)
         return {name: values[:count] for name, values in found.items()}
 
-    def spatial_map(self, y_true, y_pred):
+    def spatial_map(self, y_true: Targets, y_pred: ArrayLike) -> Tensor:
         """Returns where two images differ.
 
         Args:
@@ -48,16 +61,24 @@ class FeatureLoss(ImageLoss):
             ValueError: If what is compared is nowhere in particular.
         """
         if self._distance.no_map is not None:
+            shape, _ = shape_and_dtype(split(y_true)[0])
             raise ValueError(
                 f"{self._check.owner} {self._distance.no_map} "
-                f"Received: y_true.shape={tuple(y_true.shape)}"
+                f"Received: y_true.shape={shape}"
             )
         y_true, y_pred, _ = self._admit(y_true, y_pred)
         y_true, y_pred = self._cast((y_true, y_pred))
         y_true, y_pred, count = _some(split(y_true)[0], y_pred)
-        return spatial_map(self._distance, y_true, y_pred)[:count]
+        mapped = cast(MappedDistance, self._distance)
+        return spatial_map(mapped, y_true, y_pred)[:count]
 
-    def encode(self, images, mask=None, *, batch_size=None):
+    def encode(
+        self,
+        images: ArrayLike,
+        mask: ArrayLike | None = None,
+        *,
+        batch_size: int | None = None,
+    ) -> Tensor:
         """Computes once what the loss keeps of target images.
 
         What it returns is accepted as `y_true` by a loss of the same
@@ -82,12 +103,7 @@ class FeatureLoss(ImageLoss):
         """
         if batch_size is not None:
             size = self._check.integer("batch_size", batch_size, minimum=1)
-            parts = []
-            for start in track(range(0, max(len(images), 1), size)):
-                part = slice(start, start + size)
-                some = None if mask is None else mask[part]
-                parts.append(self.encode(images[part], some))
-            return ops.concatenate(parts)
+            return self._encode_in_parts(images, mask, size)
         if mask is not None:
             images = images, mask
         images, *_ = self._admit(images, split(images)[0], encoding=True)
@@ -96,8 +112,17 @@ class FeatureLoss(ImageLoss):
         mask = None if count == 0 else mask
         return encode(self._distance, images, mask)[:count]
 
+    def _encode_in_parts(self, images: Any, mask: Any, size: int) -> Tensor:
+        """Encodes some images at a time."""
+        parts = []
+        for start in track(range(0, max(len(images), 1), size)):
+            part = slice(start, start + size)
+            some = None if mask is None else mask[part]
+            parts.append(self.encode(images[part], some))
+        return ops.concatenate(parts)
 
-def _some(y_true, y_pred):
+
+def _some(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor, int | None]:
     """Returns batches with an image, and how many of the results count.
 
     Many operations cannot do with none. `None` stands for all of them.

@@ -11,6 +11,14 @@ from keras_perceptual.ops.focal_frequency import (
     check_patches,
     focal_frequency_distance,
 )
+from keras_perceptual.typing import (
+    DataFormat,
+    DType,
+    RangePolicy,
+    Reduction,
+    Tensor,
+    ValueRange,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +29,9 @@ class FocalFrequencyDistance(PixelDistance):
     log_matrix: bool
     patch_factor: int
 
-    def measure(self, y_true, y_pred, mask=None):
+    def measure(
+        self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Returns the distance of each pair of images."""
         for images in (y_true, y_pred):
             check_patches(
@@ -101,17 +111,17 @@ class FocalFrequencyLoss(ImageLoss):
 
     def __init__(
         self,
-        alpha=1.0,
+        alpha: float = 1.0,
         *,
-        log_matrix=False,
-        patch_factor=1,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="focal_frequency_loss",
-        dtype=None,
-    ):
+        log_matrix: bool = False,
+        patch_factor: int = 1,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "focal_frequency_loss",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,

@@ -1,5 +1,7 @@
 """What every loss between two batches of images has in common."""
 
+from typing import Any, cast
+
 import keras
 from keras import ops, tree
 
@@ -8,6 +10,7 @@ from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.device_share import weigh_by_share
 from keras_perceptual.losses.distance import (
+    Distance,
     WindowedDistance,
     measure_in_windows,
     terms,
@@ -15,6 +18,16 @@ from keras_perceptual.losses.distance import (
 from keras_perceptual.ops.value_range import clamp
 from keras_perceptual.ops.windows import SMALLEST
 from keras_perceptual.range_check import RangeCheck
+from keras_perceptual.typing import (
+    ArrayLike,
+    DataFormat,
+    DType,
+    RangePolicy,
+    Reduction,
+    Targets,
+    Tensor,
+    ValueRange,
+)
 from keras_perceptual.validation import Checker, shape_and_dtype
 
 
@@ -31,16 +44,18 @@ class ImageLoss(Configured, keras.losses.Loss):
         {loss_arguments}
     """
 
+    _distance: Distance
+
     def __init__(
         self,
         *,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name=None,
-        dtype=None,
-    ):
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
         self._check = check = Checker(self)
         policy = check.policy(dtype)
         half = policy.compute_dtype in ("float16", "bfloat16")
@@ -50,19 +65,23 @@ class ImageLoss(Configured, keras.losses.Loss):
             dtype="float32" if half else policy.compute_dtype,
         )
         self._dtype_config = policy.name
-        self.value_range = check.value_range(value_range)
+        self.value_range: tuple[float, float] = check.value_range(value_range)
         self.data_format = check.data_format(data_format)
         self._range_check = RangeCheck(
             check.owner, check_range, self.value_range, self.data_format
         )
-        self._distance = None
 
     @property
-    def check_range(self):
+    def check_range(self) -> RangePolicy:
         """What is done about images that are not in `value_range`."""
         return self._range_check.policy
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(
+        self,
+        y_true: Targets,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Tensor:
         """Checks the images, then computes the reduced loss."""
         admitted = self._admit(y_true, y_pred, sample_weight)
         loss = super().__call__(*admitted)
@@ -73,7 +92,9 @@ class ImageLoss(Configured, keras.losses.Loss):
             return loss
         return weigh_by_share(loss, self.reduction, *admitted[1:])
 
-    def call(self, y_true, y_pred):
+    def call(
+        self, y_true: Tensor | tuple[Tensor, Tensor], y_pred: Tensor
+    ) -> Tensor:
         """Returns one value for each image, shaped `(batch,)`."""
         if y_pred.shape[0] == 0:
             # Many operations cannot do with none.
@@ -81,7 +102,9 @@ class ImageLoss(Configured, keras.losses.Loss):
         y_true, mask = split(y_true)
         return sum(terms(self._distance, y_true, y_pred, mask).values())
 
-    def per_image(self, y_true, y_pred, *, tile=None):
+    def per_image(
+        self, y_true: Targets, y_pred: ArrayLike, *, tile: int | None = None
+    ) -> Tensor:
         """Returns the loss of each image, before weights and reduction.
 
         Args:
@@ -117,9 +140,16 @@ class ImageLoss(Configured, keras.losses.Loss):
                 "without a mask and not encoded before. Leave out the mask, or "
                 f"`tile`. Received: tile={tile}"
             )
-        return measure_in_windows(self._distance, y_true, y_pred, tile)
+        windowed = cast(WindowedDistance, self._distance)
+        return measure_in_windows(windowed, y_true, y_pred, tile)
 
-    def compare(self, y_true, y_pred, *, mask=None):
+    def compare(
+        self,
+        y_true: Targets,
+        y_pred: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+    ) -> Tensor:
         """Returns the loss of each image, without looking at their values.
 
         Args:
@@ -143,7 +173,7 @@ class ImageLoss(Configured, keras.losses.Loss):
             y_true = y_true, self._cast(mask)
         return self.call(y_true, y_pred)
 
-    def _check_tile(self, tile):
+    def _check_tile(self, tile: int) -> int:
         """Returns the size of windows, refusing one for losses without."""
         if not isinstance(self._distance, WindowedDistance):
             raise ValueError(
@@ -152,7 +182,14 @@ class ImageLoss(Configured, keras.losses.Loss):
             )
         return self._check.integer("tile", tile, minimum=SMALLEST)
 
-    def _admit(self, y_true, y_pred, sample_weight=None, *, encoding=False):
+    def _admit(
+        self,
+        y_true: Targets,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        encoding: bool = False,
+    ) -> tuple[Any, Any, ArrayLike | None]:
         """Refuses what cannot be compared, before integers become floats.
 
         Args:
@@ -180,17 +217,17 @@ class ImageLoss(Configured, keras.losses.Loss):
             y_pred = y_pred if encoding else self._clip(y_pred)
         return y_true if mask is None else (y_true, mask), y_pred, sample_weight
 
-    def _as_tensors(self, *images):
+    def _as_tensors(self, *images: Any) -> list[Any]:
         """Returns images, those that came as lists of numbers as tensors."""
 
-        def convert(x):
+        def convert(x: Any) -> Any:
             if isinstance(x, list):
                 return ops.convert_to_tensor(x, self.dtype)
             return tuple(map(convert, x)) if isinstance(x, tuple) else x
 
         return [convert(x) for x in images]
 
-    def _hide(self, images, mask):
+    def _hide(self, images: ArrayLike, mask: ArrayLike) -> Tensor:
         """Returns images with the lowest value where a mask is zero."""
         seen = ops.cast(mask, self.dtype) > 0
         seen = ops.expand_dims(
@@ -199,19 +236,19 @@ class ImageLoss(Configured, keras.losses.Loss):
         images = ops.cast(images, self.dtype)
         return ops.where(seen, images, self.value_range[0])
 
-    def _cast(self, x):
+    def _cast(self, x: Any) -> Any:
         """Returns tensors of the type that the loss computes in."""
         return tree.map_structure(
             lambda x: ops.convert_to_tensor(x, self.dtype), x
         )
 
-    def _clip(self, images):
+    def _clip(self, images: ArrayLike) -> Tensor:
         """Moves stray values into the range, if asked to."""
         if self.check_range != "clip":
             return images
         return clamp(ops.cast(images, self.dtype), *self.value_range)
 
 
-def split(y_true):
+def split(y_true: Any) -> tuple[Any, Any]:
     """Returns targets and their mask, which may be `None`."""
     return y_true if isinstance(y_true, tuple) else (y_true, None)

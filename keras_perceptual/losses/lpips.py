@@ -2,21 +2,33 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_perceptual.docstrings import fill
 from keras_perceptual.features.backbones import check_torchvision_weights
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.features.weights_loading import read_packaged
-from keras_perceptual.losses.distance import WindowedDistance
+from keras_perceptual.losses.distance import Own, WindowedDistance
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.ops.distances import (
     lpips_distance,
     lpips_map,
     map_values,
     unit_normalize,
+)
+from keras_perceptual.typing import (
+    DataFormat,
+    DType,
+    PathLike,
+    RangePolicy,
+    Reduction,
+    Tensor,
+    ValueRange,
 )
 
 # Where each network is tapped, and how many pixels lie between the positions
@@ -49,31 +61,42 @@ class LPIPSDistance(WindowedDistance):
         strides: Dictionary from taps to the pixels between their positions.
     """
 
-    heads: dict
-    strides: dict
+    heads: dict[str, np.ndarray | None]
+    strides: dict[str, int]
 
     takes_mask = True
-    no_map = None
+    no_map: ClassVar[str | None] = None
 
-    def see(self, images, mask=None):
+    def see(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Returns features of unit length at every position."""
         features = self.extractor(images)
         return map_values(unit_normalize, features)
 
-    def compare(self, true, pred, mask=None):
+    def compare(
+        self,
+        true: Mapping[str, Tensor],
+        pred: Mapping[str, Tensor],
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Returns what each tap adds to the distance."""
         distance = functools.partial(lpips_distance, mask=mask)
         return map_values(distance, true, pred, self.heads)
 
-    def map(self, true, pred):
+    def map(
+        self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Returns how much each position of a tap adds."""
         return map_values(lpips_map, true, pred, self.heads)
 
-    def start(self, zeros):
+    def start(self, zeros: Tensor) -> dict[str, Any]:
         """Returns a sum over no position, and their number."""
         return {tap: (zeros, 0 * zeros[0]) for tap in self.heads}
 
-    def add_window(self, name, state, true, pred, own):
+    def add_window(
+        self, name: str, state: Any, true: Tensor, pred: Tensor, own: Own
+    ) -> Any:
         """Adds the positions of a window."""
         total, count = state
         rows, columns = ops.shape(pred)[1:3]
@@ -85,7 +108,7 @@ class LPIPSDistance(WindowedDistance):
             count + ops.sum(own),
         )
 
-    def finish(self, name, state):
+    def finish(self, name: str, state: Any) -> Tensor:
         """Returns the mean over all positions."""
         total, count = state
         return total / count
@@ -176,17 +199,17 @@ class LPIPS(FeatureLoss):
 
     def __init__(
         self,
-        backbone="alexnet",
+        backbone: Literal["alexnet", "vgg16"] = "alexnet",
         *,
-        weights=None,
-        linear_heads=True,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="lpips",
-        dtype=None,
-    ):
+        weights: PathLike | None = None,
+        linear_heads: bool = True,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "lpips",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,

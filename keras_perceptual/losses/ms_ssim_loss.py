@@ -1,6 +1,7 @@
 """A loss on the structural similarity of two images at several scales."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 
@@ -15,20 +16,31 @@ from keras_perceptual.ops.ssim import (
     ms_ssim_distance,
 )
 from keras_perceptual.ops.value_range import rescale
+from keras_perceptual.typing import (
+    DataFormat,
+    DType,
+    RangePolicy,
+    Reduction,
+    Tensor,
+    ValueRange,
+)
+from keras_perceptual.validation import Checker
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MSSSIMDistance(PixelDistance):
     """One minus the multi-scale structural similarity."""
 
-    weights: tuple
+    weights: tuple[float, ...]
     filter_size: int
     filter_sigma: float
     k1: float
     k2: float
     epsilon: float
 
-    def measure(self, y_true, y_pred, mask=None):
+    def measure(
+        self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Returns the distance of each pair of images."""
         for images in (y_true, y_pred):
             check_image_size(
@@ -136,20 +148,20 @@ class MSSSIMLoss(ImageLoss):
 
     def __init__(
         self,
-        weights=None,
+        weights: Sequence[float] | None = None,
         *,
-        filter_size=11,
-        filter_sigma=1.5,
-        k1=0.01,
-        k2=0.03,
-        epsilon=1e-3,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="ms_ssim_loss",
-        dtype=None,
-    ):
+        filter_size: int = 11,
+        filter_sigma: float = 1.5,
+        k1: float = 0.01,
+        k2: float = 0.03,
+        epsilon: float = 1e-3,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "ms_ssim_loss",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,
@@ -176,7 +188,9 @@ class MSSSIMLoss(ImageLoss):
         self._distance = MSSSIMDistance.of(self)
 
 
-def _check_weights(check, weights):
+def _check_weights(
+    check: Checker, weights: Sequence[float] | None
+) -> tuple[float, ...]:
     """Returns the weights of the scales, by default those of the authors."""
     if weights is None:
         return MS_SSIM_WEIGHTS

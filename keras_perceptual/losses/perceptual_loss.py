@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, cast
 
 import keras
 from keras import ops
@@ -25,6 +27,21 @@ from keras_perceptual.ops.distances import (
 )
 from keras_perceptual.ops.gram import GRAM_NORMALIZATIONS, gram_matrix
 from keras_perceptual.ops.pyramids import halve_images
+from keras_perceptual.typing import (
+    ArrayLike,
+    DataFormat,
+    DType,
+    FeatureDifference,
+    GramNormalization,
+    Layers,
+    PathLike,
+    PerceptualPreset,
+    Pooling,
+    RangePolicy,
+    Reduction,
+    Tensor,
+    ValueRange,
+)
 from keras_perceptual.validation import Checker
 
 
@@ -32,20 +49,20 @@ from keras_perceptual.validation import Checker
 class PerceptualDistance(FeatureDistance):
     """Compares features position by position, and their Gram matrices."""
 
-    content: dict
-    style: dict
-    distance: str
+    content: dict[str, float]
+    style: dict[str, float]
+    distance: FeatureDifference
     normalize_features: bool
-    gram_normalization: str
+    gram_normalization: GramNormalization
     scales: int
     # Whether the network was revived without its weights.
     is_lost: bool = False
 
     takes_mask = True
-    no_map = None
+    no_map: ClassVar[str | None] = None
 
     @property
-    def settings(self):
+    def settings(self) -> tuple[Any, ...]:
         """What of the configuration decides what is observed."""
         return (
             list(self.content),
@@ -55,7 +72,9 @@ class PerceptualDistance(FeatureDistance):
             self.scales,
         )
 
-    def see(self, images, mask=None):
+    def see(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Returns features to compare, and Gram matrices."""
         if self.is_lost:
             raise RuntimeError(
@@ -92,7 +111,12 @@ class PerceptualDistance(FeatureDistance):
                 )
         return found
 
-    def compare(self, true, pred, mask=None):
+    def compare(
+        self,
+        true: Mapping[str, Tensor],
+        pred: Mapping[str, Tensor],
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Returns what each tap adds to the distance at each scale."""
         content = functools.partial(feature_distance, self.distance, mask=mask)
         style = functools.partial(feature_distance, "mse")
@@ -102,7 +126,9 @@ class PerceptualDistance(FeatureDistance):
         }
         return {name: self._weight(name) * found[name] for name in pred}
 
-    def map(self, true, pred):
+    def map(
+        self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Returns how much each position of a tap adds."""
         if not self.content:
             raise ValueError(
@@ -116,7 +142,7 @@ class PerceptualDistance(FeatureDistance):
             for name, x in _of("content/", pred).items()
         }
 
-    def _weight(self, name):
+    def _weight(self, name: str) -> float:
         """Returns the weight of a term."""
         kind, tap = name.split("/")[:2]
         return (self.style if kind == "style" else self.content)[tap]
@@ -265,26 +291,26 @@ class PerceptualLoss(FeatureLoss):
 
     def __init__(
         self,
-        backbone="vgg16",
-        layers=None,
+        backbone: str | keras.Model = "vgg16",
+        layers: Layers | None = None,
         *,
-        weights=None,
-        pooling="max",
-        distance="mse",
-        normalize_features=False,
-        content_weight=1.0,
-        style_weight=0.0,
-        style_layers=None,
-        style_image=None,
-        gram_normalization="chw",
-        scales=1,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="perceptual_loss",
-        dtype=None,
-    ):
+        weights: PathLike | None = None,
+        pooling: Pooling = "max",
+        distance: FeatureDifference = "mse",
+        normalize_features: bool = False,
+        content_weight: float = 1.0,
+        style_weight: float = 0.0,
+        style_layers: Layers | None = None,
+        style_image: ArrayLike | PathLike | None = None,
+        gram_normalization: GramNormalization = "chw",
+        scales: int = 1,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "perceptual_loss",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,
@@ -347,7 +373,7 @@ class PerceptualLoss(FeatureLoss):
         )
         self.pooling = pooling
 
-        def weigh(taps, kind, factor):
+        def weigh(taps: Layers, kind: str, factor: float) -> dict[str, float]:
             convention = extractor.convention
             found = self._weigh(convention, taps, usual, kind)
             return {tap: factor * weight for tap, weight in found.items()}
@@ -363,7 +389,7 @@ class PerceptualLoss(FeatureLoss):
             self._set_style(style_image)
 
     @classmethod
-    def preset(cls, name, **overrides):
+    def preset(cls, name: PerceptualPreset, **overrides: Any) -> Self:
         """Returns the loss of a publication.
 
         | name | publication |
@@ -402,7 +428,9 @@ class PerceptualLoss(FeatureLoss):
         Checker(f"{cls.__name__}.preset").choice("name", name, PRESETS)
         return cls(**{**PRESETS[name], **overrides})
 
-    def _weigh(self, convention, taps, usual, kind):
+    def _weigh(
+        self, convention: str | None, taps: Layers, usual: Layers, kind: str
+    ) -> dict[str, float]:
         """Returns the weight of each tap."""
         if isinstance(taps, dict):
             return taps
@@ -414,11 +442,11 @@ class PerceptualLoss(FeatureLoss):
             convention,
             kind,
             self.normalize_features,
-            taps,
+            list(taps),
             self.pooling,
         )
 
-    def _set_style(self, style_image):
+    def _set_style(self, style_image: ArrayLike | PathLike) -> None:
         """Observes an image of style, once for all."""
         image = read_image(
             self._check.owner, style_image, self.value_range, self.check_range
@@ -435,23 +463,29 @@ class PerceptualLoss(FeatureLoss):
         self._distance = dataclasses.replace(self._distance, fixed=style)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Revives a loss; that of a `keras.Model` may lack its weights."""
         if isinstance(config.get("backbone", ""), str):
             return cls(**config)
         backbone = Checker(cls.__name__).revive(config, "backbone")
         loss = cls(**{**config, "backbone": backbone})
         if loss.weights is None and backbone.variables:
-            loss._distance = dataclasses.replace(loss._distance, is_lost=True)
+            distance = cast(PerceptualDistance, loss._distance)
+            loss._distance = dataclasses.replace(distance, is_lost=True)
         return loss
 
 
-def _of(kind, observed):
+def _of(kind: str, observed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns what is observed of one kind."""
     return {name: x for name, x in observed.items() if name.startswith(kind)}
 
 
-def _check_style(owner, loss, style_layers, style_image):
+def _check_style(
+    owner: str,
+    loss: PerceptualLoss,
+    style_layers: Layers | None,
+    style_image: ArrayLike | PathLike | None,
+) -> None:
     """Refuses weights and arguments of which nothing would come."""
     if loss.content_weight == loss.style_weight == 0:
         raise ValueError(
@@ -470,7 +504,9 @@ def _check_style(owner, loss, style_layers, style_image):
             )
 
 
-def _share_names(backbone, content, style):
+def _share_names(
+    backbone: str | keras.Model, content: Layers, style: Layers
+) -> Layers:
     """Returns the style taps, by the names that the content taps go by."""
     aliases = getattr(BACKBONES.get(backbone), "aliases", {})
     known = {standardize_tap(name, aliases): name for name in content}

@@ -1,8 +1,12 @@
 """Losses as they were published, as plain arguments."""
 
+from typing import Any
+
+from keras_perceptual.typing import EdgePreset, PerceptualPreset
+
 _FILM_WEIGHTS = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5)
 
-PRESETS = {
+PRESETS: dict[PerceptualPreset, dict[str, Any]] = {
     # Johnson et al. (2016), Perceptual losses for real-time style transfer and
     # super-resolution, https://arxiv.org/abs/1603.08155, and the defaults of
     # https://github.com/jcjohnson/fast-neural-style: feature 16 of VGG16 for
@@ -96,13 +100,13 @@ PRESETS = {
     },
 }
 
-_NEIGHBORS = {
+_NEIGHBORS: dict[str, Any] = {
     "operator": "forward",
     "padding": "replicate",
     "components": "sum",
 }
 
-EDGE_PRESETS = {
+EDGE_PRESETS: dict[EdgePreset, dict[str, Any]] = {
     # DenseDepth: Alhashim and Wonka (2018), https://arxiv.org/abs/1812.11941,
     # l_edges: the mean of abs(dy) + abs(dx) with `tf.image.image_gradients`,
     # which are zero in the last row and column.

@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import numbers
 import sys
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -41,6 +43,22 @@ from keras_perceptual.ops.slope_masks import (
     downsample_mask,
     mask_slopes,
 )
+from keras_perceptual.typing import (
+    Components,
+    DataFormat,
+    Downsampling,
+    DType,
+    EdgeMode,
+    EdgeNorm,
+    EdgeOperator,
+    EdgePreset,
+    Padding,
+    RangePolicy,
+    Reduction,
+    Shape,
+    Tensor,
+    ValueRange,
+)
 from keras_perceptual.validation import Checker
 
 NORMS = {"l1": 1, "l2": 2}
@@ -55,21 +73,23 @@ PAIRED = ("magnitude", "angle")
 class SobelDistance(PixelDistance):
     """Compares the slopes of images, at one scale or more."""
 
-    norm: str | float
-    operator: str
-    mode: str
+    norm: EdgeNorm
+    operator: EdgeOperator
+    mode: EdgeMode
     scales: int
-    downsampling: str
-    components: str
+    downsampling: Downsampling
+    components: Components
     normalize: bool
     log_space: bool
-    padding: str
+    padding: Padding
     epsilon: float
 
     takes_mask = True
     hides_pixels = True
 
-    def measure(self, y_true, y_pred, mask=None):
+    def measure(
+        self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Returns the distance of each pair of images."""
         # Shapes of images that reach `call` agree, but one of the two may
         # know a size that the other does not.
@@ -78,7 +98,9 @@ class SobelDistance(PixelDistance):
         compute = _backend.compile_in_graph(type(self)._compute, self)
         return compute(y_true, y_pred, mask)
 
-    def _compute(self, y_true, y_pred, mask):
+    def _compute(
+        self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None
+    ) -> Tensor:
         """Returns one value for each image, of images that fit together."""
         images = [y_pred, y_true]
         width = self.width
@@ -101,7 +123,7 @@ class SobelDistance(PixelDistance):
         return total
 
     @functools.cached_property
-    def _smallest_side(self):
+    def _smallest_side(self) -> int:
         """The least height and width that images may have."""
         needed = smallest_side(self.operator, self.padding)
         for _ in range(self.scales - 1):
@@ -110,7 +132,7 @@ class SobelDistance(PixelDistance):
             )
         return needed
 
-    def _check_size(self, shape):
+    def _check_size(self, shape: Shape) -> None:
         """Refuses images without a slope at the coarsest scale."""
         at_scales = f" at {self.scales} scales" if self.scales > 1 else ""
         check_image_size(
@@ -124,7 +146,9 @@ class SobelDistance(PixelDistance):
             ),
         )
 
-    def _compare_slopes(self, images, mask, width):
+    def _compare_slopes(
+        self, images: Sequence[Tensor], mask: Tensor | None, width: float
+    ) -> Tensor:
         """Returns the loss of each image at one scale."""
         slopes = [self._slopes(x) for x in images]
         if width != 1:
@@ -133,7 +157,7 @@ class SobelDistance(PixelDistance):
             (differences,) = slopes
         elif self.mode == "magnitude":
             pred, true = (
-                gradient_magnitude(*pair, self.epsilon) for pair in slopes
+                gradient_magnitude(dy, dx, self.epsilon) for dy, dx in slopes
             )
             differences = [pred - true]
         elif self.mode == "angle":
@@ -150,7 +174,7 @@ class SobelDistance(PixelDistance):
             values = self._weighted_means(penalties, mask)
         return sum(values) / (len(values) if self.components == "mean" else 1)
 
-    def _slopes(self, images):
+    def _slopes(self, images: Tensor) -> tuple[Tensor, ...]:
         """Returns the components of the slopes of images."""
         if self.operator == "laplacian_pyramid":
             band, _ = laplacian_pyramid(
@@ -171,7 +195,9 @@ class SobelDistance(PixelDistance):
             data_format=self.data_format,
         )
 
-    def _weighted_means(self, penalties, mask):
+    def _weighted_means(
+        self, penalties: Sequence[Tensor], mask: Tensor
+    ) -> list[Tensor]:
         """Returns sums over what a mask shows, divided by its own sum."""
         mask = ops.cast(mask, penalties[0].dtype)
         weights = mask_slopes(mask, self.operator, self.padding)
@@ -187,11 +213,11 @@ class SobelDistance(PixelDistance):
             for x, weight in zip(penalties, weights, strict=True)
         ]
 
-    def _penalties(self, differences):
+    def _penalties(self, differences: Sequence[Tensor]) -> list[Tensor]:
         """Returns what each difference costs."""
         if self.norm == "charbonnier":
             return [charbonnier_penalty(d, self.epsilon) for d in differences]
-        exponent = NORMS.get(self.norm, self.norm)
+        exponent = NORMS[self.norm] if isinstance(self.norm, str) else self.norm
         return [power_penalty(d, exponent) for d in differences]
 
 
@@ -329,24 +355,24 @@ class SobelGradientLoss(ImageLoss):
 
     def __init__(
         self,
-        norm="l1",
+        norm: EdgeNorm = "l1",
         *,
-        operator="sobel",
-        mode="component",
-        scales=1,
-        downsampling="average",
-        components="mean",
-        normalize=False,
-        log_space=False,
-        padding="reflect",
-        epsilon=1e-3,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="sobel_gradient_loss",
-        dtype=None,
-    ):
+        operator: EdgeOperator = "sobel",
+        mode: EdgeMode = "component",
+        scales: int = 1,
+        downsampling: Downsampling = "average",
+        components: Components = "mean",
+        normalize: bool = False,
+        log_space: bool = False,
+        padding: Padding = "reflect",
+        epsilon: float = 1e-3,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "sobel_gradient_loss",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,
@@ -401,7 +427,7 @@ class SobelGradientLoss(ImageLoss):
         self._distance = SobelDistance.of(self)
 
     @classmethod
-    def preset(cls, name, **overrides):
+    def preset(cls, name: EdgePreset, **overrides: Any) -> Self:
         """Returns the loss of a publication.
 
         | name | publication |
@@ -440,7 +466,7 @@ class SobelGradientLoss(ImageLoss):
         return cls(**{**EDGE_PRESETS[name], **overrides})
 
 
-def _check_norm(check, norm):
+def _check_norm(check: Checker, norm: EdgeNorm) -> EdgeNorm:
     """Returns the name of a norm, or an exponent as a float."""
     names = (*NORMS, "charbonnier")
     if isinstance(norm, str):

@@ -13,6 +13,14 @@ from keras_perceptual.ops.ssim import (
     ssim_distance,
 )
 from keras_perceptual.ops.value_range import rescale
+from keras_perceptual.typing import (
+    DataFormat,
+    DType,
+    RangePolicy,
+    Reduction,
+    Tensor,
+    ValueRange,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +32,9 @@ class SSIMDistance(PixelDistance):
     k1: float
     k2: float
 
-    def measure(self, y_true, y_pred, mask=None):
+    def measure(
+        self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Returns the distance of each pair of images."""
         for images in (y_true, y_pred):
             check_image_size(
@@ -112,17 +122,17 @@ class SSIMLoss(ImageLoss):
     def __init__(
         self,
         *,
-        filter_size=11,
-        filter_sigma=1.5,
-        k1=0.01,
-        k2=0.03,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="ssim_loss",
-        dtype=None,
-    ):
+        filter_size: int = 11,
+        filter_sigma: float = 1.5,
+        k1: float = 0.01,
+        k2: float = 0.03,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "ssim_loss",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,

@@ -9,6 +9,7 @@ from keras_perceptual import validation
 from keras_perceptual.files import check_file, show_path
 from keras_perceptual.ops.value_range import rescale
 from keras_perceptual.range_check import RangeCheck
+from keras_perceptual.typing import ArrayLike, PathLike, RangePolicy
 
 # Of a file, and of the picture in it; 8192 pixels a side. A network needs
 # several kilobytes for each pixel.
@@ -16,7 +17,12 @@ MAX_FILE_SIZE = 2**28
 MAX_PIXELS = 2**26
 
 
-def read_image(owner, image, value_range, check_range="warn"):
+def read_image(
+    owner: str,
+    image: ArrayLike | PathLike,
+    value_range: tuple[float, float],
+    check_range: RangePolicy = "warn",
+) -> np.ndarray:
     """Returns a picture as an array.
 
     Args:
@@ -64,7 +70,7 @@ def read_image(owner, image, value_range, check_range="warn"):
     return np.clip(pixels, *value_range) if check.policy == "clip" else pixels
 
 
-def _as_array(owner, image):
+def _as_array(owner: str, image: ArrayLike) -> np.ndarray:
     """Returns what stands for an array as one of numbers."""
     try:
         pixels = np.asarray(ops.convert_to_numpy(image))
@@ -79,7 +85,7 @@ def _as_array(owner, image):
         ) from error
 
 
-def _read_file(owner, path):
+def _read_file(owner: str, path: PathLike) -> np.ndarray:
     """Returns the pixels of a picture in (0, 255), shaped as RGB."""
     try:
         from PIL import Image
@@ -121,7 +127,7 @@ def _read_file(owner, path):
             raise _damaged(owner, path) from error
 
 
-def _damaged(owner, path):
+def _damaged(owner: str, path: PathLike) -> ValueError:
     return ValueError(
         f"{owner} found no picture that Pillow can read at this path. Check "
         "that the file is whole, and save it as PNG. "

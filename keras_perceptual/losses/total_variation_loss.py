@@ -8,16 +8,27 @@ from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.total_variation import VARIATIONS, total_variation
+from keras_perceptual.typing import (
+    DataFormat,
+    DType,
+    RangePolicy,
+    Reduction,
+    Tensor,
+    ValueRange,
+    VariationNorm,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TotalVariation(PixelDistance):
     """How much the predictions vary, whatever the targets are."""
 
-    norm: str
+    norm: VariationNorm
     epsilon: float
 
-    def measure(self, y_true, y_pred, mask=None):
+    def measure(
+        self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Returns the variation of each predicted image."""
         return total_variation(
             y_pred / self.width,
@@ -109,16 +120,16 @@ class TotalVariationLoss(ImageLoss):
 
     def __init__(
         self,
-        norm="l1",
+        norm: VariationNorm = "l1",
         *,
-        epsilon=1e-3,
-        value_range=(0, 1),
-        check_range="warn",
-        data_format=None,
-        reduction="sum_over_batch_size",
-        name="total_variation_loss",
-        dtype=None,
-    ):
+        epsilon: float = 1e-3,
+        value_range: ValueRange = (0, 1),
+        check_range: RangePolicy = "warn",
+        data_format: DataFormat | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "total_variation_loss",
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__(
             value_range=value_range,
             check_range=check_range,

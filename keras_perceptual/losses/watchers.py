@@ -7,14 +7,16 @@ it is by a method of that model.
 
 import sys
 import weakref
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 # All that watch some loss.
-watchers = weakref.WeakSet()
+watchers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def models_around():
+def models_around() -> Iterator[keras.Model]:
     """Yields the models whose methods are running, the innermost first."""
     frame = sys._getframe(1)
     while frame is not None:
@@ -24,14 +26,15 @@ def models_around():
         frame = frame.f_back
 
 
-def parts_of(model, kind):
+def parts_of(model: keras.Model, kind: Any) -> list[Any]:
     """Returns the losses or metrics of a class that a model holds.
 
     Args:
         model: A `keras.Model`, compiled or with losses of its own.
         kind: A class of losses or metrics.
     """
-    found, seen = [], set()
+    found: list[Any] = []
+    seen: set[int] = set()
     stack = list(reversed(vars(model).values()))
     while stack:
         part = stack.pop()
@@ -51,7 +54,7 @@ def parts_of(model, kind):
     return found
 
 
-def find_watcher(loss):
+def find_watcher(loss: Any) -> Any:
     """Returns what is to watch a loss in the model that calls it, if any.
 
     That is a metric whose own loss is not in the model and has the same
@@ -74,11 +77,11 @@ def find_watcher(loss):
     return None
 
 
-def fits(loss, other):
+def fits(loss: Any, other: Any) -> bool:
     """Whether two sums have terms of the same names."""
     return loss.terms.keys() == other.terms.keys()
 
 
-def _watchers_in(model):
+def _watchers_in(model: keras.Model) -> list[Any]:
     """Returns the watchers that a model holds."""
     return parts_of(model, tuple({type(watcher) for watcher in watchers}))

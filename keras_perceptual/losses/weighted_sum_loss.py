@@ -4,6 +4,8 @@ import functools
 import inspect
 import re
 import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Protocol, Self, TypeAlias
 
 import keras
 from keras import ops
@@ -12,10 +14,25 @@ from keras_perceptual import validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.losses.device_share import weigh_by_share
 from keras_perceptual.losses.watchers import find_watcher, watchers
+from keras_perceptual.typing import ArrayLike, Targets, Tensor
 from keras_perceptual.validation import Checker
 
 # How deep sums may be within sums.
 MOST_NESTED = 20
+
+Terms: TypeAlias = Mapping[
+    str,
+    keras.losses.Loss | str | tuple[keras.losses.Loss | str, float] | list[Any],
+]
+
+
+class Watcher(Protocol):
+    """What is told the value of each term, such as a `LossTerms`."""
+
+    def record(
+        self, values: Mapping[str, Tensor], batch_size: int | Tensor
+    ) -> None:
+        """Takes note of the terms of a batch."""
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -78,19 +95,30 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         several outputs in the same way.
     """
 
-    def __init__(self, terms, *, channels=None, name="weighted_sum_loss"):
+    def __init__(
+        self,
+        terms: Terms,
+        *,
+        channels: Mapping[str, Sequence[int]] | None = None,
+        name: str | None = "weighted_sum_loss",
+    ) -> None:
         check = Checker(self)
         super().__init__(name=check.name(name))
         self.terms = _check_terms(check.owner, terms)
         self.channels = _check_channels(check, channels, self.terms)
         _check_depth(check.owner, self)
-        self._watchers = weakref.WeakSet()
+        self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(
+        self,
+        y_true: Targets,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Tensor:
         """Computes the sum of the terms."""
         values = {
             name: _compute(
-                loss, *self._seen(name, y_true, y_pred), sample_weight
+                loss, self._seen(name, y_true, y_pred), sample_weight
             )
             for name, (loss, _) in self.terms.items()
         }
@@ -104,7 +132,7 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
             weight * values[name] for name, (_, weight) in self.terms.items()
         )
 
-    def _seen(self, name, *images):
+    def _seen(self, name: str, *images: Any) -> Sequence[Any]:
         """Returns what a term sees of images, or of pairs with a mask."""
         chosen = (self.channels or {}).get(name)
         if chosen is None:
@@ -121,11 +149,13 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
             for x in images
         ]
 
-    def call(self, y_true, y_pred):
+    def call(
+        self, y_true: Tensor | tuple[Tensor, Tensor], y_pred: Tensor
+    ) -> Tensor:
         """Computes the sum of the terms, each reduced in its own way."""
         return self(y_true, y_pred)
 
-    def watch(self, watcher):
+    def watch(self, watcher: Watcher) -> None:
         """Hands the value of each term to `watcher.record` from now on.
 
         Args:
@@ -135,12 +165,12 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         self._watchers.add(watcher)
         watchers.add(watcher)
 
-    def unwatch(self, watcher):
+    def unwatch(self, watcher: Watcher) -> None:
         """Hands nothing to a watcher any more."""
         self._watchers.discard(watcher)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Revives the loss and its terms."""
         owner, terms = cls.__name__, config.get("terms")
         if not isinstance(terms, dict) or not all(
@@ -163,15 +193,26 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         return cls(**{**config, "terms": revived})
 
 
-def _compute(loss, y_true, y_pred, sample_weight):
-    """Returns the value of a term."""
+def _compute(
+    loss: keras.losses.Loss,
+    images: Sequence[Any],
+    sample_weight: ArrayLike | None,
+) -> Tensor:
+    """Returns the value of a term of targets and predictions."""
+    y_true, y_pred = images
     value = loss(y_true, y_pred, sample_weight)
     if type(loss).__call__ is not keras.losses.Loss.__call__:
         return value  # One of this package, which has done so itself.
     return weigh_by_share(value, loss.reduction, y_pred, sample_weight)
 
 
-def _take(loss, name, images, channels, axis):
+def _take(
+    loss: keras.losses.Loss,
+    name: str,
+    images: ArrayLike,
+    channels: Sequence[int],
+    axis: int,
+) -> Tensor:
     """Returns some channels of images."""
     images = ops.convert_to_tensor(images)
     shape = tuple(images.shape)
@@ -191,7 +232,9 @@ def _take(loss, name, images, channels, axis):
     return ops.take(images, channels, axis=axis)
 
 
-def _check_terms(owner, terms):
+def _check_terms(
+    owner: str, terms: Terms
+) -> dict[str, tuple[keras.losses.Loss, float]]:
     """Returns a dictionary from names to pairs of a loss and a weight."""
     if not isinstance(terms, dict) or not terms:
         raise ValueError(
@@ -225,7 +268,9 @@ def _check_terms(owner, terms):
     return found
 
 
-def _check_loss(owner, name, loss, weight):
+def _check_loss(
+    owner: str, name: str, loss: Any, weight: Any
+) -> keras.losses.Loss:
     """Returns the loss of a term, also of one that Keras has a name for."""
     if isinstance(loss, str):
         known = _losses_of_keras()
@@ -263,7 +308,7 @@ def _check_loss(owner, name, loss, weight):
 
 
 @functools.cache
-def _losses_of_keras():
+def _losses_of_keras() -> dict[str, Any]:
     """Returns the losses of Keras by their names."""
     found = {}
     for name, loss in vars(keras.losses).items():
@@ -275,7 +320,9 @@ def _losses_of_keras():
     return found
 
 
-def _check_channels(check, channels, terms):
+def _check_channels(
+    check: Checker, channels: Any, terms: dict[str, Any]
+) -> dict[str, list[int]] | None:
     """Returns the channels that terms look at, as lists."""
     if channels is None:
         return None
@@ -300,7 +347,7 @@ def _check_channels(check, channels, terms):
     return found
 
 
-def _check_depth(owner, loss):
+def _check_depth(owner: str, loss: Any) -> None:
     """Refuses sums of sums of sums, which Python cannot walk through."""
     layer = [loss]
     for _ in range(MOST_NESTED):
@@ -315,7 +362,7 @@ def _check_depth(owner, loss):
     _refuse_depth(owner)
 
 
-def _check_config_depth(owner, terms):
+def _check_config_depth(owner: str, terms: dict[str, Any]) -> None:
     """Refuses a configuration of sums of sums before any is revived."""
     layer = [terms]
     for _ in range(MOST_NESTED):
@@ -338,7 +385,7 @@ def _check_config_depth(owner, terms):
     _refuse_depth(owner)
 
 
-def _refuse_depth(owner):
+def _refuse_depth(owner: str) -> NoReturn:
     raise ValueError(
         f"{owner} holds sums within sums to a depth of {MOST_NESTED} at most. "
         "Write the terms side by side in one. "

@@ -1,5 +1,7 @@
 """The deep image structure and texture similarity as a metric."""
 
+from typing import Any
+
 import keras
 
 from keras_perceptual import validation
@@ -9,6 +11,7 @@ from keras_perceptual.metrics.image_loss_metric import (
     ImageLossMetric,
     make_loss,
 )
+from keras_perceptual.typing import DType
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -57,8 +60,14 @@ class DISTSMetric(ImageLossMetric):
     """
 
     def __init__(
-        self, loss=None, *, tile=None, name="dists", dtype=None, **settings
-    ):
+        self,
+        loss: DISTS | None = None,
+        *,
+        tile: int | None = None,
+        name: str | None = "dists",
+        dtype: DType | None = None,
+        **settings: Any,
+    ) -> None:
         loss = make_loss(self, DISTS, loss, settings)
         if not isinstance(loss, DISTS):
             raise ValueError(

@@ -1,6 +1,7 @@
 """A loss between images as a metric."""
 
 import inspect
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -11,6 +12,7 @@ from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import WindowedDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.windows import SMALLEST
+from keras_perceptual.typing import ArrayLike, DType, Targets
 from keras_perceptual.validation import Checker
 
 
@@ -66,7 +68,14 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
         https://keras.io/api/metrics/reduction_metrics/.
     """
 
-    def __init__(self, loss, *, tile=None, name=None, dtype=None):
+    def __init__(
+        self,
+        loss: ImageLoss,
+        *,
+        tile: int | None = None,
+        name: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
         check = Checker(self)
         if inspect.isclass(loss) and issubclass(loss, ImageLoss):
             validation.check_object(loss, loss, f"{loss.__name__}()")
@@ -93,7 +102,12 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
         if tile is not None:
             self.tile = check.integer("tile", tile, minimum=SMALLEST)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: Targets,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> None:
         """Adds the images of one batch."""
         if sample_weight is not None:
             shape, _ = validation.shape_and_dtype(sample_weight)
@@ -110,13 +124,15 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
         super().update_state(values, sample_weight)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Revives the metric and its loss."""
         loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})
 
 
-def make_loss(metric, kind, loss, settings):
+def make_loss(
+    metric: object, kind: Any, loss: Any, settings: dict[str, Any]
+) -> Any:
     """Returns the loss of a metric, made of settings where none is given.
 
     Args:

@@ -1,5 +1,8 @@
 """A metric that shows what a sum of losses is made of."""
 
+from collections.abc import Mapping
+from typing import Any, NoReturn, Self
+
 import keras
 from keras import ops
 
@@ -8,6 +11,7 @@ from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.watchers import fits, models_around, parts_of
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
+from keras_perceptual.typing import DType, Tensor
 from keras_perceptual.validation import Checker
 
 
@@ -60,7 +64,13 @@ class LossTerms(Configured, keras.metrics.Metric):
         https://keras.io/api/models/model_training_apis/.
     """
 
-    def __init__(self, loss, *, name="loss_terms", dtype=None):
+    def __init__(
+        self,
+        loss: WeightedSumLoss,
+        *,
+        name: str | None = "loss_terms",
+        dtype: DType | None = None,
+    ) -> None:
         check = Checker(self)
         super().__init__(name=check.name(name), dtype=dtype)
         if not isinstance(loss, WeightedSumLoss):
@@ -80,7 +90,7 @@ class LossTerms(Configured, keras.metrics.Metric):
         self._is_fed = self._is_lost = False
         loss.watch(self)
 
-    def follow(self, loss):
+    def follow(self, loss: WeightedSumLoss) -> None:
         """Shows the terms of another loss from now on.
 
         Args:
@@ -90,7 +100,9 @@ class LossTerms(Configured, keras.metrics.Metric):
         self.loss = loss
         loss.watch(self)
 
-    def record(self, values, batch_size):
+    def record(
+        self, values: Mapping[str, Tensor], batch_size: int | Tensor
+    ) -> None:
         """Takes over the values of the terms of one batch.
 
         Args:
@@ -115,7 +127,9 @@ class LossTerms(Configured, keras.metrics.Metric):
             self._totals[name].assign_add(value * count)
         self._count.assign_add(count)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Adds nothing: the loss has handed over its values already."""
         if self._is_fed:
             self._is_fed = False
@@ -129,7 +143,7 @@ class LossTerms(Configured, keras.metrics.Metric):
         ):
             self._refuse(f"in {model.name!r}, whose loss is another one")
 
-    def result(self):
+    def result(self) -> dict[str, Tensor]:
         """Returns the mean of each term since the last reset."""
         if self._is_lost:
             self._refuse("with a loss that was not called")
@@ -137,7 +151,7 @@ class LossTerms(Configured, keras.metrics.Metric):
             name: total / self._count for name, total in self._totals.items()
         }
 
-    def _refuse(self, received):
+    def _refuse(self, received: str) -> NoReturn:
         """Says that nobody computes the terms."""
         raise ValueError(
             f"{type(self).__name__} shows what a `WeightedSumLoss` computes, "
@@ -148,7 +162,7 @@ class LossTerms(Configured, keras.metrics.Metric):
         )
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Revives the metric and the loss that it shows."""
         loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})

@@ -1,5 +1,7 @@
 """The learned perceptual image patch similarity as a metric."""
 
+from typing import Any
+
 import keras
 
 from keras_perceptual import validation
@@ -9,6 +11,7 @@ from keras_perceptual.metrics.image_loss_metric import (
     ImageLossMetric,
     make_loss,
 )
+from keras_perceptual.typing import DType
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -57,8 +60,14 @@ class LPIPSMetric(ImageLossMetric):
     """
 
     def __init__(
-        self, loss=None, *, tile=None, name="lpips", dtype=None, **settings
-    ):
+        self,
+        loss: LPIPS | str | None = None,
+        *,
+        tile: int | None = None,
+        name: str | None = "lpips",
+        dtype: DType | None = None,
+        **settings: Any,
+    ) -> None:
         if isinstance(loss, str):
             loss, settings = None, {"backbone": loss, **settings}
         loss = make_loss(self, LPIPS, loss, settings)

@@ -5,6 +5,8 @@ last.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -16,12 +18,21 @@ from keras_perceptual.ops.table_places import (
     nearest,
     strides,
 )
+from keras_perceptual.typing import (
+    ArrayLike,
+    CurveInterpolation,
+    Extrapolation,
+    Interpolation,
+    Shape,
+    Tensor,
+    ValueRange,
+)
 from keras_perceptual.validation import Checker
 
 INTERPOLATIONS = ("linear", "tetrahedral", "nearest")
 
 
-def identity_curves(size, channels=3):
+def identity_curves(size: int, channels: int = 3) -> np.ndarray:
     """Returns curves that change nothing.
 
     Args:
@@ -40,7 +51,7 @@ def identity_curves(size, channels=3):
     return np.repeat(_ramp(size)[:, None], channels, axis=1)
 
 
-def identity_cube(size):
+def identity_cube(size: int | Sequence[int]) -> np.ndarray:
     """Returns a cube of colours that changes nothing.
 
     Args:
@@ -57,18 +68,18 @@ def identity_cube(size):
     >>> ops.identity_cube(3)[2, 0, 1].tolist()
     [1.0, 0.0, 0.5]
     """
-    sizes = (size,) * 3 if np.ndim(size) == 0 else size
+    sizes: Any = (size,) * 3 if np.ndim(size) == 0 else size
     ramps = [_ramp(size) for size in sizes]
     return np.stack(np.meshgrid(*ramps, indexing="ij"), axis=-1)
 
 
 def look_up_curves(
-    colors,
-    curves,
-    interpolation="linear",
-    value_range=(0.0, 1.0),
-    extrapolate="linear",
-):
+    colors: ArrayLike,
+    curves: ArrayLike,
+    interpolation: CurveInterpolation = "linear",
+    value_range: ValueRange = (0.0, 1.0),
+    extrapolate: Extrapolation = "linear",
+) -> Tensor:
     """Reads each channel of colours from a curve.
 
     Args:
@@ -142,12 +153,12 @@ def look_up_curves(
 
 
 def look_up_cube(
-    colors,
-    cube,
-    interpolation="linear",
-    value_range=(0.0, 1.0),
-    extrapolate="linear",
-):
+    colors: ArrayLike,
+    cube: ArrayLike,
+    interpolation: Interpolation = "linear",
+    value_range: ValueRange = (0.0, 1.0),
+    extrapolate: Extrapolation = "linear",
+) -> Tensor:
     """Reads colours from a cube of colours.
 
     Args:
@@ -219,25 +230,28 @@ def look_up_cube(
     if len(shape) == 5:
         _check_one_for_each(owner, colors[..., 0], shape)
         entries = (ops.shape(colors)[0], *entries)
+    low, high = value_range
     return _backend.read_blended(
-        CubePlaces(sizes, interpolation, tuple(value_range), extrapolate),
+        CubePlaces(sizes, interpolation, (low, high), extrapolate),
         colors,
         ops.reshape(cube, entries),
     )
 
 
-def _of_no_image(colors, tables, channels):
+def _of_no_image(colors: Tensor, tables: Tensor, channels: int) -> Tensor:
     """Returns no colours, with a gradient for no colours and no tables."""
     shape = (*ops.shape(colors)[:-1], channels)
     return ops.broadcast_to(ops.sum(colors) + ops.sum(tables), shape)
 
 
-def _ramp(size):
+def _ramp(size: int) -> np.ndarray:
     size = Checker("A table").integer("size", size, minimum=2)
     return np.linspace(0, 1, size).astype("float32")
 
 
-def _start_of_tables(owner, colors, shape, rank):
+def _start_of_tables(
+    owner: str, colors: Tensor, shape: tuple[int, ...], rank: int
+) -> int | Tensor:
     """Returns where the table of each colour begins among all of them.
 
     Args:
@@ -256,7 +270,7 @@ def _start_of_tables(owner, colors, shape, rank):
     return ops.reshape(starts, (-1, *(1 for _ in colors.shape[1:])))
 
 
-def _check_one_for_each(owner, colors, shape):
+def _check_one_for_each(owner: str, colors: Tensor, shape: Shape) -> None:
     """Refuses another number of tables than there are images."""
     batch = colors.shape[0] if len(colors.shape) > 1 else 0
     if batch == 0 or (None not in (shape[0], batch) and shape[0] != batch):

@@ -5,9 +5,12 @@ import math
 from keras import ops
 
 from keras_perceptual.ops.distances import unit_normalize
+from keras_perceptual.typing import ArrayLike, Tensor
 
 
-def contextual_distance(x, y, band_width=0.5, epsilon=1e-5):
+def contextual_distance(
+    x: ArrayLike, y: ArrayLike, band_width: float = 0.5, epsilon: float = 1e-5
+) -> Tensor:
     """Returns minus the logarithm of the contextual similarity.
 
     Every feature of `y` chooses among those of `x`, by how near they are in
@@ -57,7 +60,7 @@ def contextual_distance(x, y, band_width=0.5, epsilon=1e-5):
     return -ops.log(ops.mean(ops.max(choice, axis=1), axis=1))
 
 
-def sample_features(features, max_features):
+def sample_features(features: Tensor, max_features: int) -> Tensor:
     """Returns features on an even grid of limited size.
 
     Args:
@@ -75,7 +78,9 @@ def sample_features(features, max_features):
     return _take_evenly(features, columns, fewer_columns, axis=2)
 
 
-def grid_size(rows, columns, max_features):
+def grid_size(
+    rows: int | Tensor, columns: int | Tensor, max_features: int
+) -> tuple[int | Tensor, int | Tensor]:
     """Returns the size of a grid of about the same proportions.
 
     Args:
@@ -96,13 +101,15 @@ def grid_size(rows, columns, max_features):
     return fewer, ops.minimum(max_features // fewer, columns)
 
 
-def _vectors(features):
+def _vectors(features: Tensor) -> Tensor:
     """Returns features without their places, `(batch, n, channels)`."""
     shape = ops.shape(features)
     return ops.reshape(features, (shape[0], -1, shape[-1]))
 
 
-def _take_evenly(features, size, fewer, axis):
+def _take_evenly(
+    features: Tensor, size: int | Tensor, fewer: int | Tensor, axis: int
+) -> Tensor:
     """Returns the middle ones of equal parts of an axis."""
     if isinstance(size, int) and size == fewer:
         return features

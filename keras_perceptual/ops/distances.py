@@ -6,11 +6,15 @@ a map of it. Means keep their digits on large images, and keep to masks.
 """
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from keras import ops
 
+from keras_perceptual.typing import ArrayLike, FeatureDifference, Tensor
 
-def absolute(x):
+
+def absolute(x: Tensor) -> Tensor:
     """Returns `abs(x)`, with the gradient 0 where `x` is 0.
 
     Backends disagree about that point: JAX says 1 there, so that two equal
@@ -25,7 +29,7 @@ def absolute(x):
     return x * ops.stop_gradient(ops.sign(x))
 
 
-def charbonnier_penalty(x, epsilon=1e-3):
+def charbonnier_penalty(x: Tensor, epsilon: float = 1e-3) -> Tensor:
     """Returns `sqrt(x ** 2 + epsilon ** 2) - epsilon`, a smooth `abs(x)`.
 
     It is written so that nothing cancels where `x` is small.
@@ -46,7 +50,7 @@ def charbonnier_penalty(x, epsilon=1e-3):
     return squared / (ops.sqrt(squared + epsilon**2) + epsilon)
 
 
-def power_penalty(x, exponent):
+def power_penalty(x: Tensor, exponent: float) -> Tensor:
     """Returns `abs(x) ** exponent`, whose gradient is 0 where `x` is 0.
 
     Args:
@@ -63,7 +67,7 @@ def power_penalty(x, exponent):
     return ops.power(absolute(x), exponent)
 
 
-def mean_over_positions(x, weights=None):
+def mean_over_positions(x: Tensor, weights: Tensor | None = None) -> Tensor:
     """Averages each channel over all positions of an image.
 
     TensorFlow adds up the positions of a channel one after the other, and in
@@ -96,7 +100,7 @@ def mean_over_positions(x, weights=None):
     return ops.sum(ops.sum(weighted, axis=2), axis=1)
 
 
-def mean_per_image(x, mask=None):
+def mean_per_image(x: Tensor, mask: Tensor | None = None) -> Tensor:
     """Averages over every axis but the first.
 
     Args:
@@ -120,7 +124,7 @@ def mean_per_image(x, mask=None):
     return ops.sum(ops.mean(x, axis=-1) * weights, axis=(1, 2))
 
 
-def one_or_nan(x):
+def one_or_nan(x: Tensor) -> Tensor:
     """Returns NaN for each image in which a number is NaN, and 1 for others.
 
     Multiplied by it, what is computed of an image is NaN as well, and so is
@@ -146,7 +150,7 @@ def one_or_nan(x):
     return ops.where(ops.isnan(mean), mean, ops.ones_like(mean))
 
 
-def normalize_mask(mask):
+def normalize_mask(mask: Tensor) -> Tensor:
     """Divides the weights of each image by their sum.
 
     Args:
@@ -159,7 +163,7 @@ def normalize_mask(mask):
     return mask / ops.where(area > 0, area, ops.ones_like(area))
 
 
-def position_weights(mask, features):
+def position_weights(mask: Tensor | None, features: Tensor) -> Tensor | None:
     """Returns how much each position of feature maps counts in an average.
 
     Args:
@@ -176,7 +180,9 @@ def position_weights(mask, features):
     return normalize_mask(resize_mask(mask, height, width))
 
 
-def resize_mask(mask, height, width):
+def resize_mask(
+    mask: Tensor, height: int | Tensor, width: int | Tensor
+) -> Tensor:
     """Returns a mask of another size, each weight the mean of its area.
 
     A pixel of which any part is weighted keeps a weight, and one of which no
@@ -205,7 +211,7 @@ def resize_mask(mask, height, width):
     return ops.matmul(mask, ops.transpose(along))
 
 
-def _shares(size, new_size):
+def _shares(size: int | Tensor, new_size: int | Tensor) -> Tensor:
     """Returns how much of each new cell each old one covers.
 
     In whole numbers, so that cells that only touch share exactly nothing.
@@ -217,7 +223,7 @@ def _shares(size, new_size):
     return overlap / ops.cast(size, "float32")
 
 
-def unit_normalize(features, epsilon=1e-10):
+def unit_normalize(features: Tensor, epsilon: float = 1e-10) -> Tensor:
     """Scales the channel vector of each position to length one.
 
     `f / sqrt(sum(f ** 2) + epsilon)`: with epsilon inside the square root, the
@@ -234,7 +240,7 @@ def unit_normalize(features, epsilon=1e-10):
     return features * ops.rsqrt(squared + epsilon)
 
 
-def cosine_distance(x, y):
+def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     """Returns what each channel adds to one minus the cosine.
 
     The mean over the channels is one minus the cosine between the two channel
@@ -253,7 +259,9 @@ def cosine_distance(x, y):
     return squared * (x.shape[-1] / 2)
 
 
-FEATURE_DISTANCES = {
+FEATURE_DISTANCES: dict[
+    FeatureDifference, Callable[[Tensor, Tensor], Tensor]
+] = {
     "mse": lambda x, y: ops.square(x - y),
     "mae": lambda x, y: absolute(x - y),
     "charbonnier": lambda x, y: charbonnier_penalty(x - y),
@@ -261,7 +269,9 @@ FEATURE_DISTANCES = {
 }
 
 
-def feature_distance(kind, x, y, mask=None):
+def feature_distance(
+    kind: FeatureDifference, x: Tensor, y: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """Returns the mean distance between the features of two images.
 
     Args:
@@ -276,7 +286,12 @@ def feature_distance(kind, x, y, mask=None):
     return mean_per_image(FEATURE_DISTANCES[kind](x, y), mask)
 
 
-def lpips_distance(x, y, head=None, mask=None):
+def lpips_distance(
+    x: Tensor,
+    y: Tensor,
+    head: ArrayLike | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
     """Returns the mean over all positions of what `lpips_map` returns.
 
     Args:
@@ -298,7 +313,7 @@ def lpips_distance(x, y, head=None, mask=None):
     return ops.sum(differences, axis=-1)
 
 
-def lpips_map(x, y, head=None):
+def lpips_map(x: Tensor, y: Tensor, head: ArrayLike | None = None) -> Tensor:
     """Returns how much two images differ at each position, as LPIPS has it.
 
     `sum over channels of head * (x - y) ** 2`.
@@ -333,7 +348,11 @@ def lpips_map(x, y, head=None):
     return ops.sum(squared, axis=-1)
 
 
-def map_values(function, first, *others):
+def map_values(
+    function: Callable[..., Any],
+    first: Mapping[str, Any],
+    *others: Mapping[str, Any],
+) -> dict[str, Any]:
     """Applies a function to what several dictionaries have under each name.
 
     Args:

@@ -3,13 +3,16 @@
 from keras import ops
 
 from keras_perceptual.ops.distances import mean_over_positions
+from keras_perceptual.typing import ArrayLike, Tensor
 
 # Keep the two terms finite where a channel is zero, and where it is flat.
 MEAN_EPSILON = 1e-6
 VARIANCE_EPSILON = 1e-6
 
 
-def channel_moments(x, weights=None):
+def channel_moments(
+    x: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Returns the mean and the variance of each channel of each image.
 
     Args:
@@ -25,14 +28,16 @@ def channel_moments(x, weights=None):
     return mean, mean_over_positions(ops.square(deviation), weights)
 
 
-def _centered(x, weights):
+def _centered(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """Returns the mean of each channel, and what is left without it."""
     mean = mean_over_positions(x, weights)
     # Not `x - mean`: the gradient would change its sign at every position.
     return mean, x + ops.expand_dims(-mean, (1, 2))
 
 
-def merge_moments(first, second):
+def merge_moments(
+    first: tuple[Tensor, Tensor, Tensor], second: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the moments of two parts of an image together.
 
     Args:
@@ -58,7 +63,9 @@ def merge_moments(first, second):
     )
 
 
-def pair_moments(x, y, weights=None):
+def pair_moments(
+    x: Tensor, y: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Returns what DISTS compares of the features of two images.
 
     Args:
@@ -78,7 +85,9 @@ def pair_moments(x, y, weights=None):
     return ops.stack(means, axis=1), ops.stack(variances, axis=1)
 
 
-def dists_distance(means, variances, alpha, beta):
+def dists_distance(
+    means: Tensor, variances: Tensor, alpha: ArrayLike, beta: ArrayLike
+) -> Tensor:
     """Returns what one layer adds to DISTS.
 
     The publication multiplies similarities of the means (texture) and of the

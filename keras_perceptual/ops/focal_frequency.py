@@ -4,18 +4,19 @@ from keras import ops
 
 from keras_perceptual.ops.distances import mean_per_image
 from keras_perceptual.ops.image_gradients import spatial_axes
+from keras_perceptual.typing import ArrayLike, DataFormat, Shape, Tensor
 from keras_perceptual.validation import Checker
 
 
 def focal_frequency_distance(
-    x,
-    y,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
-    alpha=1.0,
-    log_matrix=False,
-    patch_factor=1,
-    data_format=None,
-):
+    alpha: float = 1.0,
+    log_matrix: bool = False,
+    patch_factor: int = 1,
+    data_format: DataFormat | None = None,
+) -> Tensor:
     """Returns the mean squared difference of spectra, the worst first.
 
     Each frequency counts in proportion to how wrong it is, raised to `alpha`,
@@ -68,7 +69,9 @@ def focal_frequency_distance(
     return mean_per_image(focal_weights(power, alpha, log_matrix) * power)
 
 
-def power_spectrum(images, patch_factor, data_format):
+def power_spectrum(
+    images: Tensor, patch_factor: int, data_format: DataFormat
+) -> Tensor:
     """Returns the squared absolute value of each frequency.
 
     Args:
@@ -96,7 +99,7 @@ def power_spectrum(images, patch_factor, data_format):
     return (ops.square(real) + ops.square(imaginary)) / size
 
 
-def focal_weights(power, alpha, log_matrix):
+def focal_weights(power: Tensor, alpha: float, log_matrix: bool) -> Tensor:
     """Returns what each frequency counts, from 0 to 1 and without gradient.
 
     Args:
@@ -115,7 +118,9 @@ def focal_weights(power, alpha, log_matrix):
     return ops.power(_relative(power), alpha / 2)
 
 
-def check_patches(owner, shape, *, patch_factor, data_format):
+def check_patches(
+    owner: str, shape: Shape, *, patch_factor: int, data_format: DataFormat
+) -> None:
     """Refuses images that cannot be cut into patches of equal size.
 
     Args:
@@ -135,7 +140,7 @@ def check_patches(owner, shape, *, patch_factor, data_format):
         )
 
 
-def _relative(x):
+def _relative(x: Tensor) -> Tensor:
     """Divides by the largest value along the last two axes, if not zero."""
     peak = ops.max(x, axis=(-2, -1), keepdims=True)
     return x / ops.where(peak > 0, peak, ops.ones_like(peak))

@@ -3,12 +3,17 @@
 from keras import ops
 
 from keras_perceptual.ops.distances import normalize_mask, resize_mask
+from keras_perceptual.typing import GramNormalization, Tensor
 
 # What the sum over the positions is divided by.
 GRAM_NORMALIZATIONS = ("chw", "hw", "none")
 
 
-def gram_matrix(features, normalization="chw", mask=None):
+def gram_matrix(
+    features: Tensor,
+    normalization: GramNormalization = "chw",
+    mask: Tensor | None = None,
+) -> Tensor:
     """Returns the products of all pairs of channels, summed over positions.
 
     Args:

@@ -4,13 +4,23 @@ Also what they rest on: the axes of images, and how these go on beyond their
 border.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
 from keras import ops
 
 from keras_perceptual import _backend
-from keras_perceptual.validation import Checker
+from keras_perceptual.typing import (
+    ArrayLike,
+    DataFormat,
+    EdgeOperator,
+    Padding,
+    Shape,
+    SlopeOperator,
+    Tensor,
+)
+from keras_perceptual.validation import Checker, shape_and_dtype
 
 # The smallest height and width that each padding can continue by one pixel.
 PADDINGS = {"reflect": 2, "replicate": 1, "valid": 0}
@@ -26,9 +36,9 @@ class Operator(NamedTuple):
         reach: How many pixels it looks back, and how many ahead.
     """
 
-    smoothing: tuple | None
+    smoothing: tuple[int, int, int] | None
     weight: int
-    reach: tuple
+    reach: tuple[int, int]
 
 
 OPERATORS = {
@@ -41,13 +51,13 @@ OPERATORS = {
 
 
 def image_gradients(
-    images,
-    operator="sobel",
+    images: ArrayLike,
+    operator: SlopeOperator = "sobel",
     *,
-    normalize=False,
-    padding="reflect",
-    data_format=None,
-):
+    normalize: bool = False,
+    padding: Padding = "reflect",
+    data_format: DataFormat | None = None,
+) -> tuple[Tensor, Tensor]:
     """Returns how steeply images rise along their height and their width.
 
     With the defaults this is `tf.image.sobel_edges`, border included, on every
@@ -96,7 +106,7 @@ def image_gradients(
         owner,
         images,
         lambda x, step: _correlate(x, kind, step),
-        lambda gradients, step: _transpose(*gradients, kind, step),
+        lambda gradients, step: _transpose(gradients, kind, step),
         kind.reach,
         needed=smallest_side(operator, padding),
         padding=padding,
@@ -105,7 +115,12 @@ def image_gradients(
     return (dy / kind.weight, dx / kind.weight) if normalize else (dy, dx)
 
 
-def laplacian(images, *, padding="reflect", data_format=None):
+def laplacian(
+    images: ArrayLike,
+    *,
+    padding: Padding = "reflect",
+    data_format: DataFormat | None = None,
+) -> Tensor:
     """Returns the sum of the second derivatives of images.
 
     Each pixel's four neighbours minus four times itself: 0 on a ramp, and of
@@ -153,7 +168,7 @@ def laplacian(images, *, padding="reflect", data_format=None):
     return found
 
 
-def floating(images):
+def floating(images: ArrayLike) -> Tensor:
     """Returns images as a tensor; integers are cast to the default type."""
     images = ops.convert_to_tensor(images)
     if keras.backend.is_float_dtype(images.dtype):
@@ -161,12 +176,14 @@ def floating(images):
     return ops.cast(images, keras.config.floatx())
 
 
-def spatial_axes(data_format):
+def spatial_axes(data_format: DataFormat) -> tuple[int, int]:
     """Returns the axis of the height and that of the width."""
     return (1, 2) if data_format == "channels_last" else (2, 3)
 
 
-def pad_axes(x, before, after, padding, axes):
+def pad_axes(
+    x: Tensor, before: int, after: int, padding: Padding, axes: tuple[int, int]
+) -> Tensor:
     """Continues a tensor along some of its axes.
 
     Args:
@@ -205,19 +222,21 @@ def pad_axes(x, before, after, padding, axes):
     return x
 
 
-def crop(x, axis, before, after):
+def crop(x: Tensor, axis: int, before: int, after: int) -> Tensor:
     """Leaves out rows at the two ends of an axis."""
     return x[along(x, axis, slice(before, -after if after else None))]
 
 
-def along(x, axis, part):
+def along(x: Tensor, axis: int, part: slice) -> tuple[slice, ...]:
     """Returns the index that takes a part of one axis and all of the rest."""
     return tuple(
         part if i == axis else slice(None) for i in range(len(x.shape))
     )
 
 
-def gradient_magnitude(dy, dx, epsilon=0.0):
+def gradient_magnitude(
+    dy: ArrayLike, dx: ArrayLike, epsilon: float = 0.0
+) -> Tensor:
     """Returns the steepness, `sqrt(dy**2 + dx**2 + epsilon**2)`.
 
     Args:
@@ -239,7 +258,9 @@ def gradient_magnitude(dy, dx, epsilon=0.0):
     return ops.sqrt(ops.square(dy) + ops.square(dx) + epsilon * epsilon)
 
 
-def normal_distance(slopes, other):
+def normal_distance(
+    slopes: Sequence[Tensor], other: Sequence[Tensor]
+) -> Tensor:
     """Compares the directions that two surfaces face.
 
     Images are taken as heights, whose normals are `(-dx, -dy, 1)`.
@@ -270,13 +291,13 @@ def normal_distance(slopes, other):
     return ops.where(cosine > 0, acute, 1 - cosine)
 
 
-def reach_of(operator):
+def reach_of(operator: EdgeOperator) -> tuple[int, int]:
     """Returns how many pixels an operator looks back, and how many ahead."""
     # A Laplacian, which is not in the table, looks at its neighbours.
     return OPERATORS[operator].reach if operator in OPERATORS else (1, 1)
 
 
-def smallest_side(operator, padding):
+def smallest_side(operator: EdgeOperator, padding: Padding) -> int:
     """Returns the least height and width that an operator can do with."""
     if padding == "valid":
         return sum(reach_of(operator)) + 1
@@ -285,7 +306,14 @@ def smallest_side(operator, padding):
     return PADDINGS.get(padding, 1)
 
 
-def check_image_size(owner, shape, needed, *, data_format, condition):
+def check_image_size(
+    owner: str,
+    shape: Shape,
+    needed: int,
+    *,
+    data_format: DataFormat,
+    condition: str,
+) -> None:
     """Refuses images too small to have a slope.
 
     Args:
@@ -312,16 +340,16 @@ def check_image_size(owner, shape, needed, *, data_format, condition):
 
 
 def _correlate_images(
-    owner,
-    images,
-    correlate,
-    transpose,
-    reach,
+    owner: str,
+    images: ArrayLike,
+    correlate: Callable[[Tensor, int], tuple[Tensor, ...]],
+    transpose: Callable[[tuple[Tensor, ...], int], tuple[Tensor, ...]],
+    reach: tuple[int, int],
     *,
-    needed,
-    padding,
-    data_format,
-):
+    needed: int,
+    padding: Padding,
+    data_format: DataFormat | None,
+) -> tuple[Tensor, ...]:
     """Continues images and applies operators to them, linear ones.
 
     Args:
@@ -339,7 +367,7 @@ def _correlate_images(
     data_format = Checker(owner).data_format(data_format)
     check_image_size(
         owner,
-        tuple(images.shape),
+        shape_and_dtype(images)[0],
         needed,
         data_format=data_format,
         condition=f"padding={padding!r}",
@@ -364,7 +392,9 @@ def _correlate_images(
     return tuple(ops.reshape(x, shape) for x in components)
 
 
-def _correlate(x, operator, step):
+def _correlate(
+    x: Tensor, operator: Operator, step: int
+) -> tuple[Tensor, Tensor]:
     """Returns `(dy, dx)` of rows of pixels that are `step` numbers apart."""
     return (
         _component(x, operator, axis=1, steps=(1, step)),
@@ -372,7 +402,9 @@ def _correlate(x, operator, step):
     )
 
 
-def _transpose(dy, dx, operator, step):
+def _transpose(
+    gradients: tuple[Tensor, ...], operator: Operator, step: int
+) -> tuple[Tensor]:
     """Returns the transpose of `_correlate`, a tuple of one tensor.
 
     The transpose of a correlation is the correlation with the kernel turned
@@ -382,7 +414,7 @@ def _transpose(dy, dx, operator, step):
     turned = operator._replace(reach=operator.reach[::-1])
     far = sum(operator.reach)
     widths = ((0, 0), (far, far), (far * step, far * step))
-    dy, dx = ops.pad(dy, widths), ops.pad(dx, widths)
+    dy, dx = (ops.pad(gradient, widths) for gradient in gradients)
     steps = (1, step)
     return (
         _component(dy, turned, axis=1, steps=steps, falling=True)
@@ -390,7 +422,13 @@ def _transpose(dy, dx, operator, step):
     )
 
 
-def _component(x, operator, axis, steps, falling=False):
+def _component(
+    x: Tensor,
+    operator: Operator,
+    axis: int,
+    steps: tuple[int, int],
+    falling: bool = False,
+) -> Tensor:
     """Returns the difference along one axis, smoothed along the other."""
     far = sum(operator.reach) * steps[axis - 1]
     behind, ahead = crop(x, axis, 0, far), crop(x, axis, far, 0)
@@ -407,7 +445,7 @@ def _component(x, operator, axis, steps, falling=False):
     return sides + centre
 
 
-def _second_differences(x, step):
+def _second_differences(x: Tensor, step: int) -> tuple[Tensor]:
     """Returns the Laplacian, a tuple of one tensor."""
     inner = crop(crop(x, 1, 1, 1), 2, step, step)
     rows, columns = crop(x, 2, step, step), crop(x, 1, 1, 1)
@@ -416,7 +454,9 @@ def _second_differences(x, step):
     return (vertical + horizontal - 4 * inner,)
 
 
-def _transpose_second_differences(gradients, step):
+def _transpose_second_differences(
+    gradients: tuple[Tensor, ...], step: int
+) -> tuple[Tensor]:
     """Returns the transpose: the kernel is the same turned by half a turn."""
     (gradient,) = gradients
     widths = ((0, 0), (2, 2), (2 * step, 2 * step))

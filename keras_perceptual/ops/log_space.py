@@ -4,8 +4,10 @@ import math
 
 from keras import ops
 
+from keras_perceptual.typing import Tensor
 
-def log_with_tangent(x, epsilon=1e-3):
+
+def log_with_tangent(x: Tensor, epsilon: float = 1e-3) -> Tensor:
     """Returns the logarithm, which goes on as its tangent below `epsilon`.
 
     So zero and less have a value and a gradient, which leads back to where

@@ -4,12 +4,17 @@ import keras
 from keras import ops
 
 from keras_perceptual import _backend
+from keras_perceptual.typing import DataFormat, Tensor
 
 # Added under the square root, as in DISTS.
 EPSILON = 1e-12
 
 
-def l2_pool(x, strides=2, data_format="channels_last"):
+def l2_pool(
+    x: Tensor,
+    strides: int | tuple[int, int] = 2,
+    data_format: DataFormat = "channels_last",
+) -> Tensor:
     """Pools the energy of each channel under a small bell-shaped window.
 
     `sqrt(blur(x ** 2) + 1e-12)`, where the blur has the weights

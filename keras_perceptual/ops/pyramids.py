@@ -1,5 +1,8 @@
 """Images at several scales."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
 from keras_perceptual.ops.image_gradients import (
@@ -9,6 +12,13 @@ from keras_perceptual.ops.image_gradients import (
     pad_axes,
     spatial_axes,
 )
+from keras_perceptual.typing import (
+    ArrayLike,
+    DataFormat,
+    Downsampling,
+    Padding,
+    Tensor,
+)
 from keras_perceptual.validation import Checker
 
 # Burt and Adelson's kernel for a = 0.4, in twentieths.
@@ -17,7 +27,12 @@ GAUSSIAN = (1, 5, 8)
 DOWNSAMPLINGS = ("average", "stride", "gaussian")
 
 
-def downsample(images, downsampling, padding, data_format):
+def downsample(
+    images: Tensor,
+    downsampling: Downsampling,
+    padding: Padding,
+    data_format: DataFormat,
+) -> Tensor:
     """Returns images of half the size.
 
     Args:
@@ -38,7 +53,9 @@ def downsample(images, downsampling, padding, data_format):
     return gaussian_reduce(images, _blur_padding(padding), data_format)
 
 
-def smallest_side_before(needed, downsampling, padding):
+def smallest_side_before(
+    needed: int, downsampling: Downsampling, padding: Padding
+) -> int:
     """Returns the least side of images that are to be made smaller.
 
     Args:
@@ -52,7 +69,9 @@ def smallest_side_before(needed, downsampling, padding):
     return max(2 * needed - 1, 3 if blurs else 1)
 
 
-def halve_images(images, data_format=None):
+def halve_images(
+    images: ArrayLike, data_format: DataFormat | None = None
+) -> Tensor:
     """Returns images of half the size, each pixel the mean of two by two.
 
     The last row or column of an odd number of them is left out.
@@ -82,14 +101,18 @@ def halve_images(images, data_format=None):
     return images
 
 
-def take_every_second(images, axes):
+def take_every_second(images: Tensor, axes: tuple[int, int]) -> Tensor:
     """Returns every second row of some axes, from the first on."""
     for axis in axes:
         images = images[along(images, axis, slice(None, None, 2))]
     return images
 
 
-def gaussian_reduce(images, padding="reflect", data_format=None):
+def gaussian_reduce(
+    images: ArrayLike,
+    padding: Padding = "reflect",
+    data_format: DataFormat | None = None,
+) -> Tensor:
     """Returns images of half the size, blurred before pixels are left out.
 
     Args:
@@ -117,7 +140,13 @@ def gaussian_reduce(images, padding="reflect", data_format=None):
     return take_every_second(_blur(images, padding, axes), axes)
 
 
-def laplacian_pyramid(images, levels, *, padding="reflect", data_format=None):
+def laplacian_pyramid(
+    images: ArrayLike,
+    levels: int,
+    *,
+    padding: Padding = "reflect",
+    data_format: DataFormat | None = None,
+) -> list[Tensor]:
     """Returns the details of images at several scales, and what remains.
 
     Args:
@@ -176,18 +205,23 @@ def laplacian_pyramid(images, levels, *, padding="reflect", data_format=None):
     return [*pyramid, images]
 
 
-def _standardize(owner, images, padding, data_format):
+def _standardize(
+    owner: str,
+    images: ArrayLike,
+    padding: Padding,
+    data_format: DataFormat | None,
+) -> tuple[Tensor, tuple[int, int]]:
     """Returns floating-point images and the axes of their sides."""
     Checker(owner).choice("padding", padding, ("reflect", "replicate"))
     data_format = Checker(owner).data_format(data_format)
     return floating(images), spatial_axes(data_format)
 
 
-def _blur_padding(padding):
+def _blur_padding(padding: Padding) -> Padding:
     return "reflect" if padding == "valid" else padding
 
 
-def _blur(x, padding, axes):
+def _blur(x: Tensor, padding: Padding, axes: tuple[int, int]) -> Tensor:
     """Smooths along some axes, with weights whose sum is one."""
     side, near, middle = (weight / 20 for weight in GAUSSIAN)
     x = pad_axes(x, 2, 2, padding, axes)
@@ -200,7 +234,9 @@ def _blur(x, padding, axes):
     return x
 
 
-def _expand(x, shape, padding, axes):
+def _expand(
+    x: Tensor, shape: Sequence[Any], padding: Padding, axes: tuple[int, int]
+) -> Tensor:
     """Enlarges images to twice their size, to a given shape."""
     for axis in axes:
         # Zeros between the rows, which the blur fills.

@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from keras_perceptual.typing import Tensor
 
-def shrink_shorter_side(images, side):
+
+def shrink_shorter_side(images: Tensor, side: int) -> Tensor:
     """Shrinks images until their shorter side has `side` pixels.
 
     Bilinear between the two pixels nearest to each centre, without smoothing
@@ -39,14 +41,16 @@ def shrink_shorter_side(images, side):
     return images
 
 
-def _minimum(x, y):
+def _minimum(x: int | Tensor, y: int | Tensor) -> int | Tensor:
     """Returns the smaller of two sizes, which may not be known yet."""
     if isinstance(x, int) and isinstance(y, int):
         return min(x, y)
     return ops.minimum(x, y)
 
 
-def _sample(images, axis, size, step):
+def _sample(
+    images: Tensor, axis: int, size: int | Tensor, step: Tensor
+) -> Tensor:
     """Looks at images at `size` points along an axis, `step` pixels apart."""
     last = ops.shape(images)[axis] - 1
     points = (ops.arange(size, dtype=images.dtype) + 0.5) * step - 0.5

@@ -1,6 +1,7 @@
 """Which slopes depend on visible pixels alone."""
 
 import functools
+from collections.abc import Sequence
 
 from keras import ops
 
@@ -11,12 +12,15 @@ from keras_perceptual.ops.image_gradients import (
     reach_of,
 )
 from keras_perceptual.ops.pyramids import take_every_second
+from keras_perceptual.typing import Downsampling, EdgeOperator, Padding, Tensor
 
 # How far what a Laplacian pyramid keeps of a pixel depends on its neighbors.
 PYRAMID_REACH = 4
 
 
-def mask_slopes(mask, operator, padding):
+def mask_slopes(
+    mask: Tensor, operator: EdgeOperator, padding: Padding
+) -> list[Tensor]:
     """Returns the weights of the slopes that an operator finds.
 
     A slope has the least weight of the pixels that it depends on.
@@ -58,7 +62,9 @@ def mask_slopes(mask, operator, padding):
     return [ops.minimum(*found)] if operator == "laplacian" else found
 
 
-def center_mask(mask, operator, padding):
+def center_mask(
+    mask: Tensor, operator: EdgeOperator, padding: Padding
+) -> Tensor:
     """Returns the weights of the pixels that slopes are found for.
 
     Args:
@@ -78,7 +84,7 @@ def center_mask(mask, operator, padding):
     return mask
 
 
-def downsample_mask(mask, downsampling):
+def downsample_mask(mask: Tensor, downsampling: Downsampling) -> Tensor:
     """Returns the mask of images of half the size.
 
     Args:
@@ -98,7 +104,7 @@ def downsample_mask(mask, downsampling):
     return take_every_second(mask, (1, 2))
 
 
-def _least_around(x, reach):
+def _least_around(x: Tensor, reach: int) -> Tensor:
     """Returns the least weight in a square around each pixel.
 
     What lies beyond the border is in the square already, mirrored or not.
@@ -109,7 +115,7 @@ def _least_around(x, reach):
     return x
 
 
-def _least(x, offsets, axis, span):
+def _least(x: Tensor, offsets: Sequence[int], axis: int, span: int) -> Tensor:
     """Returns the least of what lies at some offsets along an axis."""
     size = ops.shape(x)[axis] - span
     return functools.reduce(

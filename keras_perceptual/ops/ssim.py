@@ -5,12 +5,15 @@ difference of two images, a distance keeps its digits where they are all but
 equal; one minus a similarity that has been rounded to one does not.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend
 from keras_perceptual.ops.distances import mean_over_positions
 from keras_perceptual.ops.image_gradients import spatial_axes
+from keras_perceptual.typing import ArrayLike, DataFormat, Shape, Tensor
 from keras_perceptual.validation import Checker
 
 # Of a window, in pixels a side; 11 is usual.
@@ -21,15 +24,15 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def ssim_distance(
-    x,
-    y,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
-    filter_size=11,
-    filter_sigma=1.5,
-    k1=0.01,
-    k2=0.03,
-    data_format=None,
-):
+    filter_size: int = 11,
+    filter_sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    data_format: DataFormat | None = None,
+) -> Tensor:
     """Returns one minus the structural similarity of each pair of images.
 
     Statistics are taken in every window that lies within the image, for each
@@ -72,17 +75,17 @@ def ssim_distance(
 
 
 def ms_ssim_distance(
-    x,
-    y,
-    weights=MS_SSIM_WEIGHTS,
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: Sequence[float] = MS_SSIM_WEIGHTS,
     *,
-    filter_size=11,
-    filter_sigma=1.5,
-    k1=0.01,
-    k2=0.03,
-    epsilon=1e-3,
-    data_format=None,
-):
+    filter_size: int = 11,
+    filter_sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    epsilon: float = 1e-3,
+    data_format: DataFormat | None = None,
+) -> Tensor:
     """Returns one minus the multi-scale similarity of each pair of images.
 
     For each channel the similarity is the product of a term of each scale to
@@ -144,7 +147,7 @@ def ms_ssim_distance(
     return ops.mean(excess - ops.expm1(exponent), axis=-1)
 
 
-def gaussian_window(size, sigma):
+def gaussian_window(size: int, sigma: float) -> np.ndarray:
     """Returns the weights of a Gaussian window along one axis.
 
     Args:
@@ -159,12 +162,19 @@ def gaussian_window(size, sigma):
     return window / window.sum()
 
 
-def smallest_size(filter_size, scales):
+def smallest_size(filter_size: int, scales: int) -> int:
     """Returns the least height and width that fill a window at every scale."""
     return (filter_size - 1) * 2 ** (scales - 1) + 1
 
 
-def check_image_size(owner, shape, *, filter_size, data_format, scales=1):
+def check_image_size(
+    owner: str,
+    shape: Shape,
+    *,
+    filter_size: int,
+    data_format: DataFormat,
+    scales: int = 1,
+) -> None:
     """Refuses images that are smaller than the window at some scale.
 
     Args:
@@ -195,7 +205,14 @@ def check_image_size(owner, shape, *, filter_size, data_format, scales=1):
     )
 
 
-def _channels_last(owner, x, y, data_format, filter_size, scales):
+def _channels_last(
+    owner: str,
+    x: ArrayLike,
+    y: ArrayLike,
+    data_format: DataFormat | None,
+    filter_size: int,
+    scales: int,
+) -> tuple[Tensor, Tensor]:
     """Returns images that are large enough, with their channels last."""
     data_format = Checker(owner).data_format(data_format)
     x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
@@ -212,7 +229,9 @@ def _channels_last(owner, x, y, data_format, filter_size, scales):
     return x, y
 
 
-def _compare(x, y, window, k1, k2):
+def _compare(
+    x: Tensor, y: Tensor, window: np.ndarray, k1: float, k2: float
+) -> tuple[Tensor, Tensor]:
     """Returns distances of each channel, both shaped `(batch, channels)`.
 
     The first is that of the whole structural similarity, the second that of
@@ -256,7 +275,7 @@ def _compare(x, y, window, k1, k2):
     return mean_over_positions(whole), mean_over_positions(structure)
 
 
-def _at_least_zero(variance):
+def _at_least_zero(variance: Tensor) -> Tensor:
     """Returns a variance without what rounding took too much.
 
     The gradient is that of the variance. That of a ReLU is not: a compiler may
@@ -266,7 +285,7 @@ def _at_least_zero(variance):
     return variance + ops.stop_gradient(ops.relu(variance) - variance)
 
 
-def _halve(images):
+def _halve(images: Tensor) -> Tensor:
     """Averages two by two pixels; an odd last one counts as if repeated."""
     return ops.average_pool(
         images, 2, strides=2, padding="same", data_format="channels_last"

@@ -1,9 +1,14 @@
 """Colour tables mixed from others, for each image in its own shares."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
+from keras_perceptual.typing import Tensor
 
-def mix_tables(tables, weights):
+
+def mix_tables(tables: Sequence[Any], weights: Tensor) -> Tensor:
     """Returns a table for each image, a weighted sum of the same tables.
 
     Each product is taken entry by entry, not by a matrix product, which some

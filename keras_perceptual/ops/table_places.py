@@ -7,11 +7,18 @@ that of the cell, on every backend.
 import dataclasses
 import itertools
 import typing
+from collections.abc import Callable, Iterator, Sequence
 
 from keras import ops
 
 from keras_perceptual import _backend
 from keras_perceptual.ops.value_range import clamp
+from keras_perceptual.typing import (
+    Extrapolation,
+    Interpolation,
+    Tensor,
+    ValueRange,
+)
 
 
 class Places(typing.NamedTuple):
@@ -31,14 +38,19 @@ class Places(typing.NamedTuple):
             each of the fractions.
     """
 
-    indices: list
-    fractions: list
-    weights: typing.Callable
-    blend: typing.Callable
-    slopes: typing.Callable
+    indices: list[Tensor]
+    fractions: list[Tensor]
+    weights: Callable[[], list[Tensor]]
+    blend: Callable[[list[Tensor]], Tensor]
+    slopes: Callable[[list[Tensor]], list[Tensor]]
 
 
-def locate(x, size, value_range=(0.0, 1.0), extrapolate="linear"):
+def locate(
+    x: Tensor,
+    size: int,
+    value_range: ValueRange = (0.0, 1.0),
+    extrapolate: Extrapolation = "linear",
+) -> tuple[Tensor, Tensor]:
     """Returns the cell that each value lies in, and how far into it.
 
     The cells are 0 to `size - 2`, whatever the value, so that an index never
@@ -66,7 +78,9 @@ def locate(x, size, value_range=(0.0, 1.0), extrapolate="linear"):
     return cell, position - ops.cast(cell, position.dtype)
 
 
-def nearest(x, size, value_range=(0.0, 1.0)):
+def nearest(
+    x: Tensor, size: int, value_range: ValueRange = (0.0, 1.0)
+) -> Tensor:
     """Returns the entry nearest to each value, of two the upper one."""
     low, high = value_range
     position = (x - low) * ((size - 1) / (high - low)) + 0.5
@@ -75,7 +89,7 @@ def nearest(x, size, value_range=(0.0, 1.0)):
     return ops.clip(ops.cast(position, "int32"), 0, size - 1)
 
 
-def strides(sizes):
+def strides(sizes: Sequence[int]) -> tuple[int, int, int]:
     """Returns how many entries apart neighbours are, along each edge."""
     return sizes[1] * sizes[2], sizes[2], 1
 
@@ -92,16 +106,16 @@ class CubePlaces:
         extrapolate: `"linear"` or `"clamp"`, as for `locate`.
     """
 
-    sizes: tuple
-    interpolation: str
-    value_range: tuple = (0.0, 1.0)
-    extrapolate: str = "linear"
+    sizes: tuple[int, ...]
+    interpolation: Interpolation
+    value_range: tuple[float, float] = (0.0, 1.0)
+    extrapolate: Extrapolation = "linear"
 
-    def __call__(self, colors):
+    def __call__(self, colors: Tensor) -> Places:
         """Returns the `Places` of the colours."""
         return self.of_channels([colors[..., i] for i in range(3)])
 
-    def of_channels(self, channels):
+    def of_channels(self, channels: Sequence[Tensor]) -> Places:
         """Returns the `Places` of colours given as three tensors `(...)`."""
         found = [
             locate(channel, size, self.value_range, self.extrapolate)
@@ -117,13 +131,15 @@ class CubePlaces:
         return _tetrahedral(corner, fractions, steps)
 
 
-def _trilinear(corner, fractions, steps):
+def _trilinear(
+    corner: Tensor, fractions: list[Tensor], steps: tuple[int, int, int]
+) -> Places:
     """All eight corners of the cell, by the opposite volumes."""
     indices = [corner]
     for step in steps:
         indices = [j for i in indices for j in (i, i + step)]
 
-    def weights():
+    def weights() -> list[Tensor]:
         """The volumes."""
         shares = [1.0]
         for fraction in fractions:
@@ -134,15 +150,15 @@ def _trilinear(corner, fractions, steps):
             ]
         return shares
 
-    def blend(rows):
+    def blend(rows: list[Tensor]) -> Tensor:
         """One axis after the other."""
         for fraction in fractions:
             rows = _mix(rows, ops.expand_dims(fraction, -1))
         return rows[0]
 
-    def slopes(values):
+    def slopes(values: list[Tensor]) -> list[Tensor]:
         """The differences along an axis, mixed along the others."""
-        found = []
+        found: list[list[Tensor]] = []
         for fraction in fractions:
             found = [_mix(differences, fraction) for differences in found]
             found.append([high - low for low, high in _halves(values)])
@@ -152,18 +168,20 @@ def _trilinear(corner, fractions, steps):
     return Places(indices, fractions, weights, blend, slopes)
 
 
-def _halves(values):
+def _halves(values: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     """Returns pairs of what lies on the two sides of the first axis."""
     half = len(values) // 2
     return zip(values[:half], values[half:], strict=True)
 
 
-def _mix(values, fraction):
+def _mix(values: list[Tensor], fraction: Tensor) -> list[Tensor]:
     """Returns half as many values, mixed along the first axis."""
     return [low + fraction * (high - low) for low, high in _halves(values)]
 
 
-def _tetrahedral(corner, fractions, steps):
+def _tetrahedral(
+    corner: Tensor, fractions: list[Tensor], steps: tuple[int, int, int]
+) -> Places:
     """Four corners: the cell is cut along its grey diagonal.
 
     The way from the darkest corner to the brightest goes along the axis with
@@ -185,7 +203,7 @@ def _tetrahedral(corner, fractions, steps):
     second = choose(first_is_blue, high, choose(last_is_blue, low, b))
     across = sum(steps)
 
-    def blend(rows):
+    def blend(rows: list[Tensor]) -> Tensor:
         """One step of the way after the other."""
         result = rows[0]
         for share, before, after in zip(
@@ -194,7 +212,7 @@ def _tetrahedral(corner, fractions, steps):
             result = result + ops.expand_dims(share, -1) * (after - before)
         return result
 
-    def slopes(values):
+    def slopes(values: list[Tensor]) -> list[Tensor]:
         """The differences along the way, given back to the axes."""
         of_first, of_second, of_last = (
             after - before for before, after in itertools.pairwise(values)

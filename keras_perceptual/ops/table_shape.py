@@ -7,16 +7,17 @@ channels)` for a cube.
 from keras import ops
 
 from keras_perceptual.ops.image_gradients import crop
+from keras_perceptual.typing import TableAxes, Tensor
 
 AXES = ("own", "all")
 
 
-def table_axes(table):
+def table_axes(table: Tensor) -> tuple[int, ...]:
     """Returns the axes along which a table has entries."""
     return tuple(range(len(table.shape) - 1))
 
 
-def roughness(table, order=1):
+def roughness(table: Tensor, order: int = 1) -> Tensor:
     """Returns how much a table varies from entry to entry.
 
     Args:
@@ -46,7 +47,7 @@ def roughness(table, order=1):
     return total
 
 
-def descent(table, axes="own"):
+def descent(table: Tensor, axes: TableAxes = "own") -> Tensor:
     """Returns how far a table falls where it should rise.
 
     Args:
@@ -66,7 +67,7 @@ def descent(table, axes="own"):
     return total
 
 
-def make_monotonic(table, axes="own"):
+def make_monotonic(table: Tensor, axes: TableAxes = "own") -> Tensor:
     """Returns a table that never falls, and one that does not as it is.
 
     It lies halfway between the least such table above and the largest one
@@ -98,7 +99,7 @@ def make_monotonic(table, axes="own"):
     return _between(table, table_axes(table))
 
 
-def _between(x, axes):
+def _between(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     above, below = x, x
     for axis in axes:
         # Each round looks twice as far as the one before.
@@ -130,6 +131,6 @@ def _between(x, axes):
     return 0.5 * above + 0.5 * below
 
 
-def _steps(x, axis):
+def _steps(x: Tensor, axis: int) -> Tensor:
     """Returns the steps from each entry to the next."""
     return crop(x, axis, 1, 0) - crop(x, axis, 0, 1)

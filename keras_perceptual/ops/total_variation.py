@@ -4,12 +4,19 @@ from keras import ops
 
 from keras_perceptual.ops.distances import absolute, mean_per_image
 from keras_perceptual.ops.image_gradients import image_gradients
+from keras_perceptual.typing import ArrayLike, DataFormat, Tensor, VariationNorm
 from keras_perceptual.validation import Checker
 
 VARIATIONS = ("l1", "l2", "isotropic")
 
 
-def total_variation(images, norm="l1", *, epsilon=1e-3, data_format=None):
+def total_variation(
+    images: ArrayLike,
+    norm: VariationNorm = "l1",
+    *,
+    epsilon: float = 1e-3,
+    data_format: DataFormat | None = None,
+) -> Tensor:
     """Returns the variation of each image, as a mean over its values.
 
     It is made of the differences `dy` to the pixel below and `dx` to the

@@ -3,9 +3,12 @@
 from keras import ops
 
 from keras_perceptual import _backend
+from keras_perceptual.typing import Tensor, ValueRange
 
 
-def rescale(x, value_range, target_range=(0.0, 1.0)):
+def rescale(
+    x: Tensor, value_range: ValueRange, target_range: ValueRange = (0.0, 1.0)
+) -> Tensor:
     """Maps values linearly so that `value_range` becomes `target_range`.
 
     Nothing is clipped: what lies outside one range lies outside the other.
@@ -25,7 +28,7 @@ def rescale(x, value_range, target_range=(0.0, 1.0)):
     return x * scale + (target_low - low * scale)
 
 
-def clamp(x, low, high):
+def clamp(x: Tensor, low: float, high: float) -> Tensor:
     """Moves what lies outside a range to its nearest end.
 
     Unlike that of `keras.ops.clip`, the gradient at the very ends is that of

@@ -6,9 +6,13 @@ therefore overlap, and each position of a layer belongs to the one window that
 sees all that matters to it.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from keras import ops
 
 from keras_perceptual import _backend
+from keras_perceptual.typing import Tensor
 
 # Windows start at multiples of the largest distance, in pixels, between the
 # positions of a layer, so that their positions are among those of the image.
@@ -22,7 +26,14 @@ HALO = 112
 SMALLEST = 2 * HALO + 2 * STEP
 
 
-def fold_windows(function, state, images, size):
+def fold_windows(
+    function: Callable[
+        [Any, list[Tensor], Callable[[int, int, int], Tensor]], Any
+    ],
+    state: Any,
+    images: Sequence[Tensor],
+    size: int,
+) -> Any:
     """Applies a function to windows of two images, one after the other.
 
     Args:
@@ -41,13 +52,15 @@ def fold_windows(function, state, images, size):
     batch, height, width, channels = ops.shape(images[0])
     rows, columns = _Windows(height, size), _Windows(width, size)
 
-    def look(index, state):
+    def look(index: Tensor, state: Any) -> Any:
         row, column = index // columns.count, index % columns.count
         start = ops.stack([0, rows.start(row), columns.start(column), 0])
         shape = (batch, rows.length, columns.length, channels)
         windows = [ops.slice(x, start, shape) for x in images]
 
-        def own(height, width, stride):
+        def own(
+            height: int | Tensor, width: int | Tensor, stride: int
+        ) -> Tensor:
             down = rows.own(row, height, stride)
             along = columns.own(column, width, stride)
             both = ops.expand_dims(down, 1) & ops.expand_dims(along, 0)
@@ -68,7 +81,7 @@ class _Windows:
         size: Largest length of a window.
     """
 
-    def __init__(self, side, size):
+    def __init__(self, side: int | Tensor, size: int) -> None:
         multiple = size // STEP * STEP - STEP
         length = multiple + side % STEP
         if isinstance(side, int):
@@ -80,11 +93,13 @@ class _Windows:
         self._advance = multiple - 2 * HALO
         self.count = -(-self._last // self._advance) + 1
 
-    def start(self, index):
+    def start(self, index: Tensor) -> Tensor:
         """Returns where a window begins."""
         return ops.minimum(index * self._advance, self._last)
 
-    def own(self, index, positions, stride):
+    def own(
+        self, index: Tensor, positions: int | Tensor, stride: int
+    ) -> Tensor:
         """Returns whether each position of a layer belongs to a window."""
         start = self.start(index)
         places = start + stride * ops.arange(positions, dtype="int32")

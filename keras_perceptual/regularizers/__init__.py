@@ -1,9 +1,15 @@
 """Regularizers of colour tables."""
 
-from keras_perceptual.regularizers.table_monotonicity import (
-    TableMonotonicity as TableMonotonicity,
-)
-from keras_perceptual.regularizers.table_range import TableRange as TableRange
-from keras_perceptual.regularizers.table_smoothness import (
-    TableSmoothness as TableSmoothness,
-)
+from keras_perceptual.regularizers.table_monotonicity import TableMonotonicity
+from keras_perceptual.regularizers.table_range import TableRange
+from keras_perceptual.regularizers.table_smoothness import TableSmoothness
+
+__all__ = [
+    "TableMonotonicity",
+    "TableRange",
+    "TableSmoothness",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,6 +4,7 @@ import keras
 
 from keras_perceptual.configuration import Configured
 from keras_perceptual.ops.table_shape import AXES, descent
+from keras_perceptual.typing import TableAxes, Tensor
 from keras_perceptual.validation import Checker
 
 
@@ -46,11 +47,13 @@ class TableMonotonicity(Configured, keras.regularizers.Regularizer):
         10 and all axes.
     """
 
-    def __init__(self, factor=10.0, *, axes="own"):
+    def __init__(
+        self, factor: float = 10.0, *, axes: TableAxes = "own"
+    ) -> None:
         check = Checker(self)
         self.factor = check.number("factor", factor, minimum=0)
         self.axes = check.choice("axes", axes, AXES)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         """Returns the cost of a table."""
         return self.factor * descent(x, self.axes)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_perceptual.configuration import Configured
+from keras_perceptual.typing import Tensor
 from keras_perceptual.validation import Checker
 
 
@@ -45,12 +46,14 @@ class TableRange(Configured, keras.regularizers.Regularizer):
         Nocedal and S. Wright, "Numerical Optimization", chapter 17.
     """
 
-    def __init__(self, factor=1.0, *, low=0.0, high=1.0):
+    def __init__(
+        self, factor: float = 1.0, *, low: float = 0.0, high: float = 1.0
+    ) -> None:
         check = Checker(self)
         self.factor = check.number("factor", factor, minimum=0)
         self.low, self.high = check.bounds(low, high)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         """Returns the cost of a table."""
         outside = ops.relu(self.low - x) + ops.relu(x - self.high)
         return self.factor * ops.mean(ops.square(outside))

@@ -1,9 +1,12 @@
 """A regularizer for tables without bands."""
 
+from typing import Literal
+
 import keras
 
 from keras_perceptual.configuration import Configured
 from keras_perceptual.ops.table_shape import roughness
+from keras_perceptual.typing import Tensor
 from keras_perceptual.validation import Checker
 
 
@@ -51,11 +54,13 @@ class TableSmoothness(Configured, keras.regularizers.Regularizer):
         a Laplacian regularizer but for the ends.
     """
 
-    def __init__(self, factor=1e-4, *, order=1):
+    def __init__(
+        self, factor: float = 1e-4, *, order: Literal[1, 2] = 1
+    ) -> None:
         check = Checker(self)
         self.factor = check.number("factor", factor, minimum=0)
         self.order = check.choice("order", order, (1, 2))
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         """Returns the cost of a table."""
         return self.factor * roughness(x, self.order)

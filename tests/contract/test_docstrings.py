@@ -17,7 +17,6 @@ import keras_perceptual
 SECTIONS = ("Args", "Raises", "Example", "Reference")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-README_PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
 README_COMMANDS = re.findall(
     r"^```(?:bash|sh|shell)\n(.*?)^```", README, re.M | re.S
 )
@@ -121,15 +120,6 @@ def test_sections_are_told_apart():
     assert sections(docstring) == {"Args"}
     docstring += "\n    References:\n        A paper.\n"
     assert sections(docstring) == {"Args", "Reference"}
-
-
-@pytest.mark.slow
-def test_readme_examples_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert README_PYTHON
-    names = {"__name__": "readme"}
-    for number, block in enumerate(README_PYTHON):
-        exec(compile(block, f"README block {number}", "exec"), names)
 
 
 def test_readme_commands_are_those_of_ci():

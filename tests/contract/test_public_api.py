@@ -65,6 +65,8 @@ INTERNAL_MODULES = [
     "model_walk",
     "plotting",
     "progress",
+    "range_check",
+    "typing",
     "validation",
 ]
 

@@ -1,8 +1,10 @@
 """The site: its pages, where their links lead, and how it is built."""
 
 import contextlib
+import doctest
 import inspect
 import io
+import linecache
 import os
 import pathlib
 import re
@@ -21,8 +23,15 @@ TEXTS = [
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 ] + sorted((REPOSITORY / "docs").rglob("*.md"))
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
-# Pages whose blocks of Python are run, one after the other.
-GUIDES = ["choose_your_loss.md"]
+# Pages whose blocks of Python are run, one after the other. Fragments, which
+# need a cluster or data of the reader's, are fenced as `py`.
+GUIDES = [
+    path
+    for path in TEXTS
+    if "\n```python\n" in path.read_text(encoding="utf-8")
+    # It has a test of its own, which looks at what is drawn.
+    and path.name not in ("looking_at_training.md", "CONTRIBUTING.md")
+]
 
 
 def public_objects():
@@ -227,20 +236,32 @@ def test_links_are_found():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", GUIDES)
-def test_guide_runs_and_prints_what_it_says(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_page_runs_and_prints_what_it_says(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
     blocks = re.findall(
-        r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", text, re.M | re.S
+        r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?",
+        path.read_text(encoding="utf-8"),
+        re.M | re.S,
     )
-    assert blocks
-    names = {"__name__": "guide"}
-    for number, (code, expected) in enumerate(blocks):
+    compare = doctest.OutputChecker().check_output
+    names = {"__name__": "page"}
+    for code, expected in blocks:
+        # Errors show lines of it.
+        program = tmp_path / "train.py"
+        program.write_text(code, encoding="utf-8")
+        linecache.checkcache(str(program))
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(code, f"{name}, block {number}", "exec"), names)
-        assert printed.getvalue() == expected
+            exec(compile(code, str(program), "exec"), names)
+        if expected:
+            found = printed.getvalue()
+            assert compare(expected, found, doctest.ELLIPSIS), found
+
+
+def test_readme_is_short():
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 900
 
 
 def test_site_has_a_page_for_each_object(site):

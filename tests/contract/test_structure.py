@@ -44,12 +44,24 @@ def named_modules(node, known):
                     )
 
 
+class RunCode(ast.NodeTransformer):
+    """Takes out what is there for type checkers alone."""
+
+    def visit_If(self, node):
+        test = node.test
+        if isinstance(test, ast.Name) and test.id == "TYPE_CHECKING":
+            return None
+        return self.generic_visit(node)
+
+
 def imports(files):
     """Returns what each module imports, wherever in its code."""
     return {
         name: {
             other
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for node in ast.walk(
+                RunCode().visit(ast.parse(path.read_text(encoding="utf-8")))
+            )
             for other in named_modules(node, files)
             if other in files and other != name
         }

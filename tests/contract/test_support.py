@@ -1,7 +1,7 @@
 """What is trained in which precision, and how it is compiled.
 
 `tools/support_matrix.py` runs all of these (`--all --all-cells`) in several
-environments and makes the table of the README of the outcome.
+environments and makes the table of `docs/where_it_runs.md` of the outcome.
 """
 
 import functools

@@ -80,6 +80,39 @@ def test_a_part_of_what_is_put_together(fixed):
     assert judge_of(step, "v").judge(pack, 0) == (None if fixed else End(pack))
 
 
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_part_of_a_sum_of_what_is_put_together(fixed):
+    # As of the derivatives by two columns, of which one is asked for.
+    step = Step()
+    v, w = step.variable("v", np.ones(3)), step.variable("w", np.ones(3))
+    zeros = step.constant(np.zeros(3))
+    total = step.do(
+        "AddV2", step.do("Pack", v, zeros), step.do("Pack", zeros, w)
+    )
+    place = step.constant(1) if fixed else step.data("x", 1)
+    part = step.do("GetItem", total, place)
+    step.differentiate(step.do("Mean", part), ["v", "w"])
+    pack, *_ = step.replay().operations
+    assert judge_of(step, "v").judge(pack, 0) == (None if fixed else End(pack))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_choice_that_is_the_derivative_of_a_bound(learned):
+    # In a derivative by the data, which is differentiated by the weights.
+    step = Step()
+    x, w = step.data("x", np.ones(3)), step.variable("w", np.ones(3))
+    a = step.do("Mul", x, w)
+    bound = step.variable("b", np.full(3, 9.0))
+    bound = bound if learned else step.constant(np.full(3, 9.0))
+    step.do("Maximum", a, bound)
+    above = step.do("Greater", a, bound)
+    chosen = step.do("SelectV2", above, a, step.do("ZerosLike", a))
+    step.differentiate(step.do("Mean", chosen), ["w"])
+    _, maximum, _, _, choice, _ = step.replay().operations
+    end = End(choice) if learned else End(maximum, diagnoses.ZERO)
+    assert judge_of(step, "w").judge(choice, 1) == end
+
+
 def test_all_of_what_is_put_together():
     step = Step()
     v, w = step.variable("v", np.ones(3)), step.variable("w", np.ones(3))

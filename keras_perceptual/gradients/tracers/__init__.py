@@ -116,7 +116,7 @@ class Tracer(Protocol):
         """
 
 
-def load(topic):
+def load(topic: str) -> Any:
     """Returns the module `topic` of the backend that Keras runs on."""
     return importlib.import_module(
         f"{__name__}.{keras.backend.backend()}.{topic}"

@@ -66,8 +66,9 @@ def test_tracers_have_the_attributes_that_are_agreed(backend, protocol):
     assigned = {
         getattr(target, "id", getattr(target, "attr", None))
         for node in ast.walk(found)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
+        # A type alone gives no value.
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value
+        for target in getattr(node, "targets", [getattr(node, "target", None)])
     }
     assert agreed <= assigned
 

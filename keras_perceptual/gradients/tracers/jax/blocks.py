@@ -45,7 +45,7 @@ class Block:
     calls: Sequence[Call]
     keys: Sequence[Hashable]
     given: int
-    steps: tuple
+    steps: tuple[Any, ...]
 
 
 class Blocks:
@@ -55,11 +55,11 @@ class Blocks:
         rules: The `Rules` that gradients follow.
     """
 
-    def __init__(self):
-        self.rules = rules.Rules()
-        self._compiled = {}
+    def __init__(self) -> None:
+        self.rules: rules.Rules = rules.Rules()
+        self._compiled: dict[Any, Any] = {}
 
-    def make(self, calls):
+    def make(self, calls: Any) -> Any:
         """Returns a list of calls as a `Block`."""
         operations = [call.operation for call in calls]
         made = [key for o in operations for key in o.outputs]
@@ -78,7 +78,7 @@ class Blocks:
         )
         return Block(tuple(calls), keys, len(given), steps)
 
-    def run(self, block, arrays):
+    def run(self, block: Block, arrays: Any) -> Any:
         """Returns the values that are made in a block, by their keys.
 
         Args:
@@ -92,14 +92,14 @@ class Blocks:
         )
         return dict(zip(block.keys[block.given :], made, strict=True))
 
-    def _forward(self, block):
+    def _forward(self, block: Block) -> Any:
         """Returns a function that computes the calls of a block."""
         functions = [
             self.rules.run(call.equation, step[0])
             for call, step in zip(block.calls, block.steps, strict=True)
         ]
 
-        def compute(given):
+        def compute(given: Any) -> Any:
             arrays = list(given)
             for function, (_, inputs, _) in zip(
                 functions, block.steps, strict=True
@@ -109,7 +109,7 @@ class Blocks:
 
         return compute
 
-    def pull(self, block, arrays, cotangents):
+    def pull(self, block: Block, arrays: Any, cotangents: Any) -> Any:
         """Computes the gradients by all values in a block.
 
         Args:
@@ -127,7 +127,7 @@ class Blocks:
         above = {places[key]: part for key, part in cotangents.items()}
         which = (block.steps, tuple(sorted(above)))
         if which not in self._compiled:
-            alone = {}
+            alone: dict[Any, Any] = {}
             compiled = _compile(self._backward(block, alone))
             self._compiled[which] = compiled, alone
         compiled, alone = self._compiled[which]
@@ -141,7 +141,7 @@ class Blocks:
             },
         )
 
-    def _backward(self, block, alone):
+    def _backward(self, block: Block, alone: Any) -> Any:
         """Returns a function that computes the gradients in a block.
 
         Args:
@@ -151,8 +151,9 @@ class Blocks:
                 block goes, and the places of these values.
         """
 
-        def compute(arrays, above):
-            found, parts = dict(above), {place: [None] for place in above}
+        def compute(arrays: Any, above: Any) -> Any:
+            found = dict(above)
+            parts: dict[Any, list[Any]] = {place: [None] for place in above}
             for index in reversed(range(len(block.calls))):
                 equation = block.calls[index].equation
                 signature, inputs, outputs = block.steps[index]
@@ -176,7 +177,7 @@ class Blocks:
                     if value in found:
                         gradient = jax.lax.add(found[value], gradient)
                     found[value] = gradient
-            several = {}
+            several: dict[Any, Any] = {}
             for value, added in parts.items():
                 if len(added) == 1 and added[0]:
                     alone[added[0][0]] = value
@@ -187,12 +188,12 @@ class Blocks:
         return compute
 
 
-def _compile(function):
+def _compile(function: Any) -> Any:
     return jax.jit(function, compiler_options=_options())
 
 
 @functools.cache
-def _options():
+def _options() -> Any:
     """Returns what halves the time that JAX compiles for, where it knows it.
 
     What is compiled runs once, or as often as a loop turns.

@@ -1,13 +1,15 @@
 """Parts of a step that are differentiated."""
 
+from typing import Any, cast
+
 import numpy as np
 
 from keras_perceptual.gradients.replay import Derivative
-from keras_perceptual.gradients.tracers.jax.record import Region
+from keras_perceptual.gradients.tracers.jax.record import Record, Region, Where
 from keras_perceptual.gradients.tracers.jax.tape import add_to
 
 
-def enter(record, keys):
+def enter(record: Record, keys: Any) -> Any:
     """Begins a part that is differentiated by some values.
 
     Args:
@@ -34,7 +36,7 @@ def enter(record, keys):
     return region
 
 
-def leave(record, keys, where):
+def leave(record: Record, keys: Any, where: Where) -> Any:
     """Ends a part that is differentiated.
 
     Args:
@@ -45,14 +47,20 @@ def leave(record, keys, where):
     Returns:
         The keys of what comes out.
     """
-    region = record.region
+    region = cast(Region, record.region)
     region.targets = tuple(record.inside(key, where) for key in keys)
     region.end = record.tape.position()
     record.region = None
     return region.targets
 
 
-def pull(record, region, cotangents, where, shapes=None):
+def pull(
+    record: Record,
+    region: Any,
+    cotangents: Any,
+    where: Where,
+    shapes: Any = None,
+) -> Any:
     """Computes the gradients that somebody asks for.
 
     Args:
@@ -67,7 +75,7 @@ def pull(record, region, cotangents, where, shapes=None):
     Returns:
         The keys of the gradients by what goes in.
     """
-    above = {}
+    above: dict[Any, Any] = {}
     for key, cotangent in zip(region.targets, cotangents, strict=True):
         shape = np.shape(record.tape.read(key))
         add_to(above, key, np.broadcast_to(cotangent, shape))
@@ -102,10 +110,10 @@ def pull(record, region, cotangents, where, shapes=None):
     return operation.outputs
 
 
-def _held_by(record, keys):
+def _held_by(record: Record, keys: Any) -> Any:
     """Returns which variable each of some values stands for, if any."""
 
-    def shapes(keys):
+    def shapes(keys: Any) -> Any:
         return [np.shape(record.tape.read(key)) for key in keys]
 
     held = [record.holders.get(key) for key in keys]

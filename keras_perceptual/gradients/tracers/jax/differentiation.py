@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -27,14 +27,14 @@ class Asked:
         left_to_jax: Context manager in which nobody listens.
     """
 
-    function: Callable
-    leaves: list
+    function: Callable[..., Any]
+    leaves: list[Any]
     structure: Any
     has_aux: bool
-    answer: Callable
-    left_to_jax: Callable
+    answer: Callable[..., Any]
+    left_to_jax: Callable[..., Any]
 
-    def run(self, leaves):
+    def run(self, leaves: Any) -> Any:
         """Calls the function.
 
         Args:
@@ -51,8 +51,8 @@ class Asked:
         value, *rest = value if self.has_aux else (value,)
         targets, form = jax.tree.flatten(value)
 
-        def finish(targets, gradients):
-            def pull(cotangents):
+        def finish(targets: Any, gradients: Any) -> Any:
+            def pull(cotangents: Any) -> Any:
                 found = gradients(_arrays(jax.tree.leaves(cotangents)))
                 if found is None:
                     return self.answer()[1](cotangents)
@@ -64,7 +64,7 @@ class Asked:
 
 
 @contextlib.contextmanager
-def differentiation_answered(answer):
+def differentiation_answered(answer: Any) -> Iterator[None]:
     """Has `answer` take the place of `jax.vjp` and what is made with it.
 
     What is asked for inside of a function that is itself differentiated is a
@@ -76,7 +76,7 @@ def differentiation_answered(answer):
     busy = False
 
     @contextlib.contextmanager
-    def left_to_jax():
+    def left_to_jax() -> Iterator[None]:
         nonlocal busy
         former, busy = busy, True
         try:
@@ -84,8 +84,14 @@ def differentiation_answered(answer):
         finally:
             busy = former
 
-    def vjp(original, function, *inputs, has_aux=False, **options):
-        def own_answer():
+    def vjp(
+        original: Any,
+        function: Any,
+        *inputs: Any,
+        has_aux: bool = False,
+        **options: Any,
+    ) -> Any:
+        def own_answer() -> Any:
             with left_to_jax():
                 return original(function, *inputs, has_aux=has_aux, **options)
 
@@ -103,17 +109,23 @@ def differentiation_answered(answer):
             )
         )
 
-    def value_and_grad(original, function, argnums=0, has_aux=False, **options):
+    def value_and_grad(
+        original: Any,
+        function: Any,
+        argnums: Any = 0,
+        has_aux: bool = False,
+        **options: Any,
+    ) -> Any:
         own = original(function, argnums, has_aux, **options)
         single = isinstance(argnums, int)
         places = (argnums,) if single else tuple(argnums)
 
         @functools.wraps(function)
-        def run(*args, **kwargs):
+        def run(*args: Any, **kwargs: Any) -> Any:
             if busy:
                 return own(*args, **kwargs)
 
-            def part(*chosen):
+            def part(*chosen: Any) -> Any:
                 given = list(args)
                 for place, value in zip(places, chosen, strict=True):
                     given[place] = value
@@ -129,11 +141,17 @@ def differentiation_answered(answer):
 
         return run
 
-    def grad(original, function, argnums=0, has_aux=False, **options):
+    def grad(
+        original: Any,
+        function: Any,
+        argnums: Any = 0,
+        has_aux: bool = False,
+        **options: Any,
+    ) -> Any:
         both = jax.value_and_grad(function, argnums, has_aux, **options)
 
         @functools.wraps(function)
-        def run(*args, **kwargs):
+        def run(*args: Any, **kwargs: Any) -> Any:
             value, found = both(*args, **kwargs)
             return (found, value[1]) if has_aux else found
 
@@ -150,7 +168,7 @@ def differentiation_answered(answer):
         yield
 
 
-def _home_of(function):
+def _home_of(function: Any) -> Any:
     """Returns the module that a function of JAX is defined in.
 
     Who has imported `jax.grad` by its name calls what is looked up there.
@@ -158,16 +176,16 @@ def _home_of(function):
     return sys.modules[inspect.unwrap(function).__globals__["__name__"]]
 
 
-def _arrays(leaves):
+def _arrays(leaves: Any) -> Any:
     return [jax.numpy.asarray(leaf) for leaf in leaves]
 
 
-def _one_like(value):
+def _one_like(value: Any) -> Any:
     # Nothing that would itself stand in the traced computation.
     return np.ones(np.shape(value), jax.dtypes.result_type(value))
 
 
-def _as_gradient(array):
+def _as_gradient(array: Any) -> Any:
     """Returns the gradient by an array, which is none by integers."""
     if jax.dtypes.issubdtype(array.dtype, np.inexact):
         return array

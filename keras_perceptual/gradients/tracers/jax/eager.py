@@ -6,6 +6,7 @@ differentiates. What it differentiates is traced all the same.
 
 import sys
 import traceback
+from typing import Any
 
 import jax
 
@@ -13,10 +14,12 @@ from keras_perceptual.gradients.tracers.jax import derivatives, sources
 from keras_perceptual.gradients.tracers.jax.differentiation import (
     differentiation_answered,
 )
-from keras_perceptual.gradients.tracers.jax.record import Where
+from keras_perceptual.gradients.tracers.jax.record import Record, Where
 
 
-def run_step(step, arguments, record, flattening):
+def run_step(
+    step: Any, arguments: tuple[Any, ...], record: Record, flattening: Any
+) -> None:
     """Runs a step, and writes down what it differentiates.
 
     Args:
@@ -27,24 +30,24 @@ def run_step(step, arguments, record, flattening):
         flattening: The `Flattening` into that record.
     """
 
-    def know(keys):
+    def know(keys: Any) -> Any:
         """Returns arrays for values, by which they are known from here on."""
         arrays = [jax.numpy.asarray(record.tape.read(key)) for key in keys]
         for array, key in zip(arrays, keys, strict=True):
             record.know(array, key)
         return arrays
 
-    def answer(asked):
-        finish = None
+    def answer(asked: Any) -> Any:
+        finish: Any = None
 
-        def the_step_itself(*leaves):
+        def the_step_itself(*leaves: Any) -> Any:
             nonlocal finish
             targets, finish = asked.run(leaves)
             # What comes with it is not a result before this has run.
             _, _, *rest = finish(targets, None)
             return targets, rest
 
-        def gradients(cotangents):
+        def gradients(cotangents: Any) -> Any:
             where = Where(frames=_calling_frames())
             with asked.left_to_jax():
                 return know(derivatives.pull(record, region, cotangents, where))
@@ -66,14 +69,14 @@ def run_step(step, arguments, record, flattening):
         _, structure = jax.tree.flatten(rest)
         return value, pull, *structure.unflatten(arrays[len(targets) :])
 
-    def the_step_itself():
+    def the_step_itself() -> None:
         step(*arguments)
 
     with differentiation_answered(answer):
         the_step_itself()
 
 
-def _calling_frames():
+def _calling_frames() -> tuple[Any, ...]:
     """Returns the frames from the step up to here."""
     found = []
     frame = sys._getframe(1)

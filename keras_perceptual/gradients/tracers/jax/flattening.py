@@ -6,6 +6,7 @@ no gradient of JAX comes back through it.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from keras_perceptual.gradients.tracers.jax import (
     marks,
     rules,
 )
+from keras_perceptual.gradients.tracers.jax.record import Record, Where
 
 # A loop that would make the list longer than this stays one operation.
 _LONGEST = 50_000
@@ -30,10 +32,10 @@ class Flattening:
         record: The `Record`.
     """
 
-    def __init__(self, record):
+    def __init__(self, record: Record) -> None:
         self._record = record
         self._tape = record.tape
-        self._regions = {}
+        self._regions: dict[Any, Any] = {}
         self._special = {
             marks.ENTER: self._enter,
             marks.LEAVE: self._leave,
@@ -42,7 +44,9 @@ class Flattening:
             "scan": self._read_scan,
         }
 
-    def read(self, jaxpr, constants, inputs, where):
+    def read(
+        self, jaxpr: Any, constants: Any, inputs: Any, where: Where
+    ) -> Any:
         """Reads a computation and returns the keys of its outputs.
 
         Args:
@@ -54,7 +58,7 @@ class Flattening:
         values = dict(zip(jaxpr.invars, inputs, strict=True))
         constants = dict(zip(jaxpr.constvars, constants, strict=True))
 
-        def look_up(atom, where):
+        def look_up(atom: Any, where: Where) -> Any:
             if jaxprs.is_literal(atom):
                 return self._record.literal(atom)
             if atom in constants:
@@ -68,7 +72,7 @@ class Flattening:
             values.update(zip(equation.outvars, given, strict=True))
         return [look_up(atom, where) for atom in jaxpr.outvars]
 
-    def _read_equation(self, equation, inputs, where):
+    def _read_equation(self, equation: Any, inputs: Any, where: Where) -> Any:
         """Reads an equation and returns the keys of its outputs."""
         name = equation.primitive.name
         if name in _SILENT:
@@ -92,15 +96,15 @@ class Flattening:
         self._tape.call(operation, equation)
         return operation.outputs
 
-    def _enter(self, equation, inputs, where):
+    def _enter(self, equation: Any, inputs: Any, where: Where) -> Any:
         region = derivatives.enter(self._record, inputs)
         self._regions[equation.params["region"]] = region
         return region.inputs
 
-    def _leave(self, equation, inputs, where):
+    def _leave(self, equation: Any, inputs: Any, where: Where) -> Any:
         return derivatives.leave(self._record, inputs, where)
 
-    def _pull(self, equation, inputs, where):
+    def _pull(self, equation: Any, inputs: Any, where: Where) -> Any:
         region = self._regions[equation.params["region"]]
         cotangents = inputs[: equation.params["targets"]]
         return derivatives.pull(
@@ -111,7 +115,7 @@ class Flattening:
             [atom.aval.shape for atom in equation.outvars],
         )
 
-    def _read_cond(self, equation, inputs, where):
+    def _read_cond(self, equation: Any, inputs: Any, where: Where) -> Any:
         """Reads the branch that is taken."""
         branches = equation.params["branches"]
         index = int(self._tape.read(inputs[0]))
@@ -127,11 +131,11 @@ class Flattening:
         branch = branches[index]
         return self.read(branch.jaxpr, branch.consts, inputs[1:], where)
 
-    def _find_open(self, equation, branches, inputs):
+    def _find_open(self, equation: Any, branches: Any, inputs: Any) -> Any:
         """Returns the inputs that some branches would hand a gradient to."""
         count = len(equation.params["branches"])
         outputs = rules.inexact(equation.outvars)
-        found = set()
+        found: set[Any] = set()
         for branch in branches:
             params = {**equation.params, "branches": (branch,) * count}
             other = equation.replace(params=params)
@@ -140,13 +144,13 @@ class Flattening:
             found.update(inputs[place] for place in pull.places)
         return frozenset(found)
 
-    def _is_short(self, equation):
+    def _is_short(self, equation: Any) -> Any:
         return equation.primitive.name != "scan" or (
             self._record.length + jaxprs.count_calls(equation) < _LONGEST
             and equation.params["length"] > 0
         )
 
-    def _read_scan(self, equation, inputs, where):
+    def _read_scan(self, equation: Any, inputs: Any, where: Where) -> Any:
         """Reads each turn of a loop."""
         params = equation.params
         body, length = params["jaxpr"], params["length"]
@@ -172,11 +176,11 @@ class Flattening:
         self._tape.position()
         return [*carry, *(self._stack(keys, where) for keys in results)]
 
-    def _unstack(self, key, length, where):
+    def _unstack(self, key: Any, length: int, where: Where) -> Any:
         """Takes a value apart along its first axis."""
         operation = self._record.add("unstack", [key], length, where)
 
-        def pull(gradients):
+        def pull(gradients: Any) -> Any:
             rows = map(self._tape.read, operation.outputs)
             return [
                 np.stack(
@@ -190,7 +194,7 @@ class Flattening:
         self._tape.route(operation, lambda arrays: _rows(arrays[0]), pull)
         return operation.outputs
 
-    def _stack(self, keys, where):
+    def _stack(self, keys: Any, where: Where) -> Any:
         """Puts values together along a new first axis."""
         operation = self._record.add("stack", keys, 1, where)
         self._tape.route(
@@ -201,7 +205,7 @@ class Flattening:
         return operation.outputs[0]
 
 
-def _own_name(equation):
+def _own_name(equation: Any) -> str:
     """Returns the name of the function that an equation is, if it has one."""
     name = equation.primitive.name
     if not name.startswith("custom_"):
@@ -211,7 +215,7 @@ def _own_name(equation):
     return getattr(info, "func_name", None) or name
 
 
-def _rows(array):
+def _rows(array: Any) -> Any:
     """Returns the parts of an array along its first axis."""
     if jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended):
         return list(array)

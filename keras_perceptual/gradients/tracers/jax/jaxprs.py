@@ -1,5 +1,8 @@
 """Reading the computations that JAX has traced."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import jax
 import jax.extend
 
@@ -7,7 +10,7 @@ import jax.extend
 _CONTROL_FLOW = ("scan", "while", "cond", "shard_map", "xla_pmap")
 
 
-def dependent_outputs(jaxpr, dependent_inputs):
+def dependent_outputs(jaxpr: Any, dependent_inputs: Sequence[bool]) -> Any:
     """Tells for each output of `jaxpr` whether it depends on those inputs."""
     dependent = {
         variable
@@ -15,7 +18,7 @@ def dependent_outputs(jaxpr, dependent_inputs):
         if flag
     }
 
-    def flags(atoms):
+    def flags(atoms: Any) -> Any:
         return [not is_literal(atom) and atom in dependent for atom in atoms]
 
     for equation in jaxpr.eqns:
@@ -32,7 +35,7 @@ def dependent_outputs(jaxpr, dependent_inputs):
     return flags(jaxpr.outvars)
 
 
-def _equation_outputs(equation, inputs):
+def _equation_outputs(equation: Any, inputs: Any) -> Any:
     """Looks into what an equation holds, and assumes the rest."""
     inner, _ = called_jaxpr(equation)
     if inner is not None:
@@ -45,7 +48,7 @@ def _equation_outputs(equation, inputs):
     )
 
 
-def _outputs_of_cond(params, inputs):
+def _outputs_of_cond(params: Mapping[str, Any], inputs: Any) -> Any:
     index, *inputs = inputs
     branches = [
         dependent_outputs(branch.jaxpr, inputs) for branch in params["branches"]
@@ -53,12 +56,12 @@ def _outputs_of_cond(params, inputs):
     return [index or any(flags) for flags in zip(*branches, strict=True)]
 
 
-def _outputs_of_scan(params, inputs):
+def _outputs_of_scan(params: Mapping[str, Any], inputs: Any) -> Any:
     start, end = params["num_consts"], params["num_carry"]
     end += start
     constants, carry, rest = inputs[:start], inputs[start:end], inputs[end:]
 
-    def turn(carry):
+    def turn(carry: Any) -> Any:
         return dependent_outputs(
             params["jaxpr"].jaxpr, [*constants, *carry, *rest]
         )
@@ -67,7 +70,7 @@ def _outputs_of_scan(params, inputs):
     return [*carry, *turn(carry)[len(carry) :]]
 
 
-def _outputs_of_while(params, inputs):
+def _outputs_of_while(params: Mapping[str, Any], inputs: Any) -> Any:
     start = params["cond_nconsts"]
     end = start + params["body_nconsts"]
     carry = _after_all_turns(
@@ -83,7 +86,7 @@ def _outputs_of_while(params, inputs):
     return carry
 
 
-def _after_all_turns(turn, carry):
+def _after_all_turns(turn: Any, carry: Any) -> Any:
     """Tells what depends on the inputs of a loop after any number of turns."""
     while True:
         following = [a or b for a, b in zip(carry, turn(carry), strict=True)]
@@ -99,7 +102,7 @@ _LOOKS = {
 }
 
 
-def called_jaxpr(equation):
+def called_jaxpr(equation: Any) -> Any:
     """Returns what an equation calls with its inputs, and the constants of it.
 
     Where it does something else, that is `None` and no constants.
@@ -116,7 +119,7 @@ def called_jaxpr(equation):
     return None, ()
 
 
-def holds_jaxpr(equation):
+def holds_jaxpr(equation: Any) -> bool:
     """Whether what an equation does depends on computations it holds."""
     return any(
         hasattr(part, "eqns")
@@ -125,31 +128,35 @@ def holds_jaxpr(equation):
     )
 
 
-def count_calls(equation):
+def count_calls(equation: Any) -> int:
     """Returns how many operations an equation is when loops are taken apart."""
     times = equation.params.get("length", 1)
-    held = [
-        sum(map(count_calls, getattr(part, "jaxpr", part).eqns))
+    parts: list[Any] = [
+        getattr(part, "jaxpr", part)
         for value in equation.params.values()
         for part in (value if isinstance(value, tuple) else (value,))
-        if hasattr(getattr(part, "jaxpr", part), "eqns")
+    ]
+    held = [
+        sum(map(count_calls, part.eqns))
+        for part in parts
+        if hasattr(part, "eqns")
     ]
     return times * max(held, default=1)
 
 
-def is_literal(atom):
+def is_literal(atom: Any) -> bool:
     """Whether an input or an output is a number, and not a variable."""
     return isinstance(atom, jax.extend.core.Literal)
 
 
-def shapes_of(atoms):
+def shapes_of(atoms: Any) -> Any:
     """Returns the shapes and data types of inputs or outputs."""
     return [
         jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in atoms
     ]
 
 
-def function_of(equation, outputs):
+def function_of(equation: Any, outputs: Any) -> Any:
     """Returns the function by which an equation computes some outputs.
 
     Args:

@@ -6,6 +6,8 @@ between two marks, and so gradients by everything in it can be computed.
 
 import functools
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -20,7 +22,7 @@ ENTER, LEAVE, PULL = "enter_derivative", "leave_derivative", "pull_gradients"
 _regions = itertools.count()
 
 
-def marked_gradients():
+def marked_gradients() -> Any:
     """Has what is differentiated leave marks, and no more.
 
     What is asked for inside of a function that is itself differentiated is a
@@ -28,7 +30,7 @@ def marked_gradients():
     """
     enter, leave, pull = _primitives()
 
-    def answer(asked):
+    def answer(asked: Any) -> Any:
         region = next(_regions)
         try:
             inner = enter.bind(*asked.leaves, region=region)
@@ -38,7 +40,7 @@ def marked_gradients():
         targets, finish = asked.run(inner)
         targets = leave.bind(*targets, region=region)
 
-        def gradients(cotangents):
+        def gradients(cotangents: Any) -> Any:
             if any(map(_is_mapped, cotangents)) and not any(
                 map(_is_mapped, targets)
             ):
@@ -53,13 +55,13 @@ def marked_gradients():
     return differentiation_answered(answer)
 
 
-def _is_mapped(value):
+def _is_mapped(value: Any) -> bool:
     """Whether a value stands for one of several, as inside `jax.vmap`."""
     return type(value).__name__ == "BatchTracer"
 
 
 @functools.cache
-def _primitives():
+def _primitives() -> Any:
     """Returns the operations that are the marks."""
     import jax.extend
     from jax.interpreters import batching
@@ -79,7 +81,9 @@ def _primitives():
     return made
 
 
-def _in_all_examples(primitive, values, axes, **params):
+def _in_all_examples(
+    primitive: Any, values: Any, axes: Any, **params: Mapping[str, Any]
+) -> Any:
     """Makes a mark in a function that is mapped over examples."""
     (size,) = {
         value.shape[axis]

@@ -1,5 +1,7 @@
 """A training step and the statistics of its gradients, traced once."""
 
+from typing import Any
+
 import jax
 import jax.extend
 
@@ -27,19 +29,28 @@ class Call:
         is_dynamic: Whether the optimizer lowers it upon an overflow.
     """
 
-    def __init__(self, variables, values, gradients, loss_scale, is_dynamic):
+    def __init__(
+        self,
+        variables: Any,
+        values: Any,
+        gradients: Any,
+        loss_scale: Any,
+        is_dynamic: bool,
+    ) -> None:
         self.variables = variables
-        self.keys = tuple(id(variable) for variable in variables)
+        self.keys: tuple[int, ...] = tuple(
+            id(variable) for variable in variables
+        )
         # A scale may be a number, which cannot come out of a step.
         self._scale = loss_scale if isinstance(loss_scale, float) else None
-        self.tensors = (
+        self.tensors: tuple[Any, ...] = (
             list(values),
             list(gradients),
             None if self._scale is not None else loss_scale,
         )
         self._is_dynamic = is_dynamic
 
-    def rows(self, tensors=None):
+    def rows(self, tensors: Any = None) -> Any:
         """Returns the statistics, for other tensors if any are given."""
         values, gradients, loss_scale = tensors or self.tensors
         penalties = {
@@ -66,10 +77,10 @@ class Program:
         data: The batch.
     """
 
-    def __init__(self, run, state, data):
-        calls = []
+    def __init__(self, run: Any, state: Any, data: Any) -> None:
+        calls: list[Any] = []
 
-        def traced(state, data):
+        def traced(state: Any, data: Any) -> Any:
             outputs, given = run(state, data)
             calls[:] = given
             return outputs, [call.tensors for call in given]
@@ -89,11 +100,11 @@ class Program:
         self._calls = calls
         self._statistics = jax.jit(self._rows, compiler_options=_FAST)
 
-    def step(self, state, data):
+    def step(self, state: Any, data: Any) -> Any:
         """Takes the step."""
         return self._run(state, data)[0]
 
-    def statistics(self, state, data):
+    def statistics(self, state: Any, data: Any) -> Any:
         """Returns pairs of the keys of variables and their statistics."""
         rows = self._statistics(state, data)
         return [
@@ -101,11 +112,11 @@ class Program:
             for call, numbers in zip(self._calls, rows, strict=True)
         ]
 
-    def _run(self, state, data):
+    def _run(self, state: Any, data: Any) -> Any:
         flat = self._function(*jax.tree.leaves((state, data)))
         return jax.tree.unflatten(self._structure, flat)
 
-    def _rows(self, state, data):
+    def _rows(self, state: Any, data: Any) -> Any:
         flat = self._leading_to_tensors(*jax.tree.leaves((state, data)))
         tensors = jax.tree.unflatten(self._tensors, flat)
         return [
@@ -114,7 +125,7 @@ class Program:
         ]
 
 
-def _leading_to(closed, count):
+def _leading_to(closed: Any, count: int) -> Any:
     """Returns a jaxpr of the last outputs of another one, and no more.
 
     What the optimizer does takes as long to compile as the gradients, and what

@@ -1,6 +1,8 @@
 """Listening to the reading of Keras variables."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -8,7 +10,7 @@ from keras_perceptual.gradients.patches import intercepted
 
 
 @contextlib.contextmanager
-def reads_noted(note, note_failure=lambda: None):
+def reads_noted(note: Any, note_failure: Any = lambda: None) -> Iterator[None]:
     """Has `note` called with every Keras variable that is read.
 
     Only what is read in this thread is noted. Where Keras has no such property
@@ -20,7 +22,7 @@ def reads_noted(note, note_failure=lambda: None):
             has no value: while `fit` runs, its state goes through the step.
     """
 
-    def read(original, variable):
+    def read(original: Any, variable: Any) -> Any:
         note(variable)
         try:
             return original(variable)

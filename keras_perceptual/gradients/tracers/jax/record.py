@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import itertools
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +26,12 @@ class Where:
     """
 
     scope: tuple[str, ...] = ()
-    frames: tuple = ()
+    frames: tuple[Any, ...] = ()
     called: bool = False
     conditional: bool = False
-    alternatives: frozenset | None = None
+    alternatives: frozenset[Any] | None = None
 
-    def at(self, equation):
+    def at(self, equation: Any) -> Any:
         """Returns where an equation stands that stands in here."""
         return dataclasses.replace(
             self,
@@ -55,11 +57,11 @@ class Region:
 
     start: int
     first: int
-    inputs: tuple = ()
+    inputs: tuple[Any, ...] = ()
     asked: int = 0
-    closed_over: dict = dataclasses.field(default_factory=dict)
+    closed_over: dict[Any, Any] = dataclasses.field(default_factory=dict)
     end: int = 0
-    targets: tuple = ()
+    targets: tuple[Any, ...] = ()
 
 
 class Record:
@@ -75,31 +77,31 @@ class Record:
         region: The `Region` that is being written down, or `None`.
     """
 
-    def __init__(self):
-        self.tape = Tape()
-        self.holders = {}
-        self.data = {}
-        self.changeable = set()
-        self.derivatives = []
-        self.state = []
-        self.region = None
-        self._operations = []
+    def __init__(self) -> None:
+        self.tape: Tape = Tape()
+        self.holders: dict[Any, Any] = {}
+        self.data: dict[Any, Any] = {}
+        self.changeable: set[Any] = set()
+        self.derivatives: list[Any] = []
+        self.state: list[Any] = []
+        self.region: Region | None = None
+        self._operations: list[Any] = []
         self._new_key = itertools.count().__next__
         # By the address of an array.
-        self._known = {}
-        self._stored = {}
-        self._changing = set()
+        self._known: dict[Any, Any] = {}
+        self._stored: dict[Any, Any] = {}
+        self._changing: set[Any] = set()
         # What is told apart by its address stays where it is.
-        self._kept = []
-        self._variables = []
-        self._roots = {}
+        self._kept: list[Any] = []
+        self._variables: list[Any] = []
+        self._roots: dict[Any, Any] = {}
 
     @property
-    def length(self):
+    def length(self) -> Any:
         """The number of operations."""
         return len(self._operations)
 
-    def finish(self):
+    def finish(self) -> Replay:
         """Returns the `Replay` of what has been written down."""
         self.tape.position()
         return Replay(
@@ -111,29 +113,29 @@ class Record:
             changeable=frozenset(self.changeable),
         )
 
-    def new_key(self):
+    def new_key(self) -> Any:
         """Returns a key that is larger than all others."""
         return self._new_key()
 
-    def add_value(self, array):
+    def add_value(self, array: Any) -> Any:
         """Returns a key for a value that no operation makes."""
         key = self._new_key()
         self.tape.put(key, array)
         return key
 
-    def hold(self, key, variable):
+    def hold(self, key: Any, variable: Any) -> None:
         """Has a value stand for a variable."""
         if variable not in self._variables:
             self._variables.append(variable)
         self.holders[key] = variable
         self._roots[key] = 1 << self._variables.index(variable)
 
-    def know(self, array, key):
+    def know(self, array: Any, key: Any) -> None:
         """Has an array that occurs as a constant be a known value."""
         self._known[id(array)] = key
         self._kept.append(array)
 
-    def know_stored(self, array, key):
+    def know_stored(self, array: Any, key: Any) -> None:
         """Has an array be known as what is stored in a variable.
 
         Args:
@@ -143,12 +145,12 @@ class Record:
         self._stored[id(array)] = key
         self._kept.append(array)
 
-    def know_changing(self, array):
+    def know_changing(self, array: Any) -> None:
         """Has an array be known as one that may be different next time."""
         self._changing.add(id(array))
         self._kept.append(array)
 
-    def constant(self, array, where):
+    def constant(self, array: Any, where: Where) -> Hashable:
         """Returns the key of an array that occurs as a constant."""
         if id(array) not in self._known:
             key = self.add_value(array)
@@ -160,14 +162,16 @@ class Record:
             self.know(array, key)
         return self._known[id(array)]
 
-    def literal(self, atom):
+    def literal(self, atom: Any) -> Hashable:
         """Returns the key of a number that is written into an equation."""
         if id(atom) not in self._known:
             dtype = getattr(atom.aval, "dtype", None)
             self.know(atom, self.add_value(np.asarray(atom.val, dtype)))
         return self._known[id(atom)]
 
-    def add(self, kind, inputs, count, where, **options):
+    def add(
+        self, kind: str, inputs: Any, count: int, where: Where, **options: Any
+    ) -> Any:
         """Writes down an operation and returns it.
 
         Args:
@@ -185,7 +189,9 @@ class Record:
             **options,
         )
 
-    def _write(self, kind, inputs, count, where, **options):
+    def _write(
+        self, kind: str, inputs: Any, count: int, where: Where, **options: Any
+    ) -> Any:
         operation = Operation(
             kind=kind,
             inputs=tuple(inputs),
@@ -202,11 +208,11 @@ class Record:
         self._operations.append(operation)
         return operation
 
-    def roots(self, key):
+    def roots(self, key: Any) -> Any:
         """Returns the variables that a value depends on, as bits."""
         return self._roots.get(key, 0)
 
-    def variables(self, roots):
+    def variables(self, roots: Any) -> Any:
         """Returns the variables for bits."""
         return [
             variable
@@ -214,7 +220,7 @@ class Record:
             if roots >> index & 1
         ]
 
-    def inside(self, key, where):
+    def inside(self, key: Any, where: Where) -> Hashable:
         """Returns the key of a value in the region that is written down.
 
         What has been computed from a variable before is a constant to the
@@ -231,7 +237,7 @@ class Record:
             region.closed_over[key] = self.cut("closed_over", key, where)
         return region.closed_over[key]
 
-    def cut(self, kind, key, where):
+    def cut(self, kind: str, key: Any, where: Where) -> Any:
         """Has a value go on without a gradient; returns its new key."""
         operation = self._write(kind, [key], 1, where, differentiable=False)
         self.tape.route(operation, list, lambda gradients: [None])

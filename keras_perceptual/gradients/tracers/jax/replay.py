@@ -3,12 +3,15 @@
 import contextlib
 import itertools
 import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import keras
 import numpy as np
 
 from keras_perceptual.gradients.patches import intercepted
+from keras_perceptual.gradients.replay import Replay
 from keras_perceptual.gradients.tracers.jax import eager
 from keras_perceptual.gradients.tracers.jax.flattening import Flattening
 from keras_perceptual.gradients.tracers.jax.marks import marked_gradients
@@ -25,7 +28,12 @@ _NOT_TRACEABLE = (
 )
 
 
-def replay_step(step, arguments, variables, others=()):
+def replay_step(
+    step: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    variables: Sequence[Any],
+    others: Sequence[Any] = (),
+) -> Replay:
     """Takes a training step once more, operation by operation.
 
     Args:
@@ -45,7 +53,7 @@ def replay_step(step, arguments, variables, others=()):
     keys = _describe(record, arguments, variables)
     known = {*map(id, variables)}
 
-    def note(variable):
+    def note(variable: Any) -> None:
         if id(variable) in known:
             return
         known.add(id(variable))
@@ -86,7 +94,9 @@ def replay_step(step, arguments, variables, others=()):
     return replay
 
 
-def replay_function(function, variables):
+def replay_function(
+    function: Callable[[], Any], variables: Sequence[Any]
+) -> Replay:
     """Computes the gradients of a function, operation by operation.
 
     Args:
@@ -97,12 +107,12 @@ def replay_function(function, variables):
         The `Replay`, with one `Derivative`.
     """
 
-    def loss(values):
+    def loss(values: Any) -> Any:
         mapping = list(zip(variables, values, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
             return function()
 
-    def step(state, data):
+    def step(state: Any, data: Any) -> Any:
         return jax.grad(loss)(state[0])
 
     state = ([variable.value for variable in variables],)
@@ -110,7 +120,7 @@ def replay_function(function, variables):
 
 
 @contextlib.contextmanager
-def random_numbers_kept():
+def random_numbers_kept() -> Iterator[None]:
     """Puts the random numbers to come back as they were.
 
     JAX has none: they come from keys.
@@ -123,8 +133,8 @@ def random_numbers_kept():
         np.random.set_state(states[1])  # noqa: NPY002
 
 
-def _trace(step, arguments):
-    def the_step_itself(*arguments):
+def _trace(step: Any, arguments: tuple[Any, ...]) -> Any:
+    def the_step_itself(*arguments: tuple[Any, ...]) -> Any:
         # What it returns need not be anything that JAX knows.
         step(*arguments)
         return ()
@@ -132,13 +142,15 @@ def _trace(step, arguments):
     return jax.make_jaxpr(the_step_itself)(*arguments)
 
 
-def _describe(record, arguments, variables):
+def _describe(
+    record: Record, arguments: tuple[Any, ...], variables: Any
+) -> list[Any]:
     """Has the values that a step is given known, and returns their keys."""
     (trained, *rest), data = arguments
     trained = jax.tree.leaves(trained)
     keys = []
 
-    def add(array):
+    def add(array: Any) -> Any:
         keys.append(record.add_value(array))
         return keys[-1]
 
@@ -159,7 +171,7 @@ def _describe(record, arguments, variables):
     return keys
 
 
-def _name(data, path):
+def _name(data: Any, path: Any) -> str:
     """Returns the name of a part of the data, such as `"x['mask']"`."""
     name = "x"
     if isinstance(data, (tuple, list)) and len(data) <= len(_PARTS_OF_DATA):
@@ -168,10 +180,10 @@ def _name(data, path):
     return name + jax.tree_util.keystr(path)
 
 
-def _named_operations():
+def _named_operations() -> Any:
     """Has operations of Keras that are no layers stand in scopes as well."""
 
-    def call(original, operation, *args, **kwargs):
+    def call(original: Any, operation: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(operation, keras.Layer):
             return original(operation, *args, **kwargs)
         with jax.named_scope(operation.name):
@@ -180,7 +192,7 @@ def _named_operations():
     return intercepted(keras.Operation, "__call__", call)
 
 
-def _traced_anew():
+def _traced_anew() -> Any:
     """Has functions traced again that JAX has traced before.
 
     What it keeps is kept for one set of options, of which this is one.

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.extend
@@ -34,7 +35,7 @@ class Pull:
     """
 
     places: tuple[int, ...]
-    function: Callable
+    function: Callable[..., Any]
 
 
 _NONE = Pull((), lambda inputs, cotangents: [])
@@ -43,12 +44,12 @@ _NONE = Pull((), lambda inputs, cotangents: [])
 class Rules:
     """Remembers what JAX has answered for equations that are alike."""
 
-    def __init__(self):
-        self._known = {}
+    def __init__(self) -> None:
+        self._known: dict[Any, Any] = {}
         # What has been told apart by its address stays where it is.
-        self._kept = []
+        self._kept: list[Any] = []
 
-    def signature(self, equation):
+    def signature(self, equation: Any) -> Any:
         """Returns what is the same for equations that do the same."""
         if not jaxprs.holds_jaxpr(equation):
             key = (
@@ -69,14 +70,14 @@ class Rules:
         self._kept.append(equation)
         return id(equation)
 
-    def run(self, equation, signature):
+    def run(self, equation: Any, signature: Any) -> Any:
         """Returns the function that computes all outputs of an equation."""
         return self._look_up(
             ("run", signature),
             lambda: jaxprs.function_of(equation, range(len(equation.outvars))),
         )
 
-    def pull(self, equation, signature, present):
+    def pull(self, equation: Any, signature: Any, present: Any) -> Any:
         """Returns the `Pull` of an equation.
 
         Args:
@@ -89,7 +90,7 @@ class Rules:
             lambda: _find_pull(equation, present, inexact(equation.invars)),
         )
 
-    def is_differentiable(self, equation):
+    def is_differentiable(self, equation: Any) -> bool:
         """Whether JAX has a gradient for equations of this kind."""
         inputs, outputs = map(inexact, (equation.invars, equation.outvars))
         if not inputs or not outputs:
@@ -107,18 +108,18 @@ class Rules:
             lambda: bool(_find_pull(equation, outputs, inputs).places),
         )
 
-    def _look_up(self, key, find):
+    def _look_up(self, key: Any, find: Any) -> Any:
         if key not in self._known:
             self._known[key] = find()
         return self._known[key]
 
 
-def varies(equation):
+def varies(equation: Any) -> bool:
     """Whether other numbers may come out of the same ones."""
     return equation.primitive.name in _VARYING
 
 
-def inexact(atoms):
+def inexact(atoms: Any) -> Any:
     """Returns the places of the values that gradients exist for."""
     return tuple(
         place
@@ -129,12 +130,12 @@ def inexact(atoms):
     )
 
 
-def _find_pull(equation, present, wanted):
+def _find_pull(equation: Any, present: Any, wanted: Any) -> Any:
     if not present or not wanted:
         return _NONE
 
-    def gradients(inputs, cotangents):
-        def run(chosen):
+    def gradients(inputs: Any, cotangents: Any) -> Any:
+        def run(chosen: Any) -> Any:
             merged = {**dict(enumerate(inputs)), **chosen}
             return function(*(merged[i] for i in range(len(inputs))))
 
@@ -161,14 +162,14 @@ def _find_pull(equation, present, wanted):
     ]
     run = jax.extend.core.jaxpr_as_fun(closed)
 
-    def pull(inputs, cotangents):
+    def pull(inputs: Any, cotangents: Any) -> Any:
         found = run(*inputs, *cotangents)
         return [found[index] for index in passing]
 
     return Pull(tuple(wanted[index] for index in passing), pull)
 
 
-def _merge(pulls):
+def _merge(pulls: Any) -> Any:
     """Returns the `Pull` that does what all of `pulls` do."""
     return Pull(
         tuple(place for pull in pulls for place in pull.places),
@@ -180,7 +181,7 @@ def _merge(pulls):
     )
 
 
-def _comes_back(closed, count):
+def _comes_back(closed: Any, count: int) -> Any:
     """Tells for each gradient of a traced rule whether it is one.
 
     What does not depend on the gradients from above is none if it is zero: so
@@ -203,7 +204,7 @@ def _comes_back(closed, count):
     }
     constants = dict(zip(jaxpr.constvars, closed.consts, strict=True))
 
-    def is_zero(atom):
+    def is_zero(atom: Any) -> Any:
         if jaxprs.is_literal(atom):
             return not np.any(atom.val)
         if atom in constants:

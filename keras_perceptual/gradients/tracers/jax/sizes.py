@@ -1,12 +1,14 @@
 """What is known of the numbers in an array of JAX."""
 
+from typing import Any
+
 import jax
 import numpy as np
 
 from keras_perceptual.gradients.replay import Numbers
 
 
-def numbers_of(array):
+def numbers_of(array: Any) -> Numbers:
     """Returns the `Numbers` of an array, or of a number."""
     dtype = jax.dtypes.result_type(array)
     if not jax.dtypes.issubdtype(dtype, np.number) and dtype != np.bool_:
@@ -31,12 +33,12 @@ def numbers_of(array):
     )
 
 
-def size_of(array):
+def size_of(array: Any) -> float | None:
     """Returns the largest size in an array, infinite if it is not finite."""
     numbers = numbers_of(array)
     return numbers.size if numbers.finite else float("inf")
 
 
-def _largest(array):
+def _largest(array: Any) -> float:
     """Returns the largest size, without an array of all of them."""
     return max(abs(float(array.max())), abs(float(array.min())))

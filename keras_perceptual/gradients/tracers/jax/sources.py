@@ -6,6 +6,7 @@ import operator
 import os
 import re
 import traceback
+from typing import Any
 
 from keras_perceptual.gradients import patches
 
@@ -15,13 +16,13 @@ OUTERMOST = "the_step_itself"
 _TRANSFORMED = re.compile(r"\b(?:jvp|vmap|transpose|checkpoint)\(|[()]")
 
 
-def scope_of(equation):
+def scope_of(equation: Any) -> Any:
     """Returns the names of the scopes in which an equation was made."""
     names = str(_looked_up(equation, "source_info.name_stack", ""))
     return tuple(filter(None, _TRANSFORMED.sub("", names).split("/")))
 
 
-def frames_of(equation, called):
+def frames_of(equation: Any, called: Any) -> Any:
     """Returns the Python frames in which an equation was made.
 
     Args:
@@ -35,7 +36,7 @@ def frames_of(equation, called):
     return _frames(_looked_up(equation, "source_info.traceback", None), called)
 
 
-def _looked_up(equation, name, default):
+def _looked_up(equation: Any, name: str, default: Any) -> Any:
     """Returns what an equation is not promised to have."""
     try:
         return operator.attrgetter(name)(equation)
@@ -45,10 +46,10 @@ def _looked_up(equation, name, default):
 
 # Many equations are made on the same line.
 @functools.lru_cache(maxsize=10_000)
-def _frames(trace, called):
+def _frames(trace: Any, called: Any) -> Any:
     frames = getattr(trace, "frames", ())
 
-    def goes_on(frame):
+    def goes_on(frame: Any) -> Any:
         name = frame.function_name.rpartition(".")[2]
         return name != OUTERMOST and not (
             called and frame.file_name.endswith("linear_util.py")
@@ -68,7 +69,7 @@ def _frames(trace, called):
 
 
 @functools.lru_cache(maxsize=1_000)
-def is_own(path):
+def is_own(path: Any) -> bool:
     """Whether a file only listens to the calls that pass through it."""
     return os.path.dirname(path) == os.path.dirname(__file__) or (
         path == patches.__file__

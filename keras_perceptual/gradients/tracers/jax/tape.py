@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from keras_perceptual.gradients.replay import Operation
-from keras_perceptual.gradients.tracers.jax.blocks import Blocks, Call
+from keras_perceptual.gradients.tracers.jax.blocks import Block, Blocks, Call
+from keras_perceptual.gradients.tracers.jax.rules import Rules
 from keras_perceptual.gradients.tracers.jax.sizes import numbers_of, size_of
 
 
@@ -21,7 +23,7 @@ class _Route:
     """
 
     operation: Operation
-    pull: Callable
+    pull: Callable[..., Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Gradients:
         arrays: The gradients of what nothing in that part of the tape made.
     """
 
-    numbers: dict
-    contributions: dict
-    arrays: dict
+    numbers: dict[Any, Any]
+    contributions: dict[Any, Any]
+    arrays: dict[Any, Any]
 
 
 class Tape:
@@ -49,24 +51,24 @@ class Tape:
         rules: The `Rules` that gradients follow.
     """
 
-    def __init__(self):
-        self.arrays = {}
-        self.numbers = {}
+    def __init__(self) -> None:
+        self.arrays: dict[Any, Any] = {}
+        self.numbers: dict[Any, Any] = {}
         self._blocks = Blocks()
-        self.rules = self._blocks.rules
-        self._waiting = []
-        self._entries = []
+        self.rules: Rules = self._blocks.rules
+        self._waiting: list[Any] = []
+        self._entries: list[Any] = []
 
-    def put(self, key, array):
+    def put(self, key: Any, array: Any) -> None:
         """Keeps a value that is there."""
         self.arrays[key] = array
         self.numbers[key] = numbers_of(array)
 
-    def call(self, operation, equation):
+    def call(self, operation: Any, equation: Any) -> None:
         """Has an equation computed, soon."""
         self._waiting.append(Call(equation, operation))
 
-    def route(self, operation, function, pull):
+    def route(self, operation: Any, function: Any, pull: Any) -> None:
         """Hands numbers on.
 
         Args:
@@ -80,7 +82,7 @@ class Tape:
             self.put(key, array)
         self._entries.append(_Route(operation, pull))
 
-    def position(self):
+    def position(self) -> Any:
         """Computes what is waiting, and returns the place on the tape."""
         if self._waiting:
             block = self._blocks.make(self._waiting)
@@ -90,13 +92,13 @@ class Tape:
             self._entries.append(block)
         return len(self._entries)
 
-    def read(self, key):
+    def read(self, key: Any) -> Any:
         """Returns a value."""
         if key not in self.arrays:
             self.position()
         return self.arrays[key]
 
-    def gradients(self, start, end, cotangents):
+    def gradients(self, start: Any, end: Any, cotangents: Any) -> Any:
         """Returns the `Gradients` by all values in a part of the tape.
 
         Args:
@@ -114,7 +116,7 @@ class Tape:
         )
         return found
 
-    def _block(self, block, found):
+    def _block(self, block: Block, found: Any) -> None:
         made = block.keys[block.given :]
         above = {k: found.arrays.pop(k) for k in made if k in found.arrays}
         if not above:
@@ -128,7 +130,7 @@ class Tape:
         for where, part in parts.items():
             found.contributions[where] = size_of(part)
 
-    def _route(self, route, found):
+    def _route(self, route: Any, found: Any) -> None:
         operation = route.operation
         above = [found.arrays.pop(key, None) for key in operation.outputs]
         for key, gradient in zip(operation.outputs, above, strict=True):
@@ -142,7 +144,7 @@ class Tape:
                 add_to(found.arrays, operation.inputs[place], part)
 
 
-def add_to(arrays, key, part):
+def add_to(arrays: Any, key: Any, part: Any) -> None:
     """Adds to one of `arrays`, which costs JAX a compilation."""
     if key in arrays:
         part = np.add(np.asarray(arrays[key]), np.asarray(part))

@@ -4,6 +4,9 @@ import contextlib
 import functools
 import itertools
 import weakref
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, ClassVar
 
 import jax
 import keras
@@ -11,7 +14,7 @@ import numpy as np
 
 from keras_perceptual.gradients import snapshots
 from keras_perceptual.gradients.attributes import replaced
-from keras_perceptual.gradients.replay import Moment
+from keras_perceptual.gradients.replay import Moment, Replay
 from keras_perceptual.gradients.statistics import (
     WIDTH,
     GradientStatistics,
@@ -32,31 +35,35 @@ class Tracer:
     of the gradients in it and runs for the watched batches alone.
     """
 
-    apply_methods = ("stateless_apply", "apply")
+    apply_methods: ClassVar[tuple[str, ...]] = ("stateless_apply", "apply")
     zeros_for_none = True
 
-    def __init__(self, model):
+    python_steps: int
+    trouble: Exception | None
+    values_were_away: bool
+
+    def __init__(self, model: keras.Model) -> None:
         # The train function holds the tracer, and the model both of them.
         self._reference = weakref.ref(model)
         self._listens = False
-        self._given = None
-        self._programs = {}
-        self._totals = {}
-        self._used = {}
+        self._given: list[Any] | None = None
+        self._programs: dict[Any, Any] = {}
+        self._totals: dict[Any, Any] = {}
+        self._used: dict[Any, Any] = {}
         self.python_steps = 0
         self.trouble = None
         self.values_were_away = False
 
     @property
-    def _model(self):
+    def _model(self) -> Any:
         return self._reference()
 
     @property
-    def is_traced_once(self):
+    def is_traced_once(self) -> bool:
         """Whether the Python code of the step runs once."""
         return self._model.jit_compile and not self._model.run_eagerly
 
-    def make_train_function(self):
+    def make_train_function(self) -> Callable[..., Any]:
         """Returns a train function of the model, traced by nobody yet."""
         model = self._model
         if keras.config.is_nnx_enabled():
@@ -68,7 +75,7 @@ class Tracer:
         compiled = self.is_traced_once
 
         @functools.wraps(step)
-        def train_step(state, data):
+        def train_step(state: Any, data: Any) -> Any:
             program = self._programs.get(_signature((state, data)))
             if program is None:
                 return step(state, data)
@@ -78,7 +85,7 @@ class Tracer:
             model.make_train_function(force=True)
         take_steps = model.train_function
 
-        def train_function(state, iterator):
+        def train_function(state: Any, iterator: Any) -> Any:
             if not self._listens:
                 return take_steps(state, iterator)
             # Where there is no batch, Keras is told so as always.
@@ -100,7 +107,7 @@ class Tracer:
         model.train_function = train_function
         return train_function
 
-    def _look(self, step, state, batch):
+    def _look(self, step: Any, state: Any, batch: Any) -> None:
         """Computes the statistics of the gradients of a batch."""
         signature = _signature((state, batch))
         if signature not in self._programs:
@@ -111,14 +118,14 @@ class Tracer:
         for keys, numbers in found:
             self._add_rows(keys, numbers)
 
-    def _look_eagerly(self, step, state, batch):
+    def _look_eagerly(self, step: Any, state: Any, batch: Any) -> Any:
         """Takes a step that is not compiled."""
         outputs, given = self._run(step, state, batch)
         for call in given:
             self._add_rows(call.keys, call.rows())
         return outputs
 
-    def _run(self, step, state, batch):
+    def _run(self, step: Any, state: Any, batch: Any) -> Any:
         """Takes a step and returns what it does and the `Call`s in it."""
         self.python_steps += 1
         self._given = []
@@ -129,7 +136,7 @@ class Tracer:
         finally:
             self._given = None
 
-    def _add_rows(self, keys, numbers):
+    def _add_rows(self, keys: Any, numbers: Any) -> None:
         if isinstance(numbers, jax.Array) and not numbers.is_fully_addressable:
             numbers = numbers.addressable_data(0)
         for key, row in zip(keys, np.asarray(numbers), strict=True):
@@ -137,7 +144,7 @@ class Tracer:
             GradientStatistics.add_rows(total, row)
 
     @contextlib.contextmanager
-    def listening(self):
+    def listening(self) -> Iterator[None]:
         """Has the steps that run inside take note of their gradients."""
         self._listens = True
         try:
@@ -145,12 +152,14 @@ class Tracer:
         finally:
             self._listens = False
 
-    def start_anew(self):
+    def start_anew(self) -> None:
         """Forgets the numbers of an earlier training."""
         self.trouble = None
         self._totals = {}
 
-    def hold(self, arguments):
+    def hold(
+        self, arguments: tuple[Any, ...]
+    ) -> tuple[Moment, tuple[Any, ...]]:
         """Keeps what the next step begins with."""
         state, iterator = arguments
         moment = Moment()
@@ -170,27 +179,34 @@ class Tracer:
                 moment.batch = batches[0]
         return moment, (state, iter(batches))
 
-    def _note_no_value(self):
+    def _note_no_value(self) -> None:
         self.values_were_away = True
 
-    def _note_read(self, variable):
+    def _note_read(self, variable: Any) -> None:
         self._used[id(variable)] = variable
 
-    def add(self, variables, values, gradients, loss_scale, is_dynamic):
+    def add(
+        self,
+        variables: Sequence[Any],
+        values: Sequence[Any],
+        gradients: Sequence[Any],
+        loss_scale: Any,
+        is_dynamic: bool,
+    ) -> None:
         """Takes note of gradients in the step that computes them."""
         if self._given is not None:
             self._given.append(
                 Call(variables, values, gradients, loss_scale, is_dynamic)
             )
 
-    def look_again(self, moment):
+    def look_again(self, moment: Moment) -> None:
         """Reads what could not be read in the step itself, after it."""
 
-    def read(self):
+    def read(self) -> dict[int, np.ndarray]:
         """Returns the row of each variable, as NumPy arrays by key."""
         return {key: row.copy() for key, row in self._totals.items()}
 
-    def find_untracked(self, known):
+    def find_untracked(self, known: Sequence[Any]) -> list[Any]:
         """Returns what the step computes with and nobody trains.
 
         Args:
@@ -203,7 +219,9 @@ class Tracer:
             if key not in known and variable.trainable
         ]
 
-    def replay(self, moment, variables, others):
+    def replay(
+        self, moment: Moment, variables: Sequence[Any], others: Sequence[Any]
+    ) -> Replay:
         """Takes a step once more."""
         model = self._model
         if moment.batch is None:
@@ -224,7 +242,7 @@ class Tracer:
             )
 
 
-def _signature(arguments):
+def _signature(arguments: tuple[Any, ...]) -> Any:
     """Returns what the computation of a step depends on, as a key."""
     leaves, structure = jax.tree.flatten(arguments)
     return structure, tuple(
@@ -232,7 +250,7 @@ def _signature(arguments):
     )
 
 
-def _copy_state(state):
+def _copy_state(state: Any) -> Any:
     """Returns the state of a step, which gives its memory away, as copies."""
     leaves = jax.tree.leaves(state)
     if sum(leaf.nbytes for leaf in leaves) > snapshots.MOST_BYTES:
@@ -240,7 +258,9 @@ def _copy_state(state):
     return jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
 
 
-def compute_gradients(function, variables):
+def compute_gradients(
+    function: Callable[[], Any], variables: Sequence[Any]
+) -> list[Any]:
     """Returns the gradients of what `function` returns.
 
     Args:
@@ -248,7 +268,7 @@ def compute_gradients(function, variables):
         variables: Keras variables.
     """
 
-    def loss(values):
+    def loss(values: Any) -> Any:
         mapping = list(zip(variables, values, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
             return function()
@@ -256,13 +276,13 @@ def compute_gradients(function, variables):
     return jax.grad(loss)([variable.value for variable in variables])
 
 
-def norms(gradients):
+def norms(gradients: Any) -> Any:
     """Returns the Euclidean norms of some tensors in one."""
     # JAX has no float64 unless it is told to.
     return scaled_norms(gradients)
 
 
-def public_functions():
+def public_functions() -> tuple[tuple[str, ModuleType], ...]:
     """Returns where the names of public functions are looked up."""
     return (
         ("jax.numpy", jax.numpy),
@@ -273,12 +293,12 @@ def public_functions():
     )
 
 
-def says_nothing_is_connected(error):
+def says_nothing_is_connected(error: BaseException) -> bool:
     """Whether `error` is the backend's word for a loss without gradients."""
     return False
 
 
-def says_it_left(error):
+def says_it_left(error: BaseException) -> bool:
     """Whether a step could not be traced as it leaves JAX.
 
     That is so where it makes a number of Python or an array of NumPy out of a
@@ -294,7 +314,7 @@ def says_it_left(error):
     )
 
 
-def says_gradient_failed(error):
+def says_gradient_failed(error: BaseException) -> bool:
     """Whether a step failed in a gradient and does not say in which.
 
     JAX raises the errors of a gradient where they occur.
@@ -302,6 +322,6 @@ def says_gradient_failed(error):
     return False
 
 
-def name_of(variable):
+def name_of(variable: Any) -> str:
     """Returns what to call a variable of Keras or of the backend."""
     return variable.path

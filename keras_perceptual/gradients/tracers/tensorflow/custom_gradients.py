@@ -8,6 +8,8 @@ model (a gradient goes through `tf.distribute.ReplicaContext.all_reduce`).
 
 import contextlib
 import weakref
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,14 +20,14 @@ _HELD = "_keras_perceptual_custom_gradients"
 
 
 @contextlib.contextmanager
-def forgettable_custom_gradients():
+def forgettable_custom_gradients() -> Iterator[None]:
     """Has what is traced inside be garbage once nothing else holds it.
 
     A custom gradient is then held by its graph, and by those around it, and
     not by the registry. A graph that lives on can still be differentiated.
     """
 
-    def register(original, decorator, gradient):
+    def register(original: Any, decorator: Any, gradient: Any) -> Any:
         graphs = _graphs_in_the_making()
         if not graphs or gradient.__module__ != tf.custom_gradient.__module__:
             return original(decorator, gradient)
@@ -39,7 +41,7 @@ def forgettable_custom_gradients():
         yield
 
 
-def _graphs_in_the_making():
+def _graphs_in_the_making() -> Any:
     """Returns the graphs that are being traced, the innermost first."""
     graphs, graph = [], tf.compat.v1.get_default_graph()
     while graph.building_function:
@@ -48,7 +50,7 @@ def _graphs_in_the_making():
     return graphs
 
 
-def _not_holding(gradient):
+def _not_holding(gradient: Any) -> Any:
     """Returns a function that does the same and does not hold it."""
-    reference = weakref.ref(gradient)
+    reference: Any = weakref.ref(gradient)
     return lambda *args: reference()(*args)

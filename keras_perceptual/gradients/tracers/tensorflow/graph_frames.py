@@ -6,6 +6,8 @@ import functools
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from typing import Any
 
 # The check itself: its frames are nobody's business.
 OURS = os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep
@@ -13,21 +15,21 @@ OURS = os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep
 _VECTORIZED = "/pfor/"
 
 
-class LazyFrames(collections.abc.Sequence):
+class LazyFrames(collections.abc.Sequence[Any]):
     """Frames that are fetched once somebody looks at them."""
 
     @functools.cached_property
-    def _frames(self):
+    def _frames(self) -> Any:
         return self.fetch()
 
-    def fetch(self):
+    def fetch(self) -> Sequence[Any]:
         """Returns the frames, the innermost last."""
         raise NotImplementedError
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self._frames[index]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._frames)
 
 
@@ -37,10 +39,10 @@ class GraphFrames(LazyFrames):
     To bring them from TensorFlow takes a while, and few are looked at.
     """
 
-    def __init__(self, op):
+    def __init__(self, op: Any) -> None:
         self._op = op
 
-    def fetch(self):
+    def fetch(self) -> Sequence[Any]:
         """Returns the frames, the innermost last."""
         op = self._op
         if _VECTORIZED in op.name:
@@ -63,10 +65,10 @@ class CalledFrames(LazyFrames):
         inner: The frames in the function, with those of its own caller.
     """
 
-    def __init__(self, call, inner):
+    def __init__(self, call: Any, inner: Any) -> None:
         self._call, self._inner = call, inner
 
-    def fetch(self):
+    def fetch(self) -> Sequence[Any]:
         """Returns the frames, the innermost last."""
         # One that was traced by this call has the frames of it as well.
         known = {(frame.filename, frame.lineno) for frame in self._call}
@@ -76,7 +78,7 @@ class CalledFrames(LazyFrames):
         ]
 
 
-def current_frames():
+def current_frames() -> Sequence[Any]:
     """Returns the frames of the step that is being traced."""
     frames = traceback.extract_stack(sys._getframe(1))
     while frames and frames[-1].filename.startswith(OURS):
@@ -84,7 +86,7 @@ def current_frames():
     return within_step(frames)
 
 
-def within_step(frames):
+def within_step(frames: Any) -> Sequence[Any]:
     """Returns what of some frames is not outside the step."""
     frames = list(frames)
     own = [i for i, f in enumerate(frames) if f.filename.startswith(OURS)]

@@ -4,6 +4,8 @@ What gradients there are is known, and no number in them.
 """
 
 import contextlib
+from collections.abc import Hashable
+from typing import Any
 
 import tensorflow as tf
 
@@ -22,7 +24,9 @@ from keras_perceptual.gradients.tracers.tensorflow.inlining import (
 from keras_perceptual.gradients.tracers.tensorflow.op_recorder import native
 
 
-def trace_replay(step, arguments, names, variables):
+def trace_replay(
+    step: Any, arguments: tuple[Any, ...], names: Any, variables: Any
+) -> Replay:
     """Returns the `Replay` of a step that is traced.
 
     The gradients that it asks for are not computed: it is given zeros.
@@ -35,7 +39,14 @@ def trace_replay(step, arguments, names, variables):
     """
     asked = []
 
-    def answer(original, tape, target, sources, *args, **kwargs):
+    def answer(
+        original: Any,
+        tape: Any,
+        target: Any,
+        sources: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         flat = [native(source) for source in tf.nest.flatten(sources)]
         if not all(isinstance(source, tf.Variable) for source in flat):
             return original(tape, target, sources, *args, **kwargs)
@@ -65,7 +76,7 @@ def trace_replay(step, arguments, names, variables):
     return _describe(graph, variables, asked, data)
 
 
-def _nothing_recomputed():
+def _nothing_recomputed() -> Any:
     """Returns a context in which `tf.recompute_grad` only calls a function."""
     try:
         from tensorflow.python.ops import custom_gradient
@@ -78,7 +89,7 @@ def _nothing_recomputed():
     )
 
 
-def connected_captures(function):
+def connected_captures(function: Any) -> Any:
     """Returns the values from outside that a function has gradients for.
 
     Args:
@@ -96,7 +107,7 @@ def connected_captures(function):
     }
 
 
-def _describe(graph, variables, asked, data):
+def _describe(graph: Any, variables: Any, asked: Any, data: Any) -> Replay:
     """Returns a graph as a `Replay`.
 
     Args:
@@ -110,7 +121,8 @@ def _describe(graph, variables, asked, data):
     coming = {tensor.name: (tensor.name,) for tensor in graph.inputs}
     steps.read(graph, coming)
     followed = {id(native(v).handle): id(v) for v in variables}
-    holders, changeable = {}, set()
+    holders: dict[Hashable, Hashable] = {}
+    changeable: set[Hashable] = set()
     for outer, inner in graph.captures:
         if id(outer) in followed:
             holders[(inner.name,)] = followed[id(outer)]
@@ -132,7 +144,9 @@ def _describe(graph, variables, asked, data):
     )
 
 
-def _derivative(steps, followed, target, sources, frames):
+def _derivative(
+    steps: Any, followed: Any, target: Any, sources: Any, frames: Any
+) -> Any:
     targets = tuple(
         (tensor.name,)
         for tensor in tf.nest.flatten(target)

@@ -6,6 +6,8 @@ and two turns of each loop, so that what one turn hands to the next is seen.
 
 import dataclasses
 import re
+from collections.abc import Hashable
+from typing import Any
 
 import tensorflow as tf
 
@@ -37,11 +39,11 @@ class _Place:
         conditional: Whether a condition chose to call it.
     """
 
-    path: tuple = ()
-    scope: tuple = ()
+    path: tuple[Any, ...] = ()
+    scope: tuple[Any, ...] = ()
     conditional: bool = False
 
-    def at(self, *path, **changes):
+    def at(self, *path: Any, **changes: Any) -> Any:
         """Returns a place in this one."""
         return dataclasses.replace(self, path=(*self.path, *path), **changes)
 
@@ -53,14 +55,14 @@ class GraphSteps:
         operations: The list of all `Operation`s.
     """
 
-    def __init__(self):
-        self.operations = []
+    def __init__(self) -> None:
+        self.operations: list[Any] = []
         # `None` for one that hands on what a branch or a turn of a loop made.
-        self._natives = {}
-        self._answers = {}
-        self._written = {}
+        self._natives: dict[Any, Any] = {}
+        self._answers: dict[Any, Any] = {}
+        self._written: dict[Any, Any] = {}
 
-    def read(self, graph, known=(), place=_Place()):
+    def read(self, graph: Any, known: Any = (), place: Any = _Place()) -> Any:
         """Adds the operations of a graph.
 
         Args:
@@ -73,7 +75,7 @@ class GraphSteps:
         """
         known = dict(known)
 
-        def key(tensor):
+        def key(tensor: Any) -> Any:
             return known.get(tensor.name, (*place.path, tensor.name))
 
         for number, op in enumerate(graph.get_operations()):
@@ -86,7 +88,7 @@ class GraphSteps:
                 self._add(op, inputs, outputs, here)
         return [key(tensor) for tensor in getattr(graph, "outputs", ())]
 
-    def _read_call(self, op, inputs, outputs, place):
+    def _read_call(self, op: Any, inputs: Any, outputs: Any, place: Any) -> Any:
         """Adds what an operation calls, unless that is not to be had."""
         try:
             graphs = _graphs_called(op)
@@ -114,14 +116,14 @@ class GraphSteps:
             self._note(kind, [*given, *made], [output], op, place, None)
         return True
 
-    def _read_part(self, graph, inputs, place):
+    def _read_part(self, graph: Any, inputs: Any, place: Any) -> Any:
         known = {
             tensor.name: key
             for tensor, key in zip(graph.inputs, inputs, strict=False)
         }
         return self.read(graph, known, place)
 
-    def _add(self, op, inputs, outputs, place):
+    def _add(self, op: Any, inputs: Any, outputs: Any, place: Any) -> None:
         """Adds one operation, and what is written to a variable by it.
 
         What was written goes into what is read later on, by a value that no
@@ -135,7 +137,15 @@ class GraphSteps:
             self._written[inputs[0]] = outputs[-1]
         self._note(op.type, inputs, outputs, op, place, op)
 
-    def _note(self, kind, inputs, outputs, op, place, native):
+    def _note(
+        self,
+        kind: str,
+        inputs: Any,
+        outputs: Any,
+        op: Any,
+        place: Any,
+        native: Any,
+    ) -> None:
         operation = Operation(
             kind=kind,
             inputs=tuple(inputs),
@@ -151,7 +161,7 @@ class GraphSteps:
         self.operations.append(operation)
         self._natives[operation] = native
 
-    def _has_gradient(self, op):
+    def _has_gradient(self, op: Any) -> bool:
         """Whether TensorFlow has a gradient for operations of this kind."""
         if op.type in NO_GRADIENT:
             return False
@@ -164,7 +174,7 @@ class GraphSteps:
             return any(self._gradients_of(op))
         return True  # What goes in has lost its gradient before.
 
-    def passes(self, operation, place, output):
+    def passes(self, operation: Any, place: Any, output: int) -> bool:
         """Whether a gradient gets from an output to an input."""
         op = self._natives[operation]
         if op is None:
@@ -180,7 +190,7 @@ class GraphSteps:
             return False
         return self._gradients_of(op)[place]
 
-    def _gradients_of(self, op):
+    def _gradients_of(self, op: Any) -> Any:
         """Returns for each input whether a gradient comes through to it."""
         key = op
         if op.type not in _SINGULAR and not _calls_functions(op):
@@ -190,7 +200,7 @@ class GraphSteps:
             self._answers[key] = _ask(op)
         return self._answers[key]
 
-    def spread(self, targets):
+    def spread(self, targets: Any) -> set[Hashable]:
         """Returns the keys of all values that have a gradient.
 
         Args:
@@ -214,12 +224,12 @@ class GraphSteps:
         return found
 
 
-def place_of_call(path, scope, conditional):
+def place_of_call(path: Any, scope: Any, conditional: bool) -> Any:
     """Returns the place of a call for `GraphSteps.read`."""
     return _Place(path, scope, conditional)
 
 
-def _scope_of(op, place):
+def _scope_of(op: Any, place: Any) -> Any:
     """Returns the names of the scopes around an operation.
 
     In the branches of a condition they begin with those around it.
@@ -228,19 +238,19 @@ def _scope_of(op, place):
     return scope if scope[: len(around)] == around else (*around, *scope)
 
 
-def _may_have_gradient(tensor):
+def _may_have_gradient(tensor: Any) -> Any:
     dtype = tensor.dtype
     return dtype.is_floating or dtype.is_complex or dtype == tf.variant
 
 
-def _calls_functions(op):
+def _calls_functions(op: Any) -> Any:
     return any(
         value.HasField("func") or value.list.func
         for value in op.node_def.attr.values()
     )
 
 
-def _graphs_called(op):
+def _graphs_called(op: Any) -> Any:
     """Returns the graphs that an operation calls; of a loop, its body."""
     attributes = op.node_def.attr
     if _FUNCTIONS.match(op.type):
@@ -259,7 +269,7 @@ def _graphs_called(op):
     return [op.graph._get_function(f.name).graph for f in functions]
 
 
-def _ask(op):
+def _ask(op: Any) -> Any:
     """Returns for each input whether a gradient comes through to it."""
     from tensorflow.python.framework import ops
 

@@ -8,12 +8,16 @@ import contextlib
 import inspect
 import os
 import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_perceptual.gradients.patches import intercepted
 from keras_perceptual.gradients.tracers.tensorflow.graph_frames import OURS
+from keras_perceptual.gradients.tracers.tensorflow.op_recorder import OpRecorder
 
 _TENSORFLOW = os.path.dirname(inspect.getfile(tf)) + os.sep
 _KERAS = os.path.dirname(inspect.getfile(keras)) + os.sep
@@ -24,7 +28,7 @@ _RECOMPUTING = "recompute_grad.<locals>.inner"
 
 
 @contextlib.contextmanager
-def inlined(recorder):
+def inlined(recorder: OpRecorder) -> Iterator[list[Any]]:
     """Takes apart what runs inside.
 
     Args:
@@ -34,10 +38,10 @@ def inlined(recorder):
         A list, to which a pair is added for each condition: the records of
         what was chosen, and the functions that were not.
     """
-    choices = []
+    choices: list[Any] = []
     with contextlib.ExitStack() as stack:
 
-        def listen(owner, name, answer):
+        def listen(owner: Any, name: str, answer: Any) -> None:
             stack.enter_context(
                 intercepted(owner, name, _if_listening(recorder, answer))
             )
@@ -54,8 +58,8 @@ def inlined(recorder):
         yield choices
 
 
-def _if_listening(recorder, answer):
-    def answer_if_listening(original, *args, **kwargs):
+def _if_listening(recorder: OpRecorder, answer: Any) -> Any:
+    def answer_if_listening(original: Any, *args: Any, **kwargs: Any) -> Any:
         if not recorder.listening:
             return original(*args, **kwargs)
         return answer(original, *args, **kwargs)
@@ -63,15 +67,17 @@ def _if_listening(recorder, answer):
     return answer_if_listening
 
 
-def _listen_to_functions(listen, recorder):
+def _listen_to_functions(listen: Any, recorder: OpRecorder) -> None:
     """Has functions run as Python, and notes those that have no Python."""
 
-    def call(original, function, *args, **kwargs):
+    def call(original: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
         if function.python_function.__module__.startswith(_NEED_GRAPHS):
             return original(function, *args, **kwargs)
         return function.python_function(*args, **kwargs)
 
-    def call_graph(original, function, arguments, captured):
+    def call_graph(
+        original: Any, function: Any, arguments: tuple[Any, ...], captured: Any
+    ) -> Any:
         with recorder.paused():
             result = original(function, arguments, captured)
         outputs = tf.nest.flatten(result, expand_composites=True)
@@ -90,15 +96,17 @@ def _listen_to_functions(listen, recorder):
     listen(concrete_function.ConcreteFunction, "_call_flat", call_graph)
 
 
-def _listen_to_conditions(listen, recorder, choices):
+def _listen_to_conditions(
+    listen: Any, recorder: OpRecorder, choices: Any
+) -> None:
     """Notes which branch was taken, and what it was chosen by."""
 
-    def choose(ask, conditions, functions):
+    def choose(ask: Any, conditions: Any, functions: Any) -> Any:
         """Calls `ask` with functions that tell when they are called."""
         taken = []
 
-        def branch(function):
-            def call():
+        def branch(function: Any) -> Any:
+            def call() -> Any:
                 taken.append(function)
                 with recorder.in_branch():
                     return function()
@@ -117,7 +125,13 @@ def _listen_to_conditions(listen, recorder, choices):
         choices.append((recorder.records[start:], others))
         return result
 
-    def cond(original, pred, true_fn=None, false_fn=None, name=None):
+    def cond(
+        original: Any,
+        pred: Any,
+        true_fn: Any = None,
+        false_fn: Any = None,
+        name: str | None = None,
+    ) -> Any:
         return choose(
             lambda true, false: original(pred, true, false, name=name),
             [pred],
@@ -125,13 +139,17 @@ def _listen_to_conditions(listen, recorder, choices):
         )
 
     def switch_case(
-        original, branch_index, branch_fns, default=None, name="switch_case"
-    ):
+        original: Any,
+        branch_index: Any,
+        branch_fns: Any,
+        default: Any = None,
+        name: str = "switch_case",
+    ) -> Any:
         keys, functions = _keyed(branch_fns)
         if default is not None:
             functions.append(default)
 
-        def ask(*functions):
+        def ask(*functions: Any) -> Any:
             last = functions[-1] if default is not None else None
             pairs = zip(keys, functions, strict=False)
             return original(branch_index, list(pairs), last, name)
@@ -139,13 +157,13 @@ def _listen_to_conditions(listen, recorder, choices):
         return choose(ask, [branch_index], functions)
 
     def case(
-        original,
-        pred_fn_pairs,
-        default=None,
-        exclusive=False,
-        strict=False,
-        name="case",
-    ):
+        original: Any,
+        pred_fn_pairs: Any,
+        default: Any = None,
+        exclusive: bool = False,
+        strict: bool = False,
+        name: str = "case",
+    ) -> Any:
         if isinstance(pred_fn_pairs, dict):
             pred_fn_pairs = pred_fn_pairs.items()
         pairs = [tuple(pair) for pair in pred_fn_pairs]
@@ -153,7 +171,7 @@ def _listen_to_conditions(listen, recorder, choices):
         if default is not None:
             functions.append(default)
 
-        def ask(*functions):
+        def ask(*functions: Any) -> Any:
             last = functions[-1] if default is not None else None
             called = [
                 (condition, function)
@@ -171,7 +189,7 @@ def _listen_to_conditions(listen, recorder, choices):
     listen(tf.__internal__.smart_cond, "smart_cond", cond)  # For Keras.
 
 
-def _keyed(branches):
+def _keyed(branches: Any) -> Any:
     """Returns the indices and the functions of the branches of a switch."""
     if isinstance(branches, dict):
         branches = list(branches.items())
@@ -181,7 +199,7 @@ def _keyed(branches):
     return [key for key, _ in branches], [function for _, function in branches]
 
 
-def _chosen(recorder, conditions, value):
+def _chosen(recorder: OpRecorder, conditions: Any, value: Any) -> Any:
     """Returns a value that is noted to come out of a condition."""
     if not isinstance(value, tf.Tensor):
         return value
@@ -191,11 +209,13 @@ def _chosen(recorder, conditions, value):
     return result
 
 
-def _recomputes(function):
+def _recomputes(function: Any) -> Any:
     return getattr(function, "__qualname__", "").startswith(_RECOMPUTING)
 
 
-def without_recomputing(original, function, args, kwargs):
+def without_recomputing(
+    original: Any, function: Any, args: Any, kwargs: Any
+) -> Any:
     """Calls a function with a custom gradient, in one piece if it may be."""
     if _recomputes(function):
         inner = inspect.getclosurevars(function).nonlocals["f"]
@@ -203,7 +223,7 @@ def without_recomputing(original, function, args, kwargs):
     return original(function, args, kwargs)
 
 
-def _listen_to_custom_gradients(listen, recorder):
+def _listen_to_custom_gradients(listen: Any, recorder: OpRecorder) -> None:
     """Notes functions with a gradient of their own as one operation.
 
     The operations in them are noted as well, but nothing comes out of them.
@@ -211,12 +231,20 @@ def _listen_to_custom_gradients(listen, recorder):
     from tensorflow.python.eager import record as recording
     from tensorflow.python.ops import custom_gradient
 
-    def call(original, function, args, kwargs):
+    def call(original: Any, function: Any, args: Any, kwargs: Any) -> Any:
         if _recomputes(function):
             return without_recomputing(original, function, args, kwargs)
-        start, recorded = len(recorder.records), []
+        start = len(recorder.records)
+        recorded: list[Any] = []
 
-        def note(original, name, outputs, inputs, *functions, **kwargs):
+        def note(
+            original: Any,
+            name: str,
+            outputs: Any,
+            inputs: Any,
+            *functions: Any,
+            **kwargs: Any,
+        ) -> Any:
             recorded[:] = [list(outputs), list(inputs)]
             return original(name, outputs, inputs, *functions, **kwargs)
 
@@ -236,17 +264,28 @@ def _listen_to_custom_gradients(listen, recorder):
     listen(custom_gradient, "_eager_mode_decorator", call)
 
 
-def _listen_to_python(listen, recorder):
+def _listen_to_python(listen: Any, recorder: OpRecorder) -> None:
     """Notes what leaves TensorFlow, which keeps no trace of it."""
 
     def numpy_function(
-        original, func=None, inp=None, Tout=None, stateful=True, name=None
-    ):
+        original: Any,
+        func: Any = None,
+        inp: Any = None,
+        Tout: Any = None,
+        stateful: bool = True,
+        name: str | None = None,
+    ) -> Any:
         result = original(func, inp, Tout, stateful, name)
         _note_python(recorder, "PyFunc", inp, result)
         return result
 
-    def py_function(original, func=None, inp=None, Tout=None, name=None):
+    def py_function(
+        original: Any,
+        func: Any = None,
+        inp: Any = None,
+        Tout: Any = None,
+        name: str | None = None,
+    ) -> Any:
         several = isinstance(Tout, list | tuple)
         types = [tf.as_dtype(dtype) for dtype in (Tout if several else [Tout])]
         inputs = [tf.convert_to_tensor(value) for value in inp]
@@ -260,13 +299,13 @@ def _listen_to_python(listen, recorder):
         _note_python(recorder, "EagerPyFunc", inputs, result)
         return result if several else result[0]
 
-    def leave(original, tensor, *args, **kwargs):
+    def leave(original: Any, tensor: Any, *args: Any, **kwargs: Any) -> Any:
         if id(tensor) in recorder.dependent:
             if not _caller(OURS).f_code.co_filename.startswith(_TENSORFLOW):
                 recorder.note("numpy", [tensor], [])
         return original(tensor, *args, **kwargs)
 
-    def decide(original, tensor):
+    def decide(original: Any, tensor: Any) -> Any:
         caller = _caller(OURS, _TENSORFLOW, _KERAS)
         recorder.branches.note(caller.f_code.co_filename, caller.f_lineno)
         return original(tensor)
@@ -281,15 +320,17 @@ def _listen_to_python(listen, recorder):
     listen(ops._EagerTensorBase, "__bool__", decide)
 
 
-def _caller(*folders):
+def _caller(*folders: str) -> FrameType:
     """Returns the innermost frame that is in none of some folders."""
-    frame = sys._getframe(1)
+    frame: Any = sys._getframe(1)
     while frame.f_code.co_filename.startswith(folders):
         frame = frame.f_back
     return frame
 
 
-def _note_python(recorder, kind, inputs, result):
+def _note_python(
+    recorder: OpRecorder, kind: str, inputs: Any, result: Any
+) -> None:
     """Notes what came out of Python, unless it is known how."""
     outputs = [
         value

@@ -1,9 +1,11 @@
 """The norms of gradients, in as few operations as can be, for TensorFlow."""
 
+from typing import Any
+
 import tensorflow as tf
 
 
-def exact_norms(gradients):
+def exact_norms(gradients: Any) -> Any:
     """Returns the Euclidean norms of some tensors in one.
 
     Each operation on each gradient makes the step slower to trace. Squares of

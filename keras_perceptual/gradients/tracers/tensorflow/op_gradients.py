@@ -1,9 +1,11 @@
 """Whether TensorFlow has a gradient for operations, asked by calling it."""
 
 import functools
+from typing import Any
 
 import tensorflow as tf
 
+from keras_perceptual.gradients.tracers.tensorflow.op_recorder import Record
 from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
     is_differentiable,
 )
@@ -25,12 +27,12 @@ class OpGradients:
         failed: Types of operations whose gradient is known to fail.
     """
 
-    def __init__(self, tensors, failed=()):
+    def __init__(self, tensors: Any, failed: Any = ()) -> None:
         self._tensors = tensors
         self._failed = frozenset(failed)
-        self._answers = {}
+        self._answers: dict[Any, Any] = {}
 
-    def __call__(self, record):
+    def __call__(self, record: Record) -> bool:
         """Returns whether there is one for the operation of a `Record`."""
         inputs, outputs = (
             [self._tensors[key] for key in keys if key in self._tensors]
@@ -48,11 +50,11 @@ class OpGradients:
         return self._answers[key]
 
 
-def _may_have_gradient(tensor):
+def _may_have_gradient(tensor: Any) -> Any:
     return is_differentiable(tensor) or tensor.dtype == tf.variant
 
 
-def _ask(record, inputs, outputs):
+def _ask(record: Record, inputs: Any, outputs: Any) -> Any:
     from tensorflow.python.eager import backprop
     from tensorflow.python.eager import record as recording
 
@@ -82,7 +84,7 @@ def _ask(record, inputs, outputs):
     return any(gradient is not None for gradient in gradients)
 
 
-def has_gradient_function(kind):
+def has_gradient_function(kind: str) -> bool:
     """Whether TensorFlow knows a gradient for a type of operation."""
     from tensorflow.python.framework import ops
 
@@ -95,7 +97,7 @@ def has_gradient_function(kind):
 
 
 @functools.cache
-def is_stateful(kind):
+def is_stateful(kind: str) -> bool:
     """Whether something else may come out of the same inputs."""
     try:
         return _definitions().op_def_for_type(kind).is_stateful
@@ -104,5 +106,5 @@ def is_stateful(kind):
 
 
 @functools.cache
-def _definitions():
+def _definitions() -> Any:
     return tf.Graph()

@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -45,14 +45,14 @@ class Record:
     """
 
     kind: str
-    inputs: tuple
-    outputs: tuple
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
     attributes: Any = None
     graph: Any = None
-    frames: Sequence = ()
-    scope: tuple = ()
+    frames: Sequence[Any] = ()
+    scope: tuple[Any, ...] = ()
     conditional: bool = False
-    alternatives: frozenset | None = None
+    alternatives: frozenset[Any] | None = None
 
 
 class RecordedFrames(LazyFrames):
@@ -62,15 +62,15 @@ class RecordedFrames(LazyFrames):
         lines: Pairs of a code object and a line of it, the innermost last.
     """
 
-    def __init__(self, lines):
+    def __init__(self, lines: Any) -> None:
         self._lines = lines
 
     @property
-    def lines(self):
+    def lines(self) -> Any:
         """Pairs of the name of a file and the number of a line."""
         return ((code.co_filename, line) for code, line in self._lines)
 
-    def fetch(self):
+    def fetch(self) -> Sequence[Any]:
         """Returns the frames, the innermost last."""
         return [
             traceback.FrameSummary(
@@ -99,36 +99,37 @@ class OpRecorder:
         before_next: Function without arguments, called before an operation.
     """
 
-    def __init__(self, variables):
-        self.records = []
-        self.branches = PythonBranches()
-        self.tensors = {}
-        self.handles = {}
-        self.when_made = self.before_next = None
+    def __init__(self, variables: Any) -> None:
+        self.records: list[Any] = []
+        self.branches: PythonBranches = PythonBranches()
+        self.tensors: dict[Any, Any] = {}
+        self.handles: dict[Any, Any] = {}
+        self.when_made: Callable[[Any], None] | None = None
+        self.before_next: Callable[[], None] | None = None
         self._paused = 0
         self._branches = 0
-        self._written = {}
+        self._written: dict[Any, Any] = {}
         self._numbers = itertools.count()
         self._base = None
         for variable in variables:
             handle = native(variable).handle
             self.handles[self.keep(handle)] = id(variable)
-        self.holders = dict(self.handles)
-        self.dependent = set(self.handles)
+        self.holders: dict[Any, Any] = dict(self.handles)
+        self.dependent: set[Any] = set(self.handles)
 
-    def keep(self, tensor):
+    def keep(self, tensor: Any) -> Hashable:
         """Returns the key of a tensor."""
         key = id(tensor)
         self.tensors[key] = tensor
         return key
 
     @property
-    def listening(self):
+    def listening(self) -> bool:
         """Whether operations are written down at the moment."""
         return not self._paused and tf.executing_eagerly()
 
     @contextlib.contextmanager
-    def recording(self, base):
+    def recording(self, base: Any) -> Iterator[None]:
         """Writes down what runs inside.
 
         Args:
@@ -137,11 +138,26 @@ class OpRecorder:
         from tensorflow.python import pywrap_tfe
         from tensorflow.python.eager import context, execute
 
-        def note(kind, inputs, attributes, outputs, op_name=None, graph=None):
+        def note(
+            kind: str,
+            inputs: Any,
+            attributes: Any,
+            outputs: Any,
+            op_name: Any = None,
+            graph: Any = None,
+        ) -> None:
             if graph is None:
                 self.note(kind, inputs, outputs, attributes)
 
-        def run(original, kind, num_outputs, inputs, attrs, *args, **kwargs):
+        def run(
+            original: Any,
+            kind: str,
+            num_outputs: int,
+            inputs: Any,
+            attrs: Any,
+            *args: Any,
+            **kwargs: Any,
+        ) -> Any:
             self._prepare()
             outputs = original(
                 kind, num_outputs, inputs, attrs, *args, **kwargs
@@ -150,7 +166,13 @@ class OpRecorder:
             return outputs
 
         # TensorFlow would read variables without a word.
-        def run_fast(original, ctx, kind, name, *arguments):
+        def run_fast(
+            original: Any,
+            ctx: Any,
+            kind: str,
+            name: str,
+            *arguments: tuple[Any, ...],
+        ) -> Any:
             if self._prepare():
                 arguments = [_without_variables(a) for a in arguments]
             return original(ctx, kind, name, *arguments)
@@ -168,14 +190,14 @@ class OpRecorder:
             finally:
                 eager.remove_op_callback(note)
 
-    def _prepare(self):
+    def _prepare(self) -> bool:
         """Returns whether the next operation is to be written down."""
         if self.listening and self.before_next is not None:
             self.before_next()
         return self.listening
 
     @contextlib.contextmanager
-    def paused(self):
+    def paused(self) -> Iterator[None]:
         """Does not write down what runs inside."""
         self._paused += 1
         try:
@@ -184,7 +206,7 @@ class OpRecorder:
             self._paused -= 1
 
     @contextlib.contextmanager
-    def in_branch(self):
+    def in_branch(self) -> Iterator[None]:
         """Marks what runs inside as chosen by a condition."""
         self._branches += 1
         try:
@@ -192,7 +214,14 @@ class OpRecorder:
         finally:
             self._branches -= 1
 
-    def note(self, kind, inputs, outputs, attributes=None, graph=None):
+    def note(
+        self,
+        kind: str,
+        inputs: Any,
+        outputs: Any,
+        attributes: Any = None,
+        graph: Any = None,
+    ) -> Any:
         """Writes down one operation.
 
         Args:
@@ -222,7 +251,7 @@ class OpRecorder:
         self._follow_variables(record, outputs)
         return record
 
-    def _follow_writing(self, record, inputs):
+    def _follow_writing(self, record: Record, inputs: Any) -> None:
         """Has what was written to a variable go into what is read later on."""
         for tensor, key in zip(inputs, record.inputs, strict=True):
             if tensor.dtype != tf.resource:
@@ -233,7 +262,7 @@ class OpRecorder:
                 self._written[key] = ("written", next(self._numbers))
                 record.outputs += (self._written[key],)
 
-    def _follow_variables(self, record, outputs):
+    def _follow_variables(self, record: Record, outputs: Any) -> None:
         if self.dependent.isdisjoint(record.inputs):
             return
         self.dependent.update(record.outputs)
@@ -246,11 +275,11 @@ class OpRecorder:
             elif self.when_made is not None:
                 self.when_made(tensor)
 
-    def frames(self):
+    def frames(self) -> Any:
         """Returns the `RecordedFrames` of the step at the moment."""
         return self._look_around()[0]
 
-    def _look_around(self):
+    def _look_around(self) -> Sequence[Any]:
         """Returns the frames of the step, and the names of Keras in them."""
         lines, scope = [], []
         frame = sys._getframe(1)
@@ -267,12 +296,12 @@ class OpRecorder:
         return RecordedFrames(lines[::-1]), tuple(scope)
 
 
-def native(variable):
+def native(variable: Any) -> Any:
     """Returns the variable of TensorFlow behind one of Keras."""
     return variable.value if isinstance(variable, keras.Variable) else variable
 
 
-def _without_variables(argument):
+def _without_variables(argument: Any) -> Any:
     """Returns an argument with values in the place of variables."""
     if isinstance(argument, tf.Variable | keras.Variable):
         return tf.convert_to_tensor(argument)

@@ -7,19 +7,20 @@ asks a tensor whether it is true.
 import ast
 import functools
 import linecache
+from typing import Any
 
 
 class PythonBranches:
     """Knows of the lines that tensors decided about."""
 
-    def __init__(self):
-        self._asked = {}
+    def __init__(self) -> None:
+        self._asked: dict[Any, Any] = {}
 
-    def note(self, filename, line):
+    def note(self, filename: str, line: Any) -> None:
         """Takes note of a line that asked a tensor whether it is true."""
         self._asked.setdefault(filename, set()).add(line)
 
-    def chose(self, lines):
+    def chose(self, lines: Any) -> bool:
         """Whether one of some lines is in a branch that a tensor chose.
 
         Args:
@@ -35,7 +36,7 @@ class PythonBranches:
 
 
 @functools.lru_cache(64)
-def _conditions(filename):
+def _conditions(filename: str) -> Any:
     """Returns the lines of each `if` of a file, and those that it rules."""
     try:
         tree = ast.parse("".join(linecache.getlines(filename)))
@@ -54,5 +55,5 @@ def _conditions(filename):
     return found
 
 
-def _lines(node):
+def _lines(node: Any) -> Any:
     return set(range(node.lineno, node.end_lineno + 1))

@@ -2,6 +2,8 @@
 
 import contextlib
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +12,7 @@ from keras_perceptual.gradients.patches import intercepted
 
 
 @contextlib.contextmanager
-def random_numbers_kept():
+def random_numbers_kept() -> Iterator[None]:
     """Puts the random numbers to come back as they were.
 
     Those of Keras are drawn from variables, which are the caller's to put back.
@@ -20,7 +22,7 @@ def random_numbers_kept():
 
     # Each operation of TensorFlow holds the state of the numbers it draws. With
     # seeds of their own, other operations run than those of the user.
-    def get_seed(original, op_seed):
+    def get_seed(original: Any, op_seed: Any) -> Any:
         if not tf.executing_eagerly():
             return original(op_seed)
         return own.randrange(1, 2**31 - 1), own.randrange(1, 2**31 - 1)
@@ -39,7 +41,7 @@ def random_numbers_kept():
 
 
 @contextlib.contextmanager
-def _global_generator_kept():
+def _global_generator_kept() -> Iterator[None]:
     """Puts the state of the generator of all TensorFlow back, if it has one."""
     # The public function would make one.
     from tensorflow.python.ops import stateful_random_ops

@@ -7,6 +7,8 @@ that needs a graph is traced instead.
 import contextlib
 import dataclasses
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -25,6 +27,7 @@ from keras_perceptual.gradients.tracers.tensorflow.op_gradients import (
 )
 from keras_perceptual.gradients.tracers.tensorflow.op_recorder import (
     OpRecorder,
+    Record,
     native,
 )
 from keras_perceptual.gradients.tracers.tensorflow.random_state import (
@@ -48,7 +51,12 @@ __all__ = ["random_numbers_kept", "replay_function", "replay_step"]
 MOST_BRANCHES = 32
 
 
-def replay_step(step, arguments, variables, others=()):
+def replay_step(
+    step: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    variables: Sequence[Any],
+    others: Sequence[Any] = (),
+) -> Replay:
     """Takes a training step once more, operation by operation.
 
     Args:
@@ -74,7 +82,9 @@ def replay_step(step, arguments, variables, others=()):
             raise error from None
 
 
-def replay_function(function, variables):
+def replay_function(
+    function: Callable[[], Any], variables: Sequence[Any]
+) -> Replay:
     """Computes a loss and its gradients once more, operation by operation.
 
     Args:
@@ -85,7 +95,7 @@ def replay_function(function, variables):
         A `Replay` with one `Derivative`.
     """
 
-    def step():
+    def step() -> None:
         with tf.GradientTape() as tape:
             loss = function()
         tape.gradient(loss, [native(variable) for variable in variables])
@@ -93,7 +103,7 @@ def replay_function(function, variables):
     return replay_step(step, (), variables)
 
 
-def name_data(*data):
+def name_data(*data: Any) -> Any:
     """Returns pairs of a tensor and of the name of its place in the batch."""
     if len(data) != 1:
         return _name("data", data) if data else []
@@ -109,7 +119,7 @@ def name_data(*data):
     ]
 
 
-def _name(name, data):
+def _name(name: str, data: Any) -> Any:
     """Returns the tensors in nested data with their names."""
     if data is None:
         return []
@@ -123,14 +133,20 @@ def _name(name, data):
     return [pair for part in parts for pair in _name(*part)]
 
 
-def _as_tensor(value):
+def _as_tensor(value: Any) -> Any:
     """Returns a tensor for an array, and anything else as it is."""
     if hasattr(value, "__array__") and not tf.is_tensor(value):
         return tf.convert_to_tensor(value)
     return value
 
 
-def _run(step, arguments, names, variables, others):
+def _run(
+    step: Any,
+    arguments: tuple[Any, ...],
+    names: Any,
+    variables: Any,
+    others: Any,
+) -> Replay:
     """Returns the `Replay` of a step that is run."""
     recorder = OpRecorder(variables)
     for tensor, _ in names:
@@ -150,10 +166,10 @@ def _run(step, arguments, names, variables, others):
     return _describe(recorder, tapes.questions, names, others)
 
 
-def _look_into_branches(recorder, choices):
+def _look_into_branches(recorder: OpRecorder, choices: Any) -> None:
     """Notes what the branches that were not taken would let through."""
     for records, functions in choices[:MOST_BRANCHES]:
-        found = frozenset()
+        found: frozenset[int] = frozenset()
         for function in functions:
             # It may be unfit for where it was not called.
             with contextlib.suppress(Exception):
@@ -170,13 +186,15 @@ def _look_into_branches(recorder, choices):
             record.alternatives = given.union(record.alternatives or ())
 
 
-def _describe(recorder, questions, names, others):
+def _describe(
+    recorder: OpRecorder, questions: Any, names: Any, others: Any
+) -> Replay:
     """Returns what was written down as a `Replay`."""
     tensors = recorder.tensors
     failed = {kind for question in questions for kind in question.failed}
     differentiable = OpGradients(tensors, failed)
     gradients = [_gradients(recorder.records, q) for q in questions]
-    operations = []
+    operations: list[Any] = []
     for record in recorder.records:
         operation = Operation(
             kind=record.kind,
@@ -220,7 +238,7 @@ def _describe(recorder, questions, names, others):
     )
 
 
-def _gradients(records, question):
+def _gradients(records: Any, question: Any) -> Any:
     """Returns the gradients, those of what was written to variables too.
 
     What was written has the gradient of what is read.
@@ -233,7 +251,9 @@ def _gradients(records, question):
     return TensorNumbers(gradients)
 
 
-def _look_into_call(recorder, record, operation, gradients):
+def _look_into_call(
+    recorder: OpRecorder, record: Record, operation: Any, gradients: Any
+) -> Any:
     """Returns the operations of a function that loses a gradient.
 
     Args:

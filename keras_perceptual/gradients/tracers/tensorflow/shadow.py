@@ -28,14 +28,14 @@ class Call:
             by place.
     """
 
-    keys: list
-    gradients: list
+    keys: list[Any]
+    gradients: list[Any]
     loss_scale: Any
     is_dynamic: bool
     penalties: Any
 
 
-def make_shadow(calls):
+def make_shadow(calls: Any) -> Any:
     """Returns a function of a batch that computes the rows of some calls.
 
     Args:
@@ -56,8 +56,10 @@ def make_shadow(calls):
     captured = {inner.name: _origin(outer) for outer, inner in graph.captures}
     arguments = [t.name for t in graph.inputs if t.name not in captured]
 
-    @tf.function(jit_compile=True, autograph=False)
-    def shadow(*parts):
+    @tf.function(  # type: ignore[untyped-decorator]
+        jit_compile=True, autograph=False
+    )
+    def shadow(*parts: Any) -> Any:
         capture = tf.compat.v1.get_default_graph().capture
         given = dict(zip(arguments, parts, strict=True))
         given |= {name: capture(outer) for name, outer in captured.items()}
@@ -84,7 +86,7 @@ def make_shadow(calls):
             for call in calls
         ]
 
-    def compute(batch):
+    def compute(batch: Any) -> Any:
         parts = tf.nest.flatten(batch, expand_composites=True)
         rows = shadow(*(part for part in parts if part is not None))
         return [
@@ -95,7 +97,7 @@ def make_shadow(calls):
     return compute
 
 
-def _needed_for(tensors):
+def _needed_for(tensors: Any) -> Any:
     """Returns the names of the operations that tensors are computed by."""
     wanted, found = [tensor.op for tensor in tensors], set()
     while wanted:
@@ -107,7 +109,7 @@ def _needed_for(tensors):
     return found
 
 
-def _origin(tensor):
+def _origin(tensor: Any) -> Any:
     """Returns the tensor outside of all graphs that one in them stands for."""
     while tf.is_symbolic_tensor(tensor):
         tensor = next(

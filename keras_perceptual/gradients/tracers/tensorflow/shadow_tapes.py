@@ -8,11 +8,16 @@ that the first one lost sight of.
 import contextlib
 import functools
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
 from keras_perceptual.gradients.patches import intercepted
-from keras_perceptual.gradients.tracers.tensorflow.op_recorder import native
+from keras_perceptual.gradients.tracers.tensorflow.op_recorder import (
+    OpRecorder,
+    native,
+)
 from keras_perceptual.gradients.tracers.tensorflow.tensor_numbers import (
     is_differentiable,
     stored,
@@ -30,11 +35,12 @@ class Question:
         failed: Types of operations whose gradient could not be computed.
     """
 
-    def __init__(self, targets, variables, frames):
-        self.targets, self.variables = targets, variables
-        self.gradients = {}
+    def __init__(self, targets: Any, variables: Any, frames: Any) -> None:
+        self.targets: tuple[Any, ...] = targets
+        self.variables: frozenset[int] = variables
+        self.gradients: dict[Any, Any] = {}
         self.frames = frames
-        self.failed = set()
+        self.failed: set[Any] = set()
 
 
 class ShadowTapes:
@@ -48,22 +54,22 @@ class ShadowTapes:
         error: The first error in a call that asked for gradients.
     """
 
-    def __init__(self, recorder):
-        self.questions = []
-        self.error = None
+    def __init__(self, recorder: OpRecorder) -> None:
+        self.questions: list[Any] = []
+        self.error: Exception | None = None
         self._recorder = recorder
-        self._options = {}
-        self._shadows = {}
-        self._entered = set()
-        self._unwatched = []
+        self._options: dict[Any, Any] = {}
+        self._shadows: dict[Any, Any] = {}
+        self._entered: set[Any] = set()
+        self._unwatched: list[Any] = []
         self._inside = False
 
     @contextlib.contextmanager
-    def recording(self):
+    def recording(self) -> Iterator[None]:
         """Follows the tapes that are used inside."""
         self._recorder.when_made = self._unwatched.append
         self._recorder.before_next = self._watch
-        answers = {
+        answers: dict[str, Callable[..., Any]] = {
             "__init__": self._init,
             "__enter__": self._enter,
             "__exit__": self._exit,
@@ -82,15 +88,19 @@ class ShadowTapes:
                 self._recorder.when_made = self._recorder.before_next = None
 
     def _init(
-        self, original, tape, persistent=False, watch_accessed_variables=True
-    ):
+        self,
+        original: Any,
+        tape: Any,
+        persistent: bool = False,
+        watch_accessed_variables: bool = True,
+    ) -> None:
         original(tape, persistent, watch_accessed_variables)
         if self._recorder.listening:
             # The tape is kept, so that no other one has its `id`.
             options = (persistent, watch_accessed_variables, tape)
             self._options[id(tape)] = options
 
-    def _enter(self, original, tape):
+    def _enter(self, original: Any, tape: Any) -> Any:
         result = original(tape)
         if id(tape) in self._options:
             if id(tape) not in self._shadows:
@@ -98,7 +108,7 @@ class ShadowTapes:
             self._join(tape)
         return result
 
-    def _make_shadow(self, tape):
+    def _make_shadow(self, tape: Any) -> Any:
         with self._recorder.paused():
             shadow = tf.GradientTape(True, self._options[id(tape)][1])
         # What was computed before is there to be differentiated by.
@@ -110,28 +120,28 @@ class ShadowTapes:
         ]
         return shadow
 
-    def _join(self, tape):
+    def _join(self, tape: Any) -> None:
         """Has the shadow of a tape record."""
         self._shadows[id(tape)].__enter__()
         self._entered.add(id(tape))
 
-    def _exit(self, original, tape, *exception):
+    def _exit(self, original: Any, tape: Any, *exception: Any) -> Any:
         if id(tape) in self._entered:
             self._leave(tape)
         return original(tape, *exception)
 
-    def _watch_of_tape(self, original, tape, tensor):
+    def _watch_of_tape(self, original: Any, tape: Any, tensor: Any) -> Any:
         if id(tape) in self._shadows:
             self._shadows[id(tape)].watch(tensor)
         return original(tape, tensor)
 
-    def _reset(self, original, tape):
+    def _reset(self, original: Any, tape: Any) -> Any:
         if id(tape) in self._shadows:
             self._shadows[id(tape)].reset()
         return original(tape)
 
     @contextlib.contextmanager
-    def _stop_recording(self, original, tape):
+    def _stop_recording(self, original: Any, tape: Any) -> Iterator[None]:
         recording = id(tape) in self._entered
         if recording:
             self._leave(tape)
@@ -142,12 +152,12 @@ class ShadowTapes:
             if recording:
                 self._join(tape)
 
-    def _leave(self, tape):
+    def _leave(self, tape: Any) -> None:
         """Has the shadow of a tape no longer record."""
         self._entered.remove(id(tape))
         self._shadows[id(tape)].__exit__(None, None, None)
 
-    def _watch(self):
+    def _watch(self) -> None:
         """Has gradients be known of what came out of any operation.
 
         That is not possible while TensorFlow does not record anything.
@@ -159,15 +169,31 @@ class ShadowTapes:
                 shadow.watch(self._unwatched)
             self._unwatched.clear()
 
-    def _gradient(self, original, tape, target, sources, *args, **kwargs):
+    def _gradient(
+        self,
+        original: Any,
+        tape: Any,
+        target: Any,
+        sources: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         weights = kwargs.get("output_gradients", args[0] if args else None)
         ask = functools.partial(
             original, tape, target, sources, *args, **kwargs
         )
         return self._answer(ask, tape, target, sources, weights)
 
-    def _jacobian(self, original, tape, target, sources, *args, **kwargs):
-        def ask():
+    def _jacobian(
+        self,
+        original: Any,
+        tape: Any,
+        target: Any,
+        sources: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        def ask() -> Any:
             # It asks for gradients in its turn.
             self._inside = True
             try:
@@ -177,7 +203,9 @@ class ShadowTapes:
 
         return self._answer(ask, tape, target, sources, None)
 
-    def _answer(self, ask, tape, target, sources, weights):
+    def _answer(
+        self, ask: Any, tape: Any, target: Any, sources: Any, weights: Any
+    ) -> Any:
         """Has the tape answer, and its shadow as well.
 
         Args:
@@ -211,7 +239,7 @@ class ShadowTapes:
             self.error = self.error or error
             return tf.nest.map_structure(lambda source: None, sources)
 
-    def _ask_at_once(self, ask, target):
+    def _ask_at_once(self, ask: Any, target: Any) -> Any:
         """Has a tape answer, noted as one operation.
 
         No other tape records, so no gradient gets through what it does.
@@ -231,7 +259,7 @@ class ShadowTapes:
         )
         return result
 
-    def _followed(self, sources):
+    def _followed(self, sources: Any) -> frozenset[int]:
         """Returns the keys of the variables to follow among sources."""
         handles = self._recorder.handles
         natives = [native(source) for source in tf.nest.flatten(sources)]
@@ -241,14 +269,16 @@ class ShadowTapes:
             if isinstance(source, tf.Variable) and id(source.handle) in handles
         )
 
-    def _question(self, target, asked):
+    def _question(self, target: Any, asked: Any) -> Any:
         recorder = self._recorder
         targets = [t for t in tf.nest.flatten(target) if tf.is_tensor(t)]
         return Question(
             tuple(map(recorder.keep, targets)), asked, recorder.frames()
         )
 
-    def _ask_shadow(self, shadow, target, asked, weights):
+    def _ask_shadow(
+        self, shadow: Any, target: Any, asked: Any, weights: Any
+    ) -> None:
         from tensorflow.python.eager import record
 
         recorder = self._recorder
@@ -276,7 +306,7 @@ class ShadowTapes:
 
 
 @contextlib.contextmanager
-def _failing_gradients_are_none(failed):
+def _failing_gradients_are_none(failed: Any) -> Iterator[None]:
     """Goes on where an operation has no gradient, or one that fails.
 
     Args:
@@ -286,7 +316,7 @@ def _failing_gradients_are_none(failed):
 
     registry = ops._gradient_registry
 
-    def look_up(original, where, name):
+    def look_up(original: Any, where: Any, name: str) -> Any:
         try:
             function = original(where, name)
         except LookupError:
@@ -297,7 +327,7 @@ def _failing_gradients_are_none(failed):
         if where is not registry or function is None:
             return function
 
-        def careful(op, *gradients):
+        def careful(op: Any, *gradients: Any) -> Any:
             try:
                 found = function(op, *gradients)
                 _check_shapes(op.inputs, found)
@@ -315,7 +345,7 @@ def _failing_gradients_are_none(failed):
         yield
 
 
-def _check_shapes(values, gradients):
+def _check_shapes(values: Any, gradients: Any) -> None:
     """Fails where what a gradient is handed to would fail.
 
     Args:

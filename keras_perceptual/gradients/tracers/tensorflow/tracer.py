@@ -6,6 +6,9 @@ import functools
 import gc
 import itertools
 import weakref
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -14,7 +17,7 @@ import tensorflow as tf
 from keras_perceptual.gradients import snapshots
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.patches import intercepted
-from keras_perceptual.gradients.replay import Moment
+from keras_perceptual.gradients.replay import Moment, Replay
 from keras_perceptual.gradients.statistics import (
     SUMS,
     WIDTH,
@@ -38,21 +41,24 @@ class Tracer:
     numbers are kept in variables that the step itself updates.
     """
 
-    apply_methods = ("apply",)
+    apply_methods: ClassVar[tuple[str, ...]] = ("apply",)
     values_were_away = False
     zeros_for_none = False
 
-    def __init__(self, model):
+    python_steps: int
+    trouble: Exception | None
+
+    def __init__(self, model: keras.Model) -> None:
         # The train function holds the tracer, and the model both of them.
         self._reference = weakref.ref(model)
         self._strategy = model.distribute_strategy
         self._listens = False
-        self._tables = []
-        self._gatherers = {}
-        self._slots = {}
-        self._used = {}
+        self._tables: list[Any] = []
+        self._gatherers: dict[Any, Any] = {}
+        self._slots: dict[Any, Any] = {}
+        self._used: dict[Any, Any] = {}
         self._specs = None
-        self._calls = []
+        self._calls: list[Any] = []
         self._shadow = None
         self.python_steps = 0
         self.trouble = None
@@ -62,20 +68,20 @@ class Tracer:
             self._make_room([id(v) for v in model.trainable_variables])
 
     @property
-    def _model(self):
+    def _model(self) -> Any:
         return self._reference()
 
     @property
-    def is_traced_once(self):
+    def is_traced_once(self) -> bool:
         """Whether the Python code of the step runs once."""
         return not self._model.run_eagerly
 
-    def make_train_function(self):
+    def make_train_function(self) -> Callable[..., Any]:
         """Returns a train function of the model, traced by nobody yet."""
         step = self._model.train_step
 
         @functools.wraps(step)
-        def train_step(data):
+        def train_step(data: Any) -> Any:
             if not self._listens:
                 return step(data)
             self._note_step(data)
@@ -90,7 +96,7 @@ class Tracer:
         return self._model.train_function
 
     @contextlib.contextmanager
-    def listening(self):
+    def listening(self) -> Iterator[None]:
         """Has the steps that run inside take note of their gradients."""
         self._listens = True
         try:
@@ -100,13 +106,15 @@ class Tracer:
             self._listens = False
             self._on.assign(False)
 
-    def start_anew(self):
+    def start_anew(self) -> None:
         """Forgets the numbers of an earlier training."""
         self.trouble = None
         for table in self._tables:
             table.assign(tf.zeros_like(table))
 
-    def hold(self, arguments):
+    def hold(
+        self, arguments: tuple[Any, ...]
+    ) -> tuple[Moment, tuple[Any, ...]]:
         """Keeps what the next step begins with."""
         (iterator,) = arguments
         moment = Moment()
@@ -125,7 +133,7 @@ class Tracer:
         moment.batch = batches[0]
         return moment, (_batches_again(batches, iterator),)
 
-    def _note_step(self, data):
+    def _note_step(self, data: Any) -> None:
         self.python_steps += 1
         self._calls = []
         # Data of an unknown kind cannot be traced with, only trained on.
@@ -134,13 +142,22 @@ class Tracer:
                 lambda x: x if x is None else tf.type_spec_from_value(x), data
             )
 
-    def _heed_tape(self, original, tape, *args, **kwargs):
+    def _heed_tape(
+        self, original: Any, tape: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         # Whatever happens there must not end a training that is well.
         with contextlib.suppress(Exception):
             self._used.update((id(v), v) for v in tape.watched_variables())
         return original(tape, *args, **kwargs)
 
-    def add(self, variables, values, gradients, loss_scale, is_dynamic):
+    def add(
+        self,
+        variables: Sequence[Any],
+        values: Sequence[Any],
+        gradients: Sequence[Any],
+        loss_scale: Any,
+        is_dynamic: bool,
+    ) -> None:
         """Takes note of gradients in the step that computes them."""
         keys = [id(variable) for variable in variables]
         with tf.init_scope():
@@ -163,7 +180,7 @@ class Tracer:
             )
             return
 
-        def keep():
+        def keep() -> Any:
             rows = statistics_rows(
                 gradients, norms, loss_scale, is_dynamic, penalties()
             )
@@ -172,14 +189,14 @@ class Tracer:
 
         tf.cond(self._on, keep, lambda: False)
 
-    def _is_compiled(self):
+    def _is_compiled(self) -> Any:
         return (
             self._model.jit_compile
             and not tf.executing_eagerly()
             and self._strategy.num_replicas_in_sync == 1
         )
 
-    def look_again(self, moment):
+    def look_again(self, moment: Moment) -> None:
         """Computes the statistics of a step beside it, if it is compiled."""
         if self._calls:
             self._shadow, self._calls = shadow.make_shadow(self._calls), []
@@ -193,7 +210,7 @@ class Tracer:
             for keys, rows in self._shadow(batch):
                 self._keep(keys, rows)
 
-    def _make_room(self, keys):
+    def _make_room(self, keys: Any) -> None:
         keys = [key for key in keys if key not in self._slots]
         if not keys:
             return
@@ -209,7 +226,7 @@ class Tracer:
             )
         )
 
-    def _keep(self, keys, rows):
+    def _keep(self, keys: Any, rows: Any) -> None:
         """Adds rows of statistics to those of earlier calls."""
         for index, table in enumerate(self._tables):
             picked = [
@@ -231,7 +248,7 @@ class Tracer:
             )
             table.assign(tf.tensor_scatter_nd_update(whole, slots, new))
 
-    def read(self):
+    def read(self) -> dict[int, np.ndarray]:
         """Returns the row of each variable, as NumPy arrays by key."""
         # Each replica sees its own part of the batch.
         values = [
@@ -241,7 +258,7 @@ class Tracer:
             key: values[index][row] for key, (index, row) in self._slots.items()
         }
 
-    def _read_replicas(self, table):
+    def _read_replicas(self, table: Any) -> Any:
         """Returns the rows of all replicas, those of other machines too.
 
         All machines have to ask, and come to the same verdict: one that stops
@@ -261,7 +278,7 @@ class Tracer:
             )
         return self._gatherers[table.ref()]().numpy()
 
-    def find_untracked(self, known):
+    def find_untracked(self, known: Sequence[Any]) -> list[Any]:
         """Returns what the step computes with and nobody trains.
 
         Args:
@@ -283,12 +300,14 @@ class Tracer:
         found = {id(variable): variable for variable in found}
         return [variable for variable in found.values() if variable.trainable]
 
-    def _keys_of_copies(self, native):
+    def _keys_of_copies(self, native: Any) -> Any:
         """Returns the `id` of a variable and of its copies on devices."""
         copies = self._strategy.experimental_local_results(native)
         return {id(native), *map(id, copies)}
 
-    def replay(self, moment, variables, others):
+    def replay(
+        self, moment: Moment, variables: Sequence[Any], others: Sequence[Any]
+    ) -> Replay:
         """Takes a step once more."""
         # A thread of its own is outside the scope of any strategy, in which a
         # variable of several devices could not be told from its copies.
@@ -297,7 +316,7 @@ class Tracer:
                 self._replay, moment, variables, others
             ).result()
 
-    def _replay(self, moment, variables, others):
+    def _replay(self, moment: Moment, variables: Any, others: Any) -> Replay:
         model = self._model
         with (
             replay.random_numbers_kept(),
@@ -316,12 +335,12 @@ class Tracer:
             )
 
 
-def _nothing_for_optional(part):
+def _nothing_for_optional(part: Any) -> Any:
     """Returns what Keras hands to a step for a part of a batch."""
     return None if isinstance(part, tf.experimental.Optional) else part
 
 
-def _batches_again(batches, iterator):
+def _batches_again(batches: Any, iterator: Any) -> Any:
     """Returns an iterator like another one, over batches taken from it."""
     if isinstance(iterator, tf.data.Iterator):
         # Where it has another signature, the step would be traced again.
@@ -339,14 +358,14 @@ def _batches_again(batches, iterator):
     return iter(batches)
 
 
-def _stored_values(gradient):
+def _stored_values(gradient: Any) -> Any:
     """Returns the numbers that a gradient holds, without making it dense."""
     if isinstance(gradient, tf.IndexedSlices):
         return gradient.values
     return gradient
 
 
-def _penalties(penalized):
+def _penalties(penalized: Any) -> Any:
     """Returns what penalties add to gradients.
 
     Args:
@@ -357,7 +376,7 @@ def _penalties(penalized):
     }
 
 
-def _penalty_gradient(variable, value):
+def _penalty_gradient(variable: Any, value: Any) -> Any:
     """Returns the gradient of the penalty on a variable."""
     value = tf.convert_to_tensor(value)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -367,7 +386,9 @@ def _penalty_gradient(variable, value):
     return tf.zeros_like(value) if gradient is None else gradient
 
 
-def compute_gradients(function, variables):
+def compute_gradients(
+    function: Callable[[], Any], variables: Sequence[Any]
+) -> list[Any]:
     """Returns the gradients of what `function` returns, `None` for none."""
     with tf.GradientTape() as tape:
         loss = function()
@@ -375,12 +396,12 @@ def compute_gradients(function, variables):
     return [None if g is None else _stored_values(g) for g in gradients]
 
 
-def norms(gradients):
+def norms(gradients: Any) -> Any:
     """Returns the Euclidean norms of some tensors in one."""
     return exact_norms(gradients)
 
 
-def public_functions():
+def public_functions() -> tuple[tuple[str, ModuleType], ...]:
     """Returns where the names of public functions are looked up."""
     return (
         ("tf", tf),
@@ -391,12 +412,12 @@ def public_functions():
     )
 
 
-def says_nothing_is_connected(error):
+def says_nothing_is_connected(error: BaseException) -> bool:
     """Whether `error` is the backend's word for a loss without gradients."""
     return False
 
 
-def says_it_left(error):
+def says_it_left(error: BaseException) -> bool:
     """Whether a step could not be traced as it leaves TensorFlow.
 
     That is so where it makes a number of Python or an array of NumPy out of a
@@ -409,12 +430,12 @@ def says_it_left(error):
     )
 
 
-def says_gradient_failed(error):
+def says_gradient_failed(error: BaseException) -> bool:
     """Whether a step failed while TensorFlow computed gradients."""
     return isinstance(error, tf.errors.OpError) and "gradient" in str(error)
 
 
-def name_of(variable):
+def name_of(variable: Any) -> str:
     """Returns what to call a variable of Keras or of the backend."""
     if isinstance(variable, keras.Variable):
         return variable.path

@@ -1,6 +1,8 @@
 """Putting back what a program writes to variables, for TensorFlow."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -8,11 +10,11 @@ from keras_perceptual.gradients.patches import intercepted
 
 
 @contextlib.contextmanager
-def writes_put_back():
+def writes_put_back() -> Iterator[None]:
     """Puts back the variables that are written to, whoever they belong to."""
     former = {}
 
-    def write(original, variable, *args, **kwargs):
+    def write(original: Any, variable: Any, *args: Any, **kwargs: Any) -> Any:
         if tf.executing_eagerly() and id(variable) not in former:
             former[id(variable)] = variable, variable.numpy()
         return original(variable, *args, **kwargs)

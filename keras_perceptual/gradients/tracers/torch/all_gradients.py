@@ -1,6 +1,7 @@
 """The gradients of everything that a step computes."""
 
 import functools
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from keras_perceptual.gradients.tracers.torch.autograd_graph import (
 from keras_perceptual.gradients.tracers.torch.measuring import measure
 
 
-def read_gradients(targets, seeds, edges, listeners):
+def read_gradients(targets: Any, seeds: Any, edges: Any, listeners: Any) -> Any:
     """Differentiates by everything that leads to `targets`.
 
     Nothing is added to the gradients of tensors, and `targets` can be
@@ -40,7 +41,7 @@ def read_gradients(targets, seeds, edges, listeners):
         return {}
     found = {}
 
-    def note(node, gradients):
+    def note(node: Any, gradients: Any) -> None:
         for place, gradient in enumerate(gradients):
             if gradient is None:
                 continue
@@ -78,7 +79,7 @@ def read_gradients(targets, seeds, edges, listeners):
     return {edge: found[edge] for edge in _reach(starts, found)}
 
 
-def _reach(starts, found=None):
+def _reach(starts: Any, found: Any = None) -> Any:
     """Returns the edges that a gradient gets to, through no staircase.
 
     Args:
@@ -97,7 +98,7 @@ def _reach(starts, found=None):
     return reached
 
 
-def spread(calls, gradients, candidates):
+def spread(calls: Any, gradients: Any, candidates: Any) -> None:
     """Adds the values that have a gradient, but that autograd leaves out.
 
     It leaves out what needs none, such as what was detached. That something

@@ -5,6 +5,8 @@ and the number of one of its outputs: what autograd knows of a tensor.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -21,13 +23,13 @@ _STAIRCASES = re.compile(
 _OVERWRITING = re.compile("FillBackward|CopyBackwards")
 
 
-def edges_of(tensor):
+def edges_of(tensor: Any) -> Any:
     """Returns the edges of a tensor, one for each `torch.func` around it."""
     found = (_edge(layer) for layer in layers_of(tensor))
     return [edge for edge in found if edge is not None]
 
 
-def _edge(tensor):
+def _edge(tensor: Any) -> Any:
     if not tensor.requires_grad:
         return None
     if tensor.grad_fn is not None:
@@ -38,14 +40,14 @@ def _edge(tensor):
     return node.next_functions[0] if node is not None else None
 
 
-def next_sequence_number():
+def next_sequence_number() -> int:
     """Returns a number above that of all nodes that this thread has made."""
     with torch.enable_grad():
         probe = torch.zeros((), requires_grad=True)
         return probe.view_as(probe).grad_fn._sequence_nr() + 1
 
 
-def find_nodes(edges):
+def find_nodes(edges: Any) -> Any:
     """Returns all nodes that some edges lead to."""
     found, stack = {}, [node for node, _ in edges]
     while stack:
@@ -56,24 +58,24 @@ def find_nodes(edges):
     return list(found)
 
 
-def leaf_of(node):
+def leaf_of(node: Any) -> Any:
     """Returns the tensor that a node stands for at the end of the graph."""
     return getattr(node, "variable", None) if is_leaf(node) else None
 
 
-def is_leaf(node):
+def is_leaf(node: Any) -> bool:
     """Whether gradients end at a node, as it is a tensor that they are of."""
     return _name_of(node) == "AccumulateGrad"
 
 
-def find_leaves(targets):
+def find_leaves(targets: Any) -> Any:
     """Returns the tensors that `targets` have a gradient for."""
     edges = [e for t in tensors_in(targets) for e in edges_of(t)]
     leaves = map(leaf_of, find_nodes(edges))
     return [leaf for leaf in leaves if leaf is not None]
 
 
-def walk_back(edges, stops):
+def walk_back(edges: Any, stops: Any) -> Any:
     """Returns those of `stops` that gradients get to first."""
     found, seen, stack = set(), set(), list(edges)
     while stack:
@@ -88,14 +90,16 @@ def walk_back(edges, stops):
     return found
 
 
-def nodes_between(edges, stops):
+def nodes_between(edges: Any, stops: Any) -> Any:
     """Returns the nodes that gradients come through before `stops`.
 
     Returns:
         A dictionary from each node to the edges that lead there, those next
         to `stops` first.
     """
-    found, order, stack = {}, {}, [(edge, False) for edge in edges]
+    found: dict[Any, set[Any]] = {}
+    order: dict[Any, set[Any]] = {}
+    stack = [(edge, False) for edge in edges]
     while stack:
         edge, done = stack.pop()
         node = edge[0]
@@ -112,13 +116,13 @@ def nodes_between(edges, stops):
     return order
 
 
-def name_call(node):
+def name_call(node: Any) -> str:
     """Returns the name of the call that a node was made by."""
     name = re.sub(r"Backwards?\d*$", "", _name_of(node))
     return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def following(node):
+def following(node: Any) -> Any:
     """Returns the edges that a node hands a gradient to."""
     name = _name_of(node)
     if _STAIRCASES.match(name) or rounds(node):
@@ -128,17 +132,17 @@ def following(node):
     return node.next_functions
 
 
-def _name_of(node):
+def _name_of(node: Any) -> str:
     # Some have the name of their namespace in front.
     return node.name().rpartition(":")[2]
 
 
-def rounds(node):
+def rounds(node: Any) -> bool:
     """Whether a division rounds what comes out of it."""
     return getattr(node, "_saved_rounding_mode", None) is not None
 
 
-def is_staircase(kind, arguments):
+def is_staircase(kind: str, arguments: Mapping[str, Any]) -> bool:
     """Whether a call is a staircase, by its name and keyword arguments."""
     name = kind.strip("_").title().replace("_", "")
     return bool(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import torch
 
@@ -38,16 +39,16 @@ class Call:
     """
 
     kind: str
-    inputs: list
-    outputs: list
+    inputs: list[Any]
+    outputs: list[Any]
     differentiable: bool
-    scope: tuple = ()
-    frames: tuple = ()
-    choices: tuple = ()
+    scope: tuple[Any, ...] = ()
+    frames: tuple[Any, ...] = ()
+    choices: tuple[Any, ...] = ()
     own_gradient: bool = False
 
     @property
-    def varies(self):
+    def varies(self) -> bool:
         """Whether something else may come out of it the next time."""
         return bool(_RANDOM.search(self.kind.lower()))
 
@@ -62,12 +63,12 @@ class Inside:
         memories: Those that are written to.
     """
 
-    made: dict = dataclasses.field(default_factory=dict)
-    used: list = dataclasses.field(default_factory=list)
-    memories: set = dataclasses.field(default_factory=set)
+    made: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    used: list[Any] = dataclasses.field(default_factory=list)
+    memories: set[Any] = dataclasses.field(default_factory=set)
 
 
-def watch(function, tensors, args, kwargs):
+def watch(function: Any, tensors: Any, args: Any, kwargs: Any) -> Any:
     """Calls a function, and looks what comes out and what it writes to.
 
     Args:
@@ -95,7 +96,9 @@ def watch(function, tensors, args, kwargs):
     return result, changed, made, memories
 
 
-def has_gradient(kind, kwargs, outputs, edges, ways):
+def has_gradient(
+    kind: str, kwargs: Any, outputs: Any, edges: Any, ways: Any
+) -> bool:
     """Whether a gradient gets from what comes out of a call to what goes in.
 
     Args:

@@ -1,17 +1,22 @@
 """What one operation adds to the gradient of what goes into it."""
 
+from collections.abc import Iterator
+from typing import Any
+
 MULTIPLICATIONS = frozenset("mul multiply imul".split())
 DIVISIONS = frozenset("div true_divide divide itruediv".split())
 ADDITIONS = frozenset("add radd iadd sub rsub isub subtract".split())
 ELEMENTWISE = MULTIPLICATIONS | DIVISIONS | ADDITIONS | {"rdiv"}
 
 
-def is_elementwise(kind, arguments):
+def is_elementwise(kind: str, arguments: tuple[Any, ...]) -> bool:
     """Whether it is arithmetic with two arguments."""
     return kind.strip("_") in ELEMENTWISE and len(arguments) == 2
 
 
-def contributions_to(kind, gradient, arguments):
+def contributions_to(
+    kind: str, gradient: Any, arguments: tuple[Any, ...]
+) -> Iterator[Any]:
     """Yields what an operation adds to the gradients of its arguments.
 
     Args:
@@ -38,5 +43,5 @@ def contributions_to(kind, gradient, arguments):
         yield place, part.sum_to_size(argument.shape)
 
 
-def _numbers_of(argument):
+def _numbers_of(argument: Any) -> Any:
     return argument.detach() if hasattr(argument, "detach") else argument

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Hashable
+from typing import Any
 
 import torch
 
@@ -19,6 +21,7 @@ from keras_perceptual.gradients.tracers.torch.measuring import (
     measure,
 )
 from keras_perceptual.gradients.tracers.torch.nesting import tensors_in
+from keras_perceptual.gradients.tracers.torch.recording import Recording
 from keras_perceptual.gradients.tracers.torch.surroundings import (
     is_called_by_user,
     look_around,
@@ -29,11 +32,11 @@ from keras_perceptual.gradients.tracers.torch.surroundings import (
 class Asked:
     """A call that asked for gradients, as `replay.Derivative` has it."""
 
-    targets: tuple
-    variables: frozenset
-    gradients: dict
-    contributions: dict
-    frames: tuple
+    targets: tuple[Any, ...]
+    variables: frozenset[Any]
+    gradients: dict[Any, Any]
+    contributions: dict[Any, Any]
+    frames: tuple[Any, ...]
     of_all: bool
 
 
@@ -48,12 +51,12 @@ class GradientCalls:
         failed: Whether the gradients could not be computed.
     """
 
-    def __init__(self, recording):
-        self.asked = []
-        self.failed = False
+    def __init__(self, recording: Recording) -> None:
+        self.asked: list[Any] = []
+        self.failed: bool = False
         self._recording = recording
 
-    def note_reading(self, tensor, found):
+    def note_reading(self, tensor: Any, found: Any) -> None:
         """Takes note that a program reads a gradient before it asks for it.
 
         Args:
@@ -68,7 +71,7 @@ class GradientCalls:
             outputs = [] if found is None else [recording.key(found)]
             recording.add("grad", [recording.key(tensor)], outputs, False)
 
-    def answer(self, function, given):
+    def answer(self, function: Any, given: Any) -> Any:
         """Answers a call.
 
         Args:
@@ -91,7 +94,7 @@ class GradientCalls:
             self.failed = True
             raise
 
-    def _find_variables(self, sources):
+    def _find_variables(self, sources: Any) -> frozenset[Hashable]:
         """Returns the keys of the variables that a gradient is asked for.
 
         Args:
@@ -104,13 +107,15 @@ class GradientCalls:
             if (tensor.requires_grad if sources is None else place in ids)
         )
 
-    def _look(self, targets, seeds, variables, of_all):
+    def _look(
+        self, targets: Any, seeds: Any, variables: Any, of_all: bool
+    ) -> None:
         """Takes note of the gradients of everything."""
         recording = self._recording
         keys = [recording.key(target) for target in targets]
         if recording.left and recording.reached.isdisjoint(keys):
             recording.add("tensor", recording.left.keys, keys, True)
-        contributions = {}
+        contributions: dict[Any, Any] = {}
         listeners = {
             edge: functools.partial(_note_contributions, contributions, *kept)
             for edge, kept in recording.arithmetic.items()
@@ -141,14 +146,14 @@ class GradientCalls:
             )
         )
 
-    def _give(self, function, given, targets):
+    def _give(self, function: Any, given: Any, targets: Any) -> Any:
         """Returns the gradients that a step asked for, as far as there are."""
         sources = list(tensors_in(given["inputs"]))
         lenient = given.get("allow_unused") or given.get("materialize_grads")
         if not any(target.requires_grad for target in targets):
             return tuple(None if lenient else _zeros(x) for x in sources)
 
-        def ask(outputs, inputs):
+        def ask(outputs: Any, inputs: Any) -> Any:
             found = function(**{**given, "allow_unused": True})
             if lenient or isinstance(found, dict):
                 return found
@@ -159,7 +164,7 @@ class GradientCalls:
 
         return self._record(ask, given["outputs"], given["inputs"])
 
-    def _record(self, ask, targets, sources):
+    def _record(self, ask: Any, targets: Any, sources: Any) -> Any:
         """Records a call that returns gradients.
 
         Those that can be differentiated in their turn are computed by calls
@@ -182,11 +187,11 @@ class GradientCalls:
         return result
 
 
-def _zeros(tensor):
+def _zeros(tensor: Any) -> Any:
     return torch.zeros_like(tensor)
 
 
-def _seeds(given, count):
+def _seeds(given: Any, count: int) -> Any:
     """Returns what the gradients of targets begin with, `None` for ones."""
     for name in ("gradient", "grad_tensors", "grad_outputs"):
         if given.get(name) is not None:
@@ -195,7 +200,9 @@ def _seeds(given, count):
     return [None] * count
 
 
-def _note_contributions(contributions, call, arguments, gradient):
+def _note_contributions(
+    contributions: Any, call: Any, arguments: tuple[Any, ...], gradient: Any
+) -> None:
     """Takes note of what arithmetic adds to the gradients of its arguments."""
     parts = contributions_to(call.kind, innermost(gradient), arguments)
     for place, part in parts:

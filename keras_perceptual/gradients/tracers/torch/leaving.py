@@ -1,5 +1,8 @@
 """Numbers that leave PyTorch, and what they become."""
 
+from collections.abc import Hashable
+from typing import Any
+
 from keras_perceptual.gradients.tracers.torch.nesting import (
     leaves_of,
     numbers_in,
@@ -26,28 +29,30 @@ class Leaving:
         root: The Python frame in which the step is called.
     """
 
-    def __init__(self, root):
+    def __init__(self, root: Any) -> None:
         self._root = root
-        self._code = {}
+        self._code: dict[Any, Any] = {}
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self._code)
 
     @property
-    def keys(self):
+    def keys(self) -> list[Hashable]:
         """The keys of all of them."""
         return list(self._code)
 
-    def note(self, key):
+    def note(self, key: Any) -> None:
         """Takes note of numbers that leave."""
         self._code[key] = code_of_user(self._root)
 
-    def find_near(self):
+    def find_near(self) -> list[Hashable]:
         """Returns the keys of those that went to the code around a call."""
         code = code_of_user(self._root)
         return [key for key, place in self._code.items() if place is code]
 
-    def find_used(self, arguments, depends):
+    def find_used(
+        self, arguments: tuple[Any, ...], depends: Any
+    ) -> list[Hashable]:
         """Returns the keys of those that a call may use.
 
         Args:

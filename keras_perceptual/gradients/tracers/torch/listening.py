@@ -3,6 +3,8 @@
 import contextlib
 import inspect
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import torch
@@ -10,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from keras_perceptual.gradients.patches import intercepted
 from keras_perceptual.gradients.tracers.torch import unfolding
+from keras_perceptual.gradients.tracers.torch.recording import Recording
 
 _ATTENTION = "scaled_dot_product_attention"
 
@@ -23,13 +26,15 @@ class Listening(TorchFunctionMode):
             gradients.
     """
 
-    def __init__(self, recording, gradient_calls):
+    def __init__(self, recording: Recording, gradient_calls: Any) -> None:
         super().__init__()
         self._recording = recording
         self._gradient_calls = gradient_calls
         self._paused = False
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         if self._paused:
             return function(*args, **kwargs)
@@ -56,7 +61,7 @@ class Listening(TorchFunctionMode):
         kind = name.partition(".")[0]
         return self._recording.record(kind, function, args, kwargs)
 
-    def _get(self, function, args):
+    def _get(self, function: Any, args: Any) -> Any:
         """Answers the reading of an attribute."""
         found = function(*args)
         name = function.__self__.__name__
@@ -66,7 +71,7 @@ class Listening(TorchFunctionMode):
             return self._recording.record(name, lambda *_: found, args[:1], {})
         return found
 
-    def _ask(self, function, *args, **kwargs):
+    def _ask(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Answers a call that asks for gradients."""
         if self._paused:
             return function(*args, **kwargs)
@@ -74,14 +79,14 @@ class Listening(TorchFunctionMode):
         with self._pausing():
             return self._gradient_calls.answer(function, given)
 
-    def _apply(self, function, cls, *args, **kwargs):
+    def _apply(self, function: Any, cls: Any, *args: Any, **kwargs: Any) -> Any:
         """Answers the call of a function that brings its own gradient."""
         if self._paused:
             return function(cls, *args, **kwargs)
         if cls.__name__ == "CheckpointFunction":
             return unfolding.call_checkpoint(*args)
 
-        def call(*args, **kwargs):
+        def call(*args: Any, **kwargs: Any) -> Any:
             with self._pausing(False):
                 return function(cls, *args, **kwargs)
 
@@ -90,7 +95,7 @@ class Listening(TorchFunctionMode):
                 cls.__name__, call, args, kwargs
             )
 
-    def _convert(self, function, array):
+    def _convert(self, function: Any, array: Any) -> Any:
         """Answers the call of a function that the mode is not asked about."""
         if self._paused:
             return function(array)
@@ -98,7 +103,7 @@ class Listening(TorchFunctionMode):
             return self._recording.record("from_numpy", function, (array,), {})
 
     @contextlib.contextmanager
-    def _pausing(self, paused=True):
+    def _pausing(self, paused: bool = True) -> Iterator[None]:
         """Keeps what is called for the recording itself from being heard."""
         former, self._paused = self._paused, paused
         try:
@@ -107,7 +112,7 @@ class Listening(TorchFunctionMode):
             self._paused = former
 
     @contextlib.contextmanager
-    def listening(self):
+    def listening(self) -> Iterator[None]:
         """Hears of the calls of this thread."""
         with contextlib.ExitStack() as stack:
             for owner, name, answer in (
@@ -124,6 +129,6 @@ class Listening(TorchFunctionMode):
             yield
 
 
-def _compiler():
+def _compiler() -> Any:
     """Returns the module of the compiler, if it is there."""
     return sys.modules.get("torch._dynamo.eval_frame")

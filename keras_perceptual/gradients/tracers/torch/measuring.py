@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -9,7 +11,7 @@ from keras_perceptual.gradients.replay import Numbers
 
 
 @functools.cache
-def _transforms():
+def _transforms() -> Any:
     """Returns two functions about the tensors that `torch.func` wraps."""
     try:
         from torch._C._functorch import (
@@ -22,7 +24,7 @@ def _transforms():
     return get_unwrapped, is_functorch_wrapped_tensor
 
 
-def layers_of(tensor):
+def layers_of(tensor: Any) -> Iterator[Any]:
     """Yields a tensor and those in it, where `torch.func` wraps one.
 
     The innermost is the last: it holds the numbers of all that a transform
@@ -35,18 +37,18 @@ def layers_of(tensor):
         yield tensor
 
 
-def innermost(tensor):
+def innermost(tensor: Any) -> Any:
     """Returns the tensor that holds the numbers."""
     *_, tensor = layers_of(tensor)
     return tensor
 
 
-def can_have_gradient(tensor):
+def can_have_gradient(tensor: Any) -> bool:
     """Whether a tensor is of a kind that has gradients."""
     return tensor.is_floating_point() or tensor.is_complex()
 
 
-def measure(tensor):
+def measure(tensor: Any) -> Numbers:
     """Returns the `Numbers` of a tensor, as far as they can be read."""
     try:
         return _measure(_plain(innermost(tensor).detach()))
@@ -55,7 +57,7 @@ def measure(tensor):
         return Numbers()
 
 
-def _plain(tensor):
+def _plain(tensor: Any) -> Any:
     """Returns the numbers that a tensor stores, real and dense."""
     if tensor.layout == torch.sparse_coo:
         tensor = tensor.coalesce().values()
@@ -64,7 +66,7 @@ def _plain(tensor):
     return tensor.abs() if tensor.is_complex() else tensor
 
 
-def _measure(tensor):
+def _measure(tensor: Any) -> Numbers:
     if not tensor.numel():
         return Numbers(0.0)
     # One pass over the numbers for almost all of them.

@@ -1,13 +1,15 @@
 """Tensors and numbers in nested lists, tuples, sets and dictionaries."""
 
 import inspect
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import torch
 
 
-def leaves_of(structure):
+def leaves_of(structure: Any) -> Iterator[Any]:
     """Yields all that is in a structure and is none itself."""
     if isinstance(structure, dict):
         structure = list(structure.values())
@@ -18,14 +20,14 @@ def leaves_of(structure):
         yield structure
 
 
-def tensors_in(structure):
+def tensors_in(structure: Any) -> Iterator[Any]:
     """Yields all tensors in a structure."""
     for leaf in leaves_of(structure):
         if isinstance(leaf, torch.Tensor):
             yield leaf
 
 
-def numbers_in(structure):
+def numbers_in(structure: Any) -> Any:
     """Returns the numbers in it that may have come out of a tensor."""
     return [
         leaf
@@ -34,7 +36,7 @@ def numbers_in(structure):
     ]
 
 
-def name_data(step, arguments):
+def name_data(step: Any, arguments: tuple[Any, ...]) -> Iterator[Any]:
     """Yields what is in the data of a step, with the name of its place.
 
     Args:
@@ -55,7 +57,7 @@ def name_data(step, arguments):
         yield from _name_parts(name, part)
 
 
-def _names_of_parameters(step, count):
+def _names_of_parameters(step: Any, count: int) -> Any:
     try:
         names = list(inspect.signature(step).parameters)
     except (TypeError, ValueError):
@@ -65,7 +67,7 @@ def _names_of_parameters(step, count):
     return [f"arguments[{place}]" for place in range(count)]
 
 
-def _name_parts(name, structure):
+def _name_parts(name: str, structure: Any) -> Any:
     if isinstance(structure, dict):
         parts = structure.items()
     elif isinstance(structure, (list, tuple)):

@@ -1,25 +1,27 @@
 """Putting tensors back as they were before a step."""
 
+from typing import Any
+
 import torch
 
 
 class Originals:
     """What tensors, and random numbers to come, were when first seen."""
 
-    def __init__(self):
-        self._tensors = []
-        self._generators = {}
+    def __init__(self) -> None:
+        self._tensors: list[Any] = []
+        self._generators: dict[Any, Any] = {}
 
-    def keep(self, tensor):
+    def keep(self, tensor: Any) -> None:
         """Keeps what a tensor is."""
         self._tensors.append(_Original(tensor))
 
-    def keep_generator(self, generator):
+    def keep_generator(self, generator: Any) -> None:
         """Keeps the random numbers to come of a `torch.Generator`."""
         if id(generator) not in self._generators:
             self._generators[id(generator)] = (generator, generator.get_state())
 
-    def put_back(self):
+    def put_back(self) -> None:
         """Puts everything back that is no longer what it was."""
         with torch.no_grad():
             # What shares the memory of another one was seen later.
@@ -32,7 +34,7 @@ class Originals:
 class _Original:
     """What a tensor was when it was first seen."""
 
-    def __init__(self, tensor):
+    def __init__(self, tensor: Any) -> None:
         self._tensor = tensor
         self._memory = memory_of(tensor)
         self._alias = tensor.detach()
@@ -44,7 +46,7 @@ class _Original:
             # Gradients are added to the one that is there.
             tensor.grad = self._gradient.clone()
 
-    def put_back(self):
+    def put_back(self) -> None:
         """Puts it back where it is something else."""
         tensor = self._tensor
         if memory_of(tensor) != self._memory:
@@ -59,13 +61,13 @@ class _Original:
                 tensor.grad = self._gradient
 
 
-def state_of(tensor):
+def state_of(tensor: Any) -> Any:
     """Returns what changes when a tensor is written to."""
     version = 0 if tensor.is_inference() else tensor._version
     return memory_of(tensor), version
 
 
-def memory_of(tensor):
+def memory_of(tensor: Any) -> Any:
     """Returns where the numbers of a tensor are, or 0 where there are none."""
     try:
         return tensor.untyped_storage().data_ptr()

@@ -1,6 +1,8 @@
 """Writing down what calls of PyTorch do."""
 
 import contextlib
+from collections.abc import Hashable
+from typing import Any, cast
 
 import torch
 
@@ -59,30 +61,30 @@ class Recording:
         choices: Each `Choice` that was made, by the `id` of its branches.
     """
 
-    def __init__(self, root, changeable=()):
-        self.calls = []
-        self.values = Values()
-        self.originals = Originals()
-        self.holders = {}
-        self.reached = set()
-        self.changeable = set()
-        self.strangers = {}
-        self.arithmetic = {}
-        self.choices = {}
+    def __init__(self, root: Any, changeable: Any = ()) -> None:
+        self.calls: list[Any] = []
+        self.values: Values = Values()
+        self.originals: Originals = Originals()
+        self.holders: dict[Any, Any] = {}
+        self.reached: set[Any] = set()
+        self.changeable: set[Any] = set()
+        self.strangers: dict[Any, Any] = {}
+        self.arithmetic: dict[Any, Any] = {}
+        self.choices: dict[Any, Any] = {}
         self.root = root
         self._changeable = {id(tensor): tensor for tensor in changeable}
-        self.followed = {}
-        self.left = Leaving(root)
+        self.followed: dict[Any, Any] = {}
+        self.left: Leaving = Leaving(root)
         # What happens in a function with its own gradient, while in one.
-        self._inside = None
+        self._inside: Inside | None = None
         self._beginning = next_sequence_number()
 
-    def follow(self, tensor, variable):
+    def follow(self, tensor: Any, variable: Any) -> None:
         """Follows a tensor under the key of a variable."""
         self.followed[id(tensor)] = tensor, variable
         self.key(tensor)
 
-    def key(self, tensor):
+    def key(self, tensor: Any) -> Hashable:
         """Returns the key of what a tensor is."""
         key = self.values.find(tensor)
         if key is not None:
@@ -98,7 +100,7 @@ class Recording:
         self._hand_out(writer, [key])
         return key
 
-    def _meet(self, tensor):
+    def _meet(self, tensor: Any) -> Any:
         """Gives a key to a tensor that was made where no call is seen.
 
         This is before the step, or by a call such as `torch.from_numpy`.
@@ -126,7 +128,7 @@ class Recording:
             self.strangers[key] = core
         return key
 
-    def add_nodes(self, edges, stops):
+    def add_nodes(self, edges: Any, stops: Any) -> None:
         """Adds what autograd alone knows of, each node as a call.
 
         Args:
@@ -151,7 +153,7 @@ class Recording:
             keys = [given[edge][-1] for edge in sorted(outputs, key=_place)]
             self.add(name_call(node), inputs, keys, bool(following(node)))
 
-    def renew(self, tensor):
+    def renew(self, tensor: Any) -> Any:
         """Gives a tensor the key of a new value, and returns it."""
         key = self.values.renew(tensor)
         followed = self.followed.get(id(innermost(tensor)))
@@ -160,10 +162,12 @@ class Recording:
             self.reached.add(key)
         return key
 
-    def _keys_of(self, edges):
+    def _keys_of(self, edges: Any) -> Any:
         return [self.values.edges[edge][-1] for edge in edges]
 
-    def add(self, kind, inputs, outputs, differentiable):
+    def add(
+        self, kind: str, inputs: Any, outputs: Any, differentiable: bool
+    ) -> Any:
         """Adds a call and returns it."""
         scope, frames, choices = look_around(self.root)
         # The same one is met by each call in its branch.
@@ -178,7 +182,7 @@ class Recording:
         self._hand_out(call, outputs)
         return call
 
-    def find_alternatives(self):
+    def find_alternatives(self) -> Any:
         """Tries the branches that were not taken.
 
         Returns:
@@ -207,12 +211,19 @@ class Recording:
         del self.calls[start:]
         return found
 
-    def _hand_out(self, call, outputs):
+    def _hand_out(self, call: Any, outputs: Any) -> None:
         call.outputs += outputs
         if not self.reached.isdisjoint(call.inputs):
             self.reached.update(outputs)
 
-    def record(self, kind, function, args, kwargs, inside=None):
+    def record(
+        self,
+        kind: str,
+        function: Any,
+        args: Any,
+        kwargs: Any,
+        inside: Any = None,
+    ) -> Any:
         """Calls a function and writes down what it does.
 
         Args:
@@ -265,13 +276,15 @@ class Recording:
             self._keep_arguments(call, outputs, args)
         return result
 
-    def _keep_arguments(self, call, outputs, args):
+    def _keep_arguments(self, call: Any, outputs: Any, args: Any) -> None:
         """Keeps what went into arithmetic, for what it adds to gradients."""
         if all(innermost(x) is x for x in tensors_in((outputs, args))):
             for edge in edges_of(outputs[0]):
                 self.arithmetic[edge] = call, args
 
-    def _find_more_inputs(self, kind, keys, args, kwargs):
+    def _find_more_inputs(
+        self, kind: str, keys: Any, args: Any, kwargs: Any
+    ) -> list[Hashable]:
         """Returns the keys of what goes into a call and is no tensor."""
         depends = not self.reached.isdisjoint(keys)
         found = self.left.find_used((args, kwargs), depends)
@@ -282,7 +295,7 @@ class Recording:
             ]
         return found
 
-    def _leave(self, kind, keys):
+    def _leave(self, kind: str, keys: Any) -> None:
         """Takes note of numbers that leave PyTorch."""
         if not self.reached.isdisjoint(keys):
             values = self.values
@@ -292,7 +305,9 @@ class Recording:
             self.add(kind, keys, [left], False)
             self.left.note(left)
 
-    def record_custom(self, kind, function, args, kwargs):
+    def record_custom(
+        self, kind: str, function: Any, args: Any, kwargs: Any
+    ) -> Any:
         """Records a call of a function that brings its own gradient.
 
         What happens in it is no operation of the step, but what it uses and
@@ -302,7 +317,7 @@ class Recording:
             return function(*args, **kwargs)
         inside = Inside()
 
-        def call(*args, **kwargs):
+        def call(*args: Any, **kwargs: Any) -> Any:
             self._inside = inside
             try:
                 return function(*args, **kwargs)
@@ -311,8 +326,8 @@ class Recording:
 
         return self.record(kind, call, args, kwargs, inside)
 
-    def _record_inside(self, function, args, kwargs):
-        inside = self._inside
+    def _record_inside(self, function: Any, args: Any, kwargs: Any) -> Any:
+        inside = cast(Inside, self._inside)
         tensors = [
             tensor
             for tensor in tensors_in((args, kwargs))
@@ -325,5 +340,5 @@ class Recording:
         return result
 
 
-def _place(edge):
+def _place(edge: Any) -> Any:
     return edge[1]

@@ -4,6 +4,8 @@ import contextlib
 import gc
 import random
 import sys
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +20,12 @@ from keras_perceptual.gradients.tracers.torch.nesting import name_data
 from keras_perceptual.gradients.tracers.torch.recording import Recording
 
 
-def replay_step(step, arguments, variables, others=()):
+def replay_step(
+    step: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    variables: Sequence[Any],
+    others: Sequence[Any] = (),
+) -> Replay:
     """Takes a training step once more and writes down what happens.
 
     It computes its gradients, and for each of the calls that ask for some
@@ -56,7 +63,9 @@ def replay_step(step, arguments, variables, others=()):
     return _as_replay(recording, gradient_calls.asked, data, alternatives)
 
 
-def replay_function(function, variables):
+def replay_function(
+    function: Callable[[], Any], variables: Sequence[Any]
+) -> Replay:
     """Replays the computation of a loss and of its gradients.
 
     Args:
@@ -67,7 +76,7 @@ def replay_function(function, variables):
         The `Replay`. The key of a variable is its `id`.
     """
 
-    def step():
+    def step() -> None:
         sources = [tensor_of(variable) for variable in variables]
         torch.autograd.grad(
             function(),
@@ -79,7 +88,7 @@ def replay_function(function, variables):
 
 
 @contextlib.contextmanager
-def random_numbers_kept():
+def random_numbers_kept() -> Iterator[None]:
     """Puts the random numbers to come back as they were."""
     python = random.getstate()
     # The state of NumPy is that of the functions in `numpy.random`.
@@ -102,14 +111,14 @@ def random_numbers_kept():
             torch.mps.set_rng_state(mps)
 
 
-def tensor_of(variable):
+def tensor_of(variable: Any) -> Any:
     """Returns the tensor of a Keras variable, and a tensor itself."""
     if isinstance(variable, keras.Variable):
         return variable.value
     return variable
 
 
-def _find_buffers(tensors):
+def _find_buffers(tensors: Any) -> set[Hashable]:
     """Returns the keys of those tensors that modules of PyTorch write to."""
     buffers = {
         id(buffer)
@@ -120,14 +129,16 @@ def _find_buffers(tensors):
     return {key for key, tensor in tensors.items() if id(tensor) in buffers}
 
 
-def _join(choices, alternatives):
+def _join(choices: Any, alternatives: Any) -> Any:
     """Returns what any of some choices lets through, `None` if not known."""
     if all(choice in alternatives for choice in choices):
         return frozenset().union(*map(alternatives.get, choices))
     return None
 
 
-def _as_replay(recording, asked, data, alternatives):
+def _as_replay(
+    recording: Recording, asked: Any, data: Any, alternatives: Any
+) -> Any:
     operations = {
         call: Operation(
             kind=call.kind,

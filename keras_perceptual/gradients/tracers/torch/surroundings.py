@@ -5,6 +5,9 @@ import functools
 import pathlib
 import sys
 import traceback
+from collections.abc import Iterator
+from types import CodeType, FrameType
+from typing import Any
 
 import keras
 
@@ -27,18 +30,18 @@ class Choice:
         operands: What it is called with.
     """
 
-    functions: tuple = ()
+    functions: tuple[Any, ...] = ()
     taken: int = 0
-    operands: tuple = ()
+    operands: tuple[Any, ...] = ()
 
     @property
-    def others(self):
+    def others(self) -> Any:
         """The branches that are not called."""
         functions = enumerate(self.functions)
         return [f for place, f in functions if place != self.taken]
 
 
-def look_around(root):
+def look_around(root: Any) -> Any:
     """Returns what is around a call.
 
     Args:
@@ -65,7 +68,7 @@ def look_around(root):
     return scope, tuple(reversed(frames)), choices
 
 
-def code_of_user(root):
+def code_of_user(root: Any) -> Any:
     """Returns the innermost code around a call that the user wrote."""
     for frame in _frames_below(root):
         if not _is_library(frame.f_code.co_filename):
@@ -73,7 +76,7 @@ def code_of_user(root):
     return None
 
 
-def is_called_by_user(root):
+def is_called_by_user(root: Any) -> bool:
     """Whether it is in code of the user that a call is made."""
     for frame in _frames_below(root):
         if not frame.f_code.co_filename.startswith(_OWN_FILES):
@@ -81,16 +84,16 @@ def is_called_by_user(root):
     return False
 
 
-def _frames_below(root):
+def _frames_below(root: Any) -> Iterator[FrameType]:
     """Yields the frames of the step, the innermost first."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame is not root:
         yield frame
         frame = frame.f_back
 
 
 @functools.lru_cache(maxsize=100_000)
-def _summarize(code, line):
+def _summarize(code: CodeType, line: int) -> traceback.FrameSummary | None:
     """Returns what is said of a frame, `None` for one of ours.
 
     The lines of the source are only read once they are asked for.
@@ -102,7 +105,7 @@ def _summarize(code, line):
     )
 
 
-def _choice_in(names):
+def _choice_in(names: Any) -> Any:
     """Returns the `Choice` in what a function that makes one knows."""
     try:
         if "branches" in names:
@@ -116,7 +119,7 @@ def _choice_in(names):
 
 
 @functools.cache
-def _chooses(code):
+def _chooses(code: Any) -> bool:
     """Whether it is the code of Keras, or ours, that calls a branch."""
     path = pathlib.PurePath(code.co_filename)
     return code.co_name in _CHOOSING and (

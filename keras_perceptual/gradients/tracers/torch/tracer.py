@@ -3,6 +3,9 @@
 import contextlib
 import functools
 import weakref
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -10,7 +13,7 @@ import torch
 
 from keras_perceptual.gradients import snapshots
 from keras_perceptual.gradients.attributes import replaced
-from keras_perceptual.gradients.replay import Moment
+from keras_perceptual.gradients.replay import Moment, Replay
 from keras_perceptual.gradients.statistics import (
     WIDTH,
     GradientStatistics,
@@ -27,40 +30,43 @@ class Tracer:
     train function: it looks on while it listens.
     """
 
-    apply_methods = ("apply",)
+    apply_methods: ClassVar[tuple[str, ...]] = ("apply",)
     values_were_away = False
     zeros_for_none = True
 
-    def __init__(self, model):
+    python_steps: int
+    trouble: Exception | None
+
+    def __init__(self, model: keras.Model) -> None:
         self._reference = weakref.ref(model)
-        self._waiting = []
-        self._totals = {}
-        self._used = {}
+        self._waiting: list[Any] = []
+        self._totals: dict[Any, Any] = {}
+        self._used: dict[Any, Any] = {}
         self.python_steps = 0
         self.trouble = None
 
     @property
-    def _model(self):
+    def _model(self) -> Any:
         return self._reference()
 
     @property
-    def is_traced_once(self):
+    def is_traced_once(self) -> bool:
         """Whether the Python code of the step runs once."""
         return False
 
-    def make_train_function(self):
+    def make_train_function(self) -> Callable[..., Any]:
         """Returns the train function of the model."""
         self._model.make_train_function()
         return self._model.train_function
 
     @contextlib.contextmanager
-    def listening(self):
+    def listening(self) -> Iterator[None]:
         """Has the steps that run inside take note of their gradients."""
         model = self._model
         step = model.train_step
 
         @functools.wraps(step)
-        def train_step(data):
+        def train_step(data: Any) -> Any:
             self.python_steps += 1
             return step(data)
 
@@ -70,13 +76,15 @@ class Tracer:
         ):
             yield
 
-    def start_anew(self):
+    def start_anew(self) -> None:
         """Forgets the numbers of an earlier training."""
         self.trouble = None
         self._waiting, self._totals = [], {}
         self._used = {}
 
-    def hold(self, arguments):
+    def hold(
+        self, arguments: tuple[Any, ...]
+    ) -> tuple[Moment, tuple[Any, ...]]:
         """Keeps what the next step begins with."""
         moment = Moment()
         with contextlib.suppress(Exception):
@@ -87,12 +95,19 @@ class Tracer:
             moment.batch = arguments[0][0]
         return moment, arguments
 
-    @torch.compiler.disable
-    def _note_leaves(self, leaves):
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _note_leaves(self, leaves: Any) -> None:
         self._used.update((id(leaf), leaf) for leaf in leaves)
 
-    @torch.compiler.disable
-    def add(self, variables, values, gradients, loss_scale, is_dynamic):
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def add(
+        self,
+        variables: Sequence[Any],
+        values: Sequence[Any],
+        gradients: Sequence[Any],
+        loss_scale: Any,
+        is_dynamic: bool,
+    ) -> None:
         """Takes note of gradients in the step that computes them."""
         keys = tuple(id(variable) for variable in variables)
         penalties = {
@@ -107,10 +122,10 @@ class Tracer:
             )
         self._waiting.append((keys, rows))
 
-    def look_again(self, moment):
+    def look_again(self, moment: Moment) -> None:
         """Reads what could not be read in the step itself, after it."""
 
-    def read(self):
+    def read(self) -> dict[int, np.ndarray]:
         """Returns the row of each variable, as NumPy arrays by key."""
         for keys, rows in self._waiting:
             for key, row in zip(keys, rows.cpu().numpy(), strict=True):
@@ -119,7 +134,7 @@ class Tracer:
         self._waiting.clear()
         return {key: row.copy() for key, row in self._totals.items()}
 
-    def find_untracked(self, known):
+    def find_untracked(self, known: Sequence[Any]) -> list[Any]:
         """Returns what the step computes with and nobody trains.
 
         Args:
@@ -127,7 +142,9 @@ class Tracer:
         """
         return untracked.find_untracked(list(self._used.values()), known)
 
-    def replay(self, moment, variables, others):
+    def replay(
+        self, moment: Moment, variables: Sequence[Any], others: Sequence[Any]
+    ) -> Replay:
         """Takes a step once more."""
         model = self._model
         if moment.batch is None:
@@ -149,20 +166,20 @@ class Tracer:
             )
 
 
-def _as_tensor(part):
+def _as_tensor(part: Any) -> Any:
     if isinstance(part, np.ndarray):
         return keras.ops.convert_to_tensor(part)
     return part
 
 
-def _stored_values(gradient):
+def _stored_values(gradient: Any) -> Any:
     """Returns the numbers that a gradient holds, without making it dense."""
     if gradient.is_sparse:
         return gradient.coalesce().values()
     return gradient
 
 
-def _penalty_gradient(variable, value):
+def _penalty_gradient(variable: Any, value: Any) -> Any:
     """Returns the gradient of the penalty on a variable."""
     with torch.enable_grad():
         value = value.detach().requires_grad_()
@@ -173,7 +190,9 @@ def _penalty_gradient(variable, value):
     return gradient
 
 
-def compute_gradients(function, variables):
+def compute_gradients(
+    function: Callable[[], Any], variables: Sequence[Any]
+) -> list[Any]:
     """Returns the gradients of what `function` returns, `None` for none."""
     loss = function()
     if not loss.requires_grad:
@@ -184,7 +203,7 @@ def compute_gradients(function, variables):
     return [None if g is None else _stored_values(g) for g in gradients]
 
 
-def norms(gradients):
+def norms(gradients: Any) -> Any:
     """Returns the Euclidean norms of some tensors in one."""
     if any(gradient.device.type == "mps" for gradient in gradients):
         return scaled_norms(gradients)
@@ -202,19 +221,19 @@ def norms(gradients):
     )
 
 
-def public_functions():
+def public_functions() -> tuple[tuple[str, ModuleType], ...]:
     """Returns where the names of public functions are looked up."""
     return (("torch", torch),)
 
 
-def says_nothing_is_connected(error):
+def says_nothing_is_connected(error: BaseException) -> bool:
     """Whether `error` is the backend's word for a loss without gradients."""
     return isinstance(error, RuntimeError) and (
         "does not require grad and does not have a grad_fn" in str(error)
     )
 
 
-def says_it_left(error):
+def says_it_left(error: BaseException) -> bool:
     """Whether a step could not be recorded as it leaves PyTorch.
 
     Leaving is no error here, but an operation like others.
@@ -222,7 +241,7 @@ def says_it_left(error):
     return False
 
 
-def says_gradient_failed(error):
+def says_gradient_failed(error: BaseException) -> bool:
     """Whether a step failed in a gradient and does not say in which.
 
     PyTorch raises the errors of a gradient where they occur, but for what was
@@ -231,6 +250,6 @@ def says_gradient_failed(error):
     return "backward through the graph a second time" in str(error)
 
 
-def name_of(variable):
+def name_of(variable: Any) -> str:
     """Returns what to call a variable of Keras or of the backend."""
     return untracked.name_of(variable)

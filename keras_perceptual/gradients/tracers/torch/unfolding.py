@@ -4,6 +4,7 @@ Each gives what the original does, in operations that are called one by one.
 """
 
 import math
+from typing import Any
 
 import torch
 
@@ -11,17 +12,23 @@ import torch
 _MOST_WEIGHTS = 2**26
 
 
-def cond(original, pred, true_fn=None, false_fn=None, operands=()):
+def cond(
+    original: Any,
+    pred: Any,
+    true_fn: Any = None,
+    false_fn: Any = None,
+    operands: Any = (),
+) -> Any:
     """Calls one of two branches, where `torch.cond` would compile both."""
     return (true_fn if pred else false_fn)(*operands)
 
 
-def call_checkpoint(run, _, *inputs):
+def call_checkpoint(run: Any, _: Any, *inputs: Any) -> Any:
     """Calls what a reentrant checkpoint would run without gradients."""
     return run(*inputs)
 
 
-def may_unfold(query, key, *_, **__):
+def may_unfold(query: Any, key: Any, *_: Any, **__: Any) -> bool:
     """Whether attention can be computed by `attend`."""
     weights = query.numel() // query.shape[-1] * key.shape[-2]
     # Numbers that half precision holds no more are only passed through.
@@ -29,15 +36,15 @@ def may_unfold(query, key, *_, **__):
 
 
 def attend(
-    query,
-    key,
-    value,
-    attn_mask=None,
-    dropout_p=0.0,
-    is_causal=False,
-    scale=None,
-    enable_gqa=False,
-):
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: Any = None,
+    enable_gqa: bool = False,
+) -> Any:
     """Computes `torch.nn.functional.scaled_dot_product_attention`."""
     if enable_gqa:
         groups = query.shape[-3] // key.shape[-3]

@@ -2,6 +2,8 @@
 
 import contextlib
 import gc
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import torch
@@ -11,7 +13,7 @@ from keras_perceptual.gradients.tracers.torch.autograd_graph import find_leaves
 
 
 @contextlib.contextmanager
-def leaves_noted(note):
+def leaves_noted(note: Any) -> Iterator[None]:
     """Tells of the tensors that gradients are computed of, in this thread.
 
     Args:
@@ -20,8 +22,8 @@ def leaves_noted(note):
     """
 
     # A compiled step must not be compiled together with it.
-    @torch.compiler.disable
-    def answer(function, *args, **kwargs):
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def answer(function: Any, *args: Any, **kwargs: Any) -> Any:
         # What is differentiated comes first, whatever it is called.
         note(find_leaves((*args, *kwargs.values())[:1]))
         return function(*args, **kwargs)
@@ -33,7 +35,7 @@ def leaves_noted(note):
         yield
 
 
-def find_untracked(leaves, known):
+def find_untracked(leaves: Any, known: Any) -> list[Any]:
     """Finds variables that are computed with, and not known.
 
     Args:
@@ -73,7 +75,7 @@ def find_untracked(leaves, known):
     return sorted([*found.values(), *parameters], key=name_of)
 
 
-def name_of(variable):
+def name_of(variable: Any) -> str:
     """Returns what to call a Keras variable or a parameter of PyTorch."""
     if isinstance(variable, keras.Variable):
         return variable.path
@@ -86,11 +88,11 @@ def name_of(variable):
     return min(holders, default="Parameter")
 
 
-def _modules(objects):
+def _modules(objects: Iterable[Any]) -> Any:
     return [o for o in objects if issubclass(type(o), torch.nn.Module)]
 
 
-def _find_trained(objects):
+def _find_trained(objects: Iterable[Any]) -> Any:
     """Returns the `id`s of what the optimizers of PyTorch train."""
     return {
         id(parameter)
