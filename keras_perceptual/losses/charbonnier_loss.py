@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+from keras import ops
 
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import PixelDistance
@@ -24,12 +25,18 @@ class CharbonnierDistance(PixelDistance):
 
     epsilon: float
 
+    takes_mask = True
+    hides_pixels = True
+
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """Returns the distance of each pair of images."""
         difference = (y_pred - y_true) / self.width
-        return mean_per_image(charbonnier_penalty(difference, self.epsilon))
+        penalty = charbonnier_penalty(difference, self.epsilon)
+        if mask is not None and self.data_format == "channels_first":
+            penalty = ops.transpose(penalty, (0, 2, 3, 1))
+        return mean_per_image(penalty, mask)
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -54,7 +61,7 @@ class CharbonnierLoss(ImageLoss):
         {loss_arguments}
 
     Call arguments:
-        {pair_of_images}
+        {masked_pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.

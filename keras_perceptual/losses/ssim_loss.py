@@ -32,6 +32,9 @@ class SSIMDistance(PixelDistance):
     k1: float
     k2: float
 
+    takes_mask = True
+    hides_pixels = True
+
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
@@ -50,6 +53,7 @@ class SSIMDistance(PixelDistance):
             filter_sigma=self.filter_sigma,
             k1=self.k1,
             k2=self.k2,
+            mask=mask,
             data_format=self.data_format,
         )
 
@@ -91,7 +95,7 @@ class SSIMLoss(ImageLoss):
         {loss_arguments}
 
     Call arguments:
-        {pair_of_images}
+        {masked_pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.

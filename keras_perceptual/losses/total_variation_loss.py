@@ -26,6 +26,9 @@ class TotalVariation(PixelDistance):
     norm: VariationNorm
     epsilon: float
 
+    takes_mask = True
+    hides_pixels = True
+
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
@@ -34,6 +37,7 @@ class TotalVariation(PixelDistance):
             y_pred / self.width,
             self.norm,
             epsilon=self.epsilon,
+            mask=mask,
             data_format=self.data_format,
         )
 
@@ -76,6 +80,7 @@ class TotalVariationLoss(ImageLoss):
         y_pred: Floating-point images shaped `(batch, height, width,
             channels)`, or `(batch, channels, height, width)` with
             `"channels_first"`.
+        {pixel_weight}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.

@@ -76,8 +76,9 @@ def test_a_mask_goes_to_the_loss(images):
     values = numpy(edges.per_image((images[0], mask), images[1]))
     found = updated(kp.ImageLossMetric(edges), images, mask)
     assert found == pytest.approx(values.mean(), rel=1e-5)
-    with pytest.raises(ValueError, match="one weight"):
-        kp.ImageLossMetric(kp.SSIMLoss()).update_state(*images, mask)
+    contextual = kp.ContextualLoss("alexnet", ["relu1"], weights="random")
+    with pytest.raises(ValueError, match="no meaning"):
+        kp.ImageLossMetric(contextual).update_state(*images, mask)
 
 
 def test_predictions_of_whole_numbers(images):
