@@ -1,6 +1,8 @@
 """A loss on pixel values that is smooth where they agree."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -27,16 +29,32 @@ class CharbonnierDistance(PixelDistance):
 
     takes_mask = True
     hides_pixels = True
+    no_map: ClassVar[str | None] = None
 
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """Returns the distance of each pair of images."""
-        difference = (y_pred - y_true) / self.width
-        penalty = charbonnier_penalty(difference, self.epsilon)
+        penalty = self._penalty(y_true, y_pred)
         if mask is not None and self.data_format == "channels_first":
             penalty = ops.transpose(penalty, (0, 2, 3, 1))
         return mean_per_image(penalty, mask)
+
+    def map(
+        self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns the mean penalty of the channels of each pixel."""
+        axis = -1 if self.data_format == "channels_last" else 1
+        return {
+            "pixels": ops.mean(
+                self._penalty(true["pixels"], pred["pixels"]), axis=axis
+            )
+        }
+
+    def _penalty(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Returns the penalty of each value."""
+        difference = (y_pred - y_true) / self.width
+        return charbonnier_penalty(difference, self.epsilon)
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")

@@ -1,6 +1,8 @@
 """A loss on the structural similarity of two images."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import keras
 
@@ -11,6 +13,7 @@ from keras_perceptual.ops.ssim import (
     LARGEST_FILTER,
     check_image_size,
     ssim_distance,
+    ssim_map,
 )
 from keras_perceptual.ops.value_range import rescale
 from keras_perceptual.typing import (
@@ -34,6 +37,7 @@ class SSIMDistance(PixelDistance):
 
     takes_mask = True
     hides_pixels = True
+    no_map: ClassVar[str | None] = None
 
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
@@ -56,6 +60,22 @@ class SSIMDistance(PixelDistance):
             mask=mask,
             data_format=self.data_format,
         )
+
+    def map(
+        self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns the distance in the window around each pixel."""
+        return {
+            "pixels": ssim_map(
+                rescale(true["pixels"], self.value_range),
+                rescale(pred["pixels"], self.value_range),
+                filter_size=self.filter_size,
+                filter_sigma=self.filter_sigma,
+                k1=self.k1,
+                k2=self.k2,
+                data_format=self.data_format,
+            )
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")

@@ -74,7 +74,8 @@ def ssim_distance(
     """
     x, y = _channels_last("ssim_distance", x, y, data_format, filter_size, 1)
     window = gaussian_window(filter_size, filter_sigma)
-    distance, _ = _compare(x, y, window, k1, k2, _expand(mask, x))
+    whole, _, seen = _compare(x, y, window, k1, k2, _expand(mask, x))
+    (distance,) = _means([whole], seen)
     return ops.mean(distance, axis=-1)
 
 
@@ -151,12 +152,52 @@ def ms_ssim_distance(
         elif scale:
             seen, mask = mask, _halve(mask)
             x, y = (_share(_halve(z * seen), mask) for z in (x, y))
-        distance, structure = _compare(x, y, window, k1, k2, mask)
+        *windows, seen = _compare(x, y, window, k1, k2, mask)
+        distance, structure = _means(windows, seen)
         term = distance if scale == len(weights) - 1 else structure
         over = ops.relu(term - (1 - epsilon))
         exponent = exponent + weight * ops.log1p(over - term)
         excess = excess + weight * over
     return ops.mean(excess - ops.expm1(exponent), axis=-1)
+
+
+def ssim_map(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    filter_size: int = 11,
+    filter_sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    data_format: DataFormat | None = None,
+) -> Tensor:
+    """Returns one minus the structural similarity around each pixel.
+
+    Args:
+        x: As for `ssim_distance`.
+        y: As for `ssim_distance`.
+        filter_size: As for `ssim_distance`.
+        filter_sigma: As for `ssim_distance`.
+        k1: As for `ssim_distance`.
+        k2: As for `ssim_distance`.
+        data_format: As for `ssim_distance`.
+
+    Returns:
+        A tensor shaped `(batch, height, width)`, the mean over the channels.
+        The value of a window stands at its center, where there are two, at
+        the first; those at the border go on to the edge of the image.
+    """
+    x, y = _channels_last("ssim_map", x, y, data_format, filter_size, 1)
+    window = gaussian_window(filter_size, filter_sigma)
+    found = ops.mean(_compare(x, y, window, k1, k2)[0], axis=-1)
+    before = (filter_size - 1) // 2
+    after = filter_size - 1 - before
+    for axis in (1, 2):
+        size = ops.shape(found)[axis]
+        place = ops.arange(size + before + after) - before
+        place = ops.clip(place, 0, size - 1)
+        found = ops.take(found, place, axis=axis)
+    return found
 
 
 def gaussian_window(size: int, sigma: float) -> np.ndarray:
@@ -248,12 +289,12 @@ def _compare(
     k1: float,
     k2: float,
     mask: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Returns distances of each channel, both shaped `(batch, channels)`.
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Returns distances of each window and channel, and what windows see.
 
     The first is that of the whole structural similarity, the second that of
-    contrast and structure alone. A mask is shaped as images of one channel.
-    With the variances `vx`, `vy` and `vd` of the
+    contrast and structure alone. A mask is shaped as images of one channel, and
+    so is what windows see of it. With the variances `vx`, `vy` and `vd` of the
     two images and of their difference, the similarity of the latter is
 
     ```
@@ -297,11 +338,15 @@ def _compare(
     )
     # One minus (1 - luminance) * (1 - structure).
     whole = luminance + structure - luminance * structure
+    return whole, structure, seen
+
+
+def _means(
+    distances: Sequence[Tensor], seen: Tensor | None
+) -> tuple[Tensor, ...]:
+    """Averages distances of windows, shaped `(batch, channels)`."""
     weights = None if seen is None else normalize_mask(seen[..., 0])
-    return (
-        mean_over_positions(whole, weights),
-        mean_over_positions(structure, weights),
-    )
+    return tuple(mean_over_positions(x, weights) for x in distances)
 
 
 def _expand(mask: Tensor | None, images: Tensor) -> Tensor | None:

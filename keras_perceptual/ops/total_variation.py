@@ -60,13 +60,7 @@ def total_variation(
     )
     if mask is not None:
         dy, dx, mask = _weigh(dy, dx, mask, norm, data_format)
-    if norm == "l1":
-        varied = absolute(dy) + absolute(dx)
-    else:
-        varied = ops.square(dy) + ops.square(dx)
-    if norm == "isotropic":
-        # Written so that nothing cancels where an image is flat.
-        varied = varied / (ops.sqrt(varied + epsilon**2) + epsilon)
+    varied = _vary(dy, dx, norm, epsilon)
     if mask is None:
         return mean_per_image(varied)
     return mean_per_image(varied * mask)
@@ -98,3 +92,43 @@ def _weigh(
     dy = dy * ops.expand_dims(rows, axis)
     dx = dx * ops.expand_dims(columns, axis)
     return dy, dx, ops.expand_dims(1 / total, axis)
+
+
+def variation_map(
+    images: ArrayLike,
+    norm: VariationNorm = "l1",
+    *,
+    epsilon: float = 1e-3,
+    data_format: DataFormat | None = None,
+) -> Tensor:
+    """Returns how much each image varies at each pixel.
+
+    Args:
+        images: As for `total_variation`.
+        norm: As for `total_variation`.
+        epsilon: As for `total_variation`.
+        data_format: As for `total_variation`.
+
+    Returns:
+        A tensor shaped `(batch, height, width)`, of which `total_variation` is
+        the mean.
+    """
+    dy, dx = image_gradients(
+        images, "forward", padding="replicate", data_format=data_format
+    )
+    data_format = Checker("variation_map").data_format(data_format)
+    axis = -1 if data_format == "channels_last" else 1
+    return ops.mean(_vary(dy, dx, norm, epsilon), axis=axis)
+
+
+def _vary(
+    dy: Tensor, dx: Tensor, norm: VariationNorm, epsilon: float
+) -> Tensor:
+    """Returns what each pair of differences counts."""
+    if norm == "l1":
+        return absolute(dy) + absolute(dx)
+    squared = ops.square(dy) + ops.square(dx)
+    if norm == "l2":
+        return squared
+    # Written so that nothing cancels where an image is flat.
+    return squared / (ops.sqrt(squared + epsilon**2) + epsilon)
