@@ -134,7 +134,7 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         self._function = None
         self._said_late = False
 
-    def set_model(self, model: keras.Model = None) -> None:
+    def set_model(self, model: keras.Model | None = None) -> None:
         """Notes which train function the model has before it trains."""
         validation.check_object(
             GradientSanityCallback,

@@ -167,7 +167,7 @@ class ImageLogger(keras.callbacks.Callback):
         self._files: dict[str, EventFile] = {}
         self._warned: set[str] = set()
 
-    def set_model(self, model: keras.Model = None) -> None:
+    def set_model(self, model: keras.Model | None = None) -> None:
         """Takes the model whose images are drawn."""
         validation.check_object(
             ImageLogger,

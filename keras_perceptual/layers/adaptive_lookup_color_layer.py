@@ -243,7 +243,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Returns each image in the colours of its table."""
-        self._check_images(inputs.shape)
+        self._check_images(tuple(inputs.shape))
         inputs = self._admit(inputs)
         weights = self._weigh(inputs, training)
         if self.mix_regularizer is not None:
@@ -271,7 +271,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             ValueError: If the images have another shape.
         """
         images = ops.convert_to_tensor(images)
-        self._check_images(images.shape)
+        self._check_images(tuple(images.shape))
         if not self.built:
             self.build(tuple(images.shape))
         return self._weigh(self._admit(images), training=False)

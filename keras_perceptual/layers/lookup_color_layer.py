@@ -333,7 +333,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         table = None
         if isinstance(inputs, list | tuple):
             images, table = inputs
-        self._check_channels(images.shape)
+        self._check_channels(tuple(images.shape))
         if not _backend.is_exporting(images):
             self._range_check({"input": images})
         if table is None:

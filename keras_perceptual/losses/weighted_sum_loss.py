@@ -198,7 +198,7 @@ def _compute(
     images: Sequence[Any],
     sample_weight: ArrayLike | None,
 ) -> Tensor:
-    """Returns the value of a term of targets and predictions."""
+    """Returns the value of a term."""
     y_true, y_pred = images
     value = loss(y_true, y_pred, sample_weight)
     if type(loss).__call__ is not keras.losses.Loss.__call__:
@@ -308,7 +308,7 @@ def _check_loss(
 
 
 @functools.cache
-def _losses_of_keras() -> dict[str, Any]:
+def _losses_of_keras() -> dict[str, type]:
     """Returns the losses of Keras by their names."""
     found = {}
     for name, loss in vars(keras.losses).items():
@@ -321,7 +321,9 @@ def _losses_of_keras() -> dict[str, Any]:
 
 
 def _check_channels(
-    check: Checker, channels: Any, terms: dict[str, Any]
+    check: Checker,
+    channels: Mapping[str, Sequence[int]] | None,
+    terms: Mapping[str, Any],
 ) -> dict[str, list[int]] | None:
     """Returns the channels that terms look at, as lists."""
     if channels is None:

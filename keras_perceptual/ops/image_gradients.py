@@ -4,7 +4,7 @@ Also what they rest on: the axes of images, and how these go on beyond their
 border.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import keras
@@ -259,7 +259,7 @@ def gradient_magnitude(
 
 
 def normal_distance(
-    slopes: Sequence[Tensor], other: Sequence[Tensor]
+    slopes: Iterable[Tensor], other: Iterable[Tensor]
 ) -> Tensor:
     """Compares the directions that two surfaces face.
 

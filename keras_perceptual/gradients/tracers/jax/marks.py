@@ -6,7 +6,6 @@ between two marks, and so gradients by everything in it can be computed.
 
 import functools
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -82,7 +81,7 @@ def _primitives() -> Any:
 
 
 def _in_all_examples(
-    primitive: Any, values: Any, axes: Any, **params: Mapping[str, Any]
+    primitive: Any, values: Any, axes: Any, **params: Any
 ) -> Any:
     """Makes a mark in a function that is mapped over examples."""
     (size,) = {

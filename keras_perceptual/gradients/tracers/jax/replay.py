@@ -134,7 +134,7 @@ def random_numbers_kept() -> Iterator[None]:
 
 
 def _trace(step: Any, arguments: tuple[Any, ...]) -> Any:
-    def the_step_itself(*arguments: tuple[Any, ...]) -> Any:
+    def the_step_itself(*arguments: Any) -> Any:
         # What it returns need not be anything that JAX knows.
         step(*arguments)
         return ()

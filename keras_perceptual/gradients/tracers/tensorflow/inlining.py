@@ -76,7 +76,7 @@ def _listen_to_functions(listen: Any, recorder: OpRecorder) -> None:
         return function.python_function(*args, **kwargs)
 
     def call_graph(
-        original: Any, function: Any, arguments: tuple[Any, ...], captured: Any
+        original: Any, function: Any, arguments: Any, captured: Any
     ) -> Any:
         with recorder.paused():
             result = original(function, arguments, captured)

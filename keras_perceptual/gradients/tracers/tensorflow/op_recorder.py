@@ -139,7 +139,7 @@ class OpRecorder:
         from tensorflow.python.eager import context, execute
 
         def note(
-            kind: str,
+            kind: str | bytes,
             inputs: Any,
             attributes: Any,
             outputs: Any,
@@ -151,7 +151,7 @@ class OpRecorder:
 
         def run(
             original: Any,
-            kind: str,
+            kind: str | bytes,
             num_outputs: int,
             inputs: Any,
             attrs: Any,
@@ -170,11 +170,11 @@ class OpRecorder:
             original: Any,
             ctx: Any,
             kind: str,
-            name: str,
-            *arguments: tuple[Any, ...],
+            name: str | None,
+            *arguments: Any,
         ) -> Any:
             if self._prepare():
-                arguments = [_without_variables(a) for a in arguments]
+                arguments = tuple(_without_variables(a) for a in arguments)
             return original(ctx, kind, name, *arguments)
 
         eager = context.context()
@@ -216,12 +216,12 @@ class OpRecorder:
 
     def note(
         self,
-        kind: str,
+        kind: str | bytes,
         inputs: Any,
         outputs: Any,
         attributes: Any = None,
         graph: Any = None,
-    ) -> Any:
+    ) -> Record | None:
         """Writes down one operation.
 
         Args:

@@ -169,7 +169,7 @@ def _run(
 def _look_into_branches(recorder: OpRecorder, choices: Any) -> None:
     """Notes what the branches that were not taken would let through."""
     for records, functions in choices[:MOST_BRANCHES]:
-        found: frozenset[int] = frozenset()
+        found: set[int] = set()
         for function in functions:
             # It may be unfit for where it was not called.
             with contextlib.suppress(Exception):
@@ -177,7 +177,8 @@ def _look_into_branches(recorder: OpRecorder, choices: Any) -> None:
         found &= recorder.tensors.keys()
         for record in records:
             if record.conditional or record.kind == "If":
-                record.alternatives = found.union(record.alternatives or ())
+                given = record.alternatives or ()
+                record.alternatives = frozenset(found).union(given)
     for record in recorder.records:
         if recorder.branches.chose(record.frames.lines):
             # What Python would have done otherwise is not known.
