@@ -3,9 +3,11 @@
 import functools
 import inspect
 import os
-from typing import Any
+from typing import Any, Self
 
 import keras
+
+from keras_perceptual.validation import nearest_names, show
 
 # Keras keeps arguments of these itself, such as the name.
 KEPT_BY_KERAS = (
@@ -13,6 +15,31 @@ KEPT_BY_KERAS = (
     keras.losses.Loss,
     keras.metrics.Metric,
 )
+
+
+# What other packages call arguments of ours, and some of their values.
+SYNONYMS = {
+    "content_layers": "layers",
+    "criterion": "distance",
+    "data_range": "value_range",
+    "dynamic_range": "value_range",
+    "eps": "epsilon",
+    "feature_layers": "layers",
+    "kernel_size": "filter_size",
+    "layer_weights": "layers",
+    "loss_type": "distance",
+    "max_val": "value_range",
+    "max_value": "value_range",
+    "model": "backbone",
+    "net": "backbone",
+    "net_type": "backbone",
+    "network": "backbone",
+    "sigma": "filter_sigma",
+    "val_range": "value_range",
+    "win_size": "filter_size",
+    "window_size": "filter_size",
+}
+VALUES = {"alex": "alexnet", "vgg": "vgg16"}
 
 
 class Configured:
@@ -36,6 +63,12 @@ class Configured:
     {'bounds': [0.0, 1.0]}
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuses arguments that there are not, naming what was meant."""
+        _check_names(cls, kwargs)
+        new: Any = super().__new__
+        return new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         """Returns every argument of the constructor."""
         cls: Any = type(self)
@@ -51,6 +84,28 @@ class Configured:
             elif name not in config and hasattr(self, name):
                 config[name] = _to_json(getattr(self, name))
         return config
+
+
+def _check_names(cls: Any, kwargs: dict[str, Any]) -> None:
+    """Refuses arguments that a constructor does not have."""
+    parameters = inspect.signature(cls.__init__).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name, value in kwargs.items():
+        if name in parameters:
+            continue
+        known = list(parameters)[1:]
+        meant = SYNONYMS.get(name)
+        hint = nearest_names(name, known)
+        if meant in known:
+            text = VALUES.get(value) if isinstance(value, str) else None
+            hint = f"Did you mean `{meant}`? "
+            if meant == "backbone" and text:
+                hint = f'Did you mean `{meant}="{text}"`? '
+        raise TypeError(
+            f"{cls.__name__} has no argument `{name}`. {hint}"
+            f"Its arguments are {known}. Received: {name}={show(value)}"
+        )
 
 
 @functools.cache

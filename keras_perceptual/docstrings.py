@@ -63,6 +63,17 @@ ARGUMENTS = {
         '`(batch, channels, height, width)` with `"channels_first"`. Integers '
         "are fine."
     ),
+    "masked_y_true": (
+        "y_true: Images shaped `(batch, height, width, channels)`, or "
+        '`(batch, channels, height, width)` with `"channels_first"`. Integers '
+        "are fine. Or a pair `(images, mask)`."
+    ),
+    "pixel_weight": (
+        "sample_weight: Optional weights of the images, shaped `(batch,)`, or "
+        "a mask: weights of at least 0 of the pixels, `(batch, height, "
+        "width)`. Pixels of weight 0 have no share and may hold NaN, and means "
+        "are over those that count."
+    ),
     "y_pred": "y_pred: Floating-point images of the same shape.",
 }
 _COMMON = ("value_range", "check_range", "data_format", "reduction", "name")
@@ -70,6 +81,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "loss_arguments": (*_COMMON, "dtype"),
     "feature_loss_arguments": (*_COMMON, "network_dtype"),
     "pair_of_images": ("y_true", "y_pred"),
+    "masked_pair_of_images": ("masked_y_true", "y_pred", "pixel_weight"),
 }
 PLACE = re.compile(r"^( *)\{(\w+)\}$", re.M)
 

@@ -10,7 +10,8 @@ import math
 import numbers
 import os
 import reprlib
-from collections.abc import Collection, Iterable, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import keras
@@ -66,6 +67,28 @@ def shape_and_dtype(x: ArrayLike) -> tuple[Shape, str]:
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         x = keras.ops.convert_to_tensor(x)
     return tuple(x.shape), keras.backend.standardize_dtype(x.dtype)
+
+
+def looks_like(shape: Sequence[int | None]) -> str | None:
+    """Returns the layout that a batch of images seems to have.
+
+    Args:
+        shape: Static shape of four axes.
+
+    Returns:
+        `"channels_last"`, `"channels_first"`, or `None` where it is open.
+    """
+    sizes = [size for size in shape[1:] if isinstance(size, int)]
+    if len(sizes) != 3:
+        return None
+    first, middle, last = sizes
+    # A single row or column of many channels is no rare thing.
+    few = (1, 3) if middle in (first, last) and first != last else (3,)
+    if first in few and min(middle, last) > 8:
+        return "channels_first"
+    if last in few and min(first, middle) > 8:
+        return "channels_last"
+    return None
 
 
 def check_object(kind: type, candidate: object, call: str) -> None:
@@ -129,6 +152,8 @@ class Checker:
         self.owner: str = (
             owner if isinstance(owner, str) else type(owner).__name__
         )
+        # Of images whose channels seem to be elsewhere.
+        self._has_warned = False
 
     def choice(
         self, argument: str, value: Value, choices: Iterable[object]
@@ -355,13 +380,38 @@ class Checker:
                 f"{received}"
             )
         size = shape[-1 if data_format == "channels_last" else 1]
+        other = looks_like(shape)
+        if (
+            other is not None
+            and other != data_format
+            and (channels is None or size not in channels)
+        ):
+            advice = (
+                f"Images of shape {shape} look as if they were {other!r}: "
+                f"pass `data_format={other!r}`"
+            )
+        else:
+            other = None
         if channels is not None and size is not None and size not in channels:
             expected = " or ".join(str(c) for c in channels)
+            if other is None:
+                advice = (
+                    "Drop an alpha channel with `images[..., :3]`"
+                    if size == 4
+                    else "Choose channels that a network for pictures knows, "
+                    "or compare any number of them by a loss on pixels, such "
+                    "as `SSIMLoss`"
+                )
             raise ValueError(
                 f"{self.owner} expects images with {expected} channels, in the "
-                f"layout {layout}. Drop an alpha channel with "
-                "`images[..., :3]`, or set `data_format` to the layout that "
-                f"the images have. {received}"
+                f"layout {layout}. {advice}. {received}"
+            )
+        if other is not None and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"{self.owner} takes images of shape {shape} as {layout}. "
+                f"{advice}, if they are.",
+                stacklevel=6,
             )
 
     def image_pair(

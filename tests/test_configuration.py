@@ -1,9 +1,11 @@
+import copy
 import json
 import pathlib
 
 import keras
 import pytest
 
+import keras_perceptual as kp
 from keras_perceptual import SSIMLoss, WeightedSumLoss
 from keras_perceptual.configuration import Configured
 
@@ -48,7 +50,7 @@ def test_an_argument_may_be_written_otherwise():
 def test_what_the_constructor_does_not_take_is_left_out():
     """Keras keeps the reduction of every loss."""
     loss = WeightedSumLoss({"pixels": keras.losses.MeanSquaredError()})
-    assert set(loss.get_config()) == {"name", "terms"}
+    assert set(loss.get_config()) == {"name", "terms", "channels"}
 
 
 @pytest.mark.parametrize("given", [{}, {"filter_size": 5}])
@@ -61,3 +63,28 @@ def test_a_subclass_that_hands_arguments_on_keeps_them(given):
         **SSIMLoss(**given).get_config(),
         "name": "ssim_loss",
     }
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: kp.LPIPS(net="alex"), r'Did you mean `backbone="alexnet"`'),
+        (lambda: kp.LPIPS(net_type="vgg"), r'Did you mean `backbone="vgg16"`'),
+        (lambda: kp.SSIMLoss(window_size=7), "Did you mean `filter_size`"),
+        (lambda: kp.SSIMLoss(max_val=255), "Did you mean `value_range`"),
+        (lambda: kp.SSIMLoss(filter_siz=7), "Did you mean 'filter_size'"),
+        (lambda: kp.CharbonnierLoss(eps=1e-6), "Did you mean `epsilon`"),
+        (lambda: kp.SSIMLoss(color="red"), r"arguments are.*color='red'"),
+        (lambda: kp.TableRange(lowest=1), "Did you mean 'low'|arguments are"),
+    ],
+)
+def test_an_argument_that_there_is_not_is_refused_by_name(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_objects_are_copied(rng):
+    images = rng.uniform(size=(2, 1, 16, 16, 3)).astype("float32")
+    for loss in (kp.SSIMLoss(filter_size=5), kp.CharbonnierLoss(0.5)):
+        for copied in (copy.copy(loss), copy.deepcopy(loss)):
+            assert float(copied(*images)) == float(loss(*images))

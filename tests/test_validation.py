@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+import keras_perceptual as kp
 from keras_perceptual import validation
-from keras_perceptual.validation import Checker
+from keras_perceptual.validation import Checker, looks_like
 
 
 def test_check_choice_names_near_ones_and_all():
@@ -181,3 +182,55 @@ def test_messages_show_little_of_much():
         {i: i for i in range(99)},
     ):
         assert len(validation.show(value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((2, 3, 32, 40), "channels_first"),
+        ((2, 32, 40, 3), "channels_last"),
+        ((2, 1, 28, 28), "channels_first"),
+        ((2, 1, 64, 16), None),  # One row of sixteen channels.
+        ((2, 3, 3, 3), None),
+        ((2, 16, 16, 16), None),
+        ((2, None, 32, 3), None),
+    ],
+)
+def test_looks_like(shape, expected):
+    assert looks_like(shape) == expected
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_images_of_the_other_layout(data_format, rng):
+    """A loss on any number of channels would compare something else."""
+    images = rng.uniform(size=(2, 3, 24, 24)).astype("float32")
+    if data_format == "channels_first":
+        images = np.moveaxis(images, 1, -1)
+    loss = kp.CharbonnierLoss(data_format=data_format)
+    with pytest.warns(UserWarning, match="pass `data_format='channels_"):
+        loss(images, images)
+    loss(images, images)  # Once is enough.
+    with pytest.raises(ValueError, match="pass `data_format='channels_"):
+        kp.PerceptualLoss("alexnet", data_format=data_format)(images, images)
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        (4, "Drop an alpha channel"),
+        (13, "a loss on pixels, such as `SSIMLoss`"),
+    ],
+)
+def test_advice_goes_by_the_number_of_channels(channels, message):
+    images = np.zeros((1, 40, 40, channels), "float32")
+    with pytest.raises(ValueError, match=message) as caught:
+        kp.PerceptualLoss("alexnet", weights="random")(images, images)
+    assert ("alpha" in str(caught.value)) == (channels == 4)
+
+
+def test_a_long_path_is_shown_by_its_end():
+    path = "a" * 10_000 + ".npz"
+    with pytest.raises((FileNotFoundError, OSError)) as caught:
+        kp.PerceptualLoss("alexnet", weights=path)
+    assert len(str(caught.value)) < 600
+    assert "aaa.npz'" in str(caught.value)

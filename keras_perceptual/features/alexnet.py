@@ -19,10 +19,19 @@ def build_alexnet() -> keras.Model:
         neural networks, https://arxiv.org/abs/1404.5997, with the channel
         counts of torchvision.
     """
-    inputs = keras.Input((None, None, 3))
-    x = layers.ZeroPadding2D(2, name="conv1_pad")(inputs)
-    x = layers.Conv2D(64, 11, strides=4, activation="relu", name="conv1")(x)
-    x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
+    inputs = keras.Input(
+        (None, None, 3), dtype=keras.config.dtype_policy().compute_dtype
+    )
+    # Nothing is left to what is set for the whole process, nor drawn at random.
+    layout = {"data_format": "channels_last"}
+    options = {
+        "activation": "relu",
+        "kernel_initializer": "zeros",
+        **layout,
+    }
+    x = layers.ZeroPadding2D(2, name="conv1_pad", **layout)(inputs)
+    x = layers.Conv2D(64, 11, strides=4, name="conv1", **options)(x)
+    x = layers.MaxPooling2D(3, strides=2, name="pool1", **layout)(x)
     for name, filters, kernel_size in (
         ("conv2", 192, 5),
         ("conv3", 384, 3),
@@ -30,8 +39,8 @@ def build_alexnet() -> keras.Model:
         ("conv5", 256, 3),
     ):
         x = layers.Conv2D(
-            filters, kernel_size, padding="same", activation="relu", name=name
+            filters, kernel_size, padding="same", name=name, **options
         )(x)
         if name == "conv2":
-            x = layers.MaxPooling2D(3, strides=2, name="pool2")(x)
+            x = layers.MaxPooling2D(3, strides=2, name="pool2", **layout)(x)
     return keras.Model(inputs, x, name="alexnet")

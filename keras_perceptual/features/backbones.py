@@ -5,8 +5,6 @@ import dataclasses
 import functools
 import os
 import pathlib
-import random
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,7 +13,10 @@ import keras
 from keras_perceptual import validation
 from keras_perceptual.features import weights_loading
 from keras_perceptual.features.alexnet import build_alexnet
+from keras_perceptual.features.applications import build_application
 from keras_perceptual.features.taps import BEFORE_ACTIVATION
+from keras_perceptual.features.vgg import build_vgg
+from keras_perceptual.files import show_path
 from keras_perceptual.typing import PathLike
 from keras_perceptual.validation import Checker
 
@@ -56,8 +57,22 @@ class Backbone:
         return (*conventions, "random")
 
 
-def _from_keras(application: Callable[..., Any]) -> Callable[[], keras.Model]:
-    return functools.partial(application, include_top=False, weights=None)
+def _from_keras(application: Callable[..., Any]) -> Callable[..., keras.Model]:
+    return functools.partial(build_application, application)
+
+
+def _build_vgg(
+    application: Callable[..., Any],
+    name: str,
+    convolutions: tuple[int, ...],
+    weights: str | None = None,
+) -> keras.Model:
+    """Returns VGG, with the weights of `keras.applications` if asked for."""
+    network = build_vgg(name, convolutions)
+    if weights is not None:
+        source = build_application(application, weights)
+        network.set_weights(source.get_weights())
+    return network
 
 
 def _vgg_aliases(*convolutions: int) -> dict[str, str]:
@@ -72,7 +87,9 @@ def _vgg_aliases(*convolutions: int) -> dict[str, str]:
 
 BACKBONES = {
     "vgg16": Backbone(
-        _from_keras(keras.applications.VGG16),
+        functools.partial(
+            _build_vgg, keras.applications.VGG16, "vgg16", (2, 2, 3, 3, 3)
+        ),
         # As in Johnson et al. (2016), https://arxiv.org/abs/1603.08155.
         ("block3_conv3",),
         {"torchvision": "torch", "imagenet": "caffe"},
@@ -88,7 +105,9 @@ BACKBONES = {
     ),
     # As in SRGAN, Ledig et al. (2017), https://arxiv.org/abs/1609.04802.
     "vgg19": Backbone(
-        _from_keras(keras.applications.VGG19),
+        functools.partial(
+            _build_vgg, keras.applications.VGG19, "vgg19", (2, 2, 4, 4, 4)
+        ),
         ("block5_conv4",),
         {"imagenet": "caffe", "torchvision": "torch"},
         aliases=_vgg_aliases(2, 2, 4, 4, 4),
@@ -161,7 +180,7 @@ def resolve_source(owner: str, name: str, weights: PathLike | None) -> str:
         raise FileNotFoundError(
             f"{owner} finds no weights file at this path. Check the path, or "
             f"use one of {list(backbone.sources)}. "
-            f"Received: weights={weights!r}"
+            f"Received: weights={show_path(weights)}"
         )
     return weights
 
@@ -248,9 +267,7 @@ def load_weights(
         weights_loading.assign(network, arrays, backbone.packaged_weights)
     elif source == "imagenet":
         # Built anew: EfficientNet has one layer more with these weights.
-        with building_scope(dtype), warnings.catch_warnings():
-            # MobileNetV2 says which of its files it takes.
-            warnings.filterwarnings("ignore", "`input_shape` is undefined")
+        with building_scope(dtype):
             network = backbone.build(weights="imagenet")
     else:
         weights_loading.load_file(network, source)
@@ -259,11 +276,10 @@ def load_weights(
 
 @contextlib.contextmanager
 def building_scope(dtype: str) -> Iterator[None]:
-    """Builds layers for `channels_last` images and leaves no trace.
+    """Builds layers of a type and leaves no trace.
 
-    The global dtype policy, the default type of inputs, the image data format
-    and Python's random numbers, from which Keras draws the seeds of
-    initializers, are as they were when the scope ends.
+    The policy is that of this thread alone. What all threads share, such as
+    the default type and the image format, is not touched.
 
     Args:
         dtype: Name of the dtype policy of the layers.
@@ -272,17 +288,8 @@ def building_scope(dtype: str) -> Iterator[None]:
         Nothing.
     """
     policy = keras.config.dtype_policy()
-    floatx = keras.config.floatx()
-    data_format = keras.config.image_data_format()
-    random_state = random.getstate()
     keras.config.set_dtype_policy(dtype)
-    # Inputs are cast to this type before the first layer sees them.
-    keras.config.set_floatx("float64" if dtype == "float64" else "float32")
-    keras.config.set_image_data_format("channels_last")
     try:
         yield
     finally:
         keras.config.set_dtype_policy(policy)
-        keras.config.set_floatx(floatx)
-        keras.config.set_image_data_format(data_format)
-        random.setstate(random_state)

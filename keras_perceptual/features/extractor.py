@@ -319,7 +319,9 @@ def _refuse_trace() -> None:
             "A frozen network cannot be built inside a function that is being "
             "traced, such as `call`, `train_step` or a `tf.function`: it "
             "would run with weights that were never loaded. Construct it "
-            "once, outside, and use it inside. Received: a traced context"
+            "once, outside, and use it inside; to `compile`, pass an object "
+            "of a loss, such as `PerceptualLoss()`, and not its class. "
+            "Received: a traced context"
         )
 
 

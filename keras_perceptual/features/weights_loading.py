@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_perceptual.files import check_file
+from keras_perceptual.files import check_file, show_path
 from keras_perceptual.typing import PathLike
 
 # A file may hold a classifier, and what an optimizer remembers, in float64.
@@ -103,9 +103,10 @@ def load_file(model: keras.Model, path: PathLike) -> None:
     for variable in model.weights:
         if not np.all(np.isfinite(keras.ops.convert_to_numpy(variable.value))):
             raise ValueError(
-                f"The weights in {path} hold NaN or infinity, in "
+                f"The weights in {show_path(path)} hold NaN or infinity, in "
                 f"{variable.path!r}, and every loss would be NaN. Give "
-                f"weights of a network that works. Received: weights={path!r}"
+                "weights of a network that works. "
+                f"Received: weights={show_path(path)}"
             )
 
 
@@ -155,9 +156,10 @@ def _load_h5(model: keras.Model, path: PathLike) -> None:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(
-            f"The weights in {path} do not fit the network {model.name!r} "
-            "without its classifier. Give a file that Keras wrote for this "
-            f"architecture. Keras says: {error} Received: weights={path!r}"
+            f"The weights in {show_path(path)} do not fit the network "
+            f"{model.name!r} without its classifier. Give a file that Keras "
+            f"wrote for this architecture. Keras says: {error} "
+            f"Received: weights={show_path(path)}"
         ) from error
 
 
@@ -266,7 +268,7 @@ def _readable(path: Any, advice: str) -> Iterator[None]:
     except OSError as error:
         raise FileNotFoundError(
             f"A weights file cannot be read: {error.strerror}. {advice}. "
-            f"Received: {str(path)!r}"
+            f"Received: {show_path(path)}"
         ) from error
 
 
@@ -284,5 +286,5 @@ def _only_arrays(path: Any) -> Iterator[None]:
         raise ValueError(
             "A weights file should hold plain arrays as written by "
             f"`numpy.savez`, and this one does not ({error}). "
-            f"Received: {str(path)!r}"
+            f"Received: {show_path(path)}"
         ) from error

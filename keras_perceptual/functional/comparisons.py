@@ -50,6 +50,7 @@ def charbonnier_loss(
     y_pred: ArrayLike,
     epsilon: float = 1e-3,
     *,
+    mask: ArrayLike | None = None,
     value_range: ValueRange = (0, 1),
     data_format: DataFormat | None = None,
     dtype: DType | None = None,
@@ -61,6 +62,7 @@ def charbonnier_loss(
     Args:
         y_true: Images shaped `(batch, height, width, channels)`, of any type.
         y_pred: Images of the same shape.
+        {mask}
         {settings}
 
     Returns:
@@ -85,6 +87,7 @@ def charbonnier_loss(
         losses.CharbonnierLoss,
         y_true,
         y_pred,
+        mask=mask,
         epsilon=epsilon,
         value_range=value_range,
         data_format=data_format,
@@ -209,6 +212,7 @@ def focal_frequency_loss(
     y_pred: ArrayLike,
     alpha: float = 1.0,
     *,
+    mask: ArrayLike | None = None,
     log_matrix: bool = False,
     patch_factor: int = 1,
     value_range: ValueRange = (0, 1),
@@ -222,6 +226,7 @@ def focal_frequency_loss(
     Args:
         y_true: Images shaped `(batch, height, width, channels)`, of any type.
         y_pred: Images of the same shape.
+        {mask}
         {settings}
 
     Returns:
@@ -247,6 +252,7 @@ def focal_frequency_loss(
         losses.FocalFrequencyLoss,
         y_true,
         y_pred,
+        mask=mask,
         alpha=alpha,
         log_matrix=log_matrix,
         patch_factor=patch_factor,
@@ -319,6 +325,7 @@ def ms_ssim(
     y_pred: ArrayLike,
     weights: Sequence[float] | None = None,
     *,
+    mask: ArrayLike | None = None,
     filter_size: int = 11,
     filter_sigma: float = 1.5,
     k1: float = 0.01,
@@ -336,6 +343,7 @@ def ms_ssim(
     Args:
         y_true: Images shaped `(batch, height, width, channels)`, of any type.
         y_pred: Images of the same shape.
+        {mask}
         {settings}
 
     Returns:
@@ -360,6 +368,7 @@ def ms_ssim(
         losses.MSSSIMLoss,
         y_true,
         y_pred,
+        mask=mask,
         weights=weights,
         filter_size=filter_size,
         filter_sigma=filter_sigma,
@@ -522,6 +531,7 @@ def ssim(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
+    mask: ArrayLike | None = None,
     filter_size: int = 11,
     filter_sigma: float = 1.5,
     k1: float = 0.01,
@@ -538,6 +548,7 @@ def ssim(
     Args:
         y_true: Images shaped `(batch, height, width, channels)`, of any type.
         y_pred: Images of the same shape.
+        {mask}
         {settings}
 
     Returns:
@@ -562,6 +573,7 @@ def ssim(
         losses.SSIMLoss,
         y_true,
         y_pred,
+        mask=mask,
         filter_size=filter_size,
         filter_sigma=filter_sigma,
         k1=k1,
@@ -577,6 +589,7 @@ def total_variation(
     images: ArrayLike,
     norm: VariationNorm = "l1",
     *,
+    mask: ArrayLike | None = None,
     epsilon: float = 1e-3,
     value_range: ValueRange = (0, 1),
     data_format: DataFormat | None = None,
@@ -588,6 +601,7 @@ def total_variation(
 
     Args:
         images: Images shaped `(batch, height, width, channels)`, of any type.
+        {mask}
         {settings}
 
     Returns:
@@ -613,6 +627,7 @@ def total_variation(
         losses.TotalVariationLoss,
         images,
         images,
+        mask=mask,
         norm=norm,
         epsilon=epsilon,
         value_range=value_range,

@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_perceptual.files import check_file
+from keras_perceptual.files import check_file, show_path
 from keras_perceptual.io.color_table import ColorTable
 from keras_perceptual.typing import ArrayLike, PathLike
 
@@ -58,7 +58,7 @@ def read_hald(image: PathLike | ArrayLike) -> ColorTable:
         - E. Eskelinen, [Hald CLUT](http://www.quelsolaar.com/technology/clut.html).
     """
     if isinstance(image, str | bytes | os.PathLike):
-        pixels, received = _read_image(image), f"path={os.fsdecode(image)!r}"
+        pixels, received = _read_image(image), f"path={show_path(image)}"
     else:
         pixels = np.asarray(image)
         received = f"an array of shape {pixels.shape} and type {pixels.dtype}"
@@ -100,9 +100,9 @@ def _read_image(path: PathLike) -> np.ndarray:
         raise ImportError(
             "read_hald reads files with Pillow, which is not installed. "
             "Install it with `pip install pillow`, or pass the pixels as an "
-            f"array. Received: path={os.fsdecode(path)!r}"
+            f"array. Received: path={show_path(path)}"
         ) from error
-    received = f"path={os.fsdecode(path)!r}"
+    received = f"path={show_path(path)}"
     check_file("read_hald", path, MAX_FILE_SIZE)
     with open(path, "rb") as file:
         # Of a file with damage, Pillow raises errors of many types.

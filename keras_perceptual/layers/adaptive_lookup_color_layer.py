@@ -397,7 +397,9 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Creates a layer from what `get_config` returned."""
-        backbone = keras.saving.deserialize_keras_object(config["backbone"])
+        if config.get("backbone") is None:
+            return super().from_config(config)
+        backbone = Checker(cls.__name__).revive(config, "backbone")
         return super().from_config({**config, "backbone": backbone})
 
 

@@ -1,8 +1,11 @@
 """A loss on pixel values that is smooth where they agree."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import keras
+from keras import ops
 
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import PixelDistance
@@ -24,12 +27,34 @@ class CharbonnierDistance(PixelDistance):
 
     epsilon: float
 
+    takes_mask = True
+    hides_pixels = True
+    no_map: ClassVar[str | None] = None
+
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """Returns the distance of each pair of images."""
+        penalty = self._penalty(y_true, y_pred)
+        if mask is not None and self.data_format == "channels_first":
+            penalty = ops.transpose(penalty, (0, 2, 3, 1))
+        return mean_per_image(penalty, mask)
+
+    def map(
+        self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns the mean penalty of the channels of each pixel."""
+        axis = -1 if self.data_format == "channels_last" else 1
+        return {
+            "pixels": ops.mean(
+                self._penalty(true["pixels"], pred["pixels"]), axis=axis
+            )
+        }
+
+    def _penalty(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Returns the penalty of each value."""
         difference = (y_pred - y_true) / self.width
-        return mean_per_image(charbonnier_penalty(difference, self.epsilon))
+        return charbonnier_penalty(difference, self.epsilon)
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -54,7 +79,7 @@ class CharbonnierLoss(ImageLoss):
         {loss_arguments}
 
     Call arguments:
-        {pair_of_images}
+        {masked_pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.

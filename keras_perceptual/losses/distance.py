@@ -297,7 +297,11 @@ class WindowedDistance(FeatureDistance):
 
 
 class MappedDistance(Protocol):
-    """A `FeatureDistance` that has a map of where images differ."""
+    """A `Distance` that has a map of where images differ."""
+
+    @property
+    def network(self) -> Any:
+        """The frozen network, if any."""
 
     @property
     def data_format(self) -> DataFormat:
@@ -363,14 +367,18 @@ def spatial_map(
     axis = 1 if distance.data_format == "channels_last" else 2
     size = ops.shape(y_pred)[axis : axis + 2]
     found = sum(
-        ops.image.resize(
+        x
+        if name == "pixels"  # It has the size of the images.
+        else ops.image.resize(
             ops.expand_dims(x, -1),
             size,
             interpolation="bilinear",
             data_format="channels_last",
         )[..., 0]
-        for x in maps.values()
+        for name, x in maps.items()
     )
+    if distance.network is None:
+        return found
     known = one_or_nan(y_true) * one_or_nan(y_pred)
     return found * ops.reshape(known, (-1, 1, 1))
 

@@ -1,20 +1,21 @@
 """What losses on the features of a frozen network have in common."""
 
-from typing import Any, cast
+from typing import Any
 
 from keras import ops
 
 from keras_perceptual.losses.distance import (
     FeatureDistance,
-    MappedDistance,
-    spatial_map,
     terms,
 )
 from keras_perceptual.losses.encoding import encode
-from keras_perceptual.losses.image_loss import ImageLoss, split
+from keras_perceptual.losses.image_loss import (
+    ImageLoss,
+    split,
+    without_none,
+)
 from keras_perceptual.progress import track
 from keras_perceptual.typing import ArrayLike, Targets, Tensor
-from keras_perceptual.validation import shape_and_dtype
 
 
 class FeatureLoss(ImageLoss):
@@ -41,36 +42,10 @@ class FeatureLoss(ImageLoss):
             whose sum is the loss of each image.
         """
         y_true, y_pred, _ = self._admit(y_true, y_pred)
-        y_true, y_pred, count = _some(*self._cast((y_true, y_pred)))
+        y_true, y_pred, count = without_none(*self._cast((y_true, y_pred)))
         y_true, mask = split(y_true)
         found = terms(self._distance, y_true, y_pred, mask)
         return {name: values[:count] for name, values in found.items()}
-
-    def spatial_map(self, y_true: Targets, y_pred: ArrayLike) -> Tensor:
-        """Returns where two images differ.
-
-        Args:
-            y_true: Images, as when the loss is called.
-            y_pred: Images, as when the loss is called.
-
-        Returns:
-            A tensor shaped `(batch, height, width)`: the distances at each
-            layer, enlarged to the size of the images (bilinear) and summed.
-
-        Raises:
-            ValueError: If what is compared is nowhere in particular.
-        """
-        if self._distance.no_map is not None:
-            shape, _ = shape_and_dtype(split(y_true)[0])
-            raise ValueError(
-                f"{self._check.owner} {self._distance.no_map} "
-                f"Received: y_true.shape={shape}"
-            )
-        y_true, y_pred, _ = self._admit(y_true, y_pred)
-        y_true, y_pred = self._cast((y_true, y_pred))
-        y_true, y_pred, count = _some(split(y_true)[0], y_pred)
-        mapped = cast(MappedDistance, self._distance)
-        return spatial_map(mapped, y_true, y_pred)[:count]
 
     def encode(
         self,
@@ -108,7 +83,7 @@ class FeatureLoss(ImageLoss):
             images = images, mask
         images, *_ = self._admit(images, split(images)[0], encoding=True)
         images, mask = split(self._cast(images))
-        images, _, count = _some(images, images)
+        images, _, count = without_none(images, images)
         mask = None if count == 0 else mask
         return encode(self._distance, images, mask)[:count]
 
@@ -120,14 +95,3 @@ class FeatureLoss(ImageLoss):
             some = None if mask is None else mask[part]
             parts.append(self.encode(images[part], some))
         return ops.concatenate(parts)
-
-
-def _some(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor, int | None]:
-    """Returns batches with an image, and how many of the results count.
-
-    Many operations cannot do with none. `None` stands for all of them.
-    """
-    if y_pred.shape[0] != 0:
-        return y_true, y_pred, None
-    one = ops.zeros((1, *y_pred.shape[1:]), y_pred.dtype)
-    return one, one, 0

@@ -29,6 +29,9 @@ class FocalFrequencyDistance(PixelDistance):
     log_matrix: bool
     patch_factor: int
 
+    takes_mask = True
+    hides_pixels = True
+
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
@@ -46,6 +49,7 @@ class FocalFrequencyDistance(PixelDistance):
             alpha=self.alpha,
             log_matrix=self.log_matrix,
             patch_factor=self.patch_factor,
+            mask=mask,
             data_format=self.data_format,
         )
 
@@ -86,7 +90,7 @@ class FocalFrequencyLoss(ImageLoss):
         {loss_arguments}
 
     Call arguments:
-        {pair_of_images}
+        {masked_pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.

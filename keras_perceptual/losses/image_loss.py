@@ -11,8 +11,10 @@ from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.device_share import weigh_by_share
 from keras_perceptual.losses.distance import (
     Distance,
+    MappedDistance,
     WindowedDistance,
     measure_in_windows,
+    spatial_map,
     terms,
 )
 from keras_perceptual.ops.value_range import clamp
@@ -163,6 +165,7 @@ class ImageLoss(Configured, keras.losses.Loss):
         """
         if mask is not None:
             y_true = y_true, mask
+        y_true, y_pred = self._as_tensors(y_true, y_pred)
         y_true, mask, _, _ = self._check.comparison(
             self._distance, y_true, y_pred, None, encoding=True
         )
@@ -171,6 +174,34 @@ class ImageLoss(Configured, keras.losses.Loss):
         if mask is not None:
             y_true = y_true, self._cast(mask)
         return self.call(y_true, y_pred)
+
+    def spatial_map(self, y_true: Targets, y_pred: ArrayLike) -> Tensor:
+        """Returns where two images differ.
+
+        Args:
+            y_true: Images, as when the loss is called; a mask is left out.
+            y_pred: Images, as when the loss is called.
+
+        Returns:
+            A tensor shaped `(batch, height, width)`: what each place adds at
+            each layer or scale, enlarged to the size of the images (bilinear)
+            and summed. A window of `SSIMLoss` stands at its center, and that
+            at the border goes on to the edge of the image.
+
+        Raises:
+            ValueError: If what is compared is nowhere in particular.
+        """
+        if self._distance.no_map is not None:
+            shape, _ = shape_and_dtype(split(y_true)[0])
+            raise ValueError(
+                f"{self._check.owner} {self._distance.no_map} "
+                f"Received: y_true.shape={shape}"
+            )
+        y_true, y_pred, _ = self._admit(y_true, y_pred)
+        y_true, y_pred = self._cast((y_true, y_pred))
+        y_true, y_pred, count = without_none(split(y_true)[0], y_pred)
+        mapped = cast(MappedDistance, self._distance)
+        return spatial_map(mapped, y_true, y_pred)[:count]
 
     def _check_tile(self, tile: int) -> int:
         """Returns the size of windows, refusing one for losses without."""
@@ -201,6 +232,7 @@ class ImageLoss(Configured, keras.losses.Loss):
             The three, as they go on: with a mask, `y_true` is a pair.
         """
         distance = self._distance
+        y_true, y_pred = self._as_tensors(y_true, y_pred)
         y_true, mask, sample_weight, is_encoded = self._check.comparison(
             distance, y_true, y_pred, sample_weight, encoding=encoding
         )
@@ -214,6 +246,16 @@ class ImageLoss(Configured, keras.losses.Loss):
             y_true = y_true if is_encoded else self._clip(y_true)
             y_pred = y_pred if encoding else self._clip(y_pred)
         return y_true if mask is None else (y_true, mask), y_pred, sample_weight
+
+    def _as_tensors(self, *images: Any) -> list[Any]:
+        """Returns images, those that came as lists of numbers as tensors."""
+
+        def convert(x: Any) -> Any:
+            if isinstance(x, list):
+                return ops.convert_to_tensor(x, self.dtype)
+            return tuple(map(convert, x)) if isinstance(x, tuple) else x
+
+        return [convert(x) for x in images]
 
     def _hide(self, images: ArrayLike, mask: ArrayLike) -> Tensor:
         """Returns images with the lowest value where a mask is zero."""
@@ -240,3 +282,16 @@ class ImageLoss(Configured, keras.losses.Loss):
 def split(y_true: Any) -> tuple[Any, Any]:
     """Returns targets and their mask, which may be `None`."""
     return y_true if isinstance(y_true, tuple) else (y_true, None)
+
+
+def without_none(
+    y_true: Tensor, y_pred: Tensor
+) -> tuple[Tensor, Tensor, int | None]:
+    """Returns batches with an image, and how many of the results count.
+
+    Many operations cannot do with none. `None` stands for all of them.
+    """
+    if y_pred.shape[0] != 0:
+        return y_true, y_pred, None
+    one = ops.zeros((1, *y_pred.shape[1:]), y_pred.dtype)
+    return one, one, 0

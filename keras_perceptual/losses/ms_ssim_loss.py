@@ -38,6 +38,9 @@ class MSSSIMDistance(PixelDistance):
     k2: float
     epsilon: float
 
+    takes_mask = True
+    hides_pixels = True
+
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
@@ -59,6 +62,7 @@ class MSSSIMDistance(PixelDistance):
             k1=self.k1,
             k2=self.k2,
             epsilon=self.epsilon,
+            mask=mask,
             data_format=self.data_format,
         )
 
@@ -105,7 +109,7 @@ class MSSSIMLoss(ImageLoss):
         {loss_arguments}
 
     Call arguments:
-        {pair_of_images}
+        {masked_pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.

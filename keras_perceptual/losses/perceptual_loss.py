@@ -89,7 +89,17 @@ class PerceptualDistance(FeatureDistance):
         for scale in range(self.scales):
             if scale:
                 images = halve_images(images, "channels_last")
-            features = self.extractor(images)
+            try:
+                features = self.extractor(images)
+            except ValueError as error:
+                if not scale:
+                    raise
+                raise ValueError(
+                    f"{self.owner} looks at these images at {self.scales} "
+                    f"scales, here at {2**scale} times less than their size, "
+                    f"so that it needs larger ones. {error}. "
+                    f"Received: scales={self.scales}"
+                ) from error
             if self.normalize_features:
                 features = map_values(unit_normalize, features)
             end = f"/scale{scale + 1}" if scale else ""

@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import numbers
 import sys
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import keras
 from keras import ops
@@ -86,6 +86,7 @@ class SobelDistance(PixelDistance):
 
     takes_mask = True
     hides_pixels = True
+    no_map: ClassVar[str | None] = None
 
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
@@ -98,10 +99,44 @@ class SobelDistance(PixelDistance):
         compute = _backend.compile_in_graph(type(self)._compute, self)
         return compute(y_true, y_pred, mask)
 
+    def map(
+        self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns what each pixel adds at each scale."""
+        self._check_size(tuple(pred["pixels"].shape))
+        axis = -1 if self.data_format == "channels_last" else 1
+        found = {}
+        scales = self._look(true["pixels"], pred["pixels"])
+        for scale, penalties in enumerate(scales, start=1):
+            parts = [ops.mean(x, axis=axis) for x in penalties]
+            share = len(parts) if self.components == "mean" else 1
+            if len({tuple(x.shape) for x in parts}) > 1:
+                # Without padding, each direction lacks rows of its own.
+                rows, columns = (
+                    min(x.shape[axis] for x in parts) for axis in (1, 2)
+                )
+                parts = [x[:, :rows, :columns] for x in parts]
+            found[f"scale{scale}"] = sum(parts) / share
+        return found
+
     def _compute(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None
     ) -> Tensor:
         """Returns one value for each image, of images that fit together."""
+        total = 0.0
+        for scale, penalties in enumerate(self._look(y_true, y_pred)):
+            if scale and mask is not None:
+                mask = downsample_mask(mask, self.downsampling)
+            if mask is None:
+                values = list(map(mean_per_image, penalties))
+            else:
+                values = self._weighted_means(penalties, mask)
+            share = len(values) if self.components == "mean" else 1
+            total = total + sum(values) / share
+        return total
+
+    def _look(self, y_true: Tensor, y_pred: Tensor) -> list[Sequence[Tensor]]:
+        """Returns the penalties of the slopes at each scale."""
         images = [y_pred, y_true]
         width = self.width
         if self.log_space:
@@ -111,16 +146,14 @@ class SobelDistance(PixelDistance):
             # The operators are linear: the difference of the slopes is the
             # slope of the difference, at half the work.
             images = [images[0] - images[1]]
-        total = self._compare_slopes(images, mask, width)
+        found = [self._compare_slopes(images, width)]
         for _ in range(self.scales - 1):
             images = [
                 downsample(x, self.downsampling, self.padding, self.data_format)
                 for x in images
             ]
-            if mask is not None:
-                mask = downsample_mask(mask, self.downsampling)
-            total = total + self._compare_slopes(images, mask, width)
-        return total
+            found.append(self._compare_slopes(images, width))
+        return found
 
     @functools.cached_property
     def _smallest_side(self) -> int:
@@ -147,9 +180,9 @@ class SobelDistance(PixelDistance):
         )
 
     def _compare_slopes(
-        self, images: Sequence[Tensor], mask: Tensor | None, width: float
-    ) -> Tensor:
-        """Returns the loss of each image at one scale."""
+        self, images: Sequence[Tensor], width: float
+    ) -> Sequence[Tensor]:
+        """Returns the penalties of the slopes at one scale."""
         slopes = [self._slopes(x) for x in images]
         if width != 1:
             slopes = [[x / width for x in group] for group in slopes]
@@ -167,12 +200,7 @@ class SobelDistance(PixelDistance):
                 absolute(pred) - absolute(true)
                 for pred, true in zip(*slopes, strict=True)
             ]
-        penalties = self._penalties(differences)
-        if mask is None:
-            values = list(map(mean_per_image, penalties))
-        else:
-            values = self._weighted_means(penalties, mask)
-        return sum(values) / (len(values) if self.components == "mean" else 1)
+        return self._penalties(differences)
 
     def _slopes(self, images: Tensor) -> tuple[Tensor, ...]:
         """Returns the components of the slopes of images."""

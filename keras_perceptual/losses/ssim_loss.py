@@ -1,6 +1,8 @@
 """A loss on the structural similarity of two images."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import keras
 
@@ -11,6 +13,7 @@ from keras_perceptual.ops.ssim import (
     LARGEST_FILTER,
     check_image_size,
     ssim_distance,
+    ssim_map,
 )
 from keras_perceptual.ops.value_range import rescale
 from keras_perceptual.typing import (
@@ -32,6 +35,10 @@ class SSIMDistance(PixelDistance):
     k1: float
     k2: float
 
+    takes_mask = True
+    hides_pixels = True
+    no_map: ClassVar[str | None] = None
+
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
@@ -50,8 +57,25 @@ class SSIMDistance(PixelDistance):
             filter_sigma=self.filter_sigma,
             k1=self.k1,
             k2=self.k2,
+            mask=mask,
             data_format=self.data_format,
         )
+
+    def map(
+        self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns the distance in the window around each pixel."""
+        return {
+            "pixels": ssim_map(
+                rescale(true["pixels"], self.value_range),
+                rescale(pred["pixels"], self.value_range),
+                filter_size=self.filter_size,
+                filter_sigma=self.filter_sigma,
+                k1=self.k1,
+                k2=self.k2,
+                data_format=self.data_format,
+            )
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -91,7 +115,7 @@ class SSIMLoss(ImageLoss):
         {loss_arguments}
 
     Call arguments:
-        {pair_of_images}
+        {masked_pair_of_images}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.

@@ -1,13 +1,19 @@
 """A loss that asks for smooth images."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import keras
 
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.ops.total_variation import VARIATIONS, total_variation
+from keras_perceptual.ops.total_variation import (
+    VARIATIONS,
+    total_variation,
+    variation_map,
+)
 from keras_perceptual.typing import (
     DataFormat,
     DType,
@@ -26,6 +32,10 @@ class TotalVariation(PixelDistance):
     norm: VariationNorm
     epsilon: float
 
+    takes_mask = True
+    hides_pixels = True
+    no_map: ClassVar[str | None] = None
+
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
@@ -34,8 +44,22 @@ class TotalVariation(PixelDistance):
             y_pred / self.width,
             self.norm,
             epsilon=self.epsilon,
+            mask=mask,
             data_format=self.data_format,
         )
+
+    def map(
+        self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns the variation at each pixel."""
+        return {
+            "pixels": variation_map(
+                pred["pixels"] / self.width,
+                self.norm,
+                epsilon=self.epsilon,
+                data_format=self.data_format,
+            )
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -76,6 +100,7 @@ class TotalVariationLoss(ImageLoss):
         y_pred: Floating-point images shaped `(batch, height, width,
             channels)`, or `(batch, channels, height, width)` with
             `"channels_first"`.
+        {pixel_weight}
 
     Returns:
         The loss, of each image before the reduction: shape `(batch,)`.

@@ -1,11 +1,16 @@
 """The deep image structure and texture similarity as a metric."""
 
+from typing import Any
+
 import keras
 
 from keras_perceptual import validation
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.dists import DISTS
-from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
+from keras_perceptual.metrics.image_loss_metric import (
+    ImageLossMetric,
+    make_loss,
+)
 from keras_perceptual.typing import DType
 
 
@@ -16,15 +21,16 @@ class DISTSMetric(ImageLossMetric):
 
     Lower is better; see `DISTS`. Papers report what the authors' script says,
     which shrinks larger images to a shorter side of 256 pixels:
-    `DISTSMetric(DISTS(resize=256))`.
+    `DISTSMetric(resize=256)`.
 
     Args:
-        loss: The `DISTS` that is averaged. Give it one to have images shrunk
-            or another range of pixels, or to share the network of the loss
-            that the model is compiled with. Defaults to `DISTS()`.
+        loss: The `DISTS` that is averaged: that of the model, to share its
+            network, or another one. Defaults to `DISTS()`.
         {tile}
         name: String. Defaults to `"dists"`.
         {sums_dtype}
+        **settings: Arguments of `DISTS`, where no loss is given, such as
+            `resize=256` or `value_range=(0, 255)`.
 
     Call arguments:
         y_true: Images shaped `(batch, height, width, channels)`.
@@ -36,7 +42,8 @@ class DISTSMetric(ImageLossMetric):
         From `result()`, the mean; 0 before the first image.
 
     Raises:
-        ValueError: If `loss` is not a `DISTS`.
+        ValueError: If `loss` is not a `DISTS`, or if there are settings beside
+            it.
 
     Example:
 
@@ -59,8 +66,9 @@ class DISTSMetric(ImageLossMetric):
         tile: int | None = None,
         name: str | None = "dists",
         dtype: DType | None = None,
+        **settings: Any,
     ) -> None:
-        loss = DISTS() if loss is None else loss
+        loss = make_loss(self, DISTS, loss, settings)
         if not isinstance(loss, DISTS):
             raise ValueError(
                 f"{type(self).__name__} averages `DISTS`. Give it one, or use "

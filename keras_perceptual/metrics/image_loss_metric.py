@@ -1,5 +1,6 @@
 """A loss between images as a metric."""
 
+import inspect
 from typing import Any, Self
 
 import keras
@@ -76,6 +77,8 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
         dtype: DType | None = None,
     ) -> None:
         check = Checker(self)
+        if inspect.isclass(loss) and issubclass(loss, ImageLoss):
+            validation.check_object(loss, loss, f"{loss.__name__}()")
         if not isinstance(loss, ImageLoss):
             raise ValueError(
                 f"{check.owner} averages a loss of this package between two "
@@ -92,6 +95,8 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
             )
         name = check.name(name)
         super().__init__(name=name or loss.name, dtype=dtype)
+        # Where the callbacks of Keras that watch a metric look for it.
+        self._direction = "down"
         self.loss = loss
         self.tile = tile
         if tile is not None:
@@ -123,3 +128,25 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
         """Revives the metric and its loss."""
         loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})
+
+
+def make_loss(
+    metric: object, kind: Any, loss: Any, settings: dict[str, Any]
+) -> Any:
+    """Returns the loss of a metric, made of settings where none is given.
+
+    Args:
+        metric: The metric that is constructed.
+        kind: The class of its losses.
+        loss: What the user gave, or `None`.
+        settings: Dictionary, arguments of `kind`.
+    """
+    if loss is None:
+        return kind(**settings)
+    if settings:
+        raise ValueError(
+            f"{type(metric).__name__} takes settings where it is given no "
+            f"loss. Put them into the loss: `{kind.__name__}(...)`. Received: "
+            f"{', '.join(settings)} beside loss={validation.show(loss)}"
+        )
+    return loss

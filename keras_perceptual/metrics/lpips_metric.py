@@ -1,11 +1,16 @@
 """The learned perceptual image patch similarity as a metric."""
 
+from typing import Any
+
 import keras
 
 from keras_perceptual import validation
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.lpips import LPIPS
-from keras_perceptual.metrics.image_loss_metric import ImageLossMetric
+from keras_perceptual.metrics.image_loss_metric import (
+    ImageLossMetric,
+    make_loss,
+)
 from keras_perceptual.typing import DType
 
 
@@ -17,12 +22,14 @@ class LPIPSMetric(ImageLossMetric):
     Lower is better; see `LPIPS`. Papers report that of AlexNet, the default.
 
     Args:
-        loss: The `LPIPS` that is averaged. Give it one to have another network
-            or range of pixels, or to share the network of the loss that the
-            model is compiled with. Defaults to `LPIPS()`.
+        loss: The `LPIPS` that is averaged: that of the model, to share its
+            network, or another one; or the name of a network, `"alexnet"` or
+            `"vgg16"`. Defaults to `LPIPS()`.
         {tile}
         name: String. Defaults to `"lpips"`.
         {sums_dtype}
+        **settings: Arguments of `LPIPS`, where no loss is given, such as
+            `value_range=(0, 255)`.
 
     Call arguments:
         y_true: Images shaped `(batch, height, width, channels)`.
@@ -34,7 +41,8 @@ class LPIPSMetric(ImageLossMetric):
         From `result()`, the mean; 0 before the first image.
 
     Raises:
-        ValueError: If `loss` is not an `LPIPS`.
+        ValueError: If `loss` is not an `LPIPS`, nor the name of a network, or
+            if there are settings beside it.
 
     Example:
 
@@ -42,7 +50,7 @@ class LPIPSMetric(ImageLossMetric):
     >>> import keras_perceptual as kp
     >>> rng = np.random.default_rng(0)
     >>> photos = rng.integers(0, 256, (3, 64, 64, 3), dtype="uint8")
-    >>> metric = kp.LPIPSMetric(kp.LPIPS(value_range=(0, 255)))
+    >>> metric = kp.LPIPSMetric("alexnet", value_range=(0, 255))
     >>> metric.update_state(photos, photos // 2)
     >>> 0 < float(metric.result()) < 1
     True
@@ -53,13 +61,16 @@ class LPIPSMetric(ImageLossMetric):
 
     def __init__(
         self,
-        loss: LPIPS | None = None,
+        loss: LPIPS | str | None = None,
         *,
         tile: int | None = None,
         name: str | None = "lpips",
         dtype: DType | None = None,
+        **settings: Any,
     ) -> None:
-        loss = LPIPS() if loss is None else loss
+        if isinstance(loss, str):
+            loss, settings = None, {"backbone": loss, **settings}
+        loss = make_loss(self, LPIPS, loss, settings)
         if not isinstance(loss, LPIPS):
             raise ValueError(
                 f"{type(self).__name__} averages `LPIPS`. Give it one, or use "

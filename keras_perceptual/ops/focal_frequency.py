@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_perceptual.ops.distances import mean_per_image
+from keras_perceptual.ops.distances import mean_per_image, normalize_mask
 from keras_perceptual.ops.image_gradients import spatial_axes
 from keras_perceptual.typing import ArrayLike, DataFormat, Shape, Tensor
 from keras_perceptual.validation import Checker
@@ -15,6 +15,7 @@ def focal_frequency_distance(
     alpha: float = 1.0,
     log_matrix: bool = False,
     patch_factor: int = 1,
+    mask: Tensor | None = None,
     data_format: DataFormat | None = None,
 ) -> Tensor:
     """Returns the mean squared difference of spectra, the worst first.
@@ -32,6 +33,9 @@ def focal_frequency_distance(
             before it is divided by the largest. Defaults to `False`.
         patch_factor: Integer, into how many parts height and width are cut;
             each patch has a spectrum of its own. Defaults to 1.
+        mask: Optional weights of the pixels, `(batch, height, width)`. The
+            difference of a pixel counts by its weight, and the mean is over
+            those that count.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
 
@@ -65,7 +69,15 @@ def focal_frequency_distance(
             data_format=data_format,
         )
     # The transform is linear: one does for the two images.
-    power = power_spectrum(x - y, patch_factor, data_format)
+    difference = x - y
+    if mask is not None:
+        height, width = ops.shape(mask)[1:]
+        weights = normalize_mask(ops.cast(mask, difference.dtype))
+        weights = weights * ops.cast(height * width, difference.dtype)
+        # Of the square, each pixel has its weight.
+        axis = -1 if data_format == "channels_last" else 1
+        difference = difference * ops.expand_dims(ops.sqrt(weights), axis)
+    power = power_spectrum(difference, patch_factor, data_format)
     return mean_per_image(focal_weights(power, alpha, log_matrix) * power)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual import _backend
-from keras_perceptual.ops.distances import mean_over_positions
+from keras_perceptual.ops.distances import mean_over_positions, normalize_mask
 from keras_perceptual.ops.image_gradients import spatial_axes
 from keras_perceptual.typing import ArrayLike, DataFormat, Shape, Tensor
 from keras_perceptual.validation import Checker
@@ -31,6 +31,7 @@ def ssim_distance(
     filter_sigma: float = 1.5,
     k1: float = 0.01,
     k2: float = 0.03,
+    mask: Tensor | None = None,
     data_format: DataFormat | None = None,
 ) -> Tensor:
     """Returns one minus the structural similarity of each pair of images.
@@ -46,6 +47,9 @@ def ssim_distance(
         filter_sigma: Float, standard deviation of the window, in pixels.
         k1: Float above zero; its square is added to squared means.
         k2: Float above zero; its square is added to variances.
+        mask: Optional weights of the pixels, `(batch, height, width)`.
+            Statistics are those of the pixels that count, and a window counts
+            as much as they do together.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
 
@@ -70,7 +74,8 @@ def ssim_distance(
     """
     x, y = _channels_last("ssim_distance", x, y, data_format, filter_size, 1)
     window = gaussian_window(filter_size, filter_sigma)
-    distance, _ = _compare(x, y, window, k1, k2)
+    whole, _, seen = _compare(x, y, window, k1, k2, _expand(mask, x))
+    (distance,) = _means([whole], seen)
     return ops.mean(distance, axis=-1)
 
 
@@ -84,6 +89,7 @@ def ms_ssim_distance(
     k1: float = 0.01,
     k2: float = 0.03,
     epsilon: float = 1e-3,
+    mask: Tensor | None = None,
     data_format: DataFormat | None = None,
 ) -> Tensor:
     """Returns one minus the multi-scale similarity of each pair of images.
@@ -110,6 +116,9 @@ def ms_ssim_distance(
         k2: Float above zero; its square is added to variances.
         epsilon: Float above zero, the least that a term is raised to its
             power from.
+        mask: Optional weights of the pixels, `(batch, height, width)`.
+            Statistics are those of the pixels that count, and a window counts
+            as much as they do together.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
 
@@ -136,15 +145,59 @@ def ms_ssim_distance(
     )
     window = gaussian_window(filter_size, filter_sigma)
     exponent, excess = 0.0, 0.0
+    mask = _expand(mask, x)
     for scale, weight in enumerate(weights):
-        if scale:
+        if scale and mask is None:
             x, y = _halve(x), _halve(y)
-        distance, structure = _compare(x, y, window, k1, k2)
+        elif scale:
+            seen, mask = mask, _halve(mask)
+            x, y = (_share(_halve(z * seen), mask) for z in (x, y))
+        *windows, seen = _compare(x, y, window, k1, k2, mask)
+        distance, structure = _means(windows, seen)
         term = distance if scale == len(weights) - 1 else structure
         over = ops.relu(term - (1 - epsilon))
         exponent = exponent + weight * ops.log1p(over - term)
         excess = excess + weight * over
     return ops.mean(excess - ops.expm1(exponent), axis=-1)
+
+
+def ssim_map(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    filter_size: int = 11,
+    filter_sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    data_format: DataFormat | None = None,
+) -> Tensor:
+    """Returns one minus the structural similarity around each pixel.
+
+    Args:
+        x: As for `ssim_distance`.
+        y: As for `ssim_distance`.
+        filter_size: As for `ssim_distance`.
+        filter_sigma: As for `ssim_distance`.
+        k1: As for `ssim_distance`.
+        k2: As for `ssim_distance`.
+        data_format: As for `ssim_distance`.
+
+    Returns:
+        A tensor shaped `(batch, height, width)`, the mean over the channels.
+        The value of a window stands at its center, where there are two, at
+        the first; those at the border go on to the edge of the image.
+    """
+    x, y = _channels_last("ssim_map", x, y, data_format, filter_size, 1)
+    window = gaussian_window(filter_size, filter_sigma)
+    found = ops.mean(_compare(x, y, window, k1, k2)[0], axis=-1)
+    before = (filter_size - 1) // 2
+    after = filter_size - 1 - before
+    for axis in (1, 2):
+        size = ops.shape(found)[axis]
+        place = ops.arange(size + before + after) - before
+        place = ops.clip(place, 0, size - 1)
+        found = ops.take(found, place, axis=axis)
+    return found
 
 
 def gaussian_window(size: int, sigma: float) -> np.ndarray:
@@ -230,12 +283,18 @@ def _channels_last(
 
 
 def _compare(
-    x: Tensor, y: Tensor, window: np.ndarray, k1: float, k2: float
-) -> tuple[Tensor, Tensor]:
-    """Returns distances of each channel, both shaped `(batch, channels)`.
+    x: Tensor,
+    y: Tensor,
+    window: np.ndarray,
+    k1: float,
+    k2: float,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Returns distances of each window and channel, and what windows see.
 
     The first is that of the whole structural similarity, the second that of
-    contrast and structure alone. With the variances `vx`, `vy` and `vd` of the
+    contrast and structure alone. A mask is shaped as images of one channel, and
+    so is what windows see of it. With the variances `vx`, `vy` and `vd` of the
     two images and of their difference, the similarity of the latter is
 
     ```
@@ -254,8 +313,15 @@ def _compare(
     )
     x, d = x - x_offset, difference - d_offset
     y = x + d
+    seen = None if mask is None else _backend.filter_images(mask, window)
+
+    def average(images: Tensor) -> Tensor:
+        if seen is None:
+            return _backend.filter_images(images, window)
+        return _share(_backend.filter_images(images * mask, window), seen)
+
     x_mean, d_mean, squares, d_squares = (
-        _backend.filter_images(images, window)
+        average(images)
         for images in (x, d, ops.square(x) + ops.square(y), ops.square(d))
     )
     y_mean = x_mean + d_mean
@@ -272,7 +338,27 @@ def _compare(
     )
     # One minus (1 - luminance) * (1 - structure).
     whole = luminance + structure - luminance * structure
-    return mean_over_positions(whole), mean_over_positions(structure)
+    return whole, structure, seen
+
+
+def _means(
+    distances: Sequence[Tensor], seen: Tensor | None
+) -> tuple[Tensor, ...]:
+    """Averages distances of windows, shaped `(batch, channels)`."""
+    weights = None if seen is None else normalize_mask(seen[..., 0])
+    return tuple(mean_over_positions(x, weights) for x in distances)
+
+
+def _expand(mask: Tensor | None, images: Tensor) -> Tensor | None:
+    """Returns a mask as images of one channel."""
+    if mask is None:
+        return None
+    return ops.cast(ops.expand_dims(mask, -1), images.dtype)
+
+
+def _share(total: Tensor, weight: Tensor) -> Tensor:
+    """Returns a weighted sum by the sum of its weights, 0 where that is 0."""
+    return total / ops.where(weight > 0, weight, ops.ones_like(weight))
 
 
 def _at_least_zero(variance: Tensor) -> Tensor:

@@ -716,3 +716,10 @@ def test_no_images():
     assert tuple(layer(images, training=True).shape) == images.shape
     assert [to_numpy(cost) for cost in layer.losses] == [0]
     assert tuple(layer.tables_of(images).shape) == (0, 4, 4, 4, 3)
+
+
+def test_a_config_without_a_backbone_has_the_default_one():
+    layer = AdaptiveLookupColorLayer.from_config({"size": 3})
+    assert layer.get_config()["backbone"] is None
+    with pytest.raises(ValueError, match="needs a `backbone` that Keras can"):
+        AdaptiveLookupColorLayer.from_config({"backbone": "small"})

@@ -293,3 +293,23 @@ class TestNotANumber:
                 y, x, batch_size=2, verbose=0, callbacks=[callback]
             )
         assert np.isnan(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize("name", ["CharbonnierLoss", "PerceptualLoss", "LPIPS"])
+def test_lists_of_numbers_are_images(name):
+    loss = loss_of(name)
+    true, pred = photos(0, 1, 32, 32, 3), photos(1, 1, 32, 32, 3)
+    expected = float(loss(true, pred))
+    lists = true.tolist(), pred.tolist()
+    assert float(loss(*lists)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss.per_image(*lists)[0]) == pytest.approx(expected, rel=1e-6)
+    metric = kp.ImageLossMetric(loss)
+    metric.update_state(*lists)
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+    if name == "PerceptualLoss":
+        found = float(loss(loss.encode(lists[0]), pred))
+        assert found == pytest.approx(expected, rel=1e-5)
+        mask = np.ones((1, 32, 32)).tolist()
+        assert float(loss((lists[0], mask), pred)) == pytest.approx(
+            expected, rel=1e-5
+        )

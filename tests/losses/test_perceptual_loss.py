@@ -465,3 +465,9 @@ def test_grows_with_the_strength_of_a_distortion(backbone, distortion):
     assert float(loss(photo, photo)) == 0
     assert values == sorted(values)
     assert values[0] > 0
+
+
+def test_at_several_scales_the_message_says_at_which(pair):
+    images, noisy = (x[:, :40, :40] for x in pair)
+    with pytest.raises(ValueError, match=r"2 scales, here at 2 times less"):
+        alexnet(scales=2)(images, noisy)

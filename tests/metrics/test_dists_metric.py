@@ -1,3 +1,4 @@
+import checks
 import keras
 import numpy as np
 import pytest
@@ -34,3 +35,12 @@ def test_windows():
 def test_another_loss_is_refused():
     with pytest.raises(ValueError, match="`ImageLossMetric` for other losses"):
         kp.DISTSMetric(kp.SobelGradientLoss())
+
+
+def test_the_obvious_call_works():
+    metric = kp.DISTSMetric(resize=256, value_range=(0, 255))
+    assert metric.loss.resize == 256
+    assert metric.loss.value_range == (0, 255)
+    checks.check_config(metric)
+    with pytest.raises(ValueError, match=r"Put them into the loss: `DISTS"):
+        kp.DISTSMetric(metric.loss, resize=128)

@@ -76,8 +76,9 @@ def test_a_mask_goes_to_the_loss(images):
     values = numpy(edges.per_image((images[0], mask), images[1]))
     found = updated(kp.ImageLossMetric(edges), images, mask)
     assert found == pytest.approx(values.mean(), rel=1e-5)
-    with pytest.raises(ValueError, match="one weight"):
-        kp.ImageLossMetric(kp.SSIMLoss()).update_state(*images, mask)
+    contextual = kp.ContextualLoss("alexnet", ["relu1"], weights="random")
+    with pytest.raises(ValueError, match="no meaning"):
+        kp.ImageLossMetric(contextual).update_state(*images, mask)
 
 
 def test_predictions_of_whole_numbers(images):
@@ -234,3 +235,37 @@ def test_config():
     revived = checks.check_config(metric)
     assert revived.loss.value_range == (0, 255)
     assert revived.loss is not metric.loss
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        lambda path, name: keras.callbacks.EarlyStopping(name),
+        lambda path, name: keras.callbacks.ReduceLROnPlateau(name),
+        lambda path, name: keras.callbacks.ModelCheckpoint(
+            path, monitor=name, save_best_only=True
+        ),
+    ],
+    ids=["stopping", "plateau", "checkpoint"],
+)
+def test_callbacks_know_which_way_is_better(callback, tmp_path, rng):
+    images = rng.uniform(size=(2, 16, 16, 3)).astype("float32")
+    metric = kp.ImageLossMetric(kp.SSIMLoss(), name="structure")
+    model = keras.Sequential([keras.Input((16, 16, 3)), kp.LookupColorLayer(3)])
+    model.compile(keras.optimizers.SGD(1e3), "mse", metrics=[metric])
+    watcher = callback(tmp_path / "best.keras", "val_structure")
+    history = model.fit(
+        images,
+        images,
+        epochs=2,
+        validation_data=(images, images[::-1]),
+        callbacks=[watcher],
+        verbose=0,
+    ).history["val_structure"]
+    assert watcher.best == pytest.approx(min(history))
+    assert watcher.monitor_op is keras.ops.less
+
+
+def test_a_class_of_losses_is_refused():
+    with pytest.raises(TypeError, match=r"Create one: `SSIMLoss\(\)`"):
+        kp.ImageLossMetric(kp.SSIMLoss)

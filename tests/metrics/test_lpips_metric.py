@@ -1,3 +1,4 @@
+import checks
 import keras
 import numpy as np
 import pytest
@@ -34,3 +35,21 @@ def test_windows():
 def test_another_loss_is_refused():
     with pytest.raises(ValueError, match="`ImageLossMetric` for other losses"):
         kp.LPIPSMetric(kp.SobelGradientLoss())
+
+
+def test_the_obvious_calls_work(rng):
+    images = rng.uniform(size=(2, 1, 32, 32, 3)).astype("float32")
+    for metric, loss in (
+        (kp.LPIPSMetric("alexnet"), kp.LPIPS("alexnet")),
+        (kp.LPIPSMetric(value_range=(0, 2)), kp.LPIPS(value_range=(0, 2))),
+    ):
+        assert metric.loss.get_config() == loss.get_config()
+        revived = checks.check_config(metric)
+        revived.update_state(*images)
+        assert float(revived.result()) == pytest.approx(float(loss(*images)))
+    with pytest.raises(ValueError, match="Did you mean 'alexnet'"):
+        kp.LPIPSMetric("alex")
+    with pytest.raises(ValueError, match=r"Put them into the loss: `LPIPS"):
+        kp.LPIPSMetric(kp.LPIPS(weights="random"), value_range=(0, 255))
+    with pytest.raises(TypeError, match="resize"):
+        kp.LPIPSMetric(resize=256)
