@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import reprlib
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -240,6 +241,6 @@ def check_domain(owner: str, name: str, received: Any) -> Domain:
             f"{owner} needs `{name}` to be a pair of three finite numbers "
             "each, the lowest red, green and blue and the highest, as in "
             "((0, 0, 0), (1, 1, 1)), every lowest below its highest. "
-            f"Received: {name}={received!r}"
+            f"Received: {name}={reprlib.repr(received)}"
         )
     return cast(Domain, (low, high))

@@ -722,7 +722,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             raise ValueError(
                 f"{owner} has no {kind} whose domain could be given. Leave out "
                 f"`{kind}_domain`, or give the domain of the table that is "
-                f"there. Received: {kind}_domain={domain!r}, "
+                f"there. Received: {kind}_domain={validation.show(domain)}, "
                 f"dimensions={self.dimensions}, "
                 f"shaper_size={self.shaper_size!r}"
             )

@@ -33,6 +33,10 @@ KINDS = {
         "dimensions": 3,
         "interpolation": "nearest",
     },
+    "a domain a channel": {
+        "dimensions": 3,
+        "cube_domain": ((0, 0, 0), (0.5, 1, 1)),
+    },
 }
 # With how many images of which size the exported model is run. Neither is
 # that of the model, which leaves both open.

@@ -1,3 +1,4 @@
+import checks
 import keras
 import numpy as np
 import pytest
@@ -49,6 +50,23 @@ def test_a_domain_a_channel_is_a_scale_a_channel(rng, images, cube):
         )
         expected = twin(np.clip(images, 0, 1), table) * 3.5 - 1
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_gradients_through_a_domain_a_channel(rng, cube):
+    low, high = domain = ((-1.0, 0.0, 0.5), (1.0, 1.5, 2.5))
+    # Well inside the cells.
+    places = (rng.integers(0, 3, (30, 3)) + rng.uniform(0.2, 0.8, (30, 3))) / 3
+    colors = places * (np.array(high) - low) + low
+    weights = rng.uniform(-1, 1, (30, 3)).astype("float32")
+    reading = Reading(**{**PLAIN, "domain": domain, "value_range": (-1.0, 2.5)})
+
+    def total(colors, table):
+        found = read_colors(reading, colors, table, None)
+        return keras.ops.sum(keras.ops.multiply(found, weights))
+
+    checks.check_finite_differences(
+        total, colors.astype("float32"), cube, step=5e-3
+    )
 
 
 def test_a_shaper_comes_first_and_transparency_stays(rng, images, cube):
