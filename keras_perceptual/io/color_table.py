@@ -34,6 +34,9 @@ class ColorTable:
     `(c - low) / (high - low) * (size - 1)`, for each channel, counting entries
     from zero.
 
+    It is the way between layers and files: `LookupColorLayer.from_table` and
+    `to_table` on one side, `read_table` and `write_table` on the other.
+
     A table cannot be changed: its arrays are copies and refuse writing. Use
     `dataclasses.replace` for one that differs.
 

@@ -514,8 +514,8 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         taken &= arguments.keys()
         if taken:
             raise ValueError(
-                f"{owner} takes the size and the kind of the table from the "
-                "file. Leave them out. "
+                f"{owner} takes the size, the kind and the domain from the "
+                "table. Leave them out. "
                 f"Received: {', '.join(sorted(taken))}"
             )
         layer = cls(**{**known, **arguments})
