@@ -338,13 +338,17 @@ def terms(
     Returns:
         A dictionary from names to tensors shaped `(batch,)`.
     """
+    known = None
+    if distance.network is not None:
+        # What a network takes the largest of, or the nearest, leaves NaN out:
+        # of the value, and of the gradient as well.
+        known = one_or_nan(y_true) * one_or_nan(y_pred)
+        y_pred = y_pred * ops.reshape(known, (-1, 1, 1, 1))
     pred = distance.observe(y_pred, mask)
     true = distance.observe_target(y_true, mask, pred)
     found = distance.compare(true, pred, mask)
-    if distance.network is None:
+    if known is None:
         return found
-    # What a network takes the largest of, or the nearest, leaves NaN out.
-    known = one_or_nan(y_true) * one_or_nan(y_pred)
     return {name: known * x for name, x in found.items()}
 
 
