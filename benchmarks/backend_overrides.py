@@ -1,7 +1,7 @@
 """What each override of a backend is worth against the default.
 
 Both take turns in one process, and the printed figures are quartiles of the
-ratios of neighbouring runs, in processor time: default by override, so that
+ratios of neighboring runs, in processor time: default by override, so that
 more than one speaks for the override. What an override is for is in the module
 of the backend, in `keras_perceptual/_backend/`.
 

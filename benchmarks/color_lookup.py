@@ -1,8 +1,8 @@
-"""How long a colour table takes, against the usual way to have one.
+"""How long a color table takes, against the usual way to have one.
 
 The usual way is `grid_sample` of PyTorch, which is trilinear. Everything takes
 turns with it in one process, and the printed figures are medians of the ratios
-of neighbouring runs: what else the machine does slows down both.
+of neighboring runs: what else the machine does slows down both.
 
     python benchmarks/color_lookup.py [--backend jax] [--rounds 15]
 

@@ -57,7 +57,7 @@ def make_model(width):
 def start(callbacks, rounds, steps, width):
     """Starts a training that waits for its turns."""
     turns = Turns()
-    # Noise, of which the model has never learnt all.
+    # Noise, of which the model has never learned all.
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64 * steps, width)).astype("float32")
     y = rng.normal(size=(64 * steps, 1)).astype("float32")

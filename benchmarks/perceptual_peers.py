@@ -11,7 +11,7 @@ of the targets are known from an earlier epoch, which no package offers.
 
 PyTorch's threads wait for each other passively here (OMP_WAIT_POLICY), else it
 takes several times as long on a machine that is busy with other things. What
-neither favours is `--threads 1 --clock processor`.
+neither favors is `--threads 1 --clock processor`.
 
     pip install -e ".[parity]"
     KERAS_BACKEND=tensorflow python benchmarks/perceptual_peers.py

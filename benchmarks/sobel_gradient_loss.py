@@ -1,7 +1,7 @@
 """How long an L1 edge loss and its gradient take, against the usual ways.
 
 What is compared takes turns in one process, and the printed figures are
-medians of the ratios of neighbouring runs: what else the machine does slows
+medians of the ratios of neighboring runs: what else the machine does slows
 down both. On PyTorch the peer is kornia, which has to be installed.
 
     python benchmarks/sobel_gradient_loss.py [--backend torch] [--rounds 25]

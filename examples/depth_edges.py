@@ -48,7 +48,7 @@ The picture comes with scikit-image. Nothing is downloaded.
 
 ## Reference
 
-R. Ranftl et al., "Towards Robust Monocular Depth Estimation: Mixing Datasets
+R. Ranftl et al., "Toward Robust Monocular Depth Estimation: Mixing Datasets
 for Zero-shot Cross-dataset Transfer", 2019.
 """
 

@@ -13,7 +13,7 @@ Of four pixels, three have to be invented. A pixel loss invents the average of
 all that could have been there, which is a blur. SRGAN (Ledig et al. 2017) asks
 for three things at once:
 
-- **pixels**, so that colours and outlines stay where they are;
+- **pixels**, so that colors and outlines stay where they are;
 - **features**: what VGG16 sees, compared by `PerceptualLoss`;
 - **an adversary**: a second network learns to tell photographs from enlarged
   ones, and the first one learns to be taken for a photograph.

@@ -3,24 +3,24 @@ Title: The look of a film, learned from photographs and written to a file
 Author: keras_perceptual developers
 Date created: 2026/11/22
 Last modified: 2026/11/22
-Description: Learns a colour grade from pairs and writes it as a .cube file.
+Description: Learns a color grade from pairs and writes it as a .cube file.
 Accelerator: None
 
 ## Introduction
 
 You have photographs before and after a film look was put on them, and want the
 look itself, for other photographs and in other programs. A look sends every
-colour to another one, wherever in the picture it is: that is a table of
-colours, and `LookupColorLayer` learns one. Film and photo tools read such
+color to another one, wherever in the picture it is: that is a table of
+colors, and `LookupColorLayer` learns one. Film and photo tools read such
 tables from `.cube` files, which `to_cube` writes.
 
 The look is made by a formula, so that it is known everywhere, and the formula
 is not a table itself. The layer never sees it: it is given six photographs
 before and after, in 8 bits as from files, and is judged on a seventh.
 
-**Colours that no pair shows** are what a learned table gets wrong. The entries
+**Colors that no pair shows** are what a learned table gets wrong. The entries
 that nobody has asked for stay as they were, beside others that have moved, and
-the next photograph has some of these colours. `TableSmoothness(order=2)` makes
+the next photograph has some of these colors. `TableSmoothness(order=2)` makes
 the table go on straight where nothing is known. The example trains with and
 without it.
 
@@ -68,10 +68,10 @@ TILE = 32
 ## The look
 
 Three things that film does. Its dyes are not pure, so that each channel takes
-something from the others; the rows of the matrix sum to one, which keeps greys
-grey. Each channel has a curve with a soft toe and a soft shoulder, and neither
-black nor white is quite reached. And shadows lean towards teal, highlights
-towards orange.
+something from the others; the rows of the matrix sum to one, which keeps grays
+gray. Each channel has a curve with a soft toe and a soft shoulder, and neither
+black nor white is quite reached. And shadows lean toward teal, highlights
+toward orange.
 """
 
 CROSSTALK = np.array(
@@ -140,7 +140,7 @@ def cut_tiles(image):
 ## The model
 
 One layer. Tetrahedral interpolation is what ffmpeg does unless it is told
-otherwise, and it keeps greys grey where the table does.
+otherwise, and it keeps grays gray where the table does.
 """
 
 
@@ -178,7 +178,7 @@ def train(model, before, after, epochs, batch_size=32):
 """
 ## The file, in another program
 
-The rules of ffmpeg's filter: in the file, red runs fastest; a colour lies in
+The rules of ffmpeg's filter: in the file, red runs fastest; a color lies in
 one of the six tetrahedra of a cell, by the order of what is left over of red,
 green and blue; and the four entries at its corners are blended. Nothing here
 comes from this package, not even the reading.
@@ -252,14 +252,14 @@ def compare_programs(model, path, photograph):
             continue
         # Half a step: more could become another number in 8 bits.
         if largest >= 0.5 / 255.0:
-            raise SystemExit(f"{name} makes other colours: {largest}")
+            raise SystemExit(f"{name} makes other colors: {largest}")
         print(f"{name:26}{largest:.1e}, less than half of 1/255")
 
 
 """
 ## Judging
 
-CIEDE2000 is how far apart two colours are for the eye: about one is the least
+CIEDE2000 is how far apart two colors are for the eye: about one is the least
 that is seen side by side. Steps are those of 8 bits.
 """
 

@@ -3,7 +3,7 @@ Title: A photograph in the style of another picture
 Author: keras_perceptual developers
 Date created: 2026/11/22
 Last modified: 2026/11/22
-Description: Optimises the pixels of one picture: style transfer after Gatys.
+Description: Optimizes the pixels of one picture: style transfer after Gatys.
 Accelerator: None
 
 ## Introduction
@@ -81,7 +81,7 @@ def resize(image, size):
 ## The model
 
 One layer whose only weight is the picture. It returns that, whatever comes in.
-A constraint keeps the pixels in (0, 1), and a regularizer asks for neighbours
+A constraint keeps the pixels in (0, 1), and a regularizer asks for neighbors
 that vary little, against noise that VGG16 does not mind.
 """
 

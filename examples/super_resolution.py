@@ -16,12 +16,12 @@ good the result looks.
 pictures that could have been there, and the average of all ways in which fur
 can lie is a smear. `PerceptualLoss` compares what a recognition network sees,
 `SobelGradientLoss` compares edges, and a little of the pixel loss keeps the
-colours in place.
+colors in place.
 
-**Who undoes the fading?** It is the same map from colour to colour at every
-pixel. That is what `LookupColorLayer` is: a cube of colours, indexed by red,
+**Who undoes the fading?** It is the same map from color to color at every
+pixel. That is what `LookupColorLayer` is: a cube of colors, indexed by red,
 green and blue, which starts as the identity and is trained with the network
-before it. The convolutions are then free for what depends on the neighbours:
+before it. The convolutions are then free for what depends on the neighbors:
 trained on pixels for as many steps, this network ends one decibel higher with
 the table than without (33.0 against 32.0).
 
@@ -84,7 +84,7 @@ def load_photographs():
 
 
 def fade(images):
-    """Makes colours pale, contrast low and the whole a little yellow."""
+    """Makes colors pale, contrast low and the whole a little yellow."""
     luminance = images @ np.array([0.299, 0.587, 0.114], "float32")
     images = 0.55 * images + 0.45 * luminance[..., None]
     darkest = np.array([0.24, 0.20, 0.22], "float32")
@@ -122,7 +122,7 @@ A few residual blocks at the small size, then two convolutions at the full one.
 Their result is added to the bicubic enlargement, so that the network begins as
 that and learns only what is missing. The features are enlarged by repeating
 each of them: layers that turn channels into pixels tend to leave a checkerboard
-behind, to which feature losses are rather blind. The last layer is the colour
+behind, to which feature losses are rather blind. The last layer is the color
 table.
 """
 
@@ -151,9 +151,9 @@ def build_network(filters=32, blocks=4, table_size=9):
     )(features)
     enlarged = keras.layers.UpSampling2D(SCALE, interpolation="bicubic")(inputs)
     faded = keras.layers.Add()([enlarged, details])
-    outputs = keras_perceptual.LookupColorLayer(
-        table_size, name="colour_table"
-    )(faded)
+    outputs = keras_perceptual.LookupColorLayer(table_size, name="color_table")(
+        faded
+    )
     return keras.Model(inputs, outputs, name="super_resolution")
 
 
@@ -167,7 +167,7 @@ make them count about alike.
 
 
 def photograph_loss():
-    """Pixels for the colours, edges for outlines, features for textures."""
+    """Pixels for the colors, edges for outlines, features for textures."""
     features = keras_perceptual.PerceptualLoss(
         "vgg16", {"relu1_2": 0.57, "relu2_2": 0.11, "relu3_3": 0.07}
     )
@@ -183,7 +183,7 @@ def photograph_loss():
 """
 ## Training
 
-Both networks share a first part on pixels, in which the colours are found and
+Both networks share a first part on pixels, in which the colors are found and
 which costs little. Then they part: the same steps at the same learning rates on
 the same crops, and only the loss differs.
 """

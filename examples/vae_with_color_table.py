@@ -1,5 +1,5 @@
 """
-Title: An autoencoder with a colour table in its decoder
+Title: An autoencoder with a color table in its decoder
 Author: keras_perceptual developers
 Date created: 2026/11/22
 Last modified: 2026/11/22
@@ -9,7 +9,7 @@ Accelerator: None
 ## Introduction
 
 A variational autoencoder squeezes small pictures into a few numbers and paints
-them again from these. Its decoder ends in a table of colours: what it paints is
+them again from these. Its decoder ends in a table of colors: what it paints is
 looked up in there, and the table is to be learned with the rest.
 
 **First as many have written it.** SciPy can read from a table, and
@@ -29,7 +29,7 @@ its place does the same harm. JAX has `jax.pure_callback`, and does no harm: it
 refuses to differentiate it, with an error of its own, which is shown.
 
 One run took a photograph on which nothing had been chosen from 10.17 dB to
-21.33 dB; without a gradient the decoder would stay at the grey it begins with.
+21.33 dB; without a gradient the decoder would stay at the gray it begins with.
 The table does not make the pictures better, and can make them worse. On another
 photograph, while this was written, three epochs gave 20.3 dB without a table,
 18.2 dB with one that is trained from the first step, and 20.1 dB with one that
@@ -101,7 +101,7 @@ def cut_squares(image, step):
 """
 ## The table in NumPy
 
-It reads as a film tool does: from the entries around a colour, in proportion.
+It reads as a film tool does: from the entries around a color, in proportion.
 The table is a weight, counted in the summary and saved in the file.
 """
 
@@ -132,7 +132,7 @@ class NumpyTable(layers.Layer):
         )
 
     def call(self, images):
-        """Returns the images in the colours of the table."""
+        """Returns the images in the colors of the table."""
         return LEAVE_THE_BACKEND[keras.backend.backend()](images, self.table)
 
     def compute_output_shape(self, shape):
@@ -291,9 +291,9 @@ def compare_tables(images):
     ours = ops.convert_to_numpy(layer(images))
     largest = np.max(np.abs(ours - look_up_with_scipy(images, table)))
     if largest > 1e-5:
-        raise SystemExit(f"The layer gives other colours: {largest}")
+        raise SystemExit(f"The layer gives other colors: {largest}")
     print(
-        "\nFor a table of noise, LookupColorLayer gives the same colours as "
+        "\nFor a table of noise, LookupColorLayer gives the same colors as "
         f"SciPy: the largest difference is {largest:.0e}."
     )
 
@@ -302,8 +302,8 @@ def compare_tables(images):
 ## The one that learns
 
 For the first epoch the table is held still. A decoder that has learned nothing
-yet paints everything in much the same grey; a table that is trained at once
-turns this grey into the average of all pictures, and takes the differences away
+yet paints everything in much the same gray; a table that is trained at once
+turns this gray into the average of all pictures, and takes the differences away
 by which the decoder is to learn.
 """
 
@@ -348,7 +348,7 @@ def draw_rows(rows, table, path):
 
 def main():
     parser = argparse.ArgumentParser(
-        description="Trains an autoencoder with a colour table."
+        description="Trains an autoencoder with a color table."
     )
     parser.add_argument(
         "--output",

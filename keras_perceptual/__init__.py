@@ -1,4 +1,4 @@
-"""Perceptual losses, edge losses, colour tables and a gradient check for Keras.
+"""Perceptual losses, edge losses, color tables and a gradient check for Keras.
 
 The public names are listed here by hand. Importing the package reads no
 weights, opens no connection and imports no backend but the one Keras runs on.

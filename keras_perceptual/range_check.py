@@ -26,7 +26,7 @@ CONVENTIONS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 PREPARED = (
     (
         (-6.0, 6.0),
-        "standardised images, less a mean and divided by a deviation",
+        "standardized images, less a mean and divided by a deviation",
         "undo it with `images * deviation + mean`",
     ),
     (

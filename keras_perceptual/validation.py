@@ -47,7 +47,7 @@ def show(value: object) -> str:
 
 
 def nearest_names(value: object, names: Iterable[object]) -> str:
-    """Returns "Did you mean ...? " for a misspelt name, else nothing."""
+    """Returns "Did you mean ...? " for a misspelled name, else nothing."""
     near = difflib.get_close_matches(str(value)[:80], [str(n) for n in names])
     return f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
 

@@ -1,4 +1,4 @@
-"""What the tests of colour tables in files share."""
+"""What the tests of color tables in files share."""
 
 import random
 
@@ -37,13 +37,13 @@ def mutated(generator, content):
 
 
 def grid(size, low=0.0, high=1.0):
-    """Returns the colours that the entries of a cube stand for."""
+    """Returns the colors that the entries of a cube stand for."""
     axes = np.linspace(low * np.ones(3), high * np.ones(3), size).T
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
 def apply_with_opencolorio(path, colors, inverse=False):
-    """Returns colours as OpenColorIO has them; the inverse by tetrahedra."""
+    """Returns colors as OpenColorIO has them; the inverse by tetrahedra."""
     opencolorio = pytest.importorskip("PyOpenColorIO")
     transform = opencolorio.FileTransform(
         str(path), interpolation=opencolorio.INTERP_LINEAR
@@ -61,7 +61,7 @@ def apply_with_opencolorio(path, colors, inverse=False):
 
 
 def apply_by_hand(table, colors):
-    """Looks up colours that lie on entries of the first table."""
+    """Looks up colors that lie on entries of the first table."""
     colors = np.array(colors, "float64")
     for values, domain in (
         (table.curves, table.curves_domain),

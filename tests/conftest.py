@@ -50,7 +50,7 @@ def rng():
 
 @pytest.fixture
 def damaged_files(request):
-    """How many damaged files each reader of colour tables is given."""
+    """How many damaged files each reader of color tables is given."""
     return request.config.getoption("--damaged-files")
 
 

@@ -312,8 +312,8 @@ def test_likely_range(low, high, expected):
         (0, 1, (-1.0, 1.0), r"value_range=\(0, 1\)"),
         (-7e4, 0, (0.0, 1.0), "Rescale or clip"),
         # ImageNet's mean and deviation, normal numbers, `preprocess_input`.
-        (-2.12, 2.64, (0.0, 1.0), r"standardised.*images \* deviation \+ mean"),
-        (-4.2, 4.1, (-1.0, 1.0), "standardised images"),
+        (-2.12, 2.64, (0.0, 1.0), r"standardized.*images \* deviation \+ mean"),
+        (-4.2, 4.1, (-1.0, 1.0), "standardized images"),
         (-123.7, 151.1, (0.0, 1.0), "add the mean.*value_range=.0, 255"),
         (-128, 127, (0.0, 255.0), "less a mean, as `preprocess_input`"),
     ],

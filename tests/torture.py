@@ -57,7 +57,7 @@ def pairs(height, width, channels=3):
     image = picture(height, width, channels)
     black = np.zeros_like(image)
     white = np.ones_like(image)
-    grey = np.full_like(image, 0.3)
+    gray = np.full_like(image, 0.3)
     noise = np.random.default_rng(8).uniform(0, 1, image.shape)
     noise = noise.astype("float32")
     half_black = image.copy()
@@ -65,16 +65,16 @@ def pairs(height, width, channels=3):
     up = np.float32(2)
     found = {
         "equal": (image, image),
-        "equal_constant": (grey, grey),
-        "other_constant": (grey, grey + np.float32(0.25)),
+        "equal_constant": (gray, gray),
+        "other_constant": (gray, gray + np.float32(0.25)),
         "equal_black": (black, black),
         "equal_white": (white, white),
         "black_and_white": (black, white),
         "picture_and_black": (image, black),
         "black_and_picture": (black, image),
         "picture_and_white": (image, white),
-        "picture_and_constant": (image, grey),
-        "constant_and_picture": (grey, image),
+        "picture_and_constant": (image, gray),
+        "constant_and_picture": (gray, image),
         "inverted": (image, 1 - image),
         "noise": (image, noise),
         "one_ulp": (image, np.nextafter(image, up)),

@@ -6,7 +6,7 @@ that anybody can build them again, with the same version of Python, and compare
 
 - the source distribution, and the wheel that is built from it;
 - a list of what is in the wheel and what it needs, in the CycloneDX format
-  (a software bill of materials), with licence and sha256 of the weights;
+  (a software bill of materials), with license and sha256 of the weights;
 - `SHA256SUMS` of these files, which `sha256sum --check` reads.
 
 Before anything is built, the changelog has to have a heading for the version in
@@ -107,7 +107,7 @@ def check_weights(folder):
     if found != listed or set(found) != set(LICENCES):
         raise SystemExit(
             f"The weights in {WEIGHTS} are not those of its NOTICE.md, or have "
-            f"no licence in this script. Expected {listed}. Received: {found}"
+            f"no license in this script. Expected {listed}. Received: {found}"
         )
 
 
@@ -218,13 +218,13 @@ def bill_of_materials(wheel, version, seconds):
     from cyclonedx.output.json import JsonV1Dot6
     from packageurl import PackageURL
 
-    def part(kind, name, licence=None, digest=None, purl=None, **options):
+    def part(kind, name, license=None, digest=None, purl=None, **options):
         return Component(
             type=kind,
             name=name,
             bom_ref=str(purl or name),
             purl=purl,
-            licenses=[DisjunctiveLicense(id=licence)] if licence else [],
+            licenses=[DisjunctiveLicense(id=license)] if license else [],
             hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)]
             if digest
             else [],
@@ -238,7 +238,7 @@ def bill_of_materials(wheel, version, seconds):
     digest = sha256(wheel)
     whole = package(
         "keras-perceptual",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         digest=digest,
         version=version,
     )
@@ -246,10 +246,10 @@ def bill_of_materials(wheel, version, seconds):
         part(
             ComponentType.MACHINE_LEARNING_MODEL,
             f"{WEIGHTS}/{name}",
-            licence,
+            license,
             sha256(ROOT / WEIGHTS / name),
         )
-        for name, licence in LICENCES.items()
+        for name, license in LICENCES.items()
     ]
     needed = [package(name) for name in requirements(wheel)]
     bom = Bom(

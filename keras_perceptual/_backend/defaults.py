@@ -37,17 +37,17 @@ LinearMap: TypeAlias = Callable[..., tuple[Tensor, ...]]
 
 
 class Locator(Protocol):
-    """A `CubePlaces`: finds the entries that colours are blended from."""
+    """A `CubePlaces`: finds the entries that colors are blended from."""
 
     @property
     def extrapolate(self) -> Extrapolation:
         """How it goes on beyond the ends of the table."""
 
     def __call__(self, colors: Tensor) -> Any:
-        """Returns the `Places` of colours."""
+        """Returns the `Places` of colors."""
 
     def of_channels(self, channels: list[Tensor]) -> Any:
-        """Returns the `Places` of colours given by their channels."""
+        """Returns the `Places` of colors given by their channels."""
 
 
 # Tensors, and small steps that backends differ in.
@@ -83,12 +83,12 @@ def take(table: Tensor, index: Tensor) -> Tensor:
 
 
 def read_blended(places: Locator, colors: Tensor, tables: Tensor) -> Tensor:
-    """Returns what the entries that each colour needs blend to.
+    """Returns what the entries that each color needs blend to.
 
     Args:
         places: `CubePlaces`.
         colors: Tensor of shape `(..., 3)`.
-        tables: Tensor of shape `(entries, width)`, a table for all colours, or
+        tables: Tensor of shape `(entries, width)`, a table for all colors, or
             `(count, entries, width)`, one for each of their first axis.
 
     Returns:

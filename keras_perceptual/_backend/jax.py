@@ -27,7 +27,7 @@ __all__ = [
     "read_blended",
 ]
 
-# Colours to a block on a CPU: what is made of them stays in its cache.
+# Colors to a block on a CPU: what is made of them stays in its cache.
 BLOCK = 1 << 16
 
 
@@ -124,13 +124,13 @@ def is_chief(model: keras.Model) -> bool:
 
 
 def read_blended(places: Locator, colors: Tensor, tables: Tensor) -> Tensor:
-    """Returns what the entries that each colour needs blend to.
+    """Returns what the entries that each color needs blend to.
 
     Speed: 2.7 for the gradient of eight entries, 1.2 to 1.7 of four, and more
-    on a single core; 0.65 for the value alone. Only the colours and the tables
+    on a single core; 0.65 for the value alone. Only the colors and the tables
     are kept for the gradients, which find the entries and their shares again.
 
-    On a CPU the colours are taken in blocks. XLA would otherwise compute all
+    On a CPU the colors are taken in blocks. XLA would otherwise compute all
     of this again for every number of whatever sums the result up.
     """
     if not all(isinstance(size, int) for size in colors.shape):

@@ -91,7 +91,7 @@ def compile_in_graph(
 ) -> Callable[..., Tensor]:
     """Returns a function with its settings, compiled where a graph is built.
 
-    Speed: 1.8 for a step through a cube of colours, 2.5 through slopes at three
+    Speed: 1.8 for a step through a cube of colors, 2.5 through slopes at three
     scales. On machines without an accelerator `fit` does not compile, and a
     graph keeps what every small step makes in memory. One call compiled by XLA
     among the others costs a compilation for each new shape, and can be
@@ -150,10 +150,10 @@ def _compiled(
 
 
 def read_blended(places: Locator, colors: Tensor, tables: Tensor) -> Tensor:
-    """Returns what the entries that each colour needs blend to.
+    """Returns what the entries that each color needs blend to.
 
     Speed: 3.4 for the gradient of eight entries compiled, 1.6 of four; 0.95 in
-    a graph and 0.85 eagerly, where training does not go. Only the colours and
+    a graph and 0.85 eagerly, where training does not go. Only the colors and
     the tables are kept for the gradients, which find the entries and their
     shares again.
     """

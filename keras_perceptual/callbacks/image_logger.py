@@ -27,11 +27,11 @@ class ImageLogger(keras.callbacks.Callback):
     """Draws what a model makes of some images while it trains.
 
     Numbers do not show that a network smears, leaves a grid behind or loses a
-    colour; pictures do. At the beginning of `fit` and after every epoch the
+    color; pictures do. At the beginning of `fit` and after every epoch the
     model predicts the images that it was given here, and a sheet is drawn: a
     row for each image, with input, prediction and target side by side. It goes
     into `log_dir` as a PNG file, `epoch-0001.png`, and into TensorBoard, and so
-    do the colour tables that the model has learned. TensorBoard also gets all
+    do the color tables that the model has learned. TensorBoard also gets all
     numbers in the logs of Keras, after every epoch: loss, metrics and the terms
     that `LossTerms` shows.
 
@@ -70,7 +70,7 @@ class ImageLogger(keras.callbacks.Callback):
     Raises:
         ImportError: If Pillow is not installed.
         ValueError: If an argument is not one of those above; in `fit`, before
-            the first batch, if the prediction is no batch of images: grey, RGB
+            the first batch, if the prediction is no batch of images: gray, RGB
             or RGB with transparency, one for each input.
 
     Example:
@@ -250,10 +250,10 @@ class ImageLogger(keras.callbacks.Callback):
         if not tables:
             return {}
         try:
-            import_pyplot("A picture of a colour table", "leave it out")
+            import_pyplot("A picture of a color table", "leave it out")
         except ImportError as error:
             self._writer.warn(
-                "leaves out the colour tables, as matplotlib is missing. "
+                "leaves out the color tables, as matplotlib is missing. "
                 "Install it, or pass `tables=False`.",
                 repr(error),
             )

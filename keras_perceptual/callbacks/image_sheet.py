@@ -9,12 +9,12 @@ import numpy as np
 from keras_perceptual.plotting import import_pillow
 from keras_perceptual.typing import DataFormat, Shape
 
-CHANNELS = (1, 3, 4)  # Grey, red green and blue, and with transparency.
+CHANNELS = (1, 3, 4)  # Gray, red green and blue, and with transparency.
 SMALLEST = 128  # Of a cell, in pixels; smaller images are enlarged.
 GAP, MARGIN = 6, 16
 CAPTION, TITLE = 16, 13  # Of letters, in pixels.
 BACKGROUND, BLACK, GREY = "white", "#202124", "#5f6368"
-# The two greys of the board that shows through transparent pixels.
+# The two grays of the board that shows through transparent pixels.
 SQUARE, LIGHT, DARK = 8, 0.9, 0.7
 
 
@@ -33,13 +33,13 @@ def to_pixels(
     """Returns what a screen shows of a batch of images.
 
     Args:
-        images: Array of which `is_batch` holds. Integers of 8 bits are colours
+        images: Array of which `is_batch` holds. Integers of 8 bits are colors
             as they are, whatever the range.
         value_range: Pair of floats, black and white.
         data_format: Where the channels are.
 
     Returns:
-        An array of type uint8, shaped `(batch, height, width, 3)`. Colours
+        An array of type uint8, shaped `(batch, height, width, 3)`. Colors
         outside the range are shown as its ends, NaN as black.
     """
     images = np.asarray(images)

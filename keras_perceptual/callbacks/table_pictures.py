@@ -1,4 +1,4 @@
-"""Pictures of the colour tables that a model has learned."""
+"""Pictures of the color tables that a model has learned."""
 
 import io
 from typing import Any
@@ -18,7 +18,7 @@ RESOLUTION = 100  # Pixels per inch.
 
 
 def find_tables(model: keras.Model, inputs: Any) -> dict[str, np.ndarray]:
-    """Returns the colour tables in a model, by the path of their layer.
+    """Returns the color tables in a model, by the path of their layer.
 
     Of a table that is made for each image, that of the first one is returned,
     where the model is made of layers, as a Functional or a Sequential one, and

@@ -1,4 +1,4 @@
-"""Constraints of colour tables, which hold after every step."""
+"""Constraints of color tables, which hold after every step."""
 
 from keras_perceptual.constraints.bounded_table import BoundedTable
 from keras_perceptual.constraints.monotonic_table import MonotonicTable

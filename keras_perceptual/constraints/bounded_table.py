@@ -10,7 +10,7 @@ from keras_perceptual.validation import Checker
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 class BoundedTable(Configured, keras.constraints.Constraint):
-    """Keeps every entry of a colour table in a range.
+    """Keeps every entry of a color table in a range.
 
     Args:
         low: Float, the lower end. Defaults to 0.

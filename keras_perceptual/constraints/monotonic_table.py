@@ -11,7 +11,7 @@ from keras_perceptual.validation import Checker
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 class MonotonicTable(Configured, keras.constraints.Constraint):
-    """Keeps a colour table from falling, after every step of the optimizer.
+    """Keeps a color table from falling, after every step of the optimizer.
 
     A table that rises everywhere stays as it is. Of another, the result is the
     mean of the least rising table above it and the largest one below it.

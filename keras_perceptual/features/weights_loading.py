@@ -237,7 +237,7 @@ def assign_random(model: keras.Model, seed: int = 0) -> None:
     """Gives a model random weights that are the same in every process.
 
     Kernels are drawn from He's normal distribution; what has one axis or none
-    (biases, the statistics of a normalisation) keeps its initial value.
+    (biases, the statistics of a normalization) keeps its initial value.
 
     Args:
         model: A `keras.Model` whose layers hold variables.

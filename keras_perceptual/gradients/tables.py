@@ -22,7 +22,7 @@ COLORS = {
     "zero": "#b26a00",
     "ignored": "#757575",
 }
-# How a terminal does: red, yellow and grey.
+# How a terminal does: red, yellow and gray.
 TERMINAL_COLORS = {
     "missing": "31",
     "nonfinite": "31",

@@ -1,4 +1,4 @@
-"""Colour tables in files.
+"""Color tables in files.
 
 Works on NumPy alone, so that tables can be converted where no backend runs.
 """

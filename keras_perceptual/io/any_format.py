@@ -1,4 +1,4 @@
-"""Reading and writing colour tables of any format that is known here."""
+"""Reading and writing color tables of any format that is known here."""
 
 import os
 from collections.abc import Callable
@@ -23,7 +23,7 @@ WRITERS: dict[str, Callable[[Any, ColorTable], None]] = {".cube": write_cube}
 
 
 def read_table(path: PathLike | bytes) -> ColorTable:
-    r"""Reads a colour table from a file, in the format that its name says.
+    r"""Reads a color table from a file, in the format that its name says.
 
     Args:
         path: String or path-like object, a file whose name ends in `.cube`,
@@ -61,7 +61,7 @@ def read_table(path: PathLike | bytes) -> ColorTable:
 
 
 def write_table(path: PathLike | bytes, table: ColorTable) -> None:
-    """Writes a colour table to a file, in the format that its name says.
+    """Writes a color table to a file, in the format that its name says.
 
     The file is there as a whole or not at all: see `write_cube`.
 

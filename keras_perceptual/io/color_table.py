@@ -1,4 +1,4 @@
-"""A colour table as files hold it: curves, a cube, or one after the other."""
+"""A color table as files hold it: curves, a cube, or one after the other."""
 
 import dataclasses
 import math
@@ -22,15 +22,15 @@ CUBE_SIZES = (2, 256)
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ColorTable:
-    """Curves, a cube of colours, or curves followed by a cube.
+    """Curves, a cube of colors, or curves followed by a cube.
 
-    This is what a file of a colour table (LUT) says, and no more: the entries,
-    which colours the first and the last of them stand for, and a title. Where
-    both tables are there, the colours go through the curves first (a shaper)
+    This is what a file of a color table (LUT) says, and no more: the entries,
+    which colors the first and the last of them stand for, and a title. Where
+    both tables are there, the colors go through the curves first (a shaper)
     and then through the cube. Neither interpolation nor what happens outside
     the domain is part of a table.
 
-    With `low, high` the domain, a colour `c` is looked up at
+    With `low, high` the domain, a color `c` is looked up at
     `(c - low) / (high - low) * (size - 1)`, for each channel, counting entries
     from zero.
 
@@ -140,10 +140,10 @@ class ColorTable:
         """Draws the table, for a look at what a file does.
 
         Curves are a line for each channel, with the identity dashed. Of a
-        cube, some points are drawn where their colours have gone, in red,
-        green and blue, with the edges and the greys as lines; dashed is where
+        cube, some points are drawn where their colors have gone, in red,
+        green and blue, with the edges and the grays as lines; dashed is where
         all that would be in a cube that changes nothing. A table with both is
-        drawn as two panels, in the order in which colours go through them.
+        drawn as two panels, in the order in which colors go through them.
         For images before and after, see `LookupColorLayer.plot`.
 
         Args:

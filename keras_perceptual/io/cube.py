@@ -25,12 +25,12 @@ MAX_TITLE_LENGTH = 250 - len('TITLE ""\n')
 
 
 def read_cube(path: PathLike | bytes) -> ColorTable:
-    r"""Reads a colour table from a `.cube` file.
+    r"""Reads a color table from a `.cube` file.
 
     Both dialects are read: that of Adobe (once IRIDAS), with curves or a cube,
     and that of DaVinci Resolve, with curves, a cube, or curves before a cube.
     What the file leaves open or says twice is an error, as is a keyword that
-    is not known: wrong colours would be found out late.
+    is not known: wrong colors would be found out late.
 
     Values are those nearest to the decimal numbers in the file, and are not
     clipped.
@@ -74,7 +74,7 @@ def read_cube(path: PathLike | bytes) -> ColorTable:
 
 
 def write_cube(path: PathLike | bytes, table: ColorTable) -> None:
-    """Writes a colour table to a `.cube` file.
+    """Writes a color table to a `.cube` file.
 
     Reading the file gives the same table, to the last bit. It is written
     beside its place first and moved there when it is whole, so that no

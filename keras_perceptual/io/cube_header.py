@@ -1,6 +1,6 @@
 """The keywords of a `.cube` file.
 
-What could mean two things is refused: a picture in wrong colours is found out
+What could mean two things is refused: a picture in wrong colors is found out
 late, if at all. The specification of Adobe, too, asks for each keyword once
 and for none but its own.
 """
@@ -201,16 +201,16 @@ def _unknown_keyword(keyword: str) -> str:
     """Returns why a keyword is not passed over."""
     if keyword in VIDEO_RANGE_KEYWORDS:
         return (
-            "This table is made for colours in video range, 64 to 940 of 1023, "
+            "This table is made for colors in video range, 64 to 940 of 1023, "
             "which are not converted here; in full range the contrast would "
             "be wrong. Save the table again in full range (data levels), or "
-            "take the line out if your colours are in video range too."
+            "take the line out if your colors are in video range too."
         )
     keyword = keyword[:40]  # Of a word without end, the beginning will do.
     near = difflib.get_close_matches(keyword, KEYWORDS)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     return (
         f"{keyword} is not a keyword that is known here, and may change what "
-        f"the rows mean. {hint}If it says nothing about colours, take the "
+        f"the rows mean. {hint}If it says nothing about colors, take the "
         "line out, or put # before it."
     )

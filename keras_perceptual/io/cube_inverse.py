@@ -1,9 +1,9 @@
-"""A cube of colours the other way round, on NumPy alone.
+"""A cube of colors the other way round, on NumPy alone.
 
 Read along tetrahedra, a cube is straight inside each of them. So is its inverse
-between the four colours that the corners become: what is to be found is the
-tetrahedron that a colour lies in. Where none is flat or turned over, and no two
-lie in the same place, there is just one for each colour that the cube makes.
+between the four colors that the corners become: what is to be found is the
+tetrahedron that a color lies in. Where none is flat or turned over, and no two
+lie in the same place, there is just one for each color that the cube makes.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from keras_perceptual.progress import track
 
 # How many pairs of a tetrahedron and an entry are looked at together.
 PART = 2**19
-# As a share of a tetrahedron, by how much a colour may lie beside it.
+# As a share of a tetrahedron, by how much a color may lie beside it.
 MARGIN = 1e-7
 # Cells by which the cube is led on beyond its ends, in a straight line.
 BEYOND = 2
@@ -35,20 +35,20 @@ def invert_cube(
 
     Returns:
         Pair of an array of shape `(size, size, size, 3)`, where in `cube` each
-        colour comes from, counted in entries from zero, and the pair of the
-        colours that its first and last entry stand for. Those are the lowest
+        color comes from, counted in entries from zero, and the pair of the
+        colors that its first and last entry stand for. Those are the lowest
         and the highest that `cube` makes. What it does not make in between
-        comes from beyond its ends, or from where its neighbours come from.
+        comes from beyond its ends, or from where its neighbors come from.
 
     Raises:
-        ValueError: If two colours become one, or if no entry of the result is
-            a colour that the cube makes.
+        ValueError: If two colors become one, or if no entry of the result is
+            a color that the cube makes.
     """
     cube = cube.astype("float64")
     low, high = cube.min(axis=(0, 1, 2)), cube.max(axis=(0, 1, 2))
     if not np.all(low < high):
         raise _mistake(cube, (0, 0, 0))
-    # A colour is from now on where it lies among the entries of the result.
+    # A color is from now on where it lies among the entries of the result.
     colors = _led_on((cube - low) / (high - low) * (size - 1))
     places = np.indices(cube.shape[:3], dtype="float64")
     places = _led_on(np.moveaxis(places, 0, -1))
@@ -163,7 +163,7 @@ def _fill(
 def _check_agreement(
     known: np.ndarray, places: np.ndarray, cube: np.ndarray
 ) -> None:
-    """Refuses a colour that comes from two places."""
+    """Refuses a color that comes from two places."""
     differ = (abs(known - places) > 1e-3).any(axis=1)
     if differ.any():
         raise _mistake(cube, places[differ][0])
@@ -173,7 +173,7 @@ def _spread(cube: np.ndarray) -> np.ndarray:
     """Fills in what is not known with the mean of what is next to it."""
     if np.isnan(cube).all():
         raise ValueError(
-            "invert_table found none of the colours that the cube makes among "
+            "invert_table found none of the colors that the cube makes among "
             "the entries of the result. Pass a larger `size`. "
             f"Received: size={len(cube)}"
         )
@@ -196,7 +196,7 @@ def _mistake(cube: np.ndarray, place: Any) -> ValueError:
     """Returns the error about a cube that has no inverse."""
     near = [int(x) for x in np.clip(place, 0, len(cube) - 1)]
     return ValueError(
-        "invert_table needs a cube that makes another colour of every colour. "
+        "invert_table needs a cube that makes another color of every color. "
         "This one is level somewhere, turns back, or lies over itself. For the "
         "cube that comes nearest, train a LookupColorLayer from "
         "`apply_table(table, colors)` to `colors`. "

@@ -32,7 +32,7 @@ def nearest_float32(texts: Sequence[bytes]) -> np.ndarray:
             double = float(doubles[index])
             exact = decimal.Decimal(texts[index].decode("ascii"))
             # To the side of the text by the smallest step. Exactly halfway,
-            # the even neighbour is taken, as everywhere.
+            # the even neighbor is taken, as everywhere.
             if exact != decimal.Decimal(double):
                 side = np.inf if exact > decimal.Decimal(double) else -np.inf
                 doubles[index] = np.nextafter(double, side)
@@ -56,9 +56,9 @@ def shortest_text(values: np.ndarray) -> bytes:
 
 
 def _is_halfway(doubles: np.ndarray) -> np.ndarray:
-    """Tells which values lie exactly between two neighbouring float32."""
+    """Tells which values lie exactly between two neighboring float32."""
     halfway = doubles.view(np.uint64) & SURPLUS == HALF
-    # Below the normal values the neighbours are 2**-149 apart.
+    # Below the normal values the neighbors are 2**-149 apart.
     size = np.abs(doubles)
     small = size < SMALLEST_NORMAL
     halfway[small] = size[small] * 2.0**150 % 2 == 1

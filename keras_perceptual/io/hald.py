@@ -114,7 +114,7 @@ def _read_image(path: PathLike) -> np.ndarray:
             raise _damaged(received) from error
         if lossy:
             raise ValueError(
-                f"read_hald needs the exact colours, which {lossy} does not "
+                f"read_hald needs the exact colors, which {lossy} does not "
                 "keep. Save the image as PNG, or as TIFF without JPEG. "
                 f"Received: {received}"
             )

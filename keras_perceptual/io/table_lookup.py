@@ -1,4 +1,4 @@
-"""Looking colours up in tables with NumPy alone, in float64."""
+"""Looking colors up in tables with NumPy alone, in float64."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from keras_perceptual.typing import Domain
 
 
 def to_places(colors: np.ndarray, domain: Domain, size: int) -> np.ndarray:
-    """Returns where colours lie among the entries of a table, from zero.
+    """Returns where colors lie among the entries of a table, from zero.
 
-    Colours outside the domain lie at its ends; NaN stays NaN.
+    Colors outside the domain lie at its ends; NaN stays NaN.
     """
     low, high = np.array(domain)
     places = (colors - low) / (high - low) * (size - 1)
@@ -60,7 +60,7 @@ def resample_trilinear(cube: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 def look_up_tetrahedral(places: np.ndarray, cube: np.ndarray) -> np.ndarray:
-    """Returns the blend of four entries, along the diagonal of greys."""
+    """Returns the blend of four entries, along the diagonal of grays."""
     cell, share = _split(places, len(cube))
     # From the darkest corner to the brightest, the longest way first.
     order = np.argsort(-share, axis=-1, kind="stable")

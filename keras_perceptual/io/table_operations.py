@@ -1,4 +1,4 @@
-"""What can be done with colour tables, on NumPy alone."""
+"""What can be done with color tables, on NumPy alone."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from keras_perceptual.io.cube_inverse import invert_cube
 from keras_perceptual.progress import track
 from keras_perceptual.typing import ArrayLike, CubeInterpolation
 
-# How many colours are looked up at a time.
+# How many colors are looked up at a time.
 PART = 2**15
 INTERPOLATIONS = {
     "linear": table_lookup.look_up_trilinear,
@@ -32,7 +32,7 @@ def apply_table(
     *,
     interpolation: CubeInterpolation = "linear",
 ) -> np.ndarray:
-    """Returns colours as a table has them, computed by NumPy.
+    """Returns colors as a table has them, computed by NumPy.
 
     For training, and for many images, take `keras_perceptual.LookupColorLayer`.
 
@@ -41,7 +41,7 @@ def apply_table(
         colors: Floating-point array of shape `(..., 3)`, red, green and blue.
             What lies outside the domain counts as its end.
         interpolation: How a cube is read, `"linear"` (the eight entries around
-            a colour) or `"tetrahedral"` (four of them). Defaults to
+            a color) or `"tetrahedral"` (four of them). Defaults to
             `"linear"`.
 
     Returns:
@@ -146,7 +146,7 @@ def invert_table(table: ColorTable, *, size: int | None = None) -> ColorTable:
 
     Args:
         table: `ColorTable` of curves, each of which rises all the way, or
-            falls, or of a cube that makes another colour of every colour, or
+            falls, or of a cube that makes another color of every color, or
             of both.
         size: Integer, how many entries the result has, along each edge if it
             is a cube. Defaults to `None`: 4096 for curves, and as many as it
@@ -159,11 +159,11 @@ def invert_table(table: ColorTable, *, size: int | None = None) -> ColorTable:
         read with `interpolation="tetrahedral"`; between them it is straight,
         where the inverse may have a kink. What a cube does not make comes from
         up to two of its cells outside of its domain, further off from where
-        its neighbours come from.
+        its neighbors come from.
 
     Raises:
         ValueError: If a curve has a level part or turns, if the cube makes one
-            colour of several, or if the size is none.
+            color of several, or if the size is none.
         TypeError: If `table` is no `ColorTable`.
 
     Example:
@@ -316,7 +316,7 @@ def _resample(cube: np.ndarray, size: int, interpolation: str) -> np.ndarray:
 def _in_parts(
     function: Callable[[np.ndarray], np.ndarray], colors: np.ndarray
 ) -> np.ndarray:
-    """Applies a function to some colours at a time, of whatever shape.
+    """Applies a function to some colors at a time, of whatever shape.
 
     That is faster than all at once, as the parts stay in the cache.
     """

@@ -1,4 +1,4 @@
-"""Pictures of colour tables: curves, cubes, and images before and after."""
+"""Pictures of color tables: curves, cubes, and images before and after."""
 
 import functools
 import itertools
@@ -37,7 +37,7 @@ def curves_panel(
     Args:
         curves: Array of shape `(size, 3)`, or `(size, 1)` for one curve that
             all channels share.
-        domain: Pair of three numbers each, the colours that the first and the
+        domain: Pair of three numbers each, the colors that the first and the
             last entry stand for.
         title: String to write above.
     """
@@ -47,17 +47,17 @@ def curves_panel(
 def cube_panel(
     cube: np.ndarray, domain: Domain = UNIT, title: str = ""
 ) -> Panel:
-    """Returns what draws points of a cube where their colours have gone.
+    """Returns what draws points of a cube where their colors have gone.
 
     A cube that changes nothing fills the dashed box with a straight lattice.
     Where points draw together, the table takes contrast away; where the
-    lattice leans, hues turn. The edges of the box, and its diagonal of greys,
-    are drawn as the table bends them. Colours outside (0, 1) are shown as the
+    lattice leans, hues turn. The edges of the box, and its diagonal of grays,
+    are drawn as the table bends them. Colors outside (0, 1) are shown as the
     nearest that a screen has.
 
     Args:
         cube: Array of shape `(reds, greens, blues, 3)`.
-        domain: Pair of three numbers each, the colours that the first and the
+        domain: Pair of three numbers each, the colors that the first and the
             last entry along each axis stand for.
         title: String to write above.
     """
@@ -108,7 +108,7 @@ def plot_panels(owner: str, panels: Sequence[Panel], axes: Any = None) -> Any:
         ValueError: If the axes are too few, too many or of the wrong kind.
     """
     pyplot = import_pyplot(
-        "A plot of a colour table", "look at the array of its entries"
+        "A plot of a color table", "look at the array of its entries"
     )
     kinds = [
         "3d" if panel.func is _draw_cube else "rectilinear" for panel in panels
@@ -146,8 +146,8 @@ def _draw_curves(
         axes.plot(
             position[:, channel], curves[:, channel], color=color, label=name
         )
-    axes.set_xlabel("colour going in")
-    axes.set_ylabel("colour coming out")
+    axes.set_xlabel("color going in")
+    axes.set_ylabel("color coming out")
     axes.set_title(title)
     axes.legend()
 
@@ -157,8 +157,8 @@ def _draw_cube(cube: np.ndarray, domain: Domain, title: str, axes: Any) -> None:
     for lines, style in ((_edges(box), UNCHANGED), (_edges(cube), LEARNED)):
         for line in lines:
             axes.plot(*line.T, **style)
-    axes.plot(*_greys(box).T, **UNCHANGED)
-    axes.plot(*_greys(cube).T, **{**LEARNED, "linewidth": 2.0})
+    axes.plot(*_grays(box).T, **UNCHANGED)
+    axes.plot(*_grays(cube).T, **{**LEARNED, "linewidth": 2.0})
     points = cube[np.ix_(*map(_some, cube.shape[:3]))].reshape(-1, 3)
     colors = np.clip(np.nan_to_num(points), 0.0, 1.0)
     axes.scatter(*points.T, c=colors, s=18, depthshade=False, edgecolors="none")
@@ -183,7 +183,7 @@ def _edges(cube: np.ndarray) -> list[np.ndarray]:
     return lines
 
 
-def _greys(cube: np.ndarray) -> np.ndarray:
+def _grays(cube: np.ndarray) -> np.ndarray:
     """Returns the entries along the diagonal from black to white.
 
     Edges of different sizes meet on it only where they have entries at the

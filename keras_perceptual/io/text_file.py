@@ -1,4 +1,4 @@
-"""Reading a colour table from a text file: keywords, then rows of numbers."""
+"""Reading a color table from a text file: keywords, then rows of numbers."""
 
 import os
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Header(Protocol):
 def read_text(
     path: PathLike | bytes, format: str, make_header: Callable[[Source], Header]
 ) -> ColorTable:
-    """Returns the colour table in a text file.
+    """Returns the color table in a text file.
 
     Args:
         path: String or path-like object, the file.

@@ -27,7 +27,7 @@ COLUMNS = {
     1: "one number",
     3: "three numbers with spaces between them, red, green and blue",
     6: "six numbers with spaces between them, the place in the cube along "
-    "red, green and blue, and the colour that is there",
+    "red, green and blue, and the color that is there",
 }
 
 

@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A text file with a colour table, as errors speak of it.
+    """A text file with a color table, as errors speak of it.
 
     Args:
         name: String, the path.

@@ -1,4 +1,4 @@
-"""A layer that reads colours from a table that it makes for each image."""
+"""A layer that reads colors from a table that it makes for each image."""
 
 import math
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ from keras_perceptual.validation import Checker
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 @fill
 class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
-    """Replaces the colours of each image by those of a table made for it.
+    """Replaces the colors of each image by those of a table made for it.
 
-    One colour table is one look for all images. Enhancing photographs needs
-    more: a dark one is to become brighter, a pale one more colourful. This
-    layer learns a few cubes of colours and, from a small network that looks at
+    One color table is one look for all images. Enhancing photographs needs
+    more: a dark one is to become brighter, a pale one more colorful. This
+    layer learns a few cubes of colors and, from a small network that looks at
     the image, how much of each goes into the table of that image:
 
     ```
@@ -73,7 +73,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             width. It is trained with the layer, unless it is frozen, and saved
             with it. Defaults to the network of Zeng et al.: images of 256 x
             256 pixels, five convolutions with a stride of 2, instance
-            normalisation and dropout.
+            normalization and dropout.
         interpolation: `"linear"`, `"tetrahedral"` or `"nearest"`, as in
             `LookupColorLayer`. Defaults to `"linear"`.
         value_range: Pair of numbers, the lowest and the highest value that a
@@ -242,7 +242,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         ]
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Returns each image in the colours of its table."""
+        """Returns each image in the colors of its table."""
         self._check_images(tuple(inputs.shape))
         inputs = self._admit(inputs)
         weights = self._weigh(inputs, training)
@@ -427,11 +427,11 @@ def _check_entries(
     most, entries = CUBE_SIZES[1] ** 3, math.prod(table_shape[:3])
     if num_tables * entries > most:
         raise ValueError(
-            f"{owner} holds up to {most:,} colours in all its tables, as many "
+            f"{owner} holds up to {most:,} colors in all its tables, as many "
             "as the largest table. Take fewer tables, or smaller ones: 33 "
             "entries along an edge are usual. "
             f"Received: num_tables={validation.show(num_tables)}, with "
-            f"{entries:,} colours each"
+            f"{entries:,} colors each"
         )
 
 

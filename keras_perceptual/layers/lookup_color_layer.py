@@ -1,4 +1,4 @@
-"""A layer that reads colours from a table that it learns."""
+"""A layer that reads colors from a table that it learns."""
 
 import functools
 from collections.abc import Sequence
@@ -63,29 +63,29 @@ EXTRAPOLATIONS = ("clamp", "linear")
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 @fill
 class LookupColorLayer(Configured, keras.layers.Layer):
-    """Replaces every colour by the one a trainable table holds for it.
+    """Replaces every color by the one a trainable table holds for it.
 
     This is the look-up table (LUT) of film and photography as a layer: a tone
-    curve for each channel (`dimensions=1`), or a cube of colours in which red,
+    curve for each channel (`dimensions=1`), or a cube of colors in which red,
     green and blue are looked up together (`dimensions=3`). Use it where a
-    model is to learn a colour grade, the look of a camera or a film, or the
+    model is to learn a color grade, the look of a camera or a film, or the
     inverse of one. The cost is a few reads for each pixel, however elaborate
     the grade. It starts out changing nothing. Called with `[images, table]`, it
     has no weight and reads from that table, which a network may have made: one
     for all images, or one for each.
 
-    Why can a look-up be trained at all? No colour is rounded to an entry of
+    Why can a look-up be trained at all? No color is rounded to an entry of
     the table; it is blended from the entries around it. In one dimension, with
-    `u` the colour on a scale from 0 to `size - 1`,
+    `u` the color on a scale from 0 to `size - 1`,
 
     ```
     i = min(floor(u), size - 2)
     output = (1 - (u - i)) * table[i] + (u - i) * table[i + 1]
     ```
 
-    For a given colour the output is linear in the entries, and their gradients
+    For a given color the output is linear in the entries, and their gradients
     are the blending weights. For a given table it is a line between two
-    entries, and the gradient of the colour is its slope. Which entries are
+    entries, and the gradient of the color is its slope. Which entries are
     read jumps from cell to cell, yet the output does not: only the slope
     changes there, as that of a ReLU does at zero. At an entry the slope is
     that of the cell above, at the last entry that of the last cell. With
@@ -103,15 +103,15 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         dimensions: 1 for a curve for each channel, 3 for a cube. Defaults
             to 3.
         interpolation: `"linear"` blends the two entries around a value, in a
-            cube the eight around a colour. `"tetrahedral"`, for a cube alone,
-            blends four: it is faster, and greys stay grey if the diagonal of
+            cube the eight around a color. `"tetrahedral"`, for a cube alone,
+            blends four: it is faster, and grays stay gray if the diagonal of
             the cube is. `"nearest"` takes the nearest entry, halfway the
-            upper one: for pictures of few colours, and not for training what
+            upper one: for pictures of few colors, and not for training what
             comes before. Defaults to `"linear"`.
         shared: Boolean, whether all channels have one curve. Defaults to
             `False`.
         shaper_size: Integer from 2 to 65536, the number of entries of curves
-            that the colours go through before the cube, one for each channel:
+            that the colors go through before the cube, one for each channel:
             they put the entries of the cube where they are needed, as films
             and cameras with a logarithmic curve have it. Interpolated
             linearly, and trained with the cube. Defaults to none.
@@ -134,7 +134,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             `keras_perceptual.MonotonicTable`.
         shaper_regularizer: Optional Keras regularizer of the shaper.
         shaper_constraint: Optional Keras constraint of the shaper.
-            `keras_perceptual.MonotonicTable` keeps it from folding colours
+            `keras_perceptual.MonotonicTable` keeps it from folding colors
             over each other.
         curves_domain: Pair of three numbers each, the red, green and blue that
             the first and the last entry of curves, or of the shaper, stand for
@@ -260,7 +260,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             raise ValueError(
                 f"{check.owner} can only go on beyond the table from the slope "
                 "at its end. Tetrahedra have slopes that jump from cell to "
-                "cell, and the colours out there would too; the nearest entry "
+                "cell, and the colors out there would too; the nearest entry "
                 'has none. Use interpolation="linear" or extrapolate="clamp". '
                 f"Received: interpolation={interpolation!r}, "
                 f"extrapolate={extrapolate!r}"
@@ -358,7 +358,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
     def call(
         self, inputs: Tensor | Sequence[Tensor], training: bool | None = None
     ) -> Tensor:
-        """Returns the images in the colours of the table."""
+        """Returns the images in the colors of the table."""
         images: Tensor = inputs
         table = None
         if isinstance(inputs, list | tuple):
@@ -377,10 +377,10 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         return read(images, table, shaper)
 
     def _reading(self) -> Reading:
-        """Returns how the colours are read from the table."""
+        """Returns how the colors are read from the table."""
 
         def rounded(bounds: Sequence[float]) -> tuple[float, ...]:
-            # The ends as the colours know them: in their own precision.
+            # The ends as the colors know them: in their own precision.
             if self.compute_dtype == "float64":
                 return tuple(bounds)
             return tuple(float(np.float32(bound)) for bound in bounds)
@@ -471,7 +471,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
 
     @classmethod
     def from_table(cls, table: ColorTable, **arguments: Any) -> Self:
-        """Makes a layer of a colour table, such as one from a file.
+        """Makes a layer of a color table, such as one from a file.
 
         The layer can be trained, and `to_table` returns the table again, over
         the domain that it came with. Curves before a cube become the shaper.
@@ -611,8 +611,8 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 that name is replaced.
             title: String, up to 241 printable ASCII characters. Defaults to
                 none.
-            domain: Pair of numbers, the range of the colours that the file is
-                for; the lowest and highest colour of `value_range` become
+            domain: Pair of numbers, the range of the colors that the file is
+                for; the lowest and highest color of `value_range` become
                 these. Defaults to `None`: the domain that the table came
                 with, else (0, 1), which is what tools expect.
 
@@ -643,8 +643,8 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         """Draws the table, and what it makes of an image.
 
         Curves are a line for each channel, with the identity dashed. Of a
-        cube, some points are drawn where their colours have gone, in red,
-        green and blue, with the edges and the greys as lines; dashed is where
+        cube, some points are drawn where their colors have gone, in red,
+        green and blue, with the edges and the grays as lines; dashed is where
         all that would be in a cube that changes nothing. Both are in (0, 1),
         as `table` is.
 
@@ -742,9 +742,9 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         }[self.data_format]
         if len(shape) < least or shape[axis] not in (3, 4):
             raise ValueError(
-                f"{type(self).__name__} looks up colours of three channels, "
+                f"{type(self).__name__} looks up colors of three channels, "
                 f"red, green and blue, in images shaped {layout}; a fourth is "
-                "transparency and stays. Repeat a grey channel with "
+                "transparency and stays. Repeat a gray channel with "
                 "`keras.ops.repeat`, or set `data_format` to the layout that "
                 f"the images have. Received: images of shape {shape}"
             )

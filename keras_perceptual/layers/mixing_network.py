@@ -1,11 +1,11 @@
-"""The network that looks at an image to choose its colours."""
+"""The network that looks at an image to choose its colors."""
 
 import keras
 from keras import layers
 
 from keras_perceptual.typing import DataFormat, DType, ValueRange
 
-# Filters of each convolution, and whether its output is normalised.
+# Filters of each convolution, and whether its output is normalized.
 CONVOLUTIONS = ((16, True), (32, True), (64, True), (128, True), (128, False))
 SIDE = 256
 
@@ -61,7 +61,7 @@ def build_mixing_network(
         )(x)
         x = layers.LeakyReLU(0.2, dtype=dtype)(x)
         if normalized:
-            # A group for each channel: instance normalisation.
+            # A group for each channel: instance normalization.
             x = layers.GroupNormalization(
                 -1, epsilon=1e-5, dtype=dtype, name=f"norm{number}"
             )(x)

@@ -116,7 +116,7 @@ class ImageLoss(Configured, keras.losses.Loss):
                 are looked at through overlapping windows of at most so many
                 pixels a side, one after the other, so that memory does not
                 grow with the image. For `LPIPS` and `DISTS`. The values are
-                the same; without a mask, and no gradient. Neighbours overlap
+                the same; without a mask, and no gradient. Neighbors overlap
                 by 224 pixels or more, so that windows of 512 take up to three
                 times the time of none, and larger ones less. Defaults to
                 `None`: the whole image at once.

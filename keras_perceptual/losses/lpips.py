@@ -193,7 +193,7 @@ class LPIPS(FeatureLoss):
         Zhang et al. (2018), The unreasonable effectiveness of deep features as
         a perceptual metric, https://arxiv.org/abs/1801.03924. Version 0.1 of
         https://github.com/richzhang/PerceptualSimilarity, but that the epsilon
-        of the normalisation is below the square root, which leaves the values
+        of the normalization is below the square root, which leaves the values
         and makes every gradient finite.
     """
 

@@ -155,7 +155,7 @@ class PerceptualLoss(FeatureLoss):
 
     A pixel loss asks for the average of all plausible pictures, which is a
     blurred one. This loss compares the features of a network trained to
-    recognise things, for which a sharp texture in a slightly different place
+    recognize things, for which a sharp texture in a slightly different place
     is closer than a smear in the right one:
 
     ```
@@ -265,7 +265,7 @@ class PerceptualLoss(FeatureLoss):
 
     Notes:
         - Which network: `"vgg16"` to train with; `"alexnet"` to measure, or
-          where speed matters. Features of networks with normalisations agree
+          where speed matters. Features of networks with normalizations agree
           less well with people.
         - The constants of the default taps are one over the mean distance at
           each tap over distorted public-domain photographs, divided by the

@@ -59,7 +59,7 @@ PRESETS: dict[PerceptualPreset, dict[str, Any]] = {
         "pooling": "average",
     },
     # pix2pixHD: Wang et al. (2018), https://arxiv.org/abs/1711.11585. Their
-    # code does not normalise the images as the network was trained with;
+    # code does not normalize the images as the network was trained with;
     # here they are.
     "pix2pixhd": {
         "backbone": "vgg19",

@@ -73,7 +73,7 @@ class TotalVariationLoss(ImageLoss):
     super-resolution and denoising. Alone it asks for a blank image.
 
     With the defaults it is the mean of the absolute differences between
-    neighbours, for each image
+    neighbors, for each image
 
     ```
     tf.image.total_variation(y_pred) / (height * width * channels)

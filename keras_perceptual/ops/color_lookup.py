@@ -1,6 +1,6 @@
-"""Colours read from tables, between the entries by interpolation.
+"""Colors read from tables, between the entries by interpolation.
 
-The lowest colour stands for the first entry of a table, the highest for the
+The lowest color stands for the first entry of a table, the highest for the
 last.
 """
 
@@ -52,7 +52,7 @@ def identity_curves(size: int, channels: int = 3) -> np.ndarray:
 
 
 def identity_cube(size: int | Sequence[int]) -> np.ndarray:
-    """Returns a cube of colours that changes nothing.
+    """Returns a cube of colors that changes nothing.
 
     Args:
         size: Integer of at least 2, the number of entries along an edge, or
@@ -80,20 +80,20 @@ def look_up_curves(
     value_range: ValueRange = (0.0, 1.0),
     extrapolate: Extrapolation = "linear",
 ) -> Tensor:
-    """Reads each channel of colours from a curve.
+    """Reads each channel of colors from a curve.
 
     Args:
         colors: Floating-point tensor of shape `(..., channels)`.
         curves: Tensor of shape `(size, channels)`, or `(size, 1)` for one
-            curve for all channels; or one such table for each of the colours'
+            curve for all channels; or one such table for each of the colors'
             first axis, `(batch, size, channels)`.
         interpolation: `"linear"` blends the two entries around a value,
             `"nearest"` takes the nearer one, and lets no gradient through to
-            the colours. Defaults to `"linear"`.
-        value_range: Pair of floats, the colours that the first and the last
+            the colors. Defaults to `"linear"`.
+        value_range: Pair of floats, the colors that the first and the last
             entry stand for. Defaults to `(0, 1)`.
         extrapolate: `"linear"` goes on beyond the ends with the slope there;
-            `"clamp"` moves colours to the ends first, where their gradient
+            `"clamp"` moves colors to the ends first, where their gradient
             is zero outside, and that of the inside at the ends. Defaults to
             `"linear"`.
 
@@ -129,7 +129,7 @@ def look_up_curves(
     if channels != 1 and colors.shape[-1] != channels:
         raise ValueError(
             f"{owner} reads each channel from a curve of its own and has "
-            f"{channels} curves. Pass colours with the channels last, or one "
+            f"{channels} curves. Pass colors with the channels last, or one "
             "curve for all of them, of shape (size, 1). "
             f"Received: colors.shape={tuple(colors.shape)}"
         )
@@ -159,23 +159,23 @@ def look_up_cube(
     value_range: ValueRange = (0.0, 1.0),
     extrapolate: Extrapolation = "linear",
 ) -> Tensor:
-    """Reads colours from a cube of colours.
+    """Reads colors from a cube of colors.
 
     Args:
         colors: Floating-point tensor of shape `(..., 3)`, red, green and
             blue.
         cube: Tensor of shape `(reds, greens, blues, channels)`, indexed
-            `[r, g, b]`; or one such cube for each of the colours' first axis,
+            `[r, g, b]`; or one such cube for each of the colors' first axis,
             `(batch, reds, greens, blues, channels)`.
-        interpolation: `"linear"` blends the eight entries around a colour;
-            `"tetrahedral"` four of them, which keeps greys grey where the
+        interpolation: `"linear"` blends the eight entries around a color;
+            `"tetrahedral"` four of them, which keeps grays gray where the
             diagonal of the cube is; `"nearest"` takes the nearest one, and
-            lets no gradient through to the colours. Defaults to `"linear"`.
-        value_range: Pair of floats, the colours that the first and the last
+            lets no gradient through to the colors. Defaults to `"linear"`.
+        value_range: Pair of floats, the colors that the first and the last
             entry stand for. Defaults to `(0, 1)`.
         extrapolate: `"linear"` goes on beyond the ends with the slope there,
             along each axis, though `"tetrahedral"` jumps from cell to cell;
-            `"clamp"` moves colours to the ends first, where their gradient
+            `"clamp"` moves colors to the ends first, where their gradient
             is zero outside, and that of the inside at the ends. Defaults to
             `"linear"`.
 
@@ -210,8 +210,8 @@ def look_up_cube(
         )
     if colors.shape[-1] != 3:
         raise ValueError(
-            f"{owner} reads colours by their red, green and blue. Pass "
-            "colours of three channels, with the channels last. "
+            f"{owner} reads colors by their red, green and blue. Pass "
+            "colors of three channels, with the channels last. "
             f"Received: colors.shape={tuple(colors.shape)}"
         )
     sizes, channels = shape[-4:-1], shape[-1]
@@ -239,7 +239,7 @@ def look_up_cube(
 
 
 def _of_no_image(colors: Tensor, tables: Tensor, channels: int) -> Tensor:
-    """Returns no colours, with a gradient for no colours and no tables."""
+    """Returns no colors, with a gradient for no colors and no tables."""
     shape = (*ops.shape(colors)[:-1], channels)
     return ops.broadcast_to(ops.sum(colors) + ops.sum(tables), shape)
 
@@ -252,7 +252,7 @@ def _ramp(size: int) -> np.ndarray:
 def _start_of_tables(
     owner: str, colors: Tensor, shape: tuple[int, ...], rank: int
 ) -> int | Tensor:
-    """Returns where the table of each colour begins among all of them.
+    """Returns where the table of each color begins among all of them.
 
     Args:
         owner: Name of the function that asks, for the message.
@@ -277,6 +277,6 @@ def _check_one_for_each(owner: str, colors: Tensor, shape: Shape) -> None:
         raise ValueError(
             f"{owner} reads each image from a table of its own, and there are "
             "other numbers of the two. Pass one table for each image, or a "
-            "single one without a batch axis. Received: colours of shape "
+            "single one without a batch axis. Received: colors of shape "
             f"{tuple(colors.shape)}, tables of shape {shape}"
         )

@@ -48,8 +48,8 @@ def contextual_distance(
     x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
     # Features after an activation all point the same way: it is from their
     # mean that they differ. The official code takes that of the whole batch.
-    centre = ops.mean(x, axis=(1, 2), keepdims=True)
-    x, y = (_vectors(unit_normalize(f - centre)) for f in (x, y))
+    center = ops.mean(x, axis=(1, 2), keepdims=True)
+    x, y = (_vectors(unit_normalize(f - center)) for f in (x, y))
     cosine = ops.matmul(y, ops.transpose(x, (0, 2, 1)))
     distance = ops.relu(1 - cosine)
     nearest = ops.min(distance, axis=2, keepdims=True)

@@ -123,7 +123,7 @@ def laplacian(
 ) -> Tensor:
     """Returns the sum of the second derivatives of images.
 
-    Each pixel's four neighbours minus four times itself: 0 on a ramp, and of
+    Each pixel's four neighbors minus four times itself: 0 on a ramp, and of
     opposite signs on the two sides of an edge.
 
     Args:
@@ -293,7 +293,7 @@ def normal_distance(
 
 def reach_of(operator: EdgeOperator) -> tuple[int, int]:
     """Returns how many pixels an operator looks back, and how many ahead."""
-    # A Laplacian, which is not in the table, looks at its neighbours.
+    # A Laplacian, which is not in the table, looks at its neighbors.
     return OPERATORS[operator].reach if operator in OPERATORS else (1, 1)
 
 
@@ -376,7 +376,7 @@ def _correlate_images(
     height_axis, width_axis = axes = spatial_axes(data_format)
     images = pad_axes(images, *reach, padding, axes)
     shape = list(ops.shape(images))
-    # Three axes are enough: in memory a pixel's right neighbour is `step`
+    # Three axes are enough: in memory a pixel's right neighbor is `step`
     # numbers further on.
     step = shape[-1] if data_format == "channels_last" else 1
     flat = ops.reshape(
@@ -439,10 +439,10 @@ def _component(
         return crop(x, other, before * step, after * step)
     side, middle, _ = operator.smoothing
     sides = crop(x, other, 0, 2 * step) + crop(x, other, 2 * step, 0)
-    centre = crop(x, other, step, step)
+    center = crop(x, other, step, step)
     sides = sides if side == 1 else sides * side
-    centre = centre if middle == 1 else centre * middle
-    return sides + centre
+    center = center if middle == 1 else center * middle
+    return sides + center
 
 
 def _second_differences(x: Tensor, step: int) -> tuple[Tensor]:

@@ -8,7 +8,7 @@ from keras_perceptual.typing import Tensor
 def shrink_shorter_side(images: Tensor, side: int) -> Tensor:
     """Shrinks images until their shorter side has `side` pixels.
 
-    Bilinear between the two pixels nearest to each centre, without smoothing
+    Bilinear between the two pixels nearest to each center, without smoothing
     the image before, as `torch.nn.functional.interpolate` does with a scale
     factor. Images that are small enough stay as they are.
 

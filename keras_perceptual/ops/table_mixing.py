@@ -1,4 +1,4 @@
-"""Colour tables mixed from others, for each image in its own shares."""
+"""Color tables mixed from others, for each image in its own shares."""
 
 from collections.abc import Sequence
 from typing import Any

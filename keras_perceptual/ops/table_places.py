@@ -1,4 +1,4 @@
-"""Which entries of a cube a colour is blended from, and in what shares.
+"""Which entries of a cube a color is blended from, and in what shares.
 
 Cells are counted so that both ends belong to a cell, and the slope there is
 that of the cell, on every backend.
@@ -22,12 +22,12 @@ from keras_perceptual.typing import (
 
 
 class Places(typing.NamedTuple):
-    """Where colours of shape `(...)` are read in a table.
+    """Where colors of shape `(...)` are read in a table.
 
     Attributes:
-        indices: List of integer tensors `(...)`, the entries of each colour.
+        indices: List of integer tensors `(...)`, the entries of each color.
         fractions: List of three tensors `(...)`, how far into its cell each
-            colour lies along each axis.
+            color lies along each axis.
         weights: Function that returns a list of tensors `(...)`, the shares
             of the entries. They sum to 1.
         blend: Function of the list of entries, each shaped `(..., width)`,
@@ -90,13 +90,13 @@ def nearest(
 
 
 def strides(sizes: Sequence[int]) -> tuple[int, int, int]:
-    """Returns how many entries apart neighbours are, along each edge."""
+    """Returns how many entries apart neighbors are, along each edge."""
     return sizes[1] * sizes[2], sizes[2], 1
 
 
 @dataclasses.dataclass(frozen=True)
 class CubePlaces:
-    """A function of colours `(..., 3)` that returns where a cube is read.
+    """A function of colors `(..., 3)` that returns where a cube is read.
 
     Attributes:
         sizes: Tuple, the number of entries along each edge.
@@ -112,11 +112,11 @@ class CubePlaces:
     extrapolate: Extrapolation = "linear"
 
     def __call__(self, colors: Tensor) -> Places:
-        """Returns the `Places` of the colours."""
+        """Returns the `Places` of the colors."""
         return self.of_channels([colors[..., i] for i in range(3)])
 
     def of_channels(self, channels: Sequence[Tensor]) -> Places:
-        """Returns the `Places` of colours given as three tensors `(...)`."""
+        """Returns the `Places` of colors given as three tensors `(...)`."""
         found = [
             locate(channel, size, self.value_range, self.extrapolate)
             for channel, size in zip(channels, self.sizes, strict=True)
@@ -182,7 +182,7 @@ def _mix(values: list[Tensor], fraction: Tensor) -> list[Tensor]:
 def _tetrahedral(
     corner: Tensor, fractions: list[Tensor], steps: tuple[int, int, int]
 ) -> Places:
-    """Four corners: the cell is cut along its grey diagonal.
+    """Four corners: the cell is cut along its gray diagonal.
 
     The way from the darkest corner to the brightest goes along the axis with
     the largest fraction first. Of equal fractions red goes before green, and

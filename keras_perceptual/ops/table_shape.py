@@ -1,4 +1,4 @@
-"""How smooth a colour table is, and whether it rises.
+"""How smooth a color table is, and whether it rises.
 
 Tables are shaped `(size, channels)` for curves or `(reds, greens, blues,
 channels)` for a cube.
@@ -22,7 +22,7 @@ def roughness(table: Tensor, order: int = 1) -> Tensor:
 
     Args:
         table: Floating-point tensor, curves or a cube.
-        order: 1 for the squares of the steps between neighbours, of which the
+        order: 1 for the squares of the steps between neighbors, of which the
             first and the last along an axis count twice; 2 for the squares of
             the changes of these steps, which are zero where a table is
             straight.
@@ -126,7 +126,7 @@ def _between(x: Tensor, axes: tuple[int, ...]) -> Tensor:
                 axis=axis,
             )
             reach *= 2
-    # Halves of neighbours are as far apart as neighbours: nothing falls by
+    # Halves of neighbors are as far apart as neighbors: nothing falls by
     # rounding.
     return 0.5 * above + 0.5 * below
 

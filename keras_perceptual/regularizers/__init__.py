@@ -1,4 +1,4 @@
-"""Regularizers of colour tables."""
+"""Regularizers of color tables."""
 
 from keras_perceptual.regularizers.table_monotonicity import TableMonotonicity
 from keras_perceptual.regularizers.table_range import TableRange

@@ -10,7 +10,7 @@ from keras_perceptual.validation import Checker
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 class TableMonotonicity(Configured, keras.regularizers.Regularizer):
-    """Costs what falls in a colour table where it should rise.
+    """Costs what falls in a color table where it should rise.
 
     More light going in should not give less coming out: where it does,
     highlights turn round. For a table that never falls, not even between two

@@ -10,7 +10,7 @@ from keras_perceptual.validation import Checker
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 class TableRange(Configured, keras.regularizers.Regularizer):
-    """Costs what of a colour table lies outside a range.
+    """Costs what of a color table lies outside a range.
 
     A table that is written to a file of eight bits, or shown, is clipped; the
     difference between what was trained and what is seen is what this costs.

@@ -12,18 +12,18 @@ from keras_perceptual.validation import Checker
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 class TableSmoothness(Configured, keras.regularizers.Regularizer):
-    """Costs what varies from entry to entry of a colour table.
+    """Costs what varies from entry to entry of a color table.
 
-    A table learns only where colours were seen; without this, neighbours
-    drift apart, and gradients of colour break up into bands. Pass it as
+    A table learns only where colors were seen; without this, neighbors
+    drift apart, and gradients of color break up into bands. Pass it as
     `table_regularizer` of a `LookupColorLayer`.
 
     Args:
         factor: Float of at least 0, by which the cost is multiplied. Defaults
             to 1e-4.
-        order: 1 takes the squares of the steps between neighbours, of which
+        order: 1 takes the squares of the steps between neighbors, of which
             the first and the last along an axis count twice: the total
-            variation of Zeng et al. It pulls towards a single colour. 2 takes
+            variation of Zeng et al. It pulls toward a single color. 2 takes
             the squares of the changes of these steps, which are zero for any
             straight table, the identity among them. Defaults to 1.
 

@@ -221,7 +221,7 @@ def test_half_precision(functions, rng):
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_colours_of_any_shape_are_read(functions, rng, batch):
+def test_colors_of_any_shape_are_read(functions, rng, batch):
     colors = rng.uniform(0, 1, (batch, 2, 3, 3)).astype("float32")
     tables = rng.uniform(0, 1, (batch, 64, 5)).astype("float32")
     found = keras.ops.convert_to_numpy(
@@ -399,7 +399,7 @@ def test_the_function_stays_what_it_is(functions, rng):
 
 
 def fibonacci(functions, count):
-    """Returns two neighbouring numbers, and the sum of the indices."""
+    """Returns two neighboring numbers, and the sum of the indices."""
 
     def turn(index, state):
         (x, y), total = state

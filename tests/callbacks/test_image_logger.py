@@ -328,7 +328,7 @@ def test_without_matplotlib_tables_are_left_out(tmp_path, images, monkeypatch):
         warnings.simplefilter("always")
         fit(model, files_alone(tmp_path, images), epochs=2)
     (message,) = our_warnings(caught)
-    assert "leaves out the colour tables" in message
+    assert "leaves out the color tables" in message
     assert "Received: ImportError" in message
     assert filed(tmp_path) == [f"epoch-000{n}.png" for n in range(3)]
 

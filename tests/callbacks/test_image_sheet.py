@@ -27,7 +27,7 @@ def test_what_is_a_batch_of_images(shape, data_format, expected):
     assert is_batch(shape, data_format) is expected
 
 
-def test_colours_become_bytes():
+def test_colors_become_bytes():
     images = np.array([-2, -1, 0, 0.5, 1, 2, np.nan, np.inf], "float32")
     images = np.stack([images, images, images], -1).reshape(1, 2, 4, 3)
     pixels = to_pixels(images, (-1, 1), LAST)

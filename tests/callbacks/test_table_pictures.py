@@ -12,7 +12,7 @@ CUBE = np.linspace(0, 1, 24, dtype="float32").reshape(2, 2, 2, 3)
 
 
 class TableOf(layers.Layer):
-    """Makes a table of the mean colour of each image."""
+    """Makes a table of the mean color of each image."""
 
     def call(self, images):
         mean = ops.mean(images, axis=(1, 2))

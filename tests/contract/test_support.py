@@ -85,7 +85,7 @@ def losses_on_pixels():
 
 
 def grade(x):
-    """Colour tables of all kinds, one after the other."""
+    """Color tables of all kinds, one after the other."""
     x = kp.LookupColorLayer(
         5,
         interpolation="tetrahedral",
@@ -111,7 +111,7 @@ def grade(x):
 FAMILIES = {
     "losses on features": (lambda x: x, losses_on_features),
     "losses on pixels": (lambda x: x, losses_on_pixels),
-    "colour tables": (grade, keras.losses.MeanSquaredError),
+    "color tables": (grade, keras.losses.MeanSquaredError),
 }
 
 

@@ -132,10 +132,10 @@ def test_wheel_holds_every_source_file(names):
         assert path.relative_to(REPOSITORY).as_posix() in names
 
 
-def test_wheel_holds_the_licences(names):
-    licences = [name for name in names if ".dist-info/licenses/" in name]
-    assert any(name.endswith("/LICENSE") for name in licences)
-    assert any(name.endswith("/NOTICE.md") for name in licences)
+def test_wheel_holds_the_licenses(names):
+    licenses = [name for name in names if ".dist-info/licenses/" in name]
+    assert any(name.endswith("/LICENSE") for name in licenses)
+    assert any(name.endswith("/NOTICE.md") for name in licenses)
 
 
 def test_wheel_holds_nothing_else(names):

@@ -68,10 +68,10 @@ def test_the_file_holds_the_look(quick_run):
     look = runpy.run_path(str(EXAMPLE))["put_look_on"]
     diagonal = np.arange(17)
     learned = table.cube[diagonal, diagonal, diagonal]
-    greys = np.repeat(diagonal[:, None] / 16.0, 3, axis=1)
+    grays = np.repeat(diagonal[:, None] / 16.0, 3, axis=1)
     # After one epoch, a fifth to a quarter of the way is left.
-    left = np.abs(learned - look(greys)).mean()
-    assert left < 0.35 * np.abs(greys - look(greys)).mean()
+    left = np.abs(learned - look(grays)).mean()
+    assert left < 0.35 * np.abs(grays - look(grays)).mean()
 
 
 def test_the_model_comes_back_and_the_picture_is_written(quick_run):

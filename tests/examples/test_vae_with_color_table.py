@@ -60,7 +60,7 @@ def test_the_table_in_numpy_is_noticed_and_located(quick_run):
     assert "`keras_perceptual.LookupColorLayer`" in said
 
 
-def test_both_tables_give_the_same_colours(quick_run):
+def test_both_tables_give_the_same_colors(quick_run):
     _, printed = quick_run
     found = re.search(
         r"as SciPy: the largest difference is (\S+)\.$", printed, re.M
@@ -73,7 +73,7 @@ def test_the_layer_learns(quick_run):
     before, after = map(
         float, re.search(r"(\S+) dB before, (\S+) dB after", printed).groups()
     )
-    # Before the training everything is grey, whatever the seed.
+    # Before the training everything is gray, whatever the seed.
     assert before == pytest.approx(10.2, abs=0.1)
     assert after > before + 0.1
     mean, largest = map(

@@ -564,7 +564,7 @@ class TestZeros:
         keras.backend.backend() == "torch",
         reason="its rounding errors are those of one large operation",
     )
-    def test_normalisation_of_one_value(self):
+    def test_normalization_of_one_value(self):
         model = keras.Sequential(
             [
                 keras.Input((4,)),

@@ -46,7 +46,7 @@ def test_counts_come_first():
     )
 
 
-def test_html_is_escaped_and_coloured():
+def test_html_is_escaped_and_colored():
     text = tables.as_html(REPORT)
     assert text == REPORT._repr_html_()
     assert "b (&lt;Own&gt;)" in text

@@ -16,7 +16,7 @@ MIX = np.array([[0.8, 0.15, 0.05], [0.1, 0.85, 0.05], [0.05, 0.1, 0.85]])
 
 
 def warp(x):
-    """Moves colours about, and the faces of the cube into themselves."""
+    """Moves colors about, and the faces of the cube into themselves."""
     bump = np.sin(np.pi * x).prod(axis=-1, keepdims=True)
     return x**1.4 + bump * [0.1, -0.06, 0.08]
 
@@ -64,7 +64,7 @@ def test_undoes_the_cube(rng):
 
 
 def test_what_the_cube_does_not_make_is_led_on(rng):
-    """So that colours at its faces are undone as well as others."""
+    """So that colors at its faces are undone as well as others."""
     table = ColorTable(cube=grid(9) @ MIX.T)
     inverse = invert_table(table)
     colors = rng.uniform(0, 1, (500, 3))
@@ -77,7 +77,7 @@ def test_what_the_cube_does_not_make_is_led_on(rng):
 
 
 def test_a_cube_that_lies_across_has_an_inverse_too():
-    """Few entries of the result are colours that it makes."""
+    """Few entries of the result are colors that it makes."""
     table = ColorTable(cube=grid(5) @ [[1, 1, 0], [-1, 1, 0], [0, 0, 1]])
     inverse = invert_table(table, size=9)
     middle = inverse.cube[4, 4]
@@ -106,9 +106,9 @@ def spiral(x):
 
 
 @pytest.mark.parametrize("change", [level, without_blue, folded, spiral])
-def test_a_cube_that_makes_one_colour_of_several_has_no_inverse(change):
+def test_a_cube_that_makes_one_color_of_several_has_no_inverse(change):
     message = (
-        r"another colour of every colour.*train a LookupColorLayer.*"
+        r"another color of every color.*train a LookupColorLayer.*"
         r"Received: cube.shape=\(17, 17, 17, 3\), where it happens at "
         r"\[\d+, \d+, \d+\]$"
     )

@@ -56,12 +56,12 @@ def test_random_texts_are_rounded_as_fractions_are(rng):
     ]
     for text, found in zip(texts, nearest_float32(texts), strict=True):
         exact = Fraction(text.decode())
-        neighbours = [
+        neighbors = [
             Fraction(float(np.nextafter(found, np.float32(side))))
             for side in (-np.inf, np.inf)
         ]
         error = abs(Fraction(float(found)) - exact)
-        assert error <= min(abs(n - exact) for n in neighbours)
+        assert error <= min(abs(n - exact) for n in neighbors)
 
 
 def test_what_is_no_number_is_an_error():

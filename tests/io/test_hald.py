@@ -111,7 +111,7 @@ def test_what_a_format_rounds_is_refused(name, options, exact, rng, tmp_path):
         expected = read_hald(pixels).cube
         np.testing.assert_array_equal(read_hald(path).cube, expected)
     else:
-        with pytest.raises(ValueError, match=r"exact colours.*path='.*look"):
+        with pytest.raises(ValueError, match=r"exact colors.*path='.*look"):
             read_hald(path)
 
 

@@ -12,7 +12,7 @@ TWINS = {
 
 @pytest.fixture
 def colors(rng):
-    """Colours in (0, 1), with greys, corners and ties among them."""
+    """Colors in (0, 1), with grays, corners and ties among them."""
     found = rng.uniform(0, 1, (4, 50, 3))
     found[0, :, 1:] = found[0, :, :1]
     found[1, :, 1] = found[1, :, 2]

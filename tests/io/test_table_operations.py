@@ -203,7 +203,7 @@ def test_what_follows_a_cube_is_sampled(sizes, curves, interpolation, rng):
     assert table.cube.shape == (9, 9, 9, 3)
     if curves:
         np.testing.assert_array_equal(table.curves, first.curves)
-    # Exact at the entries: the colours that the curves bring there.
+    # Exact at the entries: the colors that the curves bring there.
     cubes = [
         ColorTable(cube=t.cube, cube_domain=DOMAIN) for t in (first, table)
     ]
@@ -282,7 +282,7 @@ def test_only_tables_will_do(call):
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-def test_many_colours_are_looked_up_in_parts(
+def test_many_colors_are_looked_up_in_parts(
     rng, colors, interpolation, monkeypatch, capsys
 ):
     table = make_table(rng, 5, 4)

@@ -36,7 +36,7 @@ def drawn(axes):
 
 
 def points_of(axes):
-    """Returns where points are and in which colour, in their own order."""
+    """Returns where points are and in which color, in their own order."""
     (scatter,) = axes.collections
     # That of the class below: this one sorts them by depth, once drawn.
     colors = Collection.get_facecolor(scatter)
@@ -75,10 +75,10 @@ def test_one_line_for_a_curve_that_all_channels_share():
     np.testing.assert_array_equal(line, [[0, 0], [0.5, 0.25], [1, 1]])
 
 
-def test_points_of_a_cube_are_where_their_colours_have_gone():
+def test_points_of_a_cube_are_where_their_colors_have_gone():
     axes = ColorTable(cube=cube(3, 3, 3, function=turned)).plot()
     points, colors = points_of(axes)
-    # The lattice in the order of the table, each point in its new colour.
+    # The lattice in the order of the table, each point in its new color.
     expected = turned(cube(3, 3, 3)).reshape(-1, 3)
     np.testing.assert_allclose(points, expected, atol=1e-6)
     np.testing.assert_allclose(colors, expected, atol=1e-6)
@@ -87,7 +87,7 @@ def test_points_of_a_cube_are_where_their_colours_have_gone():
     axes.figure.canvas.draw()
 
 
-def test_edges_and_greys_are_drawn_as_the_table_bends_them():
+def test_edges_and_grays_are_drawn_as_the_table_bends_them():
     axes = ColorTable(cube=cube(4, 4, 4, function=np.square)).plot()
     identity, lines = drawn(axes)
     assert len(identity) == len(lines) == 13
@@ -128,7 +128,7 @@ def test_of_a_large_cube_some_points_are_drawn_and_all_corners():
     assert len(corners) == 8
 
 
-def test_an_oblong_cube_has_greys_where_its_lattice_has_them():
+def test_an_oblong_cube_has_grays_where_its_lattice_has_them():
     axes = plot_panels("Test", [cube_panel(cube(3, 5, 9))])
     _, lines = drawn(axes)
     np.testing.assert_allclose(lines[-1], [[0] * 3, [0.5] * 3, [1] * 3])
@@ -142,7 +142,7 @@ def test_curves_and_a_cube_are_drawn_in_their_order():
     assert axes[0].figure is axes[1].figure
 
 
-def test_colours_that_no_screen_has_and_entries_that_are_no_numbers():
+def test_colors_that_no_screen_has_and_entries_that_are_no_numbers():
     entries = 4.0 * cube(2, 2, 2) - 1.0
     entries[0, 0, 0] = np.nan
     image = np.array([[[np.nan, -1.0, 2.0]]])
@@ -182,7 +182,7 @@ def test_axes_of_the_wrong_kind_are_refused(axes):
 
 def test_without_matplotlib_the_array_is_left(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    message = r"^A plot of a colour table needs matplotlib.*Received: "
+    message = r"^A plot of a color table needs matplotlib.*Received: "
     with pytest.raises(ImportError, match=message):
         ColorTable(curves=CURVES).plot()
 

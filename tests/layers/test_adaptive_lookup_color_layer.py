@@ -34,7 +34,7 @@ def to_numpy(x):
 
 
 def averages(data_format="channels_last"):
-    """The least backbone: the mean colour."""
+    """The least backbone: the mean color."""
     return keras.layers.GlobalAveragePooling2D(data_format=data_format)
 
 
@@ -562,7 +562,7 @@ class Enhancer(keras.Model):
 
 @pytest.mark.slow
 def test_learns_what_a_single_table_cannot(rng):
-    """In the dark the same colours become brighter, in the light darker."""
+    """In the dark the same colors become brighter, in the light darker."""
     colors = rng.uniform(0.25, 0.75, (4, 8, 8, 3))
     images = np.repeat(colors, 2, axis=0)
     targets = np.repeat(colors, 2, axis=0)
@@ -571,7 +571,7 @@ def test_learns_what_a_single_table_cannot(rng):
     images[1::2, :, :4] = targets[1::2, :, :4] = 1
     targets[0::2, :, 4:] += 0.2
     targets[1::2, :, 4:] -= 0.2
-    # From whatever colour a table holds, one of the two is 0.2 away.
+    # From whatever color a table holds, one of the two is 0.2 away.
     least = 0.5 * 0.2**2
     model = Enhancer()
     model.compile(

@@ -148,7 +148,7 @@ def test_not_a_number_stays_not_a_number(images, kind):
 
 @pytest.mark.parametrize("extrapolate", ["clamp", "linear"])
 def test_odd_values_read_no_entry_outside_the_table(extrapolate):
-    """A table of one colour, so that any other is from elsewhere."""
+    """A table of one color, so that any other is from elsewhere."""
     for kind in KINDS[:2]:
         layer = LookupColorLayer(3, **kind, extrapolate=extrapolate)
         layer.set_table(np.full(layer.table_shape, 0.25))
@@ -226,7 +226,7 @@ def test_finite_differences_of_image_and_table(rng, kind, value_range):
     "value_range", [*RANGES, (0.1, 0.7), (-0.3, 1.9)], ids=str
 )
 def test_slopes_at_the_ends_and_outside(kind, value_range):
-    """Red, green and blue alike: one slope for greys, that of the diagonal."""
+    """Red, green and blue alike: one slope for grays, that of the diagonal."""
     low, high = np.float32(value_range)
     ramp = np.array([0.0, 0.1, 0.5, 0.4, 1.0])  # slopes 0.4, ..., 2.4
     layer = LookupColorLayer(5, **kind, value_range=value_range)
@@ -241,8 +241,8 @@ def test_slopes_at_the_ends_and_outside(kind, value_range):
         [low - step, low, low + step, high - step, high, high + step],
         "float32",
     )
-    greys = np.stack([values] * 3, axis=-1)
-    (found,) = checks.gradients(lambda x: keras.ops.sum(layer(x)), greys)
+    grays = np.stack([values] * 3, axis=-1)
+    (found,) = checks.gradients(lambda x: keras.ops.sum(layer(x)), grays)
     expected = np.array([0.0, 0.4, 0.4, 2.4, 2.4, 0.0])
     np.testing.assert_allclose(
         found, np.stack([expected] * 3, axis=-1), rtol=1e-4
@@ -466,7 +466,7 @@ def test_learns_a_grade_saves_and_loads(tmp_path, rng, kind, jit_compile):
 
 
 def blending_weights(layer, images):
-    """Returns how much each entry counts for each colour, from the twins.
+    """Returns how much each entry counts for each color, from the twins.
 
     Shaped `(..., entries)`, or with curves `(..., 3, entries)`.
     """
@@ -512,7 +512,7 @@ OPTIMIZERS = {
 def test_trains_as_a_matrix_product_does(rng, optimizer, kind):
     """The same look-up as a product of all entries with their weights.
 
-    Each batch is of other colours, so that optimizers differ which treat an
+    Each batch is of other colors, so that optimizers differ which treat an
     entry that was not read, or read more than once, in a way of its own.
     """
     layer = LookupColorLayer(3, **kind)
@@ -860,7 +860,7 @@ def check_same_table(found, expected):
 )
 @pytest.mark.parametrize("kind", ["curves", "cube", "both"])
 def test_a_table_goes_in_and_comes_out(rng, kind, domain, training):
-    """With its domain, and the colours are those that NumPy finds."""
+    """With its domain, and the colors are those that NumPy finds."""
     table = table_of(kind, domain, rng)
     layer = LookupColorLayer.from_table(table, check_range="off")
     colors = rng.uniform(-1, 5, (2, 4, 6, 3)).astype("float32")
@@ -894,7 +894,7 @@ def test_a_domain_of_images_in_another_range(rng, kind):
     expected = (apply_table(table, colors) + 0.5) / 4.5 * 2 - 1
     np.testing.assert_allclose(found, expected, atol=1e-5)
     check_same_table(layer.to_table(), table)
-    # Or they are to stand for other colours.
+    # Or they are to stand for other colors.
     other = layer.to_table(domain=(-5, 4))
     np.testing.assert_allclose(
         apply_table(other, (colors.astype("float64") + 0.5) * 2 - 5),

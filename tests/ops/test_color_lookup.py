@@ -36,12 +36,12 @@ def colors(rng):
 
 @pytest.fixture
 def nodes():
-    """Every entry of a cube of five, as a colour."""
+    """Every entry of a cube of five, as a color."""
     return ops.identity_cube(5).reshape(-1, 3)
 
 
 def inside_cells(rng, size, count, margin=0.2):
-    """Colours well inside their cell, and well off its diagonal planes."""
+    """Colors well inside their cell, and well off its diagonal planes."""
     cell = rng.integers(0, size - 1, (count, 3))
     place = rng.permuted(np.tile([margin, 0.5, 1 - margin], (count, 1)), axis=1)
     place += rng.uniform(-0.05, 0.05, (count, 3))
@@ -220,7 +220,7 @@ def test_a_table_of_one_color_gives_that_color(rng, interpolation):
 @pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
 @pytest.mark.parametrize("interpolation", [*BLENDS, "nearest"])
 def test_no_channel_is_preferred(rng, interpolation, order):
-    """Channels swapped in the table and in the colours swap the result."""
+    """Channels swapped in the table and in the colors swap the result."""
     colors = rng.uniform(0, 1, (50, 3)).astype("float32")
     colors[:10] = colors[:10, :1]
     cube = rng.uniform(0, 1, (3, 4, 5, 3)).astype("float32")
@@ -257,14 +257,14 @@ def test_red_green_and_blue_are_the_first_second_and_third_axis():
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_tetrahedra_keep_greys_grey(rng, cube):
-    """Where the diagonal of the cube is grey, whatever else is in it."""
+def test_tetrahedra_keep_grays_gray(rng, cube):
+    """Where the diagonal of the cube is gray, whatever else is in it."""
     for i in range(5):
         cube[i, i, i] = (i / 4) ** 2
-    greys = np.repeat(rng.uniform(0, 1, (50, 1)), 3, axis=1).astype("float32")
-    tetrahedral = to_numpy(ops.look_up_cube(greys, cube, "tetrahedral"))
+    grays = np.repeat(rng.uniform(0, 1, (50, 1)), 3, axis=1).astype("float32")
+    tetrahedral = to_numpy(ops.look_up_cube(grays, cube, "tetrahedral"))
     assert np.max(np.ptp(tetrahedral, axis=-1)) < 1e-6
-    trilinear = to_numpy(ops.look_up_cube(greys, cube))
+    trilinear = to_numpy(ops.look_up_cube(grays, cube))
     assert np.max(np.ptp(trilinear, axis=-1)) > 0.05
 
 
@@ -275,10 +275,10 @@ def test_any_number_of_channels_comes_out(rng, colors, channels):
         found = to_numpy(ops.look_up_cube(colors, cube, interpolation))
         assert found.shape == (4, 7, channels)
     curves = rng.uniform(0, 1, (3, channels)).astype("float32")
-    grey = rng.uniform(0, 1, (4, 7, channels)).astype("float32")
+    gray = rng.uniform(0, 1, (4, 7, channels)).astype("float32")
     np.testing.assert_allclose(
-        to_numpy(ops.look_up_curves(grey, curves)),
-        reference.curves(grey, curves),
+        to_numpy(ops.look_up_curves(gray, curves)),
+        reference.curves(gray, curves),
         atol=2e-6,
     )
 
@@ -392,10 +392,10 @@ def test_slopes_at_the_ends_are_those_of_the_inside(curves):
 @pytest.mark.parametrize("interpolation", BLENDS)
 def test_slopes_at_the_corners_of_the_cube(cube, interpolation):
     corners = ops.identity_cube(2).reshape(-1, 3)
-    # Towards the inside by a little, most along red and least along blue.
+    # Toward the inside by a little, most along red and least along blue.
     inward = np.where(corners == 0, 1, -1) * np.array([3e-3, 2e-3, 1e-3])
     if interpolation == "tetrahedral":
-        # Ties go red, green, blue: white's neighbour in that order.
+        # Ties go red, green, blue: white's neighbor in that order.
         inward = np.where(
             corners == 0, [3e-3, 2e-3, 1e-3], [-1e-3, -2e-3, -3e-3]
         )

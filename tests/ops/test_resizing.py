@@ -11,7 +11,7 @@ def numpy(x):
 
 
 def interpolate(image, side):
-    """Bilinear interpolation at each centre, a pixel at a time."""
+    """Bilinear interpolation at each center, a pixel at a time."""
     height, width = image.shape[:2]
     step = min(height, width) / side
     found = np.empty((int(height / step), int(width / step), image.shape[2]))

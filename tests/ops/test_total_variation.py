@@ -64,7 +64,7 @@ def test_isotropic_minds_the_direction_of_an_edge_least():
 
 @pytest.mark.parametrize("norm", VARIATIONS)
 def test_finite_differences(rng, norm):
-    # Neighbours far apart, so that no absolute value turns round in a step.
+    # Neighbors far apart, so that no absolute value turns round in a step.
     x = rng.permutation(2 * 6 * 5 * 2).reshape(2, 6, 5, 2).astype("float32")
     checks.check_finite_differences(
         lambda x: ops.sum(total_variation(x / 120, norm)), x, step=0.2

@@ -11,7 +11,7 @@ SIZES = [2, 17, 33]
 
 
 def look_up(colors, table, interpolation="linear"):
-    """Returns our colours, those outside the table clamped as others do."""
+    """Returns our colors, those outside the table clamped as others do."""
     colors = clamp(colors, 0.0, 1.0)
     if table.ndim == 2:
         found = ops.look_up_curves(colors, table, interpolation)
@@ -22,7 +22,7 @@ def look_up(colors, table, interpolation="linear"):
 
 @pytest.fixture
 def colors(rng):
-    """Colours of a photograph's kind and of none: outside, greys, corners."""
+    """Colors of a photograph's kind and of none: outside, grays, corners."""
     found = rng.uniform(-0.1, 1.1, (1000, 3)).astype("float32")
     found[:100] = found[:100, :1]
     found[100:164] = ops.identity_cube(4).reshape(-1, 3)

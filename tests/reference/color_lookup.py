@@ -1,6 +1,6 @@
-"""Colours read from tables, in NumPy, pixel by pixel in float64.
+"""Colors read from tables, in NumPy, pixel by pixel in float64.
 
-Colours are shaped (..., 3), from 0, the first entry, to 1, the last.
+Colors are shaped (..., 3), from 0, the first entry, to 1, the last.
 """
 
 import itertools
@@ -22,7 +22,7 @@ def curves(colors, table):
 
 
 def cells(colors, size):
-    """Returns the corner [i, j, k] of each colour's cell, and its place."""
+    """Returns the corner [i, j, k] of each color's cell, and its place."""
     size = np.array(size)
     position = np.asarray(colors, "float64") * (size - 1)
     cell = np.clip(np.floor(position), 0, size - 2).astype(int)

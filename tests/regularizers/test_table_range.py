@@ -12,7 +12,7 @@ def test_costs_what_lies_outside():
     assert float(found) == pytest.approx(2 * (0.0625 + 0.25) / 6)
 
 
-def test_pulls_towards_the_range():
+def test_pulls_toward_the_range():
     table = np.float32([-1.0, 0.0, 0.5, 1.0, 3.0])
     (found,) = checks.gradients(lambda x: TableRange()(x), table)
     np.testing.assert_allclose(found, [-0.4, 0, 0, 0, 0.8], atol=1e-6)

@@ -9,7 +9,7 @@ from keras_perceptual import LookupColorLayer, TableSmoothness, ops
 
 @pytest.mark.parametrize("order", sample([1, 2]))
 def test_smooths_what_was_not_seen(rng, order):
-    """A table of noise, of which the data touch one colour in the middle."""
+    """A table of noise, of which the data touch one color in the middle."""
 
     def bumps(factor):
         layer = LookupColorLayer(
@@ -21,8 +21,8 @@ def test_smooths_what_was_not_seen(rng, order):
         model = keras.Sequential([keras.Input((2, 2, 3)), layer])
         model.compile(keras.optimizers.SGD(0.5), "mse")
         # A step for each; to begin an epoch takes longer than that.
-        grey = np.full((200, 2, 2, 3), 0.5, "float32")
-        model.fit(grey, grey, batch_size=1, verbose=0)
+        gray = np.full((200, 2, 2, 3), 0.5, "float32")
+        model.fit(gray, gray, batch_size=1, verbose=0)
         return np.abs(np.diff(layer.get_weights()[0], 2, axis=0)).max()
 
     assert bumps(1.0) < 0.2 * bumps(0.0)

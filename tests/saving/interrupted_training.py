@@ -86,7 +86,7 @@ def backups(folder):
 
 
 class PowerCut(keras.callbacks.Callback):
-    """Kills the process while a colour table is written to a file.
+    """Kills the process while a color table is written to a file.
 
     That file is there already: it was written at the end of the first epoch.
     """
