@@ -88,6 +88,8 @@ CurveInterpolation: TypeAlias = Literal["linear", "nearest"]
 Interpolation: TypeAlias = Literal["linear", "tetrahedral", "nearest"]
 Extrapolation: TypeAlias = Literal["clamp", "linear"]
 TableAxes: TypeAlias = Literal["own", "all"]
+# Where the entries of a cube lie in a picture.
+CubeLayout: TypeAlias = Literal["hald", "tiles", "tiles_bottom_up"]
 
 # What the configuration of a loss asks for of published losses.
 PerceptualPreset: TypeAlias = Literal[

@@ -28,7 +28,7 @@ def read_table(path: PathLike | bytes) -> ColorTable:
     Args:
         path: String or path-like object, a file whose name ends in `.cube`,
             `.3dl`, `.spi1d` or `.spi3d`; or in `.png`, `.tif`, `.tiff`,
-            `.bmp` or `.ppm`, for a Hald image.
+            `.bmp` or `.ppm`, for a Hald image, a strip or tiles.
 
     Returns:
         A `ColorTable`.

@@ -1,4 +1,4 @@
-"""Reading Hald images."""
+"""Reading the pictures that hold a cube: Hald images, strips and tiles."""
 
 import os
 from typing import Any, BinaryIO
@@ -6,12 +6,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_perceptual.files import check_file, show_path
+from keras_perceptual.io import tiles
 from keras_perceptual.io.color_table import ColorTable
-from keras_perceptual.typing import ArrayLike, PathLike
+from keras_perceptual.typing import ArrayLike, CubeLayout, PathLike
 
-# The cube has the square of the level along an edge, and the image the third
-# power: 256 and 4096 at most.
-LEVELS = range(2, 17)
 # Twice the pixels of the largest one, not compressed.
 MAX_FILE_SIZE = 2 * 3 * 4096**2
 # Formats that keep every pixel, and those of TIFF's ways to compress that do.
@@ -21,27 +19,41 @@ EXACT_COMPRESSIONS = frozenset(
 )
 
 
-def read_hald(image: PathLike | ArrayLike) -> ColorTable:
-    """Reads a cube from a Hald image.
+def read_hald(
+    image: PathLike | ArrayLike, *, layout: CubeLayout | None = None
+) -> ColorTable:
+    """Reads a cube from a Hald image, a strip or tiles.
 
-    That is a picture with every entry of a cube as a pixel, red running
-    fastest and blue slowest. Whatever an image editor does to it, the cube
-    does to other pictures. A cube of level 8, 64 entries along an edge, is a
-    picture of 512 x 512 pixels.
+    These are pictures with every entry of a cube as a pixel. Whatever an image
+    editor does to one, the cube does to other pictures. A Hald image has the
+    entries row by row, red running fastest and blue slowest: a cube of level
+    8, 64 entries along an edge, is a picture of 512 x 512 pixels.
+
+    Game engines, OBS, ReShade and GPUImage have a tile for each blue instead,
+    with red to the right and green down or, in Unity, up. The tiles lie in a
+    strip of 1024 x 32 or of 32 x 1024 pixels, or in several rows: 64 of them
+    are a picture of 512 x 512 pixels, too.
 
     Args:
         image: String or path-like object, an image file, which is read by
             Pillow (`pip install pillow`); or an array of shape `(side, side,
             3)`, integers of 8 or 16 bits, or floating-point numbers with 1
-            for white. The side is 8, 27, 64, 125, ..., 4096.
+            for white. The side of a Hald image is 8, 27, 64, 125, ..., 4096;
+            tiles have 2 to 256 pixels along a side, and are as many.
+        layout: Where the entries lie: `"hald"`, `"tiles"`, from the top to
+            the bottom, or `"tiles_bottom_up"`, the same picture upside down.
+            Defaults to `None`, for the one in which the colors change little
+            from entry to entry, and all channels towards bright or all towards
+            dark. What is not clear so is refused.
 
     Returns:
         A `ColorTable` of a cube, indexed `[r, g, b]`.
 
     Raises:
         ValueError: If the image is none, has another size, is not opaque RGB,
-            or is one that Pillow would round (16 bits) or that was rounded
-            when it was written (JPEG, lossy WebP, AVIF and the like).
+            leaves its layout open, or is one that Pillow would round (16 bits)
+            or that was rounded when it was written (JPEG, lossy WebP, AVIF and
+            the like).
         ImportError: If a file is given and Pillow is not installed.
         OSError: If the file cannot be read, such as `FileNotFoundError`.
 
@@ -49,14 +61,21 @@ def read_hald(image: PathLike | ArrayLike) -> ColorTable:
 
     >>> import numpy as np
     >>> from keras_perceptual.io import read_hald
-    >>> pixels = np.zeros((8, 8, 3), "uint8")
-    >>> pixels[0, 3] = [255, 51, 0]  # What becomes of pure red.
-    >>> read_hald(pixels).cube[3, 0, 0].tolist()
+    >>> ramp = np.linspace(0, 255, 4).astype("uint8")
+    >>> blue, green, red = np.meshgrid(ramp, ramp, ramp, indexing="ij")
+    >>> entries = np.stack([red, green, blue], axis=-1)
+    >>> entries[0, 0, 3] = [255, 51, 0]  # What becomes of pure red.
+    >>> read_hald(entries.reshape(8, 8, 3)).cube[3, 0, 0].tolist()
     [1.0, 0.20000000298023224, 0.0]
 
     Reference:
         - E. Eskelinen, [Hald CLUT](http://www.quelsolaar.com/technology/clut.html).
     """
+    if layout is not None and layout not in tiles.LAYOUTS:
+        raise ValueError(
+            f"read_hald needs `layout` to be one of {list(tiles.LAYOUTS)} or "
+            f"None, to find it out. Received: layout={layout!r}"
+        )
     if isinstance(image, str | bytes | os.PathLike):
         pixels, received = _read_image(image), f"path={show_path(image)}"
     else:
@@ -73,23 +92,37 @@ def read_hald(image: PathLike | ArrayLike) -> ColorTable:
             "uint16 or of floating-point numbers. Take transparency out, and "
             f"convert it. Received: {received}"
         )
-    level = _level(pixels.shape[:2], received)
-    size = level**2
-    cube = pixels.reshape((size,) * 3 + (3,)).transpose(2, 1, 0, 3)
+    size = _find_size(pixels.shape[:2], received)
+    layout = layout or tiles.find_layout(pixels, size)
+    if layout is None:
+        raise ValueError(
+            "read_hald cannot tell from the colors of this picture where the "
+            "entries lie, and the wrong way would give wrong colors. Pass "
+            f"`layout`, one of {list(tiles.LAYOUTS)}. Received: {received}"
+        )
+    if layout == "hald" and pixels.shape[0] != pixels.shape[1]:
+        raise ValueError(
+            "read_hald needs a square picture for the layout 'hald', and not "
+            f"{pixels.shape[:2]}. Pass 'tiles' or 'tiles_bottom_up'. "
+            f"Received: {received}"
+        )
+    cube = tiles.order(pixels, size, layout)
     return ColorTable(cube=cube.astype("float64") / white)
 
 
-def _level(shape: tuple[int, ...], received: str) -> int:
-    """Returns the level of an image of a shape."""
-    for level in LEVELS:
-        if shape == (level**3, level**3):
-            return level
-    raise ValueError(
-        "read_hald needs a square image with a side of 8, 27, 64, 125, ... up "
-        f"to 4096 pixels, the third power of a whole number, and not {shape}. "
-        "Check that it is a Hald image, and that it was neither cropped nor "
-        f"scaled. Received: {received}"
-    )
+def _find_size(shape: tuple[int, ...], received: str) -> int:
+    """Returns how many entries along an edge an image of a shape has."""
+    size = tiles.cube_size(shape)
+    if size is None:
+        raise ValueError(
+            "read_hald needs a square image with a side of 8, 27, 64, 125, ... "
+            "up to 4096 pixels, the third power of a whole number, or as many "
+            "square tiles as one of them has pixels along a side, such as "
+            f"1024 x 32, and not {shape}. Check that it is a Hald image or a "
+            "strip, and that it was neither cropped nor scaled. "
+            f"Received: {received}"
+        )
+    return size
 
 
 def _read_image(path: PathLike) -> np.ndarray:
@@ -126,7 +159,7 @@ def _read_image(path: PathLike) -> np.ndarray:
                 f"Received: {received} of mode {mode}"
                 + (" with more than 8 bits" if rounded else "")
             )
-        _level(shape, received)  # Before a large image is decoded.
+        _find_size(shape, received)  # Before a large image is decoded.
         try:
             return np.asarray(image)
         except Exception as error:

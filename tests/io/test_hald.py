@@ -1,3 +1,4 @@
+import itertools
 import os
 import struct
 import sys
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_perceptual.io import hald, read_hald
+from keras_perceptual.io.tiles import LAYOUTS
 
 image = pytest.importorskip("PIL.Image")
 
@@ -47,7 +49,8 @@ def test_files_are_read_to_the_last_bit(suffix, tmp_path, rng):
     pixels = rng.integers(0, 256, (27, 27, 3), "uint8")
     path = tmp_path / f"look.{suffix}"
     image.fromarray(pixels).save(path)
-    np.testing.assert_array_equal(read_hald(path).cube, read_hald(pixels).cube)
+    found, expected = (read_hald(x, layout="hald") for x in (path, pixels))
+    np.testing.assert_array_equal(found.cube, expected.cube)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,80 @@ def test_files_are_read_to_the_last_bit(suffix, tmp_path, rng):
 def test_what_is_no_hald_image_is_refused(pixels, message):
     with pytest.raises(ValueError, match=message):
         read_hald(pixels)
+
+
+def tiles(level):
+    """Returns the identity as tiles, as OBS draws it, `[r, g, b]` in floats."""
+    size = level**2
+    pixels = np.zeros((level**3, level**3, 3))
+    for y in range(level**3):
+        for x in range(level**3):
+            blue = y // size * level + x // size
+            pixels[y, x] = x % size, y % size, blue
+    return pixels / (size - 1)
+
+
+@pytest.mark.parametrize("level", [2, 3, 4])
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda x: x,
+        lambda x: 1 - x,
+        lambda x: x @ np.diag([0.9, 1.1, 0.8]) ** 2,
+        lambda x: np.repeat(x @ [[0.3], [0.6], [0.1]], 3, axis=-1),
+    ],
+)
+def test_tiles_are_not_read_as_a_hald_image(level, look):
+    expected = read_hald(look(identity(level)), layout="hald").cube
+    pictures = identity(level), tiles(level), tiles(level)[::-1]
+    for picture in pictures:
+        found = read_hald(look(picture)).cube
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("turn", "layout"),
+    [
+        (lambda strip: strip, "tiles"),
+        (lambda strip: strip[::-1], "tiles_bottom_up"),
+    ],
+)
+@pytest.mark.parametrize("down", [1, 2, 4, 8, 16])
+def test_strips_are_read(turn, layout, down, tmp_path):
+    size = 16
+    pixels = np.zeros((size * down, size * size // down, 3), "uint8")
+    for blue in range(size):
+        row, column = divmod(blue, size // down)
+        tile = pixels[row * size :, column * size :][:size, :size]
+        tile[..., 0] = 17 * np.arange(size)
+        tile[..., 1] = 17 * np.arange(size)[:, None]
+        tile[..., 2] = 17 * blue
+    path = tmp_path / "strip.png"
+    image.fromarray(turn(pixels)).save(path)
+    expected = np.moveaxis(np.indices((size,) * 3), 0, -1) / 15
+    for arguments in ({}, {"layout": layout}):
+        found = read_hald(path, **arguments).cube
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_what_leaves_the_layout_open_is_refused(rng):
+    noise = rng.uniform(size=(64, 64, 3))
+    with pytest.raises(ValueError, match=r"cannot tell.*Pass `layout`.*64, 64"):
+        read_hald(noise)
+    cubes = [read_hald(noise, layout=layout).cube for layout in LAYOUTS]
+    for first, second in itertools.combinations(cubes, 2):
+        assert (first != second).any()
+    with pytest.raises(ValueError, match="cannot tell"):
+        read_hald(rng.uniform(size=(16, 256, 3)))
+    with pytest.raises(ValueError, match=r"square picture for the layout"):
+        read_hald(np.zeros((16, 256, 3)), layout="hald")
+    with pytest.raises(ValueError, match=r"one of \['hald', .*layout='strip'$"):
+        read_hald(noise, layout="strip")
+
+
+def test_one_color_is_the_same_in_any_layout():
+    for shape in ((8, 8, 3), (16, 256, 3)):
+        assert (read_hald(np.full(shape, 0.5)).cube == 0.5).all()
 
 
 def test_files_that_are_not_exact_are_refused(tmp_path):
@@ -108,8 +185,8 @@ def test_what_a_format_rounds_is_refused(name, options, exact, rng, tmp_path):
     except (KeyError, OSError, ValueError) as error:
         pytest.skip(f"This Pillow does not write such files: {error}")
     if exact:
-        expected = read_hald(pixels).cube
-        np.testing.assert_array_equal(read_hald(path).cube, expected)
+        found, expected = (read_hald(x, layout="hald") for x in (path, pixels))
+        np.testing.assert_array_equal(found.cube, expected.cube)
     else:
         with pytest.raises(ValueError, match=r"exact colors.*path='.*look"):
             read_hald(path)

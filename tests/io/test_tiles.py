@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from keras_perceptual.io.tiles import cube_size, find_layout, order
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((8, 8), 4),
+        ((512, 512), 64),
+        ((4096, 4096), 256),
+        ((16, 256), 16),
+        ((1024, 32), 32),
+        ((64, 4096), 64),
+        ((128, 256), 32),
+        ((33, 1089), 33),
+        ((2, 4), 2),
+        ((1, 1), None),
+        ((9, 9), None),
+        ((16, 255), None),
+        ((8, 64), 8),
+        ((4, 128), None),
+        ((257, 257 * 257), None),
+    ],
+)
+def test_the_shape_says_the_size(shape, size):
+    assert cube_size(shape) == size
+
+
+def test_tiles_go_from_left_to_right_and_down():
+    pixels = np.arange(8 * 8 * 3).reshape(8, 8, 3)
+    cube = order(pixels, 4, "tiles")
+    assert cube[1, 2, 3].tolist() == pixels[4 + 2, 4 + 1].tolist()
+    assert cube[0, 3, 1].tolist() == pixels[3, 4].tolist()
+    cube = order(pixels, 4, "tiles_bottom_up")
+    assert cube[1, 2, 3].tolist() == pixels[7 - 6, 5].tolist()
+    cube = order(pixels, 4, "hald")
+    assert cube[1, 2, 3].tolist() == pixels.reshape(-1, 3)[57].tolist()
+
+
+def test_integers_do_not_wrap_around():
+    """Down a strip of 8 bits, each step of a negative is below zero."""
+    ramp = np.linspace(255, 0, 16).astype("uint8")
+    cube = np.stack(np.meshgrid(ramp, ramp, ramp, indexing="ij"), axis=-1)
+    picture = cube.transpose(2, 1, 0, 3).reshape(64, 64, 3)
+    assert find_layout(picture, 16) == "hald"
+
+
+def test_a_channel_that_changes_nothing_leaves_the_end_open():
+    """Which end of green is up cannot be seen, and would matter."""
+    strip = np.zeros((16, 256, 3))
+    strip[..., 0] = np.tile(np.arange(16), 16)
+    strip[3, 5] = 1
+    assert find_layout(strip, 16) is None
