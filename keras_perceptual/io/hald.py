@@ -1,6 +1,7 @@
 """Reading the pictures that hold a cube: Hald images, strips and tiles."""
 
 import os
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,6 +18,11 @@ EXACT_FORMATS = frozenset("BMP DIB PCX PNG PPM QOI SGI TGA TIFF WEBP".split())
 EXACT_COMPRESSIONS = frozenset(
     "raw packbits lzma tiff_adobe_deflate tiff_deflate tiff_lzw zstd".split()
 )
+
+# Modes of Pillow that `convert("RGBA")` keeps.
+MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1")
+# How gray pixels of 16 bits are stored that Pillow returns as they are.
+GRAY_16 = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
 
 
 def read_hald(
@@ -38,8 +44,12 @@ def read_hald(
         image: String or path-like object, an image file, which is read by
             Pillow (`pip install pillow`); or an array of shape `(side, side,
             3)`, integers of 8 or 16 bits, or floating-point numbers with 1
-            for white. The side of a Hald image is 8, 27, 64, 125, ..., 4096;
-            tiles have 2 to 256 pixels along a side, and are as many.
+            for white. Gray ones, `(side, side)` or with one channel, stand
+            for three equal channels, and opacity may come last if all is
+            opaque. Of files, those of 8 bits are read, in color, gray or with
+            a palette, and gray ones of 16. The side of a Hald image is 8, 27,
+            64, 125, ..., 4096; tiles have 2 to 256 pixels along a side, and
+            are as many.
         layout: Where the entries lie: `"hald"`, `"tiles"`, from the top to
             the bottom, or `"tiles_bottom_up"`, the same picture upside down.
             Defaults to `None`, for the one in which the colors change little
@@ -50,7 +60,7 @@ def read_hald(
         A `ColorTable` of a cube, indexed `[r, g, b]`.
 
     Raises:
-        ValueError: If the image is none, has another size, is not opaque RGB,
+        ValueError: If the image is none, has another size, is not opaque,
             leaves its layout open, or is one that Pillow would round (16 bits)
             or that was rounded when it was written (JPEG, lossy WebP, AVIF and
             the like).
@@ -82,16 +92,9 @@ def read_hald(
         pixels = np.asarray(image)
         received = f"an array of shape {pixels.shape} and type {pixels.dtype}"
     white = {"|u1": 255, "<u2": 65535, ">u2": 65535}.get(pixels.dtype.str, 1)
-    if (
-        pixels.ndim != 3
-        or pixels.shape[2:] != (3,)
-        or (white == 1 and pixels.dtype.kind != "f")
-    ):
-        raise ValueError(
-            "read_hald needs an image of shape (side, side, 3), of type uint8, "
-            "uint16 or of floating-point numbers. Take transparency out, and "
-            f"convert it. Received: {received}"
-        )
+    if white == 1 and pixels.dtype.kind != "f":
+        raise _not_an_image(received)
+    pixels = _opaque_colors(pixels, white, received)
     size = _find_size(pixels.shape[:2], received)
     layout = layout or tiles.find_layout(pixels, size)
     if layout is None:
@@ -110,6 +113,27 @@ def read_hald(
     return ColorTable(cube=cube.astype("float64") / white)
 
 
+def _opaque_colors(pixels: np.ndarray, white: int, received: str) -> np.ndarray:
+    """Returns the three colors of an image, without an opacity that is full."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
+        raise _not_an_image(received)
+    if pixels.shape[2] in (2, 4):
+        if (pixels[..., -1] != white).any():
+            raise _not_an_image(received)
+        pixels = pixels[..., :-1]
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+
+
+def _not_an_image(received: str) -> ValueError:
+    return ValueError(
+        "read_hald needs an opaque image of shape (side, side, 3) or, in gray, "
+        "(side, side), of type uint8, uint16 or of floating-point numbers. "
+        f"Take transparency out, and convert it. Received: {received}"
+    )
+
+
 def _find_size(shape: tuple[int, ...], received: str) -> int:
     """Returns how many entries along an edge an image of a shape has."""
     size = tiles.cube_size(shape)
@@ -126,7 +150,7 @@ def _find_size(shape: tuple[int, ...], received: str) -> int:
 
 
 def _read_image(path: PathLike) -> np.ndarray:
-    """Returns the pixels of an image file, as 8-bit integers."""
+    """Returns the pixels of an image file, as integers of 8 or 16 bits."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -142,7 +166,10 @@ def _read_image(path: PathLike) -> np.ndarray:
         try:
             image = Image.open(file)
             lossy, mode, shape = _is_lossy(image), image.mode, image.size[::-1]
-            rounded = any(_is_rounded(*tile) for tile in image.tile)
+            gray_16 = mode.startswith("I") and _is_gray_16(image.tile)
+            rounded = not gray_16 and any(
+                _is_rounded(*tile) for tile in image.tile
+            )
         except Exception as error:
             raise _damaged(received) from error
         if lossy:
@@ -151,19 +178,41 @@ def _read_image(path: PathLike) -> np.ndarray:
                 "keep. Save the image as PNG, or as TIFF without JPEG. "
                 f"Received: {received}"
             )
-        if mode != "RGB" or rounded:
+        if not gray_16 and (mode not in MODES or rounded):
             raise ValueError(
-                "read_hald reads files of opaque RGB with 8 bits, which is "
-                "what Pillow can read exactly. Save the image as such, or read "
-                "it with another library and pass the pixels as an array. "
+                "read_hald reads files with 8 bits, in color, gray or with a "
+                "palette, and gray ones with 16, which is what Pillow can read "
+                "exactly. Save the image as such, or read it with another "
+                "library and pass the pixels as an array. "
                 f"Received: {received} of mode {mode}"
                 + (" with more than 8 bits" if rounded else "")
             )
         _find_size(shape, received)  # Before a large image is decoded.
         try:
-            return np.asarray(image)
+            if mode == "RGB" and "transparency" not in image.info:
+                return np.asarray(image)
+            if gray_16:
+                return _gray_16(image)
+            return np.asarray(image.convert("RGBA"))
         except Exception as error:
             raise _damaged(received) from error
+
+
+def _is_gray_16(parts: Iterable[Any]) -> bool:
+    """Tells whether all parts of an image have one channel of 16 bits."""
+    arguments = [part[3] for part in parts]
+    kinds = {a if isinstance(a, str) else a[0] for a in arguments}
+    return kinds <= GRAY_16
+
+
+def _gray_16(image: Any) -> np.ndarray:
+    """Returns a gray image of 16 bits, with its opacity if it has any."""
+    pixels = np.asarray(image).astype("uint16")
+    clear = image.info.get("transparency")
+    if clear is None:
+        return pixels
+    opacity = np.where(pixels == clear, 0, 65535).astype("uint16")
+    return np.stack([pixels, opacity], axis=-1)
 
 
 def _is_lossy(image: Any) -> str:

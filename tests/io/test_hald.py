@@ -56,7 +56,8 @@ def test_files_are_read_to_the_last_bit(suffix, tmp_path, rng):
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (np.zeros((8, 8)), r"\(side, side, 3\).*\(8, 8\) and type float64$"),
+        (np.zeros((8, 8, 5)), r"\(side, side, 3\).*\(8, 8, 5\) and type float"),
+        (np.zeros((8,)), r"\(side, side, 3\).*\(8,\) and type float64$"),
         (np.zeros((8, 8, 4), "uint8"), "Take transparency out"),
         (np.zeros((8, 8, 3), "int32"), "uint16 or of floating.*type int32$"),
         (np.zeros((8, 8, 3), bool), "uint16 or of floating.*type bool$"),
@@ -152,10 +153,88 @@ def test_files_that_are_not_exact_are_refused(tmp_path):
     image.fromarray(pixels).save(path)
     with pytest.raises(ValueError, match=r"JPEG does not keep.*look\.jpg'$"):
         read_hald(path)
-    for mode in ("RGBA", "L", "P"):
-        image.fromarray(pixels).convert(mode).save(tmp_path / "look.png")
-        with pytest.raises(ValueError, match=f"opaque RGB.*of mode {mode}$"):
-            read_hald(tmp_path / "look.png")
+    for mode in ("CMYK", "F", "I", "YCbCr"):
+        image.fromarray(pixels).convert(mode).save(tmp_path / "look.tif")
+        with pytest.raises(ValueError, match=f"gray or with.*of mode {mode}$"):
+            read_hald(tmp_path / "look.tif")
+
+
+def gray(level):
+    return identity(level) @ [0.3, 0.6, 0.1]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "pgm", "tga"])
+def test_gray_stands_for_equal_channels(suffix, tmp_path):
+    pixels = np.round(gray(4) * 255).astype("uint8")
+    path = tmp_path / f"look.{suffix}"
+    image.fromarray(pixels).save(path)
+    expected = read_hald(np.stack([pixels] * 3, axis=-1)).cube
+    assert expected[15, 0, 0, 1] == pytest.approx(0.3, abs=1 / 255)
+    for picture in (path, pixels, pixels[..., None]):
+        np.testing.assert_array_equal(read_hald(picture).cube, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("look.png", {}),
+        ("look.tif", {}),
+        ("look.tif", {"compression": "tiff_lzw"}),
+        ("look.pgm", {}),
+    ],
+)
+def test_gray_of_16_bits_is_read_to_the_last_bit(name, options, tmp_path):
+    pixels = np.round(gray(4) * 65535).astype("uint16")
+    assert (pixels % 257).any()
+    path = tmp_path / name
+    image.fromarray(pixels).save(path, **options)
+    expected = read_hald(np.stack([pixels] * 3, axis=-1)).cube
+    for picture in (path, pixels):
+        np.testing.assert_array_equal(read_hald(picture).cube, expected)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "tga"])
+def test_a_palette_is_looked_up(suffix, tmp_path):
+    pixels = np.round(identity(2) * 255).astype("uint8")
+    path = tmp_path / f"look.{suffix}"
+    colors = image.fromarray(pixels).quantize(64, image.Quantize.FASTOCTREE)
+    assert colors.mode == "P"
+    colors.save(path)
+    expected = read_hald(np.asarray(colors.convert("RGB"))).cube
+    assert len(np.unique(expected)) >= 4
+    np.testing.assert_array_equal(read_hald(path).cube, expected)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "tga"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_opacity_must_be_full(suffix, mode, tmp_path):
+    pixels = np.round(identity(3) * 255).astype("uint8")
+    path = tmp_path / f"look.{suffix}"
+    picture = image.fromarray(pixels).convert(mode)
+    picture.save(path)
+    expected = read_hald(np.asarray(picture.convert("RGB"))).cube
+    for opaque in (path, np.asarray(picture)):
+        np.testing.assert_array_equal(read_hald(opaque).cube, expected)
+    picture.putpixel((3, 5), (*picture.getpixel((3, 5))[:-1], 254))
+    picture.save(path)
+    for clear in (path, np.asarray(picture)):
+        with pytest.raises(ValueError, match="Take transparency out"):
+            read_hald(clear)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16", "P"])
+def test_a_color_that_is_transparent_is_refused(mode, tmp_path):
+    pixels = np.round(identity(3) * 255).astype("uint8")
+    if mode == "I;16":
+        picture = image.fromarray(pixels[..., 0].astype("uint16"))
+    else:
+        picture = image.fromarray(pixels).convert(mode)
+    path = tmp_path / "look.png"
+    picture.save(path)
+    read_hald(path)
+    picture.save(path, transparency=(0, 0, 0) if mode == "RGB" else 0)
+    with pytest.raises(ValueError, match="Take transparency out"):
+        read_hald(path)
 
 
 @pytest.mark.parametrize(
