@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_perceptual.io.color_table import CUBE_SIZES, ColorTable
+from keras_perceptual.io.color_table import (
+    CUBE_SIZES,
+    CURVE_SIZES,
+    ColorTable,
+)
 from keras_perceptual.io.text_file import read_text
 from keras_perceptual.io.text_rows import BLANKS, is_keyword, split_words
 from keras_perceptual.io.text_source import Source
@@ -15,19 +19,24 @@ from keras_perceptual.typing import PathLike
 
 # Code values have as many bits in practice.
 BITS = (8, 10, 12, 16)
-# Points of the grid that are off by less than this are taken for rounded.
+# Points of a shaper that are off from the identity by less than this are taken
+# for rounded, as by OpenColorIO.
 SLACK = 2
 # What Lustre writes after the rows, where it changes nothing.
 FOOTER = re.compile(rb"lut(?:8|10|12|16)?|gamma[ \t]+1(?:\.0*)?", re.IGNORECASE)
 
 
 def read_3dl(path: PathLike | bytes, *, bits: int | None = None) -> ColorTable:
-    r"""Reads a cube from a `.3dl` file, of Autodesk Flame and Lustre.
+    r"""Reads a color table from a `.3dl` file, of Autodesk Flame and Lustre.
 
     Such a file holds whole numbers (code values) and mostly does not say of
     how many bits. The line `Mesh` of Lustre's dialect does; else 8, 10, 12 or
     16 are chosen so that the largest number fits best, as OpenColorIO does.
     That fails for a table that is dark throughout: pass `bits` for one.
+
+    A first line of other than three numbers is a shaper: curves that go from
+    its first number to its last in equal steps. So is one of three that rise
+    from 0 to white.
 
     Args:
         path: String or path-like object, the file.
@@ -35,13 +44,13 @@ def read_3dl(path: PathLike | bytes, *, bits: int | None = None) -> ColorTable:
             white. Defaults to `None`, for what the file lets one conclude.
 
     Returns:
-        A `ColorTable` of a cube, indexed `[r, g, b]`.
+        A `ColorTable` of a cube, indexed `[r, g, b]`; and of curves before it,
+        where there is a shaper that changes anything.
 
     Raises:
         ValueError: If the file is no `.3dl` file, or one that is not whole or
             leaves something open, or if `bits` is another number. The message
-            has the number of the line. So is a grid refused that is not
-            even: programs differ in what they make of it.
+            has the number of the line.
         OSError: If the file cannot be read, such as `FileNotFoundError`.
 
     Example:
@@ -77,36 +86,35 @@ class Header:
         self.source = source
         self.bits = bits
         self.mesh: int = 0
-        self.size: int = 0
+        self.shaper: np.ndarray | None = None
 
     def read(self, number: int, lines: list[bytes]) -> int:
-        """Reads keywords and the grid, and returns how many lines that are."""
+        """Reads keywords and a shaper, and returns how many lines that are."""
         for used, line in enumerate(lines):
-            if self.size:
-                return used
             line = line.strip(BLANKS)
-            if line and not line.startswith(b"#"):
-                words = split_words(line)
-                if is_keyword(line) or words[0].lower() == b"3dmesh":
-                    problem = self._read_keyword(words)
-                else:
-                    problem = self._read_grid(words)
-                if problem:
-                    raise self.source.mistake(number + used, problem, line)
+            if not line or line.startswith(b"#"):
+                continue
+            words = split_words(line)
+            if words[0].lower() == b"3dmesh" or (
+                is_keyword(line) and self.shaper is None
+            ):
+                problem = self._read_keyword(words)
+            elif self.shaper is not None or _is_row(words):
+                return used
+            else:
+                problem = self._read_shaper(words)
+            if problem:
+                raise self.source.mistake(number + used, problem, line)
         return len(lines)
 
     def start_rows(self, number: int, line: bytes | None) -> dict[str, Any]:
         """Returns the arguments of `Rows`."""
-        if not self.size:
-            problem = (
-                "A line with the points of the grid should come before the "
-                "rows, as in `0 512 1023`. Check that this is a .3dl file, and "
-                "add it."
-            )
-            raise self.source.mistake(number, problem, line)
+        size = 2**self.mesh + 1 if self.mesh else CUBE_SIZES[1]
+        reason = f"Mesh {self.mesh}" if self.mesh else "the largest cube"
         return {
-            "expected": {f"{self.size} points of the grid": self.size**3},
+            "expected": {reason: size**3},
             "check": self._check,
+            "check_count": None if self.mesh else _check_count,
             "footer": FOOTER,
         }
 
@@ -114,8 +122,11 @@ class Header:
         """Returns the table, given all rows of the file."""
         white = 2 ** (self.bits or self._likely_bits(rows.max())) - 1
         # Blue runs fastest.
-        cube = rows.reshape((self.size,) * 3 + (3,)).astype("float64")
-        return ColorTable(cube=cube / white)
+        cube = rows.reshape((_cube_size(len(rows)),) * 3 + (3,))
+        return ColorTable(
+            curves=None if self.shaper is None else _curves(self.shaper),
+            cube=cube.astype("float64") / white,
+        )
 
     def _read_keyword(self, words: Sequence[bytes]) -> str | None:
         keyword = words[0].lower()
@@ -123,8 +134,8 @@ class Header:
             return None
         if keyword != b"mesh":
             return (
-                "Before the rows of a .3dl file come 3DMESH, Mesh and the "
-                "grid. Take out what is something else, or put # before it."
+                "Before the rows of a .3dl file come 3DMESH, Mesh and a "
+                "shaper. Take out what is something else, or put # before it."
             )
         digits = [re.fullmatch(rb"[0-9]{1,2}", word) for word in words[1:]]
         if self.mesh or len(digits) != 2 or not all(digits):
@@ -142,34 +153,24 @@ class Header:
         self.bits = self.bits or bits
         return None
 
-    def _read_grid(self, words: Sequence[bytes]) -> str | None:
-        low, high = CUBE_SIZES
+    def _read_shaper(self, words: Sequence[bytes]) -> str | None:
+        low, high = CURVE_SIZES
         if not all(re.fullmatch(rb"[0-9]{1,6}", word) for word in words) or (
             not low <= len(words) <= high
         ):
             return (
-                "The first line of numbers has the points of the grid, "
+                "Three numbers are a row, and more or fewer a shaper, "
                 f"{low} to {high} whole numbers that are not negative. Check "
-                "that this is a .3dl file, and add the line."
+                "that this is a .3dl file, and mend the line."
             )
-        grid = np.array([int(word) for word in words])
-        if self.mesh and len(grid) != 2**self.mesh + 1:
+        shaper = np.array([int(word) for word in words], "float64")
+        if not 128 <= shaper.max() < 2 * 2 ** BITS[-1]:
             return (
-                f"Mesh {self.mesh} is for {2**self.mesh + 1} points, and here "
-                f"are {len(grid)}. Mend the one that is wrong."
+                "A shaper has numbers of 8, 10, 12 or 16 bits, as in "
+                f"`0 512 1023`, and here the largest is {shaper.max():.0f}. "
+                "Check that this is a .3dl file, and mend the line."
             )
-        even = any(
-            np.all(abs(grid - np.linspace(0, 2**bits - 1, len(grid))) < SLACK)
-            for bits in BITS
-        )
-        if not even:
-            return (
-                "The points of the grid, in the first line of numbers, should "
-                "go in equal steps from 0 to 255, 1023, 4095 or 65535; of "
-                "others, programs make different things. Sample the table "
-                "again on an even grid."
-            )
-        self.size = len(grid)
+        self.shaper = shaper
         return None
 
     def _check(self, rows: np.ndarray) -> tuple[int, str] | None:
@@ -193,4 +194,46 @@ class Header:
                 "bits they have. Pass `bits`, mostly 10 or 12. Received: "
                 f"{self.source.name!r} with a largest number of {largest:.0f}"
             )
-        return next(bits for bits in BITS if largest < 2 * 2**bits)
+        return _bits_for(largest)
+
+
+def _is_row(words: Sequence[bytes]) -> bool:
+    """Tells three numbers apart from a shaper, which goes from 0 to white.
+
+    Black would become a bright color in a row like that.
+    """
+    if len(words) != 3 or not all(word.isdigit() for word in words):
+        return len(words) == 3
+    low, middle, high = map(int, words)
+    whites = [2**bits - 1 for bits in BITS]
+    return not (low == 0 < middle < high and high in whites)
+
+
+def _cube_size(count: int) -> int:
+    """Returns the edge of a cube of so many entries, 0 if there is none."""
+    low, high = CUBE_SIZES
+    size = round(count ** (1 / 3))
+    return size if low <= size <= high and size**3 == count else 0
+
+
+def _check_count(count: int) -> str | None:
+    if _cube_size(count):
+        return None
+    return (
+        "The file should have the rows of a cube, such as 4913 for 17 along "
+        f"each edge or 35937 for 33, and has {count}. Check that this is a "
+        ".3dl file, and whether it was cut off."
+    )
+
+
+def _bits_for(largest: Any) -> int:
+    return next(bits for bits in BITS if largest < 2 * 2**bits)
+
+
+def _curves(shaper: np.ndarray) -> np.ndarray | None:
+    """Returns the curves of a shaper, `None` where it changes nothing."""
+    white = 2 ** _bits_for(shaper.max()) - 1
+    even = np.linspace(0, white, len(shaper))
+    if np.all(abs(shaper - even) < SLACK):
+        return None
+    return np.stack([shaper / white] * 3, axis=-1)

@@ -41,6 +41,9 @@ class Rows:
         check: Optional function of an array of rows. It returns `None`, or
             the index of a row and what is wrong with it.
         footer: Optional compiled expression of the lines that may follow.
+        check_count: Optional function of a number of rows, where `expected`
+            is the most that there can be. It returns `None`, or what is wrong
+            with the number.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Rows:
         columns: int = 3,
         check: Callable[[np.ndarray], tuple[int, str] | None] | None = None,
         footer: re.Pattern[bytes] | None = None,
+        check_count: Callable[[int], str | None] | None = None,
     ) -> None:
         self.source = source
         self.expected: int = sum(expected.values())
@@ -59,6 +63,7 @@ class Rows:
         self.columns = columns
         self.check = check
         self.footer = footer
+        self.check_count = check_count or self._check_count
         self.end: int | None = None
         self.blocks: list[np.ndarray] = [np.empty((0, columns), "float32")]
         self.count: int = 0
@@ -90,14 +95,17 @@ class Rows:
 
     def finish(self, number: int) -> np.ndarray:
         """Returns all rows, at the last line of the file."""
-        if self.count < self.expected:
-            problem = (
-                f"The file should have {self.expected} rows ({self.reason}) "
-                f"and has {self.count}. Check whether it was cut off, or mend "
-                "the size."
-            )
+        if problem := self.check_count(self.count):
             raise self.source.mistake(number, problem, None)
         return np.concatenate(self.blocks)
+
+    def _check_count(self, count: int) -> str | None:
+        if count == self.expected:
+            return None
+        return (
+            f"The file should have {self.expected} rows ({self.reason}) and "
+            f"has {count}. Check whether it was cut off, or mend the size."
+        )
 
     def _mistake_in(
         self, number: int, lines: Sequence[bytes], row: int, problem: str

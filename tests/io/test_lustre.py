@@ -7,7 +7,7 @@ from color_tables import (
     check_damage,
 )
 
-from keras_perceptual.io import read_3dl
+from keras_perceptual.io import ColorTable, apply_table, read_3dl
 
 PLACES = [(r, g, b) for r in range(3) for g in range(3) for b in range(3)]
 ROWS = b"".join(
@@ -89,26 +89,28 @@ def test_the_way_it_is_written_changes_nothing(change, path):
     ("content", "message"),
     [
         (b"", "line 1 .*It is empty"),
-        (b"# a look\n", "line 2 .*points of the grid should come.*end of the"),
-        (ROWS, "line 1 .*in equal steps from 0 to 255"),
-        (b"0 1023 512\n" + ROWS, "line 1 .*in equal steps"),
-        (b"0 514 1023\n" + ROWS, "line 1 .*in equal steps"),
-        (b"0 300 1023\n" + ROWS, "line 1 .*programs make different things"),
-        (b"0 470 940\n" + ROWS, "line 1 .*in equal steps"),
-        (b"0 0.5 1\n" + ROWS, "line 1 .*whole numbers that are not negative"),
-        (b"0\n" + ROWS, "line 1 .*2 to 256 whole numbers"),
-        (b"TITLE look\n" + FLAME, "line 1 .*3DMESH, Mesh and the grid"),
+        (b"# a look\n", "line 2 .*rows of a cube.*has 0.*end of the"),
+        (b"0 1023 512\n" + ROWS, "line 29 .*and has 28"),
+        (b"64 512 940\n" + ROWS, "line 29 .*and has 28"),
+        (b"0 20 40 60\n" + ROWS, "line 1 .*the largest is 60"),
+        (b"0 20 40 200000\n" + ROWS, "line 1 .*the largest is 200000"),
+        (b"0 0.5 0.7 1\n" + ROWS, "line 1 .*whole numbers that are not neg"),
+        (b"0 -5 700 1023\n" + ROWS, "line 1 .*whole numbers that are not neg"),
+        (b"0 0.5 1\n" + ROWS[6:], "line 1 .*three whole numbers"),
+        (b"1023\n" + ROWS, "line 1 .*2 to [0-9]* whole numbers"),
+        (b"TITLE look\n" + FLAME, "line 1 .*3DMESH, Mesh and a shaper"),
         (b"Mesh 1\n" + FLAME, "line 1 .*two whole numbers"),
         (b"Mesh 1 12\nMesh 1 12\n", "line 2 .*stands in a file once"),
         (b"Mesh 1 14\n", "line 1 .*8, 10, 12 or 16"),
         (b"Mesh 9 12\n", "line 1 .*1 to 7"),
-        (b"Mesh 4 12\n" + FLAME, "line 3 .*17 points, and here are 3"),
+        (b"Mesh 4 12\n" + FLAME, "line 3. .*4913 rows .*Mesh 4.* has 27"),
         (FLAME[:-6], "line 30 .*three numbers.*and not 2"),
         (
             FLAME[: -len(b"1022 1000 512\n")],
-            "line 30 .*27 rows .*3 points of the grid.* has 26",
+            "line 30 .*rows of a cube.* has 26",
         ),
-        (FLAME + b"0 0 0\n", "line 31 .*here is one more"),
+        (FLAME + b"0 0 0\n", "line 32 .*rows of a cube.* has 28"),
+        (LUSTRE[:-20] + b"\n0 0 0\n", "line .*27 rows .*Mesh 1.*one more"),
         (FLAME.replace(b"0 0 256", b"0 0 0.5"), "line 5 .*three whole numbers"),
         (FLAME.replace(b"0 0 256", b"0 0 -1"), "line 5 .*three whole numbers"),
         (FLAME.replace(b"0 0 256", b"0 0 131072"), "line 5 .*to 131071"),
@@ -117,7 +119,7 @@ def test_the_way_it_is_written_changes_nothing(change, path):
         (FLAME.replace(b"0 0 256", b"0 0 nan"), "line 5 .*not finite"),
         (LUSTRE.replace(b"1.0", b"2.2"), "line 36 .*"),
         (LUSTRE + b"0 0 0\n", "line 37 .*ended in line 35"),
-        (b"<xml>" + FLAME, "line 1 .*points of the grid"),
+        (b"<xml>" + FLAME, "line 1 .*"),
     ],
 )
 def test_what_is_not_one_whole_table_is_refused(content, message, path):
@@ -162,8 +164,50 @@ def test_opencolorio_reads_the_same(grid, white, path, rng):
     np.testing.assert_allclose(found, apply_by_hand(table, colors), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "shaper",
+    [
+        "",
+        "0 256 400 700 1023",
+        "0 100 300 700 1500 4095",
+        "64 341 682 940",
+        "0 1023 512 1000",
+        "0 60 120 180 250",
+        "0 20000 40000 65535",
+        " ".join(str(round(1023 * (i / 511) ** 0.5)) for i in range(512)),
+        "0 146 292 438 585 731 877 1023",
+    ],
+)
+@pytest.mark.parametrize("size", [2, 4])
+def test_opencolorio_reads_shapers_the_same(shaper, size, path, rng):
+    rows = rng.integers(0, 4096, (size**3, 3))
+    rows[0] = [0, 0, 4095]
+    text = "\n".join([shaper, *(f"{r} {g} {b}" for r, g, b in rows)])
+    table = read(path, text.encode())
+    colors = rng.uniform(-0.2, 1.2, (200, 3))
+    found = apply_with_opencolorio(path, colors)
+    np.testing.assert_allclose(found, apply_table(table, colors), atol=2e-6)
+
+
+@pytest.mark.parametrize("first", ["", "0 512 1023", "0 300 1023", "0 1023"])
+def test_a_shaper_is_curves_before_the_cube(first, path):
+    table = read(path, first.encode() + b"\n" + ROWS)
+    assert_same(ColorTable(cube=table.cube), read(path, FLAME))
+    if first != "0 300 1023":
+        assert table.curves is None
+    else:
+        expected = np.float32([0, 300 / 1023, 1])
+        np.testing.assert_array_equal(table.curves, np.stack([expected] * 3, 1))
+
+
+def test_an_even_shaper_has_any_length(path):
+    even = b" ".join(b"%d" % round(1023 * i / 9) for i in range(10))
+    assert_same(read(path, even + b"\n" + ROWS), read(path, FLAME))
+
+
 @pytest.mark.parametrize("dialect", ["flame", "lustre"])
-def test_we_read_files_of_opencolorio(dialect, path):
+@pytest.mark.parametrize("shaper_size", [0, 10, 1024])
+def test_we_read_files_of_opencolorio(dialect, shaper_size, path):
     opencolorio = pytest.importorskip("PyOpenColorIO")
     config = opencolorio.Config.CreateRaw()
     config.addColorSpace(opencolorio.ColorSpace(name="source"))
@@ -179,6 +223,8 @@ def test_we_read_files_of_opencolorio(dialect, path):
     baker.setInputSpace("source")
     baker.setTargetSpace("target")
     baker.setCubeSize(17)
+    if shaper_size:
+        baker.setShaperSize(shaper_size)
     table = read(path, baker.bake().encode())
     assert table.cube.shape == (17, 17, 17, 3)
     expected = (np.array([4, 8, 12]) / 16) ** [2, 1, 3]

@@ -53,10 +53,10 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
         (b"\xff\xfeL\0U\0", "line 1 .*UTF-16. Save it as ASCII or UTF-8"),
         (b"\xfe\xff\0L\0U", "line 1 .*UTF-16"),
         (b"a\nb\0c\n", "line 2 .*binary file.*Received: 'b\\\\x00c'$"),
-        (b"a\n" + b"x" * 4097 + b"\nb\n", "line 2 .*too long.*'x{60}' ...$"),
+        (b"a\n" + b"x" * 65537 + b"\nb\n", "line 2 .*too long.*'x{60}' ...$"),
         (
-            b"a\nb\n" + b"x" * 4097,
-            "line 3 .*too long: of one line 4096 bytes",
+            b"a\nb\n" + b"x" * 65537,
+            "line 3 .*too long: of one line 65536 bytes",
         ),
         (b"x" * 2**20, "line 1 .*too long"),
     ],
@@ -66,11 +66,11 @@ def test_what_is_no_text_is_refused(content, message, tmp_path):
         read(tmp_path / "look.cube", content)
 
 
-@pytest.mark.parametrize("block_size", [1, 4092, 4093, 4094, 2**18])
+@pytest.mark.parametrize("block_size", [4001, 65532, 65533, 65534, 2**18])
 def test_a_line_may_be_as_long_as_the_limit(block_size, tmp_path, monkeypatch):
     monkeypatch.setattr(text_lines, "BLOCK_SIZE", block_size)
-    blocks = read(tmp_path / "look.cube", b"x" * 4096 + b"\r\n")
-    assert numbered(blocks) == [(1, b"x" * 4096), (2, b"")]
+    blocks = read(tmp_path / "look.cube", b"x" * 65536 + b"\r\n")
+    assert numbered(blocks) == [(1, b"x" * 65536), (2, b"")]
 
 
 def test_a_file_without_an_end_of_line_is_not_read_to_its_end(tmp_path):
