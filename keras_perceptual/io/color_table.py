@@ -15,8 +15,9 @@ from keras_perceptual.io.table_plots import (
 from keras_perceptual.typing import ArrayLike, Domain
 
 DEFAULT_DOMAIN: Domain = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-# What the specification of `.cube` files allows, the ends included.
-CURVE_SIZES = (2, 65536)
+# The ends included. Of a cube, what the specification of `.cube` files allows;
+# of curves, what OpenColorIO reads.
+CURVE_SIZES = (2, 300_000)
 CUBE_SIZES = (2, 256)
 
 
@@ -42,7 +43,7 @@ class ColorTable:
 
     Args:
         curves: Array of shape `(size, 3)`, a curve for red, green and blue, of
-            2 to 65536 entries; or `None`. Kept as float32.
+            2 to 300000 entries; or `None`. Kept as float32.
         cube: Array of shape `(size, size, size, 3)`, indexed `[r, g, b]`, of
             2 to 256 entries along each edge; or `None`. Kept as float32.
             Entries of both are in no particular range, mostly (0, 1).

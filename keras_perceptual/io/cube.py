@@ -14,7 +14,7 @@ from keras_perceptual.io.color_table import (
     ColorTable,
     check_table,
 )
-from keras_perceptual.io.cube_header import Header
+from keras_perceptual.io.cube_header import SIZE_LIMITS, Header
 from keras_perceptual.io.decimals import shortest_text
 from keras_perceptual.io.text_file import read_text
 from keras_perceptual.progress import track
@@ -30,7 +30,8 @@ def read_cube(path: PathLike | bytes) -> ColorTable:
     Both dialects are read: that of Adobe (once IRIDAS), with curves or a cube,
     and that of DaVinci Resolve, with curves, a cube, or curves before a cube.
     What the file leaves open or says twice is an error, as is a keyword that
-    is not known: wrong colors would be found out late.
+    is not known: wrong colors would be found out late. Keywords that say
+    nothing about colors, such as `BMD_TITLE`, are passed over.
 
     Values are those nearest to the decimal numbers in the file, and are not
     clipped.
@@ -94,7 +95,8 @@ def write_cube(path: PathLike | bytes, table: ColorTable) -> None:
     Raises:
         ValueError: If the table says what a `.cube` file cannot: a title with
             quotes, line breaks or characters beyond ASCII, or one that is too
-            long; domains that differ between channels with both tables.
+            long; more than 65536 entries of curves; domains that differ
+            between channels with both tables.
         TypeError: If `table` is no `ColorTable`.
         OSError: If the file cannot be written. There is then no new file, and
             an old one is as it was.
@@ -132,6 +134,12 @@ def _header_lines(table: ColorTable) -> Iterator[str]:
         values = getattr(table, name)
         if values is None:
             continue
+        if len(values) > (most := SIZE_LIMITS[f"{keyword}_SIZE"][1]):
+            raise ValueError(
+                f"write_cube can give a file {most} entries of {name}, as the "
+                "specification has it. Call resize_table before. Received: "
+                f"{table!r}"
+            )
         yield f"{keyword}_SIZE {len(values)}"
         domain = low, high = getattr(table, f"{name}_domain")
         if domain == DEFAULT_DOMAIN:

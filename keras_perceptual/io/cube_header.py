@@ -14,7 +14,6 @@ import numpy as np
 
 from keras_perceptual.io.color_table import (
     CUBE_SIZES,
-    CURVE_SIZES,
     DEFAULT_DOMAIN,
     ColorTable,
 )
@@ -29,8 +28,9 @@ from keras_perceptual.io.text_rows import (
 from keras_perceptual.io.text_source import Source
 from keras_perceptual.typing import Domain
 
+# What the specification allows.
 SIZE_LIMITS: dict[str, tuple[int, int]] = {
-    "LUT_1D_SIZE": CURVE_SIZES,
+    "LUT_1D_SIZE": (2, 65536),
     "LUT_3D_SIZE": CUBE_SIZES,
 }
 NUMBERS_OF_KEYWORD = {
@@ -40,6 +40,13 @@ NUMBERS_OF_KEYWORD = {
     "LUT_3D_INPUT_RANGE": 2,
 }
 KEYWORDS = ("TITLE", *SIZE_LIMITS, *NUMBERS_OF_KEYWORD)
+# What says nothing about colors, wherever it stands.
+NOTES = re.compile(
+    rb"(?:BMD_TITLE|LUT_TITLE|AUTHOR|COMMENTS?|COPYRIGHT|CREATED|CREATED_BY|"
+    rb"CREATION_DATE|CREATOR|DATE|DESCRIPTION|GENERATOR|KEYWORDS|LICENSE|NAME|"
+    rb"NOTES?|SOFTWARE|URL)(?:[ \t:=].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
 VIDEO_RANGE_KEYWORDS = ("LUT_IN_VIDEO_RANGE", "LUT_OUT_VIDEO_RANGE")
 
 
@@ -59,6 +66,8 @@ class Header:
             if not line:
                 continue
             if is_keyword(line):
+                if NOTES.fullmatch(line):
+                    continue
                 self._read_keyword(number + used, line)
             elif not line.startswith(b"#"):
                 return used
@@ -91,7 +100,7 @@ class Header:
             for keyword in SIZE_LIMITS
             if keyword in self.values
         }
-        return {"expected": rows}
+        return {"expected": rows, "notes": NOTES}
 
     def make_table(self, rows: np.ndarray) -> ColorTable:
         """Returns the table, given all rows of the file."""
@@ -168,13 +177,15 @@ class Header:
                 "LUT_3D_INPUT_RANGE instead.",
             )
         if range_keyword in self.values:
+            ends = tuple((end,) * 3 for end in self.values[range_keyword])
             if size not in self.values:
+                if ends == DEFAULT_DOMAIN:
+                    return DEFAULT_DOMAIN
                 raise self._mistake_in(
                     range_keyword,
                     f"This is for a table that the file has no {size} for. "
                     "Take the line out, or give the range of the other table.",
                 )
-            ends = tuple((end,) * 3 for end in self.values[range_keyword])
             if given and ends != (low, high):
                 raise self._mistake_in(
                     range_keyword,

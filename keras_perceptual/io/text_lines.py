@@ -1,7 +1,7 @@
 """The lines of a text file, in blocks."""
 
-import functools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -40,8 +40,8 @@ def read_blocks(
         Pairs of the number of the first line, counted from one, and a list of
         lines as bytes without their ends.
     """
-    size = os.fstat(file.fileno()).st_size
-    number, rest = 1, file.read(len(UTF8_MARK) + 1)
+    size = _text_size(file)
+    number, rest = 1, file.read(min(size, len(UTF8_MARK) + 1))
     if not rest:
         problem = "It is empty. Check where it was copied from."
         raise source.mistake(1, problem, None)
@@ -49,7 +49,7 @@ def read_blocks(
         if rest.startswith(start):
             raise source.mistake(1, problem, rest)
     rest = rest.removeprefix(UTF8_MARK)
-    blocks = iter(functools.partial(file.read, BLOCK_SIZE), b"")
+    blocks = iter(lambda: file.read(min(BLOCK_SIZE, size - file.tell())), b"")
     for block in track(blocks, -(-(size - file.tell()) // BLOCK_SIZE)):
         block = rest + block
         # A carriage return at the very end may be the first half of an end.
@@ -63,6 +63,20 @@ def read_blocks(
     lines = _split_lines(rest)
     _check_lines(source, number, lines)
     yield number, lines
+
+
+def _text_size(file: BinaryIO) -> int:
+    """Returns how much of a file comes before the end that its text marks.
+
+    DOS did so by Ctrl-Z, with zeros up to the end of a sector; some programs
+    write the NUL at the end of a string in C.
+    """
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - BLOCK_SIZE))
+    tail = file.read(BLOCK_SIZE)
+    file.seek(0)
+    padding = tail[len(tail.rstrip(b"\0\x1a\r\n")) :]
+    return size - len(padding) + len(re.split(rb"[\0\x1a]", padding)[0])
 
 
 def _split_lines(text: bytes) -> list[bytes]:

@@ -41,6 +41,7 @@ class Rows:
         check: Optional function of an array of rows. It returns `None`, or
             the index of a row and what is wrong with it.
         footer: Optional compiled expression of the lines that may follow.
+        notes: Optional compiled expression of lines to pass over.
         check_count: Optional function of a number of rows, where `expected`
             is the most that there can be. It returns `None`, or what is wrong
             with the number.
@@ -53,6 +54,7 @@ class Rows:
         columns: int = 3,
         check: Callable[[np.ndarray], tuple[int, str] | None] | None = None,
         footer: re.Pattern[bytes] | None = None,
+        notes: re.Pattern[bytes] | None = None,
         check_count: Callable[[int], str | None] | None = None,
     ) -> None:
         self.source = source
@@ -63,6 +65,7 @@ class Rows:
         self.columns = columns
         self.check = check
         self.footer = footer
+        self.notes = notes
         self.check_count = check_count or self._check_count
         self.end: int | None = None
         self.blocks: list[np.ndarray] = [np.empty((0, columns), "float32")]
@@ -73,6 +76,13 @@ class Rows:
         if self.footer is not None:
             lines = self._without(self.footer, number, lines)
         rows = _parse_rows(lines, self.columns)
+        if rows is None and self.notes is not None:
+            # Only now, as matching each line takes longer than reading it.
+            lines = [
+                b"" if self.notes.fullmatch(line.strip(BLANKS)) else line
+                for line in lines
+            ]
+            rows = _parse_rows(lines, self.columns)
         if rows is None:
             offset, problem = next(
                 (offset, problem)

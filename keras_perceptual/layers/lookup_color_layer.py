@@ -97,9 +97,9 @@ class LookupColorLayer(Configured, keras.layers.Layer):
 
     Args:
         size: Integer of at least 2. The number of entries of a curve, up to
-            65536, or along each edge of the cube, up to 256, as `.cube` files
-            have them; of a cube also three, for red, green and blue. Defaults
-            to 33.
+            300000, or along each edge of the cube, up to 256, as files of
+            tables have them; of a cube also three, for red, green and blue.
+            Defaults to 33.
         dimensions: 1 for a curve for each channel, 3 for a cube. Defaults
             to 3.
         interpolation: `"linear"` blends the two entries around a value, in a
@@ -110,7 +110,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             comes before. Defaults to `"linear"`.
         shared: Boolean, whether all channels have one curve. Defaults to
             `False`.
-        shaper_size: Integer from 2 to 65536, the number of entries of curves
+        shaper_size: Integer from 2 to 300000, the number of entries of curves
             that the colors go through before the cube, one for each channel:
             they put the entries of the cube where they are needed, as films
             and cameras with a logarithmic curve have it. Interpolated

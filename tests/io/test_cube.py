@@ -144,6 +144,33 @@ def test_what_is_not_one_whole_table_is_refused(content, message, path):
     assert "Received: " in str(caught.value)
 
 
+@pytest.mark.parametrize("place", [0, 1, 2, 5, 9])
+def test_notes_may_stand_anywhere(place, path):
+    lines = CUBE_FILE.splitlines()
+    lines.insert(place, b'BMD_TITLE "my look"')
+    assert_same(read(path, b"\n".join(lines)), read(path, CUBE_FILE))
+    lines[place] = b"DOMAIN_MIN 1 1 1"
+    if place > 1:
+        with pytest.raises(
+            ValueError, match=f"line {place + 1} .*Keywords come"
+        ):
+            read(path, b"\n".join(lines))
+
+
+@pytest.mark.parametrize("end", [b"\x1a", b"\0", b"\r\n\x1a" + bytes(500)])
+def test_the_text_may_mark_its_end(end, path):
+    assert_same(read(path, CUBE_FILE + end), read(path, CUBE_FILE))
+
+
+def test_long_curves_are_for_other_files(path):
+    table = ColorTable(curves=np.zeros((65537, 3)))
+    with pytest.raises(
+        ValueError, match=r"65536 entries of curves.*\(65537, 3"
+    ):
+        write_cube(path, table)
+    assert not path.exists()
+
+
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no_such"):
         read_cube(tmp_path / "no_such.cube")

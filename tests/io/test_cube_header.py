@@ -83,6 +83,39 @@ def test_curves_and_a_cube_have_a_range_each():
     assert header.domains["LUT_3D_SIZE"] == ((-1.0,) * 3, (2.0,) * 3)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        SIZE + b"LUT_1D_INPUT_RANGE 0.0 1.0",
+        b"LUT_1D_SIZE 2\nLUT_3D_INPUT_RANGE 0 1",
+    ],
+)
+def test_a_range_of_nothing_may_be_that_of_all(text):
+    header, _ = read(text)
+    assert header.domains == {"LUT_1D_SIZE": UNIT, "LUT_3D_SIZE": UNIT}
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        b'BMD_TITLE "my look"',
+        b"bmd_title look",
+        b"  BMD_TITLE",
+        b"CREATED_BY me",
+        b"COPYRIGHT\t2020",
+        b"Comment: DOMAIN_MAX 2 2 2",
+        b"DATE=2020",
+    ],
+)
+def test_notes_are_passed_over(note):
+    for text in (note + b"\n" + SIZE, SIZE + note, SIZE + note + b"\n" + note):
+        header, expected = read(text)
+        assert (expected, header.values) == (
+            {"LUT_3D_SIZE": 8},
+            {"LUT_3D_SIZE": 2},
+        )
+
+
 def test_reading_ends_at_the_first_row():
     header = Header(SOURCE)
     assert header.read(1, [b"# a", b"LUT_1D_SIZE 2", b"0 0 0", b"?"]) == 2
@@ -132,6 +165,7 @@ MISTAKES = [
         "does not say which of them.*Use LUT_1D_INPUT_RANGE and LUT_3D_INPUT_R",
     ),
     (SIZE + b"LUT_1D_INPUT_RANGE 0 2", 2, "the file has no LUT_1D_SIZE for"),
+    (SIZE + b"LUT_1D_INPUT_RANGE 0 0", 2, "the file has no LUT_1D_SIZE for"),
     (b"LUT_3D_INPUT_RANGE 0 2\nLUT_1D_SIZE 2", 1, "has no LUT_3D_SIZE for"),
     (
         SIZE + b"DOMAIN_MAX 2 2 2\nLUT_3D_INPUT_RANGE 0 1",
@@ -142,7 +176,7 @@ MISTAKES = [
     (SIZE + b"lut_out_video_range", 2, "in video range, 64 to 940"),
     (SIZE + b"LUT_2D_SIZE 4", 2, "Did you mean LUT_.D_SIZE or LUT_.D_SIZE"),
     (SIZE + b"DOMAINMIN 0 0 0", 2, "Did you mean DOMAIN_MIN"),
-    (SIZE + b"Created by hand", 2, "CREATED is not a keyword.*put # before"),
+    (SIZE + b"Made by hand", 2, "MADE is not a keyword.*put # before"),
     (SIZE + b"x" * 4000, 2, "X{40} is not a keyword"),
     (b"", 2, "A line with LUT_1D_SIZE or LUT_3D_SIZE.*should come before"),
     (b'TITLE "a"', 2, "should come before. Check that this is a .cube file"),

@@ -7,7 +7,7 @@ from color_tables import (
     check_damage,
 )
 
-from keras_perceptual.io import ColorTable, read_spi1d
+from keras_perceptual.io import ColorTable, apply_table, read_spi1d
 
 FILE = (
     b"Version 1\nFrom -0.5 1.5\nLength 3\nComponents 3\n{\n"
@@ -73,8 +73,11 @@ def test_the_way_it_is_written_changes_nothing(change, path):
         (FILE.replace(b"1.5", b"-1.5"), "line 2 .*From.*the lower one first"),
         (FILE.replace(b"1.5", b"nan"), "line 2 .*two finite numbers"),
         (FILE.replace(b"1.5", b"1e999"), "line 2 .*two finite numbers"),
-        (FILE.replace(b"h 3", b"h 1"), "line 3 .*whole number from 2 to 65536"),
-        (FILE.replace(b"h 3", b"h 70000"), "line 3 .*from 2 to 65536"),
+        (
+            FILE.replace(b"h 3", b"h 1"),
+            "line 3 .*whole number from 2 to 300000",
+        ),
+        (FILE.replace(b"h 3", b"h 300001"), "line 3 .*from 2 to 300000"),
         (FILE.replace(b"h 3", b"h 4"), "line 10 .*4 rows .*Length.* has 3"),
         (FILE.replace(b"h 3", b"h 2"), "line 8 .*2 rows .*here is one more"),
         (FILE.replace(b"ts 3", b"ts 2"), "line 4 .*would leave blue open"),
@@ -100,6 +103,20 @@ def test_what_is_not_one_whole_table_is_refused(content, message, path):
 def test_damaged_files_are_read_whole_or_refused(path, damaged_files):
     refused = "read_spi1d stopped in line "
     check_damage(read_spi1d, [FILE, SHARED], path, refused, damaged_files)
+
+
+@pytest.mark.parametrize("length", [131072, 300000])
+def test_long_tables_are_read(length, path):
+    ramp = (np.linspace(0, 1, length) ** 2).astype("float32")
+    numbers = "\n".join(map("{:.9g}".format, ramp))
+    head = f"Version 1\nFrom 0 1\nLength {length}\nComponents 1\n{{\n"
+    table = read(path, f"{head}{numbers}\n}}\n".encode())
+    np.testing.assert_array_equal(table.curves[:, 1], ramp)
+    colors = np.array([[0.25, 0.5, 0.75]])
+    expected = apply_table(table, colors)
+    np.testing.assert_allclose(expected, colors**2, atol=1e-5)
+    found = apply_with_opencolorio(path, colors)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("content", [FILE, SHARED])

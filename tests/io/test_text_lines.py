@@ -44,10 +44,23 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
     assert numbered(blocks) == [(1, b"TITLE"), (2, b"")]
 
 
+@pytest.mark.parametrize("block_size", [8, 1000])
+@pytest.mark.parametrize(
+    "end", [b"\0", b"\x1a", b"\r\n\x1a", b"\n\x1a\0\0", b"\n\0\x1a\r\n"]
+)
+def test_the_text_may_mark_its_end(end, block_size, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_lines, "BLOCK_SIZE", block_size)
+    blocks = read(tmp_path / "look.cube", b"TITLE\n0 0 0\n1 1 1" + end)
+    lines = [line for _, line in numbered(blocks) if line]
+    assert lines == [b"TITLE", b"0 0 0", b"1 1 1"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "line 1 .*It is empty.*Received: the end of the file$"),
+        (b"\0\0\x1a", "line 1 .*It is empty"),
+        (b"a\n\0\nb\0", "line 2 .*binary file"),
         (b"\x1f\x8b\x08\0", "line 1 .*gzip. Unpack it first"),
         (b"PK\x03\x04abc", "line 1 .*ZIP"),
         (b"\xff\xfeL\0U\0", "line 1 .*UTF-16. Save it as ASCII or UTF-8"),
