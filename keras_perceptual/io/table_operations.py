@@ -38,14 +38,16 @@ def apply_table(
 
     Args:
         table: `ColorTable`.
-        colors: Floating-point array of shape `(..., 3)`, red, green and blue.
-            What lies outside the domain counts as its end.
+        colors: Array of numbers of shape `(..., 3)`, red, green and blue, or
+            what NumPy makes one of. What lies outside the domain counts as its
+            end; images of 8 or 16 bits would be white, and are refused.
         interpolation: How a cube is read, `"linear"` (the eight entries around
             a color) or `"tetrahedral"` (four of them). Defaults to
             `"linear"`.
 
     Returns:
-        An array shaped as `colors`, of its type. NaN stays NaN.
+        An array shaped as `colors`, of its type, and float64 for integers. NaN
+        stays NaN.
 
     Raises:
         ValueError: If the array has another shape or type, or if the
@@ -63,13 +65,20 @@ def apply_table(
     check_table(owner, table)
     look_up = _check_interpolation(owner, interpolation)
     received = np.asarray(colors)
-    if received.dtype.kind != "f" or received.shape[-1:] != (3,):
+    if (
+        received.dtype.kind not in "fiub"
+        or received.shape[-1:] != (3,)
+        or _is_image(received, table)
+    ):
         raise ValueError(
-            f"{owner} needs floating-point numbers with red, green and blue "
-            "last. Divide 8-bit images by 255, and take transparency out. "
-            f"Received: colors of type {received.dtype} and shape "
+            f"{owner} needs numbers in the domain of the table with red, green "
+            "and blue last. Divide 8-bit images by 255, and take transparency "
+            f"out. Received: colors of type {received.dtype} and shape "
             f"{received.shape}"
         )
+
+    if received.dtype.kind != "f":
+        received = received.astype("float64")
 
     def apply(colors: np.ndarray) -> np.ndarray:
         colors = colors.astype("float64")
@@ -291,6 +300,12 @@ def compose_tables(
 def _entries(table: ColorTable, name: str) -> np.ndarray:
     """Returns the curves or the cube of a table that has one."""
     return cast(np.ndarray, getattr(table, name))
+
+
+def _is_image(colors: np.ndarray, table: ColorTable) -> bool:
+    """Tells whether integers are code values of an image, and no colors."""
+    _, high = table.cube_domain if table.curves is None else table.curves_domain
+    return colors.dtype.kind == "u" and bool((colors > high).any())
 
 
 def _shaper(table: ColorTable) -> ColorTable:

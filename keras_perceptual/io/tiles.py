@@ -24,8 +24,9 @@ def cube_size(shape: tuple[int, ...]) -> int | None:
     height, width = shape
     size = round((height * width) ** (1 / 3))
     low, high = CUBE_SIZES
-    fits = size**3 == height * width and not (height % size or width % size)
-    return size if fits and low <= size <= high else None
+    if not low <= size <= high or size**3 != height * width:
+        return None
+    return None if height % size or width % size else size
 
 
 # Numbers that are not finite are refused later, by name.

@@ -61,6 +61,33 @@ def test_the_type_stays(kind, rng, colors):
     assert found.shape == colors.shape
 
 
+@pytest.mark.parametrize(
+    "colors",
+    [
+        [[1, 0, 0], [0, 1, 1]],
+        ((1, 0, 2), (-1, 1, 0)),
+        [[True, False, True]],
+        [np.float32(0.5), 1, 0.25],
+        np.eye(3, dtype="int8"),
+        np.eye(3, dtype="uint8"),
+        np.zeros((0, 3), "int64"),
+    ],
+)
+def test_colors_are_whatever_numpy_makes_an_array_of(colors, rng):
+    table = make_table(rng, 3, 3)
+    found = apply_table(table, colors)
+    assert found.dtype == "float64"
+    expected = apply_table(table, np.array(colors, "float64"))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_integers_of_any_size_may_be_in_the_domain():
+    curves = np.linspace([0] * 3, [1] * 3, 2)
+    table = ColorTable(curves=curves, curves_domain=((0,) * 3, (255,) * 3))
+    found = apply_table(table, np.array([[0, 51, 255]], "uint8"))
+    np.testing.assert_allclose(found, [[0, 0.2, 1]], atol=1e-7)
+
+
 # Resizing.
 
 
@@ -237,9 +264,19 @@ def test_smooth_tables_compose_to_what_they_do_together(rng):
     ("call", "message"),
     [
         (
-            lambda t: apply_table(t, np.zeros((2, 3), "uint8")),
+            lambda t: apply_table(t, np.full((2, 3), 255, "uint8")),
             r"Divide 8-bit images.*type uint8 and shape \(2, 3\)$",
         ),
+        (
+            lambda t: apply_table(t, np.eye(3, dtype="uint16") * 256),
+            r"Divide 8-bit images.*type uint16 and shape \(3, 3\)$",
+        ),
+        (
+            lambda t: apply_table(t, np.zeros((2, 3), "complex64")),
+            r"needs numbers in.*type complex64",
+        ),
+        (lambda t: apply_table(t, [["a"] * 3]), r"needs numbers in.*type <U1"),
+        (lambda t: apply_table(t, 1), r"green and blue last.*shape \(\)$"),
         (
             lambda t: apply_table(t, np.zeros((2, 4))),
             r"take transparency out.*shape \(2, 4\)$",

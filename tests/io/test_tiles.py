@@ -17,6 +17,8 @@ from keras_perceptual.io.tiles import cube_size, find_layout, order
         ((33, 1089), 33),
         ((2, 4), 2),
         ((1, 1), None),
+        ((0, 0), None),
+        ((0, 8), None),
         ((9, 9), None),
         ((16, 255), None),
         ((8, 64), 8),
