@@ -1,6 +1,6 @@
 """Color tables in files.
 
-Works on NumPy alone, so that tables can be converted where no backend runs.
+Computes with NumPy alone, whatever the backend.
 """
 
 from keras_perceptual.io.any_format import read_table, write_table

@@ -1,7 +1,6 @@
 """Reading the pictures that hold a cube: Hald images, strips and tiles."""
 
 import os
-from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +20,7 @@ EXACT_COMPRESSIONS = frozenset(
 
 # Modes of Pillow that `convert("RGBA")` keeps.
 MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1")
+TIFF_TAGS = {"Photometric": 262, "ColorMap": 320}
 # How gray pixels of 16 bits are stored that Pillow returns as they are.
 GRAY_16 = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
 
@@ -166,9 +166,10 @@ def _read_image(path: PathLike) -> np.ndarray:
         try:
             image = Image.open(file)
             lossy, mode, shape = _is_lossy(image), image.mode, image.size[::-1]
-            gray_16 = mode.startswith("I") and _is_gray_16(image.tile)
-            rounded = not gray_16 and any(
-                _is_rounded(*tile) for tile in image.tile
+            gray_16 = mode.startswith("I") and _is_gray_16(image)
+            rounded = not gray_16 and (
+                any(_is_rounded(*tile) for tile in image.tile)
+                or _has_rounded_palette(image)
             )
         except Exception as error:
             raise _damaged(received) from error
@@ -198,11 +199,22 @@ def _read_image(path: PathLike) -> np.ndarray:
             raise _damaged(received) from error
 
 
-def _is_gray_16(parts: Iterable[Any]) -> bool:
+def _is_gray_16(image: Any) -> bool:
     """Tells whether all parts of an image have one channel of 16 bits."""
-    arguments = [part[3] for part in parts]
+    arguments = [part[3] for part in image.tile]
     kinds = {a if isinstance(a, str) else a[0] for a in arguments}
-    return kinds <= GRAY_16
+    # Pillow does not invert such files whose white is zero.
+    return kinds <= GRAY_16 and _tiff_tag(image, "Photometric") != 0
+
+
+def _has_rounded_palette(image: Any) -> bool:
+    """Tells whether Pillow keeps the upper half alone of a palette in TIFF."""
+    palette = np.array(_tiff_tag(image, "ColorMap", ()))
+    return all((palette % step).any() for step in (256, 257))
+
+
+def _tiff_tag(image: Any, name: str, default: Any = None) -> Any:
+    return getattr(image, "tag_v2", {}).get(TIFF_TAGS[name], default)
 
 
 def _gray_16(image: Any) -> np.ndarray:

@@ -193,6 +193,30 @@ def test_gray_of_16_bits_is_read_to_the_last_bit(name, options, tmp_path):
         np.testing.assert_array_equal(read_hald(picture).cube, expected)
 
 
+def test_what_pillow_does_not_convert_is_refused(tmp_path):
+    """White as zero in 16 bits, and palettes of more than 8."""
+    tiff = pytest.importorskip("PIL.TiffImagePlugin")
+    path = tmp_path / "look.tif"
+    tags = tiff.ImageFileDirectory_v2()
+    tags[262] = 0
+    pixels = np.round(gray(4) * 65535).astype("uint16")
+    image.fromarray(pixels).save(path, tiffinfo=tags)
+    with pytest.raises(ValueError, match=r"Save the image as such.*mode I;16"):
+        read_hald(path)
+    pixels = np.round(identity(2) * 255).astype("uint8")
+    colors = image.fromarray(pixels).quantize(64, image.Quantize.FASTOCTREE)
+    colors.save(path)
+    read_hald(path)
+    content = bytearray(path.read_bytes())
+    with image.open(path) as opened:
+        palette = opened.tag_v2[320]
+    start = content.index(np.array(palette, "<u2").tobytes())
+    content[start] += 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="mode P with more than 8 bits"):
+        read_hald(path)
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "tga"])
 def test_a_palette_is_looked_up(suffix, tmp_path):
     pixels = np.round(identity(2) * 255).astype("uint8")
