@@ -6,11 +6,14 @@ Pyright looks at every module that is not private by its name.
 """
 
 import json
+import os
+import pathlib
 import re
 import subprocess
 import sys
 
 PACKAGE = "keras_perceptual"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Classes of Keras and of the backends have no types of their own.
 UNTYPED_BASES = re.compile(
     r"Type of (metaclass|base class) unknown"
@@ -48,6 +51,8 @@ def main():
         ],
         capture_output=True,
         text=True,
+        # Pyright asks for a folder of packages, which a checkout is none of.
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     ).stdout
     symbols = json.loads(printed)["typeCompleteness"]["symbols"]
     exported = [s for s in symbols if s["name"].startswith(PACKAGE)]
