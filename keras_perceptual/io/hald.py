@@ -53,8 +53,8 @@ def read_hald(
         layout: Where the entries lie: `"hald"`, `"tiles"`, from the top to
             the bottom, or `"tiles_bottom_up"`, the same picture upside down.
             Defaults to `None`, for the one in which the colors change little
-            from entry to entry, and all channels towards bright or all towards
-            dark. What is not clear so is refused.
+            from entry to entry, and in a strip become brighter with all
+            channels, or darker. What is not clear so is refused.
 
     Returns:
         A `ColorTable` of a cube, indexed `[r, g, b]`.

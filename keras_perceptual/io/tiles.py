@@ -5,6 +5,8 @@ to the right and green down, in a strip or in several rows: what game engines,
 OBS and phones use. For 64 entries, 512 x 512 pixels can be either.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_perceptual.io.color_table import CUBE_SIZES
@@ -29,19 +31,19 @@ def cube_size(shape: tuple[int, ...]) -> int | None:
     return None if height % size or width % size else size
 
 
-# Numbers that are not finite are refused later, by name.
 @np.errstate(over="ignore", invalid="ignore")
 def find_layout(pixels: np.ndarray, size: int) -> CubeLayout | None:
     """Returns how the entries lie in a picture, `None` if it is not clear.
 
-    The colors of a table change little from entry to entry, and it is mostly
-    brighter towards the end of each channel, or darker towards each in a
-    negative.
+    The colors of a table change little from entry to entry, and are mostly
+    brighter towards the end of each channel.
 
     Args:
         pixels: Array of shape `(height, width, 3)`.
         size: What `cube_size` returns for it.
     """
+    if not np.isfinite(pixels).all():
+        return "tiles"  # Refused as entries, with a better message.
     tiles, upside_down = (order(pixels, size, name) for name in LAYOUTS[1:])
     if pixels.shape[0] == pixels.shape[1]:
         hald = order(pixels, size, "hald")
@@ -54,11 +56,32 @@ def find_layout(pixels: np.ndarray, size: int) -> CubeLayout | None:
             return None
     if np.array_equal(tiles, upside_down):
         return "tiles"
-    brightness = tiles.mean(axis=-1, dtype="float64")
-    red, green = (_slope(brightness, axis) for axis in (0, 1))
-    if min(abs(red), abs(green)) <= CLEAR_SLOPE * brightness.std():
-        return None
-    return "tiles" if red * green > 0 else "tiles_bottom_up"
+    if size not in pixels.shape[:2]:
+        # Between rows in the wrong order, blue jumps.
+        ratio = _roughness(upside_down, [2]) / _roughness(tiles, [2])
+        if ratio >= CLEAR_RATIO:
+            return "tiles"
+        if ratio <= 1 / CLEAR_RATIO:
+            return "tiles_bottom_up"
+    return _layout_of_strip(tiles, upside_down)
+
+
+def _layout_of_strip(
+    tiles: np.ndarray, upside_down: np.ndarray
+) -> CubeLayout | None:
+    """Returns which end of a strip is the upper one, if it is clear.
+
+    Red is to the right in both. Where green has the opposite sense, the strip
+    is upside down, unless the look darkens one of the channels: so all of them
+    have to become brighter then, and green to count.
+    """
+    red, green, _ = _slopes(tiles)
+    if red * green > 0:
+        return "tiles"
+    red, green, blue = _slopes(upside_down)
+    if min(red, blue) >= 0 and red > 0 and 3 * green > max(red, blue):
+        return "tiles_bottom_up"
+    return None
 
 
 def order(pixels: np.ndarray, size: int, layout: CubeLayout) -> np.ndarray:
@@ -73,20 +96,23 @@ def order(pixels: np.ndarray, size: int, layout: CubeLayout) -> np.ndarray:
     return tiles.transpose(3, 1, 0, 2, 4).reshape(size, size, size, 3)
 
 
-def _roughness(cube: np.ndarray) -> float:
+def _roughness(cube: np.ndarray, axes: Sequence[int] = (0, 1, 2)) -> float:
     """Returns how much the entries differ from those beside them."""
     # Integers without a sign would wrap around.
     cube = cube.astype("float32")
     return sum(
         float(np.abs(np.diff(cube, axis=axis)).mean(dtype="float64"))
-        for axis in range(3)
+        for axis in axes
     )
 
 
-def _slope(brightness: np.ndarray, axis: int) -> float:
-    """Returns how much brighter the upper half of a channel is."""
-    lower, _, upper = np.split(
-        np.moveaxis(brightness, axis, 0),
-        [len(brightness) // 2, -(len(brightness) // 2)],
-    )
-    return float(upper.mean() - lower.mean())
+def _slopes(cube: np.ndarray) -> list[float]:
+    """Returns how much brighter each channel makes a color, 0 for hardly."""
+    brightness = cube.mean(axis=-1, dtype="float64")
+    half, least = len(cube) // 2, CLEAR_SLOPE * brightness.std()
+    slopes = []
+    for axis in range(3):
+        along = np.moveaxis(brightness, axis, 0)
+        slope = float(along[-half:].mean() - along[:half].mean())
+        slopes.append(slope if abs(slope) > least else 0.0)
+    return slopes

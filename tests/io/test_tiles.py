@@ -49,6 +49,32 @@ def test_integers_do_not_wrap_around():
     assert find_layout(picture, 16) == "hald"
 
 
+@pytest.mark.parametrize("down", [1, 4, 16])
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([1, 1, 1], "tiles"),
+        ([-1, -1, -1], "tiles"),
+        ([-0.7, 2.0, -0.3], None),
+        ([1.4, -0.3, -0.1], None),
+        ([1.4, -0.3, 0.3], None),
+    ],
+)
+def test_a_look_that_darkens_a_channel_is_no_strip_upside_down(
+    down, weights, expected
+):
+    """As films for infrared do; where blue jumps, it is clear all the same."""
+    blue, green, red = np.indices((16, 16, 16)) / 15
+    look = np.stack([red, green, blue], axis=-1) @ np.array(weights)
+    picture = look.reshape(down, 16 // down, 16, 16).transpose(0, 2, 1, 3)
+    picture = picture.reshape(16 * down, 256 // down, 1).repeat(3, axis=-1)
+    found = find_layout(picture, 16)
+    assert found in ("tiles", expected)
+    if down == 4:
+        assert found == "tiles"
+        assert find_layout(picture[::-1], 16) == "tiles_bottom_up"
+
+
 def test_a_channel_that_changes_nothing_leaves_the_end_open():
     """Which end of green is up cannot be seen, and would matter."""
     strip = np.zeros((16, 256, 3))
