@@ -31,7 +31,7 @@ def cube_size(shape: tuple[int, ...]) -> int | None:
     return None if height % size or width % size else size
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@np.errstate(all="ignore")
 def find_layout(pixels: np.ndarray, size: int) -> CubeLayout | None:
     """Returns how the entries lie in a picture, `None` if it is not clear.
 
@@ -49,16 +49,17 @@ def find_layout(pixels: np.ndarray, size: int) -> CubeLayout | None:
         hald = order(pixels, size, "hald")
         if np.array_equal(hald, tiles):
             return "hald"
-        ratio = min(map(_roughness, (tiles, upside_down))) / _roughness(hald)
+        least = min(map(_roughness, (tiles, upside_down)))
+        ratio = np.divide(least, _roughness(hald))
         if ratio >= CLEAR_RATIO:
             return "hald"
-        if ratio > 1 / CLEAR_RATIO:
+        if not ratio <= 1 / CLEAR_RATIO:  # NaN of zeros is not, either.
             return None
     if np.array_equal(tiles, upside_down):
         return "tiles"
     if size not in pixels.shape[:2]:
         # Between rows in the wrong order, blue jumps.
-        ratio = _roughness(upside_down, [2]) / _roughness(tiles, [2])
+        ratio = np.divide(_roughness(upside_down, [2]), _roughness(tiles, [2]))
         if ratio >= CLEAR_RATIO:
             return "tiles"
         if ratio <= 1 / CLEAR_RATIO:
