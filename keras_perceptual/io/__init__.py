@@ -1,6 +1,6 @@
 """Color tables in files.
 
-Computes with NumPy alone, whatever the backend.
+Computes with NumPy alone: no backend runs.
 """
 
 from keras_perceptual.io.any_format import read_table, write_table

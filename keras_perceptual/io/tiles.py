@@ -36,7 +36,7 @@ def find_layout(pixels: np.ndarray, size: int) -> CubeLayout | None:
     """Returns how the entries lie in a picture, `None` if it is not clear.
 
     The colors of a table change little from entry to entry, and are mostly
-    brighter towards the end of each channel.
+    brighter toward the end of each channel.
 
     Args:
         pixels: Array of shape `(height, width, 3)`.
