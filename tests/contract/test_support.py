@@ -86,11 +86,13 @@ def losses_on_pixels():
 
 def grade(x):
     """Color tables of all kinds, one after the other."""
+    # Of a network that has learned nothing, colors lie anywhere.
     x = kp.LookupColorLayer(
         5,
         interpolation="tetrahedral",
         shaper_size=4,
         table_regularizer=kp.TableSmoothness(0.1),
+        check_range="off",
         name="cube",
     )(x)
     x = kp.LookupColorLayer(
@@ -98,12 +100,14 @@ def grade(x):
         dimensions=1,
         extrapolate="linear",
         table_constraint=kp.MonotonicTable(),
+        check_range="off",
         name="curves",
     )(x)
     return kp.AdaptiveLookupColorLayer(
         backbone=keras.layers.GlobalAveragePooling2D(),
         size=3,
         num_tables=2,
+        check_range="off",
         name="adaptive",
     )(x)
 
