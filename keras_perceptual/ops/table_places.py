@@ -228,7 +228,11 @@ def _tetrahedral(
 
     return Places(
         [corner]
-        + [corner + step for step in (first_step, across - last_step, across)],
+        # Numbers of Python are as wide as the floats that Keras is set to.
+        + [
+            corner + ops.cast(step, corner.dtype)
+            for step in (first_step, across - last_step, across)
+        ],
         fractions,
         lambda: [1 - first, first - second, second - last, last],
         blend,

@@ -56,6 +56,8 @@ def test_converts_what_depends_on_the_layout():
         )
 
 
+# JAX has no 64 bits unless it is told to.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
 def test_threads_see_no_other_configuration(tmp_path):
     """Nor do they leave one behind."""
     keras.config.set_image_data_format("channels_first")
