@@ -32,4 +32,4 @@ def test_the_code_draws_the_pictures(tmp_path, monkeypatch):
     # Before training it is 5, after one epoch 1.
     assert np.abs(sheets["drawn"] - sheets["shown"]).mean() < 3
     names = {path.name for path in (tmp_path / "logs").glob("*.png")}
-    assert "epoch-0001-colours.png" in names
+    assert "epoch-0001-colors.png" in names
