@@ -4,7 +4,7 @@ import contextlib
 import functools
 import re
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import keras
@@ -103,16 +103,19 @@ class Explainer:
         keys = [id(variable) for variable in variables]
         if replay is None:
             return explain_leaving(cast(Exception, self._error), keys)
+        owners = find_owners(self._model)
         found = missing.find_causes(
-            replay, keys, *self._where(), owners=self._owner_names()
+            replay, keys, *self._where(), owners=_names_of(owners)
         )
         left_out = find_left_out(replay, keys, *self._where())
         return {
-            key: left_out.get(key) or self._add_places(key, cause)
+            key: left_out.get(key) or self._add_places(key, cause, owners)
             for key, cause in found.items()
         }
 
-    def _add_places(self, key: int, cause: Cause) -> Cause:
+    def _add_places(
+        self, key: int, cause: Cause, owners: Mapping[int, Any]
+    ) -> Cause:
         """Names the line that is to blame where no operation is."""
         place, replay = None, cast(Replay, self._replay)
         if cause.diagnosis is diagnoses.NOT_APPLIED:
@@ -120,7 +123,7 @@ class Explainer:
         elif cause.diagnosis is diagnoses.UNUSED:
             place = locate_step(replay)
         elif cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER:
-            place = locate_building(find_owners(self._model)[key], key)
+            place = locate_building(owners[key], key)
         if place is None or not place.file:
             return cause
         return Cause(cause.diagnosis, (place, *cause.places), cause.note)
@@ -152,9 +155,13 @@ class Explainer:
             for key, cause in self.missing(variables).items()
             if cause.diagnosis is diagnoses.NOT_APPLIED
         }
-        for key in map(id, variables):
-            if condition := locate_condition(self._model, key):
-                places[key] = (condition,)
+        keys = set(map(id, variables))
+        for optimizer in find_optimizers(self._model):
+            waiting = keys.intersection(map(id, variables_of(optimizer)))
+            if waiting:
+                condition = locate_condition(self._model, optimizer)
+                if condition is not None:
+                    places |= dict.fromkeys(waiting, (condition,))
         return {
             key: Cause(diagnoses.NOT_RUN, found)
             for key, found in places.items()
@@ -231,13 +238,14 @@ class Explainer:
         if replay is None:
             return {}
         keys = [id(variable) for variable in self._model.trainable_variables]
-        where = self._where()
+        where, owners = self._where(), find_owners(self._model)
         # What was computed before the step can be differentiated once.
         before = missing.find_computed_before(
-            replay, keys, *where, owners=self._owner_names()
+            replay, keys, *where, owners=_names_of(owners)
         )
         return {
-            key: self._add_places(key, cause) for key, cause in before.items()
+            key: self._add_places(key, cause, owners)
+            for key, cause in before.items()
         } | missing.find_failing(replay, keys, *where)
 
     @unless_it_fails(list)
@@ -260,12 +268,6 @@ class Explainer:
             replay, [id(v) for v in strangers], *self._where()
         )
         return [(v, places[id(v)]) for v in strangers if id(v) in places]
-
-    def _owner_names(self) -> dict[int, str]:
-        """Returns the name of the layer of each variable by `id`."""
-        return {
-            key: layer.name for key, layer in find_owners(self._model).items()
-        }
 
     def _known(self) -> list[Any]:
         """Returns the variables of the model and of its optimizers."""
@@ -333,3 +335,8 @@ _IDLE = {
     "apply": lambda *args, **kwargs: None,
     "stateless_apply": _stay,
 }
+
+
+def _names_of(owners: Mapping[int, Any]) -> dict[int, str]:
+    """Returns the name of the layer of each variable by `id`."""
+    return {key: layer.name for key, layer in owners.items()}

@@ -2,7 +2,7 @@
 
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -93,23 +93,12 @@ class FitCheck:
         """
         if not self._evidence.batches and can_train_nothing(self._model):
             self.report = GradientReport()
-            error, texts = self._nothing_to_train()
-            self.close()
-            if error is not None:
-                raise error
-            for text in texts:
-                warnings.warn(text, stacklevel=2)
-            return
-        if self._seam.removed:
+            self._end(self._nothing_to_train)
+        elif self._seam.removed:
             # A step traced anew would train others than the one that is used.
-            error, texts = self._judge_stale()
-            self.close()
-            if error is not None:
-                raise error
-            for text in texts:
-                warnings.warn(text, stacklevel=2)
-            return
-        self._seam.arm()
+            self._end(self._judge_stale)
+        else:
+            self._seam.arm()
 
     def close(self) -> None:
         """Lets go of the model; the report stays."""
@@ -139,13 +128,30 @@ class FitCheck:
             return
         try:
             self._admit_trouble()
-            if error is not None:
-                raise error
-            for text in texts:
-                warnings.warn(text, stacklevel=2)
+            self._say(error, texts)
         finally:
             if finished or error is not None:
                 self.close()
+
+    def _end(
+        self,
+        judge: Callable[[], tuple[Exception | None, Sequence[str]]],
+    ) -> None:
+        """Ends a check that needs no step, and says what it has found."""
+        try:
+            error, texts = judge()
+        except Exception as trouble:
+            self._give_up(trouble)
+            return
+        self.close()
+        self._say(error, texts)
+
+    def _say(self, error: Exception | None, texts: Iterable[str]) -> None:
+        """Raises an error, if there is one, or else gives warnings."""
+        if error is not None:
+            raise error
+        for text in texts:
+            warnings.warn(text, stacklevel=3)
 
     def _look(self, last: bool) -> bool:
         """Reads and judges, and returns whether the check ends here."""

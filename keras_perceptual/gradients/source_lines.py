@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 
-from keras_perceptual.gradients.model_parts import variables_of
 from keras_perceptual.gradients.places import Place, is_library, locate_frames
 
 
@@ -58,25 +57,24 @@ def locate_freezing(model: keras.Model, key: int) -> Place | None:
     return lines[0][1] if lines else None
 
 
-def locate_condition(model: keras.Model, key: int) -> Place | None:
-    """Returns what decides whether the optimizer of a variable runs.
+def locate_condition(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> Place | None:
+    """Returns what decides whether an optimizer runs.
 
     Args:
         model: The model, whose `train_step` calls its optimizers.
-        key: The `id` of the variable.
+        optimizer: One that is an attribute of the model.
 
     Returns:
         The `Place` of the `if` around that call, or `None` where none is
         found.
     """
 
-    def trains_it(name: str) -> bool:
-        part = getattr(model, name, None)
-        return isinstance(part, keras.optimizers.Optimizer) and any(
-            id(variable) == key for variable in variables_of(part)
-        )
+    def is_it(name: str) -> bool:
+        return getattr(model, name, None) is optimizer
 
-    places = _conditions(type(model), "train_step", trains_it, frozenset())
+    places = _conditions(type(model), "train_step", is_it, frozenset())
     return next(filter(None, places), None)
 
 
