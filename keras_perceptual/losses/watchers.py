@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-# All that watch some loss.
+# All that can follow another loss than their own, each a `LossTerms`.
 watchers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -63,13 +63,19 @@ def find_watcher(loss: Any) -> Any:
     Args:
         loss: A `WeightedSumLoss` that nobody watches.
     """
-    for model in models_around():
+    # Most losses have no metric of their terms anywhere: they walk no stack.
+    fitting = [
+        metric
+        for metric in list(watchers)
+        if metric.loss is not loss and fits(metric.loss, loss)
+    ]
+    for model in models_around() if fitting else ():
         losses = parts_of(model, type(loss))
         lost = [
             metric
-            for metric in _watchers_in(model)
-            if all(metric.loss is not held for held in losses)
-            and fits(metric.loss, loss)
+            for metric in parts_of(model, tuple(set(map(type, fitting))))
+            if metric in fitting
+            and all(metric.loss is not held for held in losses)
         ]
         if lost:
             config = loss.get_config()
@@ -80,8 +86,3 @@ def find_watcher(loss: Any) -> Any:
 def fits(loss: Any, other: Any) -> bool:
     """Whether two sums have terms of the same names."""
     return loss.terms.keys() == other.terms.keys()
-
-
-def _watchers_in(model: keras.Model) -> list[Any]:
-    """Returns the watchers that a model holds."""
-    return parts_of(model, tuple({type(watcher) for watcher in watchers}))

@@ -13,7 +13,7 @@ from keras import ops
 from keras_perceptual import validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.losses.device_share import weigh_by_share
-from keras_perceptual.losses.watchers import find_watcher, watchers
+from keras_perceptual.losses.watchers import find_watcher
 from keras_perceptual.typing import ArrayLike, Targets, Tensor
 from keras_perceptual.validation import Checker
 
@@ -122,7 +122,7 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
             )
             for name, (loss, _) in self.terms.items()
         }
-        if watchers and not self._watchers:
+        if not self._watchers:
             lost = find_watcher(self)
             if lost is not None:
                 lost.follow(self)
@@ -163,7 +163,6 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
                 a `LossTerms`. It is not kept alive.
         """
         self._watchers.add(watcher)
-        watchers.add(watcher)
 
     def unwatch(self, watcher: Watcher) -> None:
         """Hands nothing to a watcher any more."""

@@ -9,7 +9,12 @@ from keras import ops
 from keras_perceptual import _backend, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
-from keras_perceptual.losses.watchers import fits, models_around, parts_of
+from keras_perceptual.losses.watchers import (
+    fits,
+    models_around,
+    parts_of,
+    watchers,
+)
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
 from keras_perceptual.typing import DType, Tensor
 from keras_perceptual.validation import Checker
@@ -89,6 +94,7 @@ class LossTerms(Configured, keras.metrics.Metric):
         # whether somebody did so in vain.
         self._is_fed = self._is_lost = False
         loss.watch(self)
+        watchers.add(self)
 
     def follow(self, loss: WeightedSumLoss) -> None:
         """Shows the terms of another loss from now on.

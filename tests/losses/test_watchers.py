@@ -47,3 +47,20 @@ def test_leaves_metrics_of_other_losses_of_the_model():
     model = Model()
     model.compile("sgd", [first, second], metrics=[terms])
     assert model.ask(lambda: find_watcher(first)) is None
+
+
+def test_a_watcher_of_the_user_does_not_follow():
+    """It need not have a loss, nor be able to change it."""
+
+    class Counting(keras.metrics.Mean):
+        def record(self, values, batch_size):
+            self.seen = values
+
+    inner, counting = sum_of_losses(), Counting()
+    outer = kp.WeightedSumLoss({"inner": inner})
+    outer.watch(counting)
+    model = Model()
+    model.compile("sgd", outer, metrics=[counting])
+    images = keras.ops.ones((1, 4, 4, 3))
+    model.ask(lambda: outer(images, images))
+    assert list(counting.seen) == ["inner"]
