@@ -1,7 +1,6 @@
 """Noticing images that are not in the range that was promised."""
 
 import functools
-import inspect
 import operator
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from keras_perceptual.typing import (
     RangePolicy,
     Tensor,
 )
-from keras_perceptual.validation import Checker
+from keras_perceptual.validation import Checker, calls_to_user
 
 CONVENTIONS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
@@ -48,9 +47,6 @@ TOLERANCES = {"y_true": 0.1, "style_image": 0.1, "input": 0.25, "y_pred": 10.0}
 
 # Of what is not cut off.
 LOOSE = 10.0
-
-# Whose calls are not the user's.
-LIBRARIES = ("keras_perceptual", "keras", "tensorflow", "jax", "torch")
 
 # Out of so many rows and columns, enough pixels of an image are looked at.
 LINES = 32
@@ -176,21 +172,7 @@ class RangeCheck:
             )
         if name not in self._told:
             self._told.add(name)
-            warnings.warn(sentence, stacklevel=_calls_to_user())
-
-
-def _calls_to_user() -> int:
-    """Returns how many calls up the line of the user's is, the own one first.
-
-    How many lie in between differs by backend and by who calls the object.
-    """
-    frame, count = inspect.currentframe(), 0
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] not in LIBRARIES:
-            return count
-        frame, count = frame.f_back, count + 1
-    return 1
+            warnings.warn(sentence, stacklevel=calls_to_user())
 
 
 def likely_range(low: float, high: float) -> tuple[float, float] | None:

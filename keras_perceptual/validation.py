@@ -6,6 +6,7 @@ never the values of a tensor.
 """
 
 import difflib
+import inspect
 import math
 import numbers
 import os
@@ -27,6 +28,9 @@ from keras_perceptual.typing import (
 )
 
 Value = TypeVar("Value")
+
+# Whose calls are not the user's.
+LIBRARIES = ("keras_perceptual", "keras", "tensorflow", "jax", "torch")
 
 # More would take images of a million pixels a side and is a mistake, or a file
 # that somebody tampered with.
@@ -67,6 +71,21 @@ def shape_and_dtype(x: ArrayLike) -> tuple[Shape, str]:
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         x = keras.ops.convert_to_tensor(x)
     return tuple(x.shape), keras.backend.standardize_dtype(x.dtype)
+
+
+def calls_to_user() -> int:
+    """Returns how many calls up the line of the user's is, for a warning.
+
+    The function that asks counts as 1. How many lie in between differs by
+    backend, and by who calls the object.
+    """
+    frame, count = inspect.currentframe(), 0
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in LIBRARIES:
+            return count
+        frame, count = frame.f_back, count + 1
+    return 1
 
 
 def looks_like(shape: Sequence[int | None]) -> str | None:
@@ -411,7 +430,7 @@ class Checker:
             warnings.warn(
                 f"{self.owner} takes images of shape {shape} as {layout}. "
                 f"{advice}, if they are.",
-                stacklevel=6,
+                stacklevel=calls_to_user(),
             )
 
     def image_pair(

@@ -234,3 +234,11 @@ def test_a_long_path_is_shown_by_its_end():
         kp.PerceptualLoss("alexnet", weights=path)
     assert len(str(caught.value)) < 600
     assert "aaa.npz'" in str(caught.value)
+
+
+def test_the_warning_of_a_layout_points_at_the_line_of_the_user():
+    images = np.zeros((1, 3, 16, 16), "float32")
+    with pytest.warns(UserWarning, match="takes images of shape") as caught:
+        kp.SSIMLoss(filter_size=3)(images, images)
+    (ours,) = (w for w in caught if "takes images" in str(w.message))
+    assert ours.filename == __file__
