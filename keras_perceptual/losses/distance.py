@@ -342,7 +342,7 @@ def terms(
     if distance.network is not None:
         # What a network takes the largest of, or the nearest, leaves NaN out:
         # of the value, and of the gradient as well.
-        known = one_or_nan(y_true) * one_or_nan(y_pred)
+        known = _known(y_true, y_pred)
         y_pred = y_pred * ops.reshape(known, (-1, 1, 1, 1))
     pred = distance.observe(y_pred, mask)
     true = distance.observe_target(y_true, mask, pred)
@@ -383,8 +383,7 @@ def spatial_map(
     )
     if distance.network is None:
         return found
-    known = one_or_nan(y_true) * one_or_nan(y_pred)
-    return found * ops.reshape(known, (-1, 1, 1))
+    return found * ops.reshape(_known(y_true, y_pred), (-1, 1, 1))
 
 
 def measure_in_windows(
@@ -415,5 +414,10 @@ def measure_in_windows(
     # One zero for each image, of whatever batch.
     zeros = 0 * images[0][:, 0, 0, 0]
     found = fold_windows(look, distance.start(zeros), images, size)
-    known = one_or_nan(y_true) * one_or_nan(y_pred)
-    return known * sum(distance.finish(name, x) for name, x in found.items())
+    total = sum(distance.finish(name, x) for name, x in found.items())
+    return _known(y_true, y_pred) * total
+
+
+def _known(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """Returns 1 for each pair without NaN, and NaN for others."""
+    return one_or_nan(y_true) * one_or_nan(y_pred)

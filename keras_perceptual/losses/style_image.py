@@ -73,10 +73,7 @@ def read_image(
 def _as_array(owner: str, image: ArrayLike) -> np.ndarray:
     """Returns what stands for an array as one of numbers."""
     try:
-        pixels = np.asarray(ops.convert_to_numpy(image))
-        if pixels.dtype.kind not in "fiub":
-            pixels = pixels.astype("float32")
-        return pixels.astype("float32")
+        return np.asarray(ops.convert_to_numpy(image)).astype("float32")
     except Exception as error:
         raise ValueError(
             f"{owner} takes its style from one picture, an array of numbers "
