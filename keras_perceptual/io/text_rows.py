@@ -66,7 +66,9 @@ class Rows:
         self.check = check
         self.footer = footer
         self.notes = notes
-        self.check_count = check_count or self._check_count
+        self.check_count: Callable[[int], str | None] = (
+            check_count or self._check_count
+        )
         self.end: int | None = None
         self.blocks: list[np.ndarray] = [np.empty((0, columns), "float32")]
         self.count: int = 0
