@@ -38,6 +38,10 @@ LOSSES = {
         lambda: kp.MSSSIMLoss(weights=(0.0448, 0.2856, 0.3001))
     ),
     'PerceptualLoss("alexnet")': lambda: kp.PerceptualLoss("alexnet"),
+    'PerceivedDistance(size="small")': (
+        lambda: kp.PerceivedDistance(size="small")
+    ),
+    "PerceivedDistance()": kp.PerceivedDistance,
     'LPIPS("alexnet")': lambda: kp.LPIPS("alexnet"),
     "PerceptualLoss()": kp.PerceptualLoss,
     'PerceptualLoss.preset("johnson2016_style")': (

@@ -37,6 +37,7 @@ from keras_perceptual.losses import (
     ContextualLoss,
     FocalFrequencyLoss,
     MSSSIMLoss,
+    PerceivedDistance,
     PerceptualLoss,
     SobelGradientLoss,
     SSIMLoss,
@@ -48,6 +49,7 @@ from keras_perceptual.metrics import (
     ImageLossMetric,
     LossTerms,
     LPIPSMetric,
+    PerceivedDistanceMetric,
 )
 from keras_perceptual.regularizers import (
     TableMonotonicity,
@@ -75,6 +77,8 @@ __all__ = [
     "LossTerms",
     "MSSSIMLoss",
     "MonotonicTable",
+    "PerceivedDistance",
+    "PerceivedDistanceMetric",
     "PerceptualLoss",
     "SSIMLoss",
     "SobelGradientLoss",

@@ -24,6 +24,7 @@ LOSSES = {
     "MSSSIMLoss": lambda **kwargs: kp.MSSSIMLoss(
         weights=(0.5, 0.5), filter_size=5, **kwargs
     ),
+    "PerceivedDistance": kp.PerceivedDistance,
     "PerceptualLoss": lambda **kwargs: kp.PerceptualLoss(
         small_network(), style_weight=1.0, **kwargs
     ),

@@ -60,7 +60,13 @@ REASONS = [
         "weights of tables that add up features in the hundreds",
     ),
 ]
-NETWORKS = ("PerceptualLoss", "LPIPS", "DISTS", "ContextualLoss")
+NETWORKS = (
+    "PerceptualLoss",
+    "LPIPS",
+    "DISTS",
+    "PerceivedDistance",
+    "ContextualLoss",
+)
 
 
 def draw(rng):
@@ -119,6 +125,10 @@ DRAWS = {
     },
     "LPIPS": lambda r: {"backbone": "alexnet"},
     "DISTS": lambda r: {},
+    "PerceivedDistance": lambda r: {
+        "size": one_of(r, "full", "small"),
+        "forgive_gain": one_of(r, True, False),
+    },
     "ContextualLoss": lambda r: {
         "backbone": "alexnet",
         "layers": ["relu1"],

@@ -381,6 +381,66 @@ def ms_ssim(
     )
 
 
+@fill_from(losses.PerceivedDistance)
+def perceived_distance(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    backbone: Literal["alexnet", "vgg16"] = "alexnet",
+    *,
+    mask: ArrayLike | None = None,
+    size: Literal["full", "small"] = "full",
+    forgive_gain: bool = True,
+    weights: PathLike | None = None,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Returns how far each image seems to be from its reference.
+
+    See `PerceivedDistance`.
+
+    Args:
+        y_true: References shaped `(batch, height, width, channels)`, of any
+            type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> photo = np.random.default_rng(0).uniform(size=(1, 64, 64, 3))
+    >>> float(kp.functional.perceived_distance(photo, photo)[0])
+    0.0
+    >>> bool(kp.functional.perceived_distance(photo, 0.5 * photo)[0] > 0.1)
+    True
+
+    Reference:
+        The guide "A distance that sees as people do".
+    """
+    return _measure(
+        losses.PerceivedDistance,
+        y_true,
+        y_pred,
+        mask=mask,
+        backbone=backbone,
+        size=size,
+        forgive_gain=forgive_gain,
+        weights=weights,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
 @fill_from(losses.PerceptualLoss)
 def perceptual_loss(
     y_true: ArrayLike,

@@ -6,6 +6,7 @@ from keras_perceptual.losses.dists import DISTS
 from keras_perceptual.losses.focal_frequency_loss import FocalFrequencyLoss
 from keras_perceptual.losses.lpips import LPIPS
 from keras_perceptual.losses.ms_ssim_loss import MSSSIMLoss
+from keras_perceptual.losses.perceived_distance import PerceivedDistance
 from keras_perceptual.losses.perceptual_loss import PerceptualLoss
 from keras_perceptual.losses.sobel_gradient_loss import SobelGradientLoss
 from keras_perceptual.losses.ssim_loss import SSIMLoss
@@ -19,6 +20,7 @@ __all__ = [
     "ContextualLoss",
     "FocalFrequencyLoss",
     "MSSSIMLoss",
+    "PerceivedDistance",
     "PerceptualLoss",
     "SSIMLoss",
     "SobelGradientLoss",

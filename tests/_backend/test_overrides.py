@@ -89,6 +89,7 @@ LOSSES = {
     "FocalFrequencyLoss": [{}],
     "LPIPS": [{"weights": "random"}],
     "MSSSIMLoss": [{"weights": (0.4, 0.6)}],
+    "PerceivedDistance": [{"weights": "random"}],
     "PerceptualLoss": [RANDOM, {**RANDOM, "pooling": "l2"}],
     "SobelGradientLoss": [
         {},
@@ -108,6 +109,9 @@ OTHERS = {
     "LPIPSMetric": {"loss": kp.LPIPS(weights="random")},
     "LookupColorLayer": {"size": 4},
     "MonotonicTable": {},
+    "PerceivedDistanceMetric": {
+        "loss": kp.PerceivedDistance(weights="random", size="small")
+    },
     "TableMonotonicity": {},
     "TableRange": {},
     "TableSmoothness": {},

@@ -77,6 +77,21 @@ CONFIGURATIONS = {
         },
         {"reduction": None},
     ],
+    "PerceivedDistance": [
+        {
+            "backbone": "vgg16",
+            "size": "small",
+            "forgive_gain": False,
+            "weights": "random",
+            "value_range": (0, 255),
+            "check_range": "off",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "seen",
+            "dtype": "bfloat16",
+        },
+        {"size": "small", "reduction": None},
+    ],
     "SobelGradientLoss": [
         {
             "norm": "charbonnier",
@@ -161,6 +176,14 @@ CONFIGURATIONS = {
             "loss": kp.DISTS(weights="random", resize=20),
             "tile": 512,
             "name": "texture",
+            "dtype": "bfloat16",
+        },
+    ],
+    "PerceivedDistanceMetric": [
+        {
+            "loss": kp.PerceivedDistance(size="small", forgive_gain=False),
+            "tile": 512,
+            "name": "seen",
             "dtype": "bfloat16",
         },
     ],

@@ -21,6 +21,10 @@ FUNCTIONS = {
     "focal_frequency_loss": (kp.FocalFrequencyLoss, {"alpha": 0.5}),
     "lpips": (kp.LPIPS, {"weights": "random", "linear_heads": False}),
     "ms_ssim": (kp.MSSSIMLoss, {"weights": (0.4, 0.6), "filter_size": 5}),
+    "perceived_distance": (
+        kp.PerceivedDistance,
+        {"weights": "random", "size": "small", "forgive_gain": False},
+    ),
     "perceptual_loss": (
         kp.PerceptualLoss,
         {"backbone": "alexnet", "layers": ["relu1"], "style_weight": 2.0},

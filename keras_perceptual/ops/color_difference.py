@@ -1,0 +1,38 @@
+"""How far apart two colors are, as people see it."""
+
+from keras import ops
+
+from keras_perceptual.typing import Tensor
+
+# The difference below which it is quadratic, so that equal colors have a
+# gradient: people tell colors apart from about 2 on.
+EPSILON = 1e-5
+
+
+def cie76(lab: Tensor, other: Tensor) -> Tensor:
+    """Returns the distance of two colors in CIELAB.
+
+    `sqrt(dL ** 2 + da ** 2 + db ** 2 + 1e-10) - 1e-5`, which is 0 for equal
+    colors, and so is its gradient.
+
+    Args:
+        lab: Floating-point tensor whose last axis is L, a and b.
+        other: Tensor shaped as `lab`.
+
+    Returns:
+        A tensor shaped as `lab`, without the last axis.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_perceptual.ops.color_difference import cie76
+    >>> lab = keras.ops.convert_to_tensor([[50.0, 0.0, 0.0], [50.0, 3.0, 4.0]])
+    >>> round(float(cie76(lab[0], lab[1])), 3)
+    5.0
+
+    Reference:
+        CIE 15:2004, Colorimetry, the difference of 1976.
+    """
+    squared = ops.sum(ops.square(lab - other), axis=-1)
+    # Written so that nothing cancels where the difference is small.
+    return squared / (ops.sqrt(squared + EPSILON**2) + EPSILON)
