@@ -31,7 +31,7 @@ from keras_perceptual.ops.lost_detail import (
     merge_joint_moments,
     root_share,
 )
-from keras_perceptual.ops.pyramids import halve_images
+from keras_perceptual.ops.pooling import block_means
 from keras_perceptual.typing import (
     DataFormat,
     DType,
@@ -73,10 +73,8 @@ class LostDetailDistance(WindowedDistance):
         self, images: Tensor, mask: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Returns the features, and the colors of small squares."""
-        small = images
-        for _ in range(2):
-            small = halve_images(small, "channels_last")
-        return {COLOR: srgb_to_lab(small), **self.extractor(images)}
+        colors = srgb_to_lab(block_means(images, COLOR_STRIDE))
+        return {COLOR: colors, **self.extractor(images)}
 
     def compare(
         self,

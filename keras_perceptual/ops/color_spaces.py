@@ -78,7 +78,9 @@ def srgb_to_lab(rgb: Tensor) -> Tensor:
         is IEC 61966-2-1. The numbers are those of the package colour-science.
     """
     to_xyz = ops.cast(SRGB_TO_XYZ / WHITE[:, None], rgb.dtype)
-    xyz = ops.matmul(srgb_to_linear(rgb), ops.transpose(to_xyz))
+    # Not `matmul`, which has three digits on some accelerators.
+    linear = ops.expand_dims(srgb_to_linear(rgb), -2)
+    xyz = ops.sum(linear * to_xyz, axis=-1)
     root = ops.power(ops.maximum(xyz, LAB_LINEAR), 1 / 3)
     line = xyz * (841 / 108) + 4 / 29
     x, y, z = ops.unstack(ops.where(xyz > LAB_LINEAR, root, line), 3, axis=-1)
