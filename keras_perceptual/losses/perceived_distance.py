@@ -203,9 +203,9 @@ class PerceivedDistance(FeatureLoss):
             made and measured, or `"vgg16"`, to train with, whose agreement
             with people was not measured. Defaults to `"alexnet"`.
         size: String. `"full"` looks at all taps. `"small"` looks at the second
-            alone, `relu2` of AlexNet: 330,688 weights of 1.3 MB, less than
-            half of the time, and it agrees with people as well; its weights
-            are those of the same file. Defaults to `"full"`.
+            alone, `relu2` of AlexNet: 330,688 weights of 1.3 MB, cut out of
+            the same file. It takes about half of the time, and agrees with
+            people as well. Defaults to `"full"`.
         forgive_gain: Boolean. `False` counts contrast that is raised as it
             counts contrast that is lowered: nothing is set aside, and
             `detail` is `abs(var(x) - cov(x, y)) / (var(x) + e)`. Defaults to

@@ -20,7 +20,7 @@ class PerceivedDistanceMetric(ImageLossMetric):
     """Averages `PerceivedDistance` over all images that it has seen.
 
     Lower is better; see `PerceivedDistance`, also for what deceives it.
-    `PerceivedDistanceMetric(size="small")` takes less than half of the time.
+    `PerceivedDistanceMetric(size="small")` takes about half of the time.
 
     Args:
         loss: The `PerceivedDistance` that is averaged: that of the model, to
