@@ -179,3 +179,13 @@ def test_encoded_targets_save_a_third_of_the_convolutions():
 
     assert convolutions(tf.constant(true)) == (10, 5)
     assert convolutions(loss.encode(true)) == (5, 5)
+
+
+def test_encoded_targets_kept_on_disk_go_on_to_be_read():
+    """Four numbers come first, whatever else a row holds."""
+    loss = alexnet()
+    true, _ = pair_of({})
+    images = keras.ops.convert_to_tensor(true)
+    kept = loss._distance.keep(images, None).values()
+    numbers = sum(np.prod(part.shape[1:]) for part in kept)
+    assert loss.encode(true).shape[1] == 4 + numbers
