@@ -62,6 +62,7 @@ def test_a_difference_is_found_and_one_with_a_reason_is_known():
     assert nothing[0], "NaN is a difference"
 
 
+@pytest.mark.once
 def test_other_processes_are_compared_with(tmp_path):
     path = tmp_path / "references.json"
     assert tool.run(1, 3, save=path)[0] == 0

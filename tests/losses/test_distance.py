@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import torture
+from sampling import once
 
 from keras_perceptual import DISTS, LPIPS
 from keras_perceptual.losses.dists import STRIDES
@@ -93,7 +94,7 @@ def test_sizes_that_are_not_known_while_tracing():
         )
 
 
-@pytest.mark.parametrize("loss", [LPIPS(), LPIPS("vgg16"), DISTS()])
+@pytest.mark.parametrize("loss", once([LPIPS(), LPIPS("vgg16"), DISTS()]))
 def test_the_distance_of_positions_is_that_of_the_network(loss):
     strides = getattr(loss, "backbone", None)
     strides = TAPS[strides] if strides else STRIDES
