@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import torture
+from sampling import once
 
 from keras_perceptual import DISTS, LPIPS, PerceivedDistance
 from keras_perceptual.losses.dists import STRIDES
@@ -99,8 +100,7 @@ def test_sizes_that_are_not_known_while_tracing():
 
 
 @pytest.mark.parametrize(
-    "loss",
-    [LPIPS(), LPIPS("vgg16"), DISTS(), PerceivedDistance()],
+    "loss", once([LPIPS(), LPIPS("vgg16"), DISTS(), PerceivedDistance()])
 )
 def test_the_distance_of_positions_is_that_of_the_network(loss):
     strides = getattr(loss._distance, "strides", STRIDES)
