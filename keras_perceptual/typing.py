@@ -72,7 +72,9 @@ Downsampling: TypeAlias = Literal["average", "stride", "gaussian"]
 VariationNorm: TypeAlias = Literal["l1", "l2", "isotropic"]
 
 # What is compared of features.
-FeatureDifference: TypeAlias = Literal["mse", "mae", "charbonnier", "cosine"]
+FeatureDifference: TypeAlias = Literal[
+    "mse", "mae", "charbonnier", "cosine", "lost"
+]
 GramNormalization: TypeAlias = Literal["chw", "hw", "none"]
 # Names of layers, with a weight for each where they are to count unlike.
 Layers: TypeAlias = Sequence[str] | Mapping[str, float]

@@ -124,7 +124,7 @@ DRAWS = {
     "PerceptualLoss": lambda r: {
         "backbone": "alexnet",
         "layers": one_of(r, ["relu1"], ["relu2", "conv3"]),
-        "distance": one_of(r, "mse", "mae", "cosine"),
+        "distance": one_of(r, "mse", "mae", "cosine", "lost"),
         "style_weight": one_of(r, 0.0, 1.0),
     },
     "LPIPS": lambda r: {"backbone": "alexnet"},

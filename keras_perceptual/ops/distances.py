@@ -259,13 +259,41 @@ def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     return squared * (x.shape[-1] / 2)
 
 
-FEATURE_DISTANCES: dict[
-    FeatureDifference, Callable[[Tensor, Tensor], Tensor]
-] = {
+def lost_and_added(x: Tensor, y: Tensor, added_weight: float = 0.0) -> Tensor:
+    """Returns squared differences, those of one direction weighted.
+
+    `(x - y) ** 2` where `y` is less than `x`, `added_weight * (x - y) ** 2`
+    where it is more: of features, what a reference has and an image lacks, and
+    what the image has beyond it.
+
+    Args:
+        x: Floating-point tensor, features of the reference.
+        y: Tensor shaped as `x`, features of the image.
+        added_weight: Float, what counts that is added.
+
+    Returns:
+        Tensor shaped as `x`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_perceptual.ops.distances import lost_and_added
+    >>> x = keras.ops.convert_to_tensor([2.0, 2.0])
+    >>> y = keras.ops.convert_to_tensor([0.0, 4.0])
+    >>> keras.ops.convert_to_numpy(lost_and_added(x, y, 0.25)).tolist()
+    [4.0, 1.0]
+    """
+    difference = y - x
+    weights = ops.where(difference > 0, added_weight, 1.0)
+    return ops.square(difference) * ops.cast(weights, difference.dtype)
+
+
+FEATURE_DISTANCES: dict[FeatureDifference, Callable[..., Tensor]] = {
     "mse": lambda x, y: ops.square(x - y),
     "mae": lambda x, y: absolute(x - y),
     "charbonnier": lambda x, y: charbonnier_penalty(x - y),
     "cosine": cosine_distance,
+    "lost": lost_and_added,
 }
 
 

@@ -48,6 +48,7 @@ CONFIGURATIONS = {
             "gram_normalization": "hw",
         },
         {"backbone": "alexnet", "layers": ["relu1"], "scales": 2},
+        {"backbone": "alexnet", "distance": "lost", "added_weight": 0.3},
     ],
     "LPIPS": [
         {

@@ -28,7 +28,13 @@ FUNCTIONS = {
     ),
     "perceptual_loss": (
         kp.PerceptualLoss,
-        {"backbone": "alexnet", "layers": ["relu1"], "style_weight": 2.0},
+        {
+            "backbone": "alexnet",
+            "layers": ["relu1"],
+            "style_weight": 2.0,
+            "distance": "lost",
+            "added_weight": 0.3,
+        },
     ),
     "sobel_gradient_loss": (
         kp.SobelGradientLoss,
