@@ -4,16 +4,16 @@ from keras import ops
 
 from keras_perceptual.typing import Tensor
 
-# The difference below which it is quadratic, so that equal colors have a
-# gradient: people tell colors apart from about 2 on.
-EPSILON = 1e-5
+# What rounding makes of equal colors is below, by an order of magnitude; people
+# tell colors apart from about 2 on.
+LEAST = 1e-3
 
 
 def cie76(lab: Tensor, other: Tensor) -> Tensor:
     """Returns the distance of two colors in CIELAB.
 
-    `sqrt(dL ** 2 + da ** 2 + db ** 2 + 1e-10) - 1e-5`, which is 0 for equal
-    colors, and so is its gradient.
+    `sqrt(dL ** 2 + da ** 2 + db ** 2)`. What is below 0.001 is rounding: it
+    counts as 0, and has no gradient.
 
     Args:
         lab: Floating-point tensor whose last axis is L, a and b.
@@ -34,5 +34,6 @@ def cie76(lab: Tensor, other: Tensor) -> Tensor:
         CIE 15:2004, Colorimetry, the difference of 1976.
     """
     squared = ops.sum(ops.square(lab - other), axis=-1)
-    # Written so that nothing cancels where the difference is small.
-    return squared / (ops.sqrt(squared + EPSILON**2) + EPSILON)
+    # The square root sees nothing that has an infinite slope.
+    distance = ops.sqrt(ops.maximum(squared, LEAST**2))
+    return ops.where(squared < LEAST**2, ops.zeros_like(squared), distance)

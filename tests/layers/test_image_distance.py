@@ -93,8 +93,9 @@ def test_the_distance_that_people_see_is_a_graph_of_its_own(
     run = getattr(exports, f"export_{form}")(model, tmp_path, *inputs)
     expected = keras.ops.convert_to_numpy(loss.per_image(*images))
     np.testing.assert_allclose(run(*images), expected, rtol=0, atol=2e-6)
-    for file in tmp_path.glob("model.*"):
-        assert size == "full" or file.stat().st_size < 1.5e6
+    if size == "small" and form in ("litert", "onnx"):
+        (file,) = tmp_path.glob("model.*")
+        assert file.stat().st_size < 1.5e6
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])

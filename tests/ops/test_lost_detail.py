@@ -105,11 +105,11 @@ def test_gradient_agrees_with_finite_differences(features, forgive_gain):
 def test_parts_of_an_image_make_the_whole(features):
     """In any order, and with a part that has no position."""
     x, y = features
-    none = np.zeros((3, 4), "float32")
-    state = (np.float32(0), ops.Moments(*[none] * 5))
+    none = keras.ops.zeros((3, 4))
+    state = (keras.ops.zeros(()), ops.Moments(*[none] * 5))
     for rows in (slice(0, 4), slice(4, 6)):
         part = x[:, rows], y[:, rows]
-        count = np.float32(part[0][0, ..., 0].size)
+        count = keras.ops.convert_to_tensor(float(part[0][0, ..., 0].size))
         state = ops.merge_joint_moments(state, (count, moments_of(*part)))
     assert float(state[0]) == 30
     for name, value in moments_of(x, y)._asdict().items():
