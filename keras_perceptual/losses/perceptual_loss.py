@@ -22,9 +22,8 @@ from keras_perceptual.losses.style_image import read_image
 from keras_perceptual.ops.distances import (
     FEATURE_DISTANCES,
     feature_distance,
-    lost_and_added,
+    feature_penalty,
     map_values,
-    mean_per_image,
     unit_normalize,
 )
 from keras_perceptual.ops.gram import GRAM_NORMALIZATIONS, gram_matrix
@@ -124,11 +123,13 @@ class PerceptualDistance(FeatureDistance):
         mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Returns what each tap adds to the distance at each scale."""
+        content = functools.partial(
+            feature_distance,
+            self.distance,
+            mask=mask,
+            added_weight=self.added_weight,
+        )
         style = functools.partial(feature_distance, "mse")
-
-        def content(x: Tensor, y: Tensor) -> Tensor:
-            return mean_per_image(self._differences(x, y), mask)
-
         found = {
             **map_values(content, *(_of("content/", x) for x in (true, pred))),
             **map_values(style, *(_of("style/", x) for x in (true, pred))),
@@ -145,17 +146,11 @@ class PerceptualDistance(FeatureDistance):
                 "compares statistics of whole images. Give `content_weight` "
                 "a value above 0. Received: content_weight=0"
             )
+        penalty = feature_penalty(self.distance, self.added_weight)
         return {
-            name: self._weight(name)
-            * ops.mean(self._differences(true[name], x), -1)
+            name: self._weight(name) * ops.mean(penalty(true[name], x), -1)
             for name, x in _of("content/", pred).items()
         }
-
-    def _differences(self, x: Tensor, y: Tensor) -> Tensor:
-        """Returns how far apart features are, one by one."""
-        if self.distance == "lost":
-            return lost_and_added(x, y, self.added_weight)
-        return FEATURE_DISTANCES[self.distance](x, y)
 
     def _weight(self, name: str) -> float:
         """Returns the weight of a term."""

@@ -5,6 +5,7 @@ feature; its mean is the distance of two images, and its mean over the channels
 a map of it. Means keep their digits on large images, and keep to masks.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -297,8 +298,26 @@ FEATURE_DISTANCES: dict[FeatureDifference, Callable[..., Tensor]] = {
 }
 
 
+def feature_penalty(
+    kind: FeatureDifference, added_weight: float = 0.0
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Returns the function that compares features one by one.
+
+    Args:
+        kind: String, a key of `FEATURE_DISTANCES`.
+        added_weight: Float, what counts that is added, for the kind `"lost"`.
+    """
+    if kind == "lost":
+        return functools.partial(lost_and_added, added_weight=added_weight)
+    return FEATURE_DISTANCES[kind]
+
+
 def feature_distance(
-    kind: FeatureDifference, x: Tensor, y: Tensor, mask: Tensor | None = None
+    kind: FeatureDifference,
+    x: Tensor,
+    y: Tensor,
+    mask: Tensor | None = None,
+    added_weight: float = 0.0,
 ) -> Tensor:
     """Returns the mean distance between the features of two images.
 
@@ -307,11 +326,12 @@ def feature_distance(
         x: Floating-point tensor shaped `(batch, ..., channels)`.
         y: Tensor shaped as `x`.
         mask: Optional weights of the positions of an image, of any size.
+        added_weight: As for `feature_penalty`.
 
     Returns:
         Tensor shaped `(batch,)`.
     """
-    return mean_per_image(FEATURE_DISTANCES[kind](x, y), mask)
+    return mean_per_image(feature_penalty(kind, added_weight)(x, y), mask)
 
 
 def lpips_distance(

@@ -113,6 +113,9 @@ OTHERS = {
     "PerceivedDistanceMetric": {
         "loss": kp.PerceivedDistance(weights="random", size="small")
     },
+    "MSSSIMMetric": {"weights": (0.5, 0.5)},
+    "PSNRMetric": {"luma": True},
+    "SSIMMetric": {},
     "TableMonotonicity": {},
     "TableRange": {},
     "TableSmoothness": {},

@@ -188,6 +188,31 @@ CONFIGURATIONS = {
             "dtype": "bfloat16",
         },
     ],
+    "PSNRMetric": [
+        {
+            "border": 4,
+            "luma": True,
+            "value_range": (0, 255),
+            "check_range": "clip",
+            "data_format": "channels_first",
+            "name": "decibels",
+            "dtype": "bfloat16",
+        },
+    ],
+    "SSIMMetric": [
+        {
+            "loss": kp.SSIMLoss(filter_size=5),
+            "name": "structure",
+            "dtype": "bfloat16",
+        },
+    ],
+    "MSSSIMMetric": [
+        {
+            "loss": kp.MSSSIMLoss(weights=(0.4, 0.6), filter_size=5),
+            "name": "structure",
+            "dtype": "bfloat16",
+        },
+    ],
     "LossTerms": [
         {
             "loss": kp.WeightedSumLoss(
