@@ -197,3 +197,11 @@ def test_how_sure_the_place_is_depends_on_the_fault():
             titles[row, places] = group.title
     assert titles.pop((diagnoses.NONFINITE, (place,))) == "Most likely made by"
     assert "Most likely made by" not in titles.values()
+
+
+def test_a_place_is_followed_by_the_code_that_stands_there():
+    place = Place(
+        "Log", "", "a", "Scale", "net.py", 3, within="call", code="log(x)"
+    )
+    text = explain(record("a/w", diagnoses.CUT, (place,)))
+    assert "net.py:3\n    in call: log(x)" in text

@@ -50,6 +50,10 @@ def test_encoded_targets_in_batches(mask, monkeypatch, capsys):
         # PyTorch convolves batches of another size in another order.
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
         assert "3/3" in capsys.readouterr().out
+    one_by_one = to_numpy(loss.encode(images, batch_size=1))
+    np.testing.assert_allclose(
+        one_by_one, to_numpy(loss.encode(images)), rtol=1e-4, atol=1e-4
+    )
     with pytest.raises(ValueError, match="Received: batch_size=0"):
         loss.encode(images, batch_size=0)
 
