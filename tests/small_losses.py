@@ -15,6 +15,7 @@ def small_network():
 
 LOSSES = {
     "CharbonnierLoss": kp.CharbonnierLoss,
+    "ColorDifferenceLoss": kp.ColorDifferenceLoss,
     "ContextualLoss": lambda **kwargs: kp.ContextualLoss(
         "alexnet", layers=["relu1"], max_features=16, **kwargs
     ),

@@ -133,6 +133,10 @@ DRAWS = {
         "size": one_of(r, "full", "small"),
         "forgive_gain": one_of(r, True, False),
     },
+    "ColorDifferenceLoss": lambda r: {
+        "difference": one_of(r, "ciede2000", "cie76", "oklab"),
+        "blur": one_of(r, 1, 4),
+    },
     "ContextualLoss": lambda r: {
         "backbone": "alexnet",
         "layers": ["relu1"],

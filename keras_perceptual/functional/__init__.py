@@ -2,6 +2,7 @@
 
 from keras_perceptual.functional.comparisons import (
     charbonnier_loss,
+    color_difference,
     contextual_loss,
     dists,
     focal_frequency_loss,
@@ -16,6 +17,7 @@ from keras_perceptual.functional.comparisons import (
 
 __all__ = [
     "charbonnier_loss",
+    "color_difference",
     "contextual_loss",
     "dists",
     "focal_frequency_loss",

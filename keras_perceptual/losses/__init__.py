@@ -1,6 +1,7 @@
 """Losses between two batches of images."""
 
 from keras_perceptual.losses.charbonnier_loss import CharbonnierLoss
+from keras_perceptual.losses.color_difference_loss import ColorDifferenceLoss
 from keras_perceptual.losses.contextual_loss import ContextualLoss
 from keras_perceptual.losses.dists import DISTS
 from keras_perceptual.losses.focal_frequency_loss import FocalFrequencyLoss
@@ -17,6 +18,7 @@ __all__ = [
     "DISTS",
     "LPIPS",
     "CharbonnierLoss",
+    "ColorDifferenceLoss",
     "ContextualLoss",
     "FocalFrequencyLoss",
     "MSSSIMLoss",

@@ -85,6 +85,7 @@ def extended(*arrays):
 
 LOSSES = {
     "CharbonnierLoss": [{"check_range": "clip"}],
+    "ColorDifferenceLoss": [{}, {"difference": "oklab", "blur": 2}],
     "ContextualLoss": [{**RANDOM, "layers": ["relu2"]}],
     "DISTS": [{"weights": "random"}],
     "FocalFrequencyLoss": [{}],

@@ -50,6 +50,18 @@ CONFIGURATIONS = {
         {"backbone": "alexnet", "layers": ["relu1"], "scales": 2},
         {"backbone": "alexnet", "distance": "lost", "added_weight": 0.3},
     ],
+    "ColorDifferenceLoss": [
+        {
+            "difference": "oklab",
+            "blur": 4,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "colors",
+            "dtype": "bfloat16",
+        },
+    ],
     "LPIPS": [
         {
             "backbone": "vgg16",

@@ -14,6 +14,10 @@ BACKEND = keras.backend.backend()
 # Each function with its class, and settings that are not the defaults.
 FUNCTIONS = {
     "charbonnier_loss": (kp.CharbonnierLoss, {"epsilon": 0.02}),
+    "color_difference": (
+        kp.ColorDifferenceLoss,
+        {"difference": "oklab", "blur": 3},
+    ),
     "contextual_loss": (
         kp.ContextualLoss,
         {"backbone": "alexnet", "layers": {"relu1": 0.5}, "max_features": 20},

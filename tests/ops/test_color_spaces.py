@@ -7,6 +7,7 @@ from reference import perceived_distance as reference
 from keras_perceptual.ops.color_spaces import (
     srgb_to_lab,
     srgb_to_linear,
+    srgb_to_oklab,
     to_rgb,
 )
 
@@ -55,3 +56,21 @@ def test_gray_images_are_repeated_and_ranges_are_left():
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(rgb), [[0, 0, 0], [1, 1, 1]]
     )
+
+
+def test_oklab_has_the_numbers_of_colour_science():
+    rgb = [[0.2, 0.4, 0.6], [1, 0, 0], [0.02, 0.01, 0], [0.9, 0.8, 0.1]]
+    expected = [
+        [0.49932, -0.03303, -0.09304],
+        [0.62793, 0.22489, 0.1258],
+        [0.09644, 0.00265, 0.01967],
+        [0.8411, -0.02932, 0.16809],
+    ]
+    found = srgb_to_oklab(keras.ops.convert_to_tensor(np.float32(rgb)))
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(found), expected, atol=2e-4
+    )
+    special = np.float32([-1, 0, 1e-8, 0.04045, 1, 3])
+    rgb = np.stack(np.meshgrid(*[special] * 3), -1).reshape(-1, 3)
+    (slope,) = checks.gradients(lambda x: keras.ops.sum(srgb_to_oklab(x)), rgb)
+    assert np.all(np.isfinite(slope))
