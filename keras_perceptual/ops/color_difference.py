@@ -11,8 +11,6 @@ from keras_perceptual.typing import ColorDifference, Tensor
 # What rounding makes of equal colors is below, by an order of magnitude; people
 # tell colors apart from about 2 on.
 LEAST = 1e-3
-# Of the sum of two directions of length one, what rounding leaves of opposites.
-OPPOSITE = 1e-6
 
 
 def cie76(lab: Tensor, other: Tensor) -> Tensor:
@@ -154,9 +152,15 @@ def _mean_hue(
     A gray color has none, and leaves it to the other one.
     """
     c1, c2 = (ops.maximum(c, LEAST) for c in (c1, c2))
-    along, up = a1 / c1 + a2 / c2, b1 / c1 + b2 / c2
-    # Where both are gray, or opposite, there is no hue between them.
-    known = ops.square(along) + ops.square(up) > OPPOSITE**2
+    a1, b1, a2, b2 = a1 / c1, b1 / c1, a2 / c2, b2 / c2
+    # Halfway is along the sum of the directions, or, where these are all but
+    # opposite and nothing is left of it, across their difference.
+    near = a1 * a2 + b1 * b2 >= 0
+    side = ops.where(a1 * b2 - a2 * b1 < 0, 1.0, -1.0)
+    along = ops.where(near, a1 + a2, side * (b1 - b2))
+    up = ops.where(near, b1 + b2, side * (a2 - a1))
+    # Where both are gray, there is no hue between them.
+    known = ops.square(along) + ops.square(up) > LEAST**2
     hue = ops.arctan2(
         ops.where(known, up, ops.zeros_like(up)),
         ops.where(known, along, ops.ones_like(along)),
