@@ -157,6 +157,7 @@ def _mean_hue(
     # opposite and nothing is left of it, across their difference.
     near = a1 * a2 + b1 * b2 >= 0
     side = ops.where(a1 * b2 - a2 * b1 < 0, 1.0, -1.0)
+    side = ops.cast(side, a1.dtype)
     along = ops.where(near, a1 + a2, side * (b1 - b2))
     up = ops.where(near, b1 + b2, side * (a2 - a1))
     # Where both are gray, there is no hue between them.

@@ -96,3 +96,13 @@ def test_what_cannot_be_compared_is_refused(pair):
         ColorDifferenceLoss("lab")
     with pytest.raises(ValueError, match=r"Received: blur=0"):
         ColorDifferenceLoss(blur=0)
+
+
+@pytest.mark.tensorflow_only
+def test_in_double_precision(pair):
+    exact = ColorDifferenceLoss(dtype="float64")
+    found = exact.per_image(*(np.float64(x) for x in pair))
+    assert keras.backend.standardize_dtype(found.dtype) == exact.dtype
+    np.testing.assert_allclose(
+        numpy(found), numpy(ColorDifferenceLoss().per_image(*pair)), rtol=1e-4
+    )
