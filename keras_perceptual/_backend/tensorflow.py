@@ -5,7 +5,8 @@ as `benchmarks/backend_overrides.py` prints them.
 """
 
 import functools
-from collections.abc import Callable, Hashable
+import math
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from keras import ops
 
 from keras_perceptual._backend import defaults
 from keras_perceptual._backend.defaults import LinearMap, Locator, State
+from keras_perceptual._backend.tensorflow_blocks import SMALL, blockwise
 from keras_perceptual.typing import Tensor
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "call_when",
     "clamp",
     "compile_in_graph",
+    "compile_pointwise",
     "fold",
     "is_chief",
     "is_exporting",
@@ -113,6 +116,7 @@ def compile_in_graph(
             or None in sizes
             or _has_accelerator()
             or _is_debugged()
+            or is_exporting(tensors[0])
         ):
             return function(*settings, *tensors)
         # A variable that several devices have a copy of would become a part
@@ -122,6 +126,75 @@ def compile_in_graph(
         )
 
     return run
+
+
+def compile_pointwise(
+    function: Callable[..., Tensor], *settings: Hashable, own: bool = False
+) -> Callable[..., Tensor]:
+    """Returns a function with its settings, compiled once for all images.
+
+    Speed: 5 to 7 for a cube of colors in a graph of images of any size, 3 to 4
+    with the gradient, and 4 to 8 eagerly. What is computed point by point is
+    compiled in blocks of a fixed size, for as many points as there are.
+    Memory: with the gradient, 5 images, where a graph takes 20. For where
+    nothing is compiled, see `compile_in_graph`; programs that are to run
+    elsewhere are free of it, too.
+    """
+
+    def run(points: Tensor, *tables: Tensor) -> Tensor:
+        count = None
+        if None not in points.shape:
+            count = math.prod(points.shape[:-1])
+        if count is not None and count < SMALL:
+            # A program of its own, and eagerly none at all.
+            return compile_in_graph(function, *settings)(points, *tables)
+        if (
+            points.dtype not in (tf.float32, tf.float64)
+            or _has_accelerator()
+            or _is_debugged()
+            or is_exporting(points)
+            or _graph_around_compiled_code() is not None
+        ):
+            return function(*settings, points, *tables)
+        return _in_blocks(function, settings, own, points, tables)
+
+    return run
+
+
+def _in_blocks(
+    function: Callable[..., Tensor],
+    settings: tuple[Hashable, ...],
+    own: bool,
+    points: Tensor,
+    tables: Sequence[Tensor],
+) -> Tensor:
+    """Returns what points map to, computed in blocks, as its gradient is."""
+    # For variables, see `compile_in_graph`.
+    tables = [tf.convert_to_tensor(x) for x in tables]
+    shapes = [x.shape for x in tables]
+    if own:
+        shapes[0] = (None, *shapes[0][1:])
+    blocks = blockwise(
+        function,
+        settings,
+        own,
+        tf.TensorSpec((None, None, points.shape[-1]), points.dtype),
+        *map(tf.TensorSpec, shapes, [x.dtype for x in tables]),
+    )
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def read(
+        *inputs: Tensor,
+    ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+        def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
+            return blocks.backward(upstream, *inputs)
+
+        return blocks.forward(*inputs), gradient
+
+    images = tf.shape(points)[0] if own else 1
+    flat = tf.reshape(points, (images, -1, points.shape[-1]))
+    found = read(flat, *tables)
+    return ops.reshape(found, (*ops.shape(points)[:-1], found.shape[-1]))
 
 
 def _has_accelerator() -> bool:
