@@ -141,7 +141,9 @@ def compile_pointwise(
     elsewhere are free of it, too.
     """
 
-    def run(points: Tensor, *tables: Tensor) -> Tensor:
+    def run(*inputs: Tensor) -> Tensor:
+        # For variables, see `compile_in_graph`.
+        points, *tables = map(tf.convert_to_tensor, inputs)
         count = None
         if None not in points.shape:
             count = math.prod(points.shape[:-1])
@@ -154,6 +156,8 @@ def compile_pointwise(
             or _is_debugged()
             or is_exporting(points)
             or _graph_around_compiled_code() is not None
+            or _is_vectorized()
+            or _has_tangents(points, *tables)
         ):
             return function(*settings, points, *tables)
         return _in_blocks(function, settings, own, points, tables)
@@ -169,8 +173,6 @@ def _in_blocks(
     tables: Sequence[Tensor],
 ) -> Tensor:
     """Returns what points map to, computed in blocks, as its gradient is."""
-    # For variables, see `compile_in_graph`.
-    tables = [tf.convert_to_tensor(x) for x in tables]
     shapes = [x.shape for x in tables]
     if own:
         shapes[0] = (None, *shapes[0][1:])
@@ -187,6 +189,8 @@ def _in_blocks(
         *inputs: Tensor,
     ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
         def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
+            if _is_vectorized():
+                return blocks.plain_backward(upstream, *inputs)
             return blocks.backward(upstream, *inputs)
 
         return blocks.forward(*inputs), gradient
@@ -209,6 +213,23 @@ def _is_debugged() -> bool:
     with tf.Graph().as_default() as graph:
         tf.identity(tf.zeros(()))
     return len(graph.get_operations()) > 2
+
+
+def _is_vectorized() -> bool:
+    """Whether a loop is being rewritten, as for a Jacobian.
+
+    What is done many times at once knows no loop over blocks.
+    """
+    return defaults.runs_in("tensorflow.python.ops.parallel_for")
+
+
+def _has_tangents(*tensors: Tensor) -> bool:
+    """Whether derivatives are being computed forward, which loops refuse."""
+    try:
+        from tensorflow.python.eager.forwardprop_util import pack_tangents
+    except ImportError:
+        return False
+    return bool(pack_tangents(list(tensors)).tangents)
 
 
 @functools.lru_cache(maxsize=64)

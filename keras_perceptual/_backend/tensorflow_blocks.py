@@ -27,10 +27,12 @@ class Blockwise(NamedTuple):
         forward: Function of points and tables that returns what they map to.
         backward: Function of the gradient of the result, points and tables
             that returns the gradients of points and tables.
+        plain_backward: The same without blocks.
     """
 
     forward: Callable[..., Tensor]
     backward: Callable[..., tuple[Tensor, ...]]
+    plain_backward: Callable[..., tuple[Tensor, ...]]
 
 
 @functools.lru_cache(maxsize=64)
@@ -94,6 +96,7 @@ def blockwise(
             input_signature=(result, points, *tables),
             autograph=False,
         ),
+        pull,
     )
 
 
