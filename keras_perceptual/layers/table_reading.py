@@ -66,7 +66,10 @@ def read_colors(
     prepare = functools.partial(_backend.compile_pointwise, own=own)
     if reading.interpolation == "nearest":
         # Colors have no gradient then; from blocks, they would have zeros.
-        prepare = _backend.compile_in_graph
+        is_exporting = _backend.is_exporting(images)
+        prepare = (
+            functools.partial if is_exporting else _backend.compile_in_graph
+        )
     colors = prepare(_read, reading)(images, *tables)
     if reading.data_format == "channels_first":
         colors = ops.moveaxis(colors, -1, -3)
