@@ -13,6 +13,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Source files that have no test file of their own, and why.
 WITHOUT_TEST_FILE = {
     "_version.py": "one line; read by test_public_api.py",
+    "__main__.py": "one call; run by command/test_main.py",
 }
 # The same functions once for each backend: one test file for all three.
 TRACERS = re.compile(r"^(gradients/tracers)/(tensorflow|jax|torch)/")
@@ -23,7 +24,7 @@ FILE_FORMATS = {"event_file.py": {"tensorflow"}}
 
 TEXT_SUFFIXES = {
     "", ".py", ".md", ".cfg", ".toml", ".txt", ".json", ".yml", ".yaml",
-    ".sh", ".csv", ".cube", ".typed",
+    ".sh", ".csv", ".cube", ".typed", ".ipynb",
 }  # fmt: skip
 # Not preceded by what makes them part of a longer path or of a variable.
 MACHINE_PATHS = re.compile(r"(?<![\w.~}-])/(?:work|tmp|home|root|Users)/")
