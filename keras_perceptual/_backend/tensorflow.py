@@ -94,13 +94,14 @@ def compile_in_graph(
 ) -> Callable[..., Tensor]:
     """Returns a function with its settings, compiled where a graph is built.
 
-    Speed: 2.5 for a step through slopes at three scales. On machines without an accelerator `fit` does not compile, and a
-    graph keeps what every small step makes in memory. One call compiled by XLA
-    among the others costs a compilation for each new shape, and can be
-    differentiated. Where everything is compiled anyhow, where nothing is, and
-    where more than the batch is of an unknown size, which may change with
-    every step, the function stays as it is; and where `tf.debugging` puts
-    operations of its own between all others, which XLA does not know.
+    Speed: 2.5 for a step through slopes at three scales. On machines without an
+    accelerator `fit` does not compile, and a graph keeps what every small step
+    makes in memory. One call compiled by XLA among the others costs a
+    compilation for each new shape, and can be differentiated. Where everything
+    is compiled anyhow, where nothing is, and where more than the batch is of an
+    unknown size, which may change with every step, the function stays as it is;
+    and where `tf.debugging` puts operations of its own between all others,
+    which XLA does not know.
     """
 
     def run(*tensors: Tensor | None) -> Tensor:
