@@ -84,9 +84,9 @@ def cases():
     layer = kp.LookupColorLayer(33)
     layer.build(image.shape)
     yield (
-        ["compile_in_graph"],
-        "a layer in training",
-        lambda x: layer(x, training=True),
+        ["compile_pointwise"],
+        "a layer",
+        lambda x: layer(x),
         [image],
     )
     target = keras.ops.convert_to_tensor(rand(4, 256, 256, 3))

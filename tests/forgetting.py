@@ -26,6 +26,7 @@ def forgetting():
 
             # What is used again for equal settings has lost its gradients.
             tensorflow._compiled.cache_clear()
+            tensorflow.blockwise.cache_clear()
         gc.collect()
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "choose",
     "clamp",
     "compile_in_graph",
+    "compile_pointwise",
     "filter_images",
     "fold",
     "frozen_call",
@@ -195,6 +196,22 @@ def compile_in_graph(
         *settings: Its first arguments, which can be hashed. What was compiled
             for a function and equal settings is used again.
     """
+    return functools.partial(function, *settings)
+
+
+def compile_pointwise(
+    function: Callable[..., Tensor], *settings: Hashable, own: bool = False
+) -> Callable[..., Tensor]:
+    """Returns a function with its settings, compiled where that helps.
+
+    Args:
+        function: Function of `settings`, points of shape `(..., width)` and
+            tables, which returns `(..., any width)`: each point is mapped by
+            itself. For what is asked of it, see `compile_in_graph`.
+        *settings: Its first arguments, which can be hashed.
+        own: Whether the first table is one for each of the points' first axis.
+    """
+    del own
     return functools.partial(function, *settings)
 
 

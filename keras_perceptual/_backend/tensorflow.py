@@ -5,7 +5,8 @@ as `benchmarks/backend_overrides.py` prints them.
 """
 
 import functools
-from collections.abc import Callable, Hashable
+import math
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from keras import ops
 
 from keras_perceptual._backend import defaults
 from keras_perceptual._backend.defaults import LinearMap, Locator, State
+from keras_perceptual._backend.tensorflow_blocks import SMALL, blockwise
 from keras_perceptual.typing import Tensor
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "call_when",
     "clamp",
     "compile_in_graph",
+    "compile_pointwise",
     "fold",
     "is_chief",
     "is_exporting",
@@ -91,14 +94,14 @@ def compile_in_graph(
 ) -> Callable[..., Tensor]:
     """Returns a function with its settings, compiled where a graph is built.
 
-    Speed: 1.8 for a step through a cube of colors, 2.5 through slopes at three
-    scales. On machines without an accelerator `fit` does not compile, and a
-    graph keeps what every small step makes in memory. One call compiled by XLA
-    among the others costs a compilation for each new shape, and can be
-    differentiated. Where everything is compiled anyhow, where nothing is, and
-    where more than the batch is of an unknown size, which may change with
-    every step, the function stays as it is; and where `tf.debugging` puts
-    operations of its own between all others, which XLA does not know.
+    Speed: 2.5 for a step through slopes at three scales. On machines without an
+    accelerator `fit` does not compile, and a graph keeps what every small step
+    makes in memory. One call compiled by XLA among the others costs a
+    compilation for each new shape, and can be differentiated. Where everything
+    is compiled anyhow, where nothing is, and where more than the batch is of an
+    unknown size, which may change with every step, the function stays as it is;
+    and where `tf.debugging` puts operations of its own between all others,
+    which XLA does not know.
     """
 
     def run(*tensors: Tensor | None) -> Tensor:
@@ -124,6 +127,80 @@ def compile_in_graph(
     return run
 
 
+def compile_pointwise(
+    function: Callable[..., Tensor], *settings: Hashable, own: bool = False
+) -> Callable[..., Tensor]:
+    """Returns a function with its settings, compiled once for all images.
+
+    Speed: 5 to 6 for a cube of colors in a graph of images of any size, 4 to 5
+    with the gradient; eagerly 8, and 3 to 4. What is computed point by point is
+    compiled in blocks of a fixed size, for as many points as there are.
+    Memory: with the gradient, 4 images, where a graph took 16 to 27. For where
+    nothing is compiled, see `compile_in_graph`; programs that are to run
+    elsewhere are free of it, too.
+    """
+
+    def run(*inputs: Tensor) -> Tensor:
+        # For variables, see `compile_in_graph`.
+        points, *tables = map(tf.convert_to_tensor, inputs)
+        count = None
+        if None not in points.shape:
+            count = math.prod(points.shape[:-1])
+        if is_exporting(points):
+            return function(*settings, points, *tables)
+        if count is not None and count < SMALL:
+            # A program of its own, and eagerly none at all.
+            return compile_in_graph(function, *settings)(points, *tables)
+        if (
+            points.dtype not in (tf.float32, tf.float64)
+            or _has_accelerator()
+            or _is_debugged()
+            or _graph_around_compiled_code() is not None
+            or _is_vectorized()
+            or _has_tangents(points, *tables)
+        ):
+            return function(*settings, points, *tables)
+        return _in_blocks(function, settings, own, points, tables)
+
+    return run
+
+
+def _in_blocks(
+    function: Callable[..., Tensor],
+    settings: tuple[Hashable, ...],
+    own: bool,
+    points: Tensor,
+    tables: Sequence[Tensor],
+) -> Tensor:
+    """Returns what points map to, computed in blocks, as its gradient is."""
+    shapes = [x.shape for x in tables]
+    if own:
+        shapes[0] = (None, *shapes[0][1:])
+    blocks = blockwise(
+        function,
+        settings,
+        own,
+        tf.TensorSpec((None, None, points.shape[-1]), points.dtype),
+        *map(tf.TensorSpec, shapes, [x.dtype for x in tables]),
+    )
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def read(
+        *inputs: Tensor,
+    ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+        def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
+            if _is_vectorized():
+                return blocks.plain_backward(upstream, *inputs)
+            return blocks.backward(upstream, *inputs)
+
+        return blocks.forward(*inputs), gradient
+
+    images = tf.shape(points)[0] if own else 1
+    flat = tf.reshape(points, (images, -1, points.shape[-1]))
+    found = read(flat, *tables)
+    return ops.reshape(found, (*ops.shape(points)[:-1], found.shape[-1]))
+
+
 def _has_accelerator() -> bool:
     return any(
         device.device_type != "CPU"
@@ -136,6 +213,23 @@ def _is_debugged() -> bool:
     with tf.Graph().as_default() as graph:
         tf.identity(tf.zeros(()))
     return len(graph.get_operations()) > 2
+
+
+def _is_vectorized() -> bool:
+    """Whether a loop is being rewritten, as for a Jacobian.
+
+    What is done many times at once knows no loop over blocks.
+    """
+    return defaults.runs_in("tensorflow.python.ops.parallel_for")
+
+
+def _has_tangents(*tensors: Tensor) -> bool:
+    """Whether derivatives are being computed forward, which loops refuse."""
+    try:
+        from tensorflow.python.eager.forwardprop_util import pack_tangents
+    except ImportError:
+        return False
+    return bool(pack_tangents(list(tensors)).tangents)
 
 
 @functools.lru_cache(maxsize=64)

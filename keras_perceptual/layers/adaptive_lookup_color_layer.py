@@ -255,7 +255,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
                 )
             )
         tables = mix_tables(self.tables, weights)
-        outputs = self.reader([inputs, tables], training=training)
+        outputs = self.reader([inputs, tables])
         return ops.cast(outputs, self.compute_dtype)
 
     def mixing_weights(self, images: Array) -> Tensor:

@@ -355,9 +355,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             table = identity_cube(shape[:3])
         return ops.cast(table, dtype or self.variable_dtype)
 
-    def call(
-        self, inputs: Tensor | Sequence[Tensor], training: bool | None = None
-    ) -> Tensor:
+    def call(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
         """Returns the images in the colors of the table."""
         images: Tensor = inputs
         table = None
@@ -367,14 +365,10 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         if not _backend.is_exporting(images):
             self._range_check({"input": images})
         table = self._source.read(table)
-        prepare = functools.partial
-        if training:
-            prepare = _backend.compile_in_graph
-        read = prepare(read_colors, self._reading())
         shaper = None
         if self.shaper is not None:
             shaper = ops.convert_to_tensor(self.shaper.value)
-        return read(images, table, shaper)
+        return read_colors(self._reading(), images, table, shaper)
 
     def _reading(self) -> Reading:
         """Returns how the colors are read from the table."""

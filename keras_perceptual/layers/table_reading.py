@@ -1,10 +1,12 @@
 """How a layer reads the colors of images from a table."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 from keras import ops
 
+from keras_perceptual import _backend
 from keras_perceptual.ops.color_lookup import look_up_cube, look_up_curves
 from keras_perceptual.typing import (
     DataFormat,
@@ -54,11 +56,35 @@ def read_colors(
         table: Tensor, a table or one for each image.
         shaper: Tensor, the curves that come before a cube, or `None`.
     """
-    dtype, extrapolate = reading.dtype, reading.extrapolate
-    colors = ops.cast(images, "float64" if dtype == "float64" else "float32")
+    double = reading.dtype == "float64"
+    images = ops.cast(images, "float64" if double else "float32")
     if reading.data_format == "channels_first":
-        colors = ops.moveaxis(colors, -3, -1)
-    colors, alpha = colors[..., :3], colors[..., 3:]
+        images = ops.moveaxis(images, -3, -1)
+    is_cube = reading.dimensions == 3
+    own = len(table.shape) > (4 if is_cube else 2)
+    tables = (table,) if shaper is None else (table, shaper)
+    prepare = functools.partial(_backend.compile_pointwise, own=own)
+    if reading.interpolation == "nearest":
+        # Colors have no gradient then; from blocks, they would have zeros.
+        is_exporting = _backend.is_exporting(images)
+        prepare = (
+            functools.partial if is_exporting else _backend.compile_in_graph
+        )
+    colors = prepare(_read, reading)(images, *tables)
+    if reading.data_format == "channels_first":
+        colors = ops.moveaxis(colors, -1, -3)
+    return colors
+
+
+def _read(
+    reading: Reading,
+    images: Tensor,
+    table: Tensor,
+    shaper: Tensor | None = None,
+) -> Tensor:
+    """Returns pixels, in the last axis, in the colors of a table."""
+    extrapolate = reading.extrapolate
+    colors, alpha = images[..., :3], images[..., 3:]
     low, high = value_range = reading.value_range
     # The table is scaled, not the pixels, of which there are more.
     table = ops.cast(table, colors.dtype) * (high - low) + low
@@ -81,6 +107,4 @@ def read_colors(
     )
     if alpha.shape[-1]:
         colors = ops.concatenate([colors, alpha], axis=-1)
-    if reading.data_format == "channels_first":
-        colors = ops.moveaxis(colors, -1, -3)
-    return ops.cast(colors, dtype)
+    return ops.cast(colors, reading.dtype)

@@ -18,8 +18,11 @@ from keras_perceptual import _backend
 from keras_perceptual._backend import defaults
 
 FOLDER = pathlib.Path(_backend.__file__).parent
+# What is named after a backend and more is a part of it.
 BACKENDS = sorted(
-    path.stem for path in FOLDER.glob("[a-z]*.py") if path.stem != "defaults"
+    path.stem
+    for path in FOLDER.glob("[a-z]*.py")
+    if path.stem != "defaults" and "_" not in path.stem
 )
 
 

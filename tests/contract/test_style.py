@@ -17,7 +17,7 @@ WITHOUT_TEST_FILE = {
 }
 # The same functions once for each backend: one test file for all three.
 TRACERS = re.compile(r"^(gradients/tracers)/(tensorflow|jax|torch)/")
-OVERRIDES = re.compile(r"^(_backend)/(tensorflow|jax|torch)\.py$")
+OVERRIDES = re.compile(r"^(_backend)/(tensorflow|jax|torch)(_\w+)?\.py$")
 
 # They take a file format from a backend, and compute nothing with it.
 FILE_FORMATS = {"event_file.py": {"tensorflow"}}
