@@ -1,6 +1,6 @@
 """Color tables in files.
 
-Computes with NumPy alone: no backend runs.
+Needs NumPy alone, and Pillow for pictures: it can be imported without Keras.
 """
 
 from keras_perceptual.io.any_format import read_table, write_table
