@@ -5,21 +5,31 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_perceptual.io.color_table import ColorTable
+from keras_perceptual.io.csp import read_csp, write_csp
 from keras_perceptual.io.cube import read_cube, write_cube
-from keras_perceptual.io.hald import read_hald
-from keras_perceptual.io.lustre import read_3dl
-from keras_perceptual.io.spi1d import read_spi1d
-from keras_perceptual.io.spi3d import read_spi3d
-from keras_perceptual.typing import PathLike
+from keras_perceptual.io.hald import read_hald, write_hald
+from keras_perceptual.io.lustre import read_3dl, write_3dl
+from keras_perceptual.io.spi1d import read_spi1d, write_spi1d
+from keras_perceptual.io.spi3d import read_spi3d, write_spi3d
+from keras_perceptual.typing import CubeLayout, PathLike
 
 READERS: dict[str, Callable[[Any], ColorTable]] = {
     ".cube": read_cube,
     ".3dl": read_3dl,
     ".spi1d": read_spi1d,
     ".spi3d": read_spi3d,
+    ".csp": read_csp,
     **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".ppm"), read_hald),
 }
-WRITERS: dict[str, Callable[[Any, ColorTable], None]] = {".cube": write_cube}
+WRITERS: dict[str, Callable[..., None]] = {
+    ".cube": write_cube,
+    ".3dl": write_3dl,
+    ".spi1d": write_spi1d,
+    ".spi3d": write_spi3d,
+    ".csp": write_csp,
+    ".png": write_hald,
+}
+OPTIONS = {".3dl": {"bits"}, ".png": {"bits", "layout"}}
 
 
 def read_table(path: PathLike | bytes) -> ColorTable:
@@ -60,20 +70,35 @@ def read_table(path: PathLike | bytes) -> ColorTable:
     return reader(path)
 
 
-def write_table(path: PathLike | bytes, table: ColorTable) -> None:
+def write_table(
+    path: PathLike | bytes,
+    table: ColorTable,
+    *,
+    bits: int | None = None,
+    layout: CubeLayout | None = None,
+) -> None:
     """Writes a color table to a file, in the format that its name says.
 
-    The file is there as a whole or not at all: see `write_cube`.
+    The file is there as a whole or not at all: see `write_cube`. What a format
+    cannot say is an error. The function of each format says what it can:
+    `write_cube`, `write_3dl`, `write_spi1d`, `write_spi3d`, `write_csp` and
+    `write_hald`.
 
     Args:
-        path: String or path-like object, a file whose name ends in `.cube`. A
-            file of that name is replaced.
+        path: String or path-like object, a file whose name ends in `.cube`,
+            `.3dl`, `.spi1d`, `.spi3d` or `.csp`, or in `.png` for a Hald
+            image or a strip. A file of that name is replaced.
         table: `ColorTable`, for example of
             `keras_perceptual.LookupColorLayer.to_table`.
+        bits: Integer, how many bits the whole numbers in a `.3dl` or a `.png`
+            file have. Defaults to `None`, for 12 and 8.
+        layout: Where the entries lie in a picture: `"hald"`, `"tiles"` or
+            `"tiles_bottom_up"`. Defaults to `None`, for a Hald image.
 
     Raises:
         ValueError: If the name ends otherwise, also in what `read_table` can
-            read, or if the table says what the format cannot.
+            read, if the table says what the format cannot, or if the format
+            has no such argument.
         TypeError: If `table` is no `ColorTable`.
         OSError: If the file cannot be written. There is then no new file, and
             an old one is as it was.
@@ -105,7 +130,14 @@ def write_table(path: PathLike | bytes, table: ColorTable) -> None:
             "convert the file with another program if need be. "
             f"Received: path={name!r}"
         )
-    writer(path, table)
+    given = {"bits": bits, "layout": layout}
+    options = {k: v for k, v in given.items() if v is not None}
+    for option in options.keys() - OPTIONS.get(suffix, ()):
+        raise ValueError(
+            f"write_table has no `{option}` for {suffix} files, which do "
+            f"without. Leave it out. Received: {option}={options[option]!r}"
+        )
+    writer(path, table, **options)
 
 
 def _suffix(name: str) -> str:
