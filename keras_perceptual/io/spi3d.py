@@ -84,13 +84,12 @@ def write_spi3d(path: PathLike | bytes, table: ColorTable) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "look.spi3d")
     ...     write_spi3d(path, ColorTable(cube=cube * [1, 0.5, 1]))
-    ...     print(path.read_text()[:64])
+    ...     print(path.read_text()[:57])
     SPILUT 1.0
     3 3
     2 2 2
     0 0 0 0.0 0.0 0.0
     0 0 1 0.0 0.0 1.0
-    0 1
 
     Reference:
         - [OpenColorIO](https://opencolorio.org), `FileFormatSpi3D.cpp`.
