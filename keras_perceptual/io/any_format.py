@@ -4,22 +4,28 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from keras_perceptual.io.clf import read_clf
 from keras_perceptual.io.color_table import ColorTable
 from keras_perceptual.io.csp import read_csp, write_csp
 from keras_perceptual.io.cube import read_cube, write_cube
 from keras_perceptual.io.hald import read_hald, write_hald
 from keras_perceptual.io.lustre import read_3dl, write_3dl
+from keras_perceptual.io.panasonic import read_vlt
 from keras_perceptual.io.spi1d import read_spi1d, write_spi1d
 from keras_perceptual.io.spi3d import read_spi3d, write_spi3d
 from keras_perceptual.typing import CubeLayout, PathLike
 
+PICTURES = (".png", ".tif", ".tiff", ".bmp", ".ppm", ".tga", ".webp")
 READERS: dict[str, Callable[[Any], ColorTable]] = {
     ".cube": read_cube,
     ".3dl": read_3dl,
     ".spi1d": read_spi1d,
     ".spi3d": read_spi3d,
     ".csp": read_csp,
-    **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".ppm"), read_hald),
+    ".vlt": read_vlt,
+    ".clf": read_clf,
+    ".ctf": read_clf,
+    **dict.fromkeys(PICTURES, read_hald),
 }
 WRITERS: dict[str, Callable[..., None]] = {
     ".cube": write_cube,
@@ -29,6 +35,19 @@ WRITERS: dict[str, Callable[..., None]] = {
     ".csp": write_csp,
     ".png": write_hald,
 }
+# What holds more than a table, and which program makes a table of it.
+ELSEWHERE = {
+    **dict.fromkeys(
+        (".icc", ".icm"),
+        "A profile leads into a space that it does not fix. Convert it to a "
+        ".cube file with OpenColorIO (`ociobakelut --lut`) if it has curves "
+        "and a matrix, else with ArgyllCMS (`collink -3c`)",
+    ),
+    ".look": "A look can hold corrections beside its table. Convert it to a "
+    ".cube file with OpenColorIO (`ociobakelut --lut`)",
+    ".dctl": "It is a program, not a table. Apply it in DaVinci Resolve, and "
+    "save the grade as a .cube file there (Generate LUT)",
+}
 OPTIONS = {".3dl": {"bits"}, ".png": {"bits", "layout"}}
 
 
@@ -37,15 +56,17 @@ def read_table(path: PathLike | bytes) -> ColorTable:
 
     Args:
         path: String or path-like object, a file whose name ends in `.cube`,
-            `.3dl`, `.spi1d` or `.spi3d`; or in `.png`, `.tif`, `.tiff`,
-            `.bmp` or `.ppm`, for a Hald image, a strip or tiles.
+            `.3dl`, `.spi1d`, `.spi3d`, `.csp`, `.vlt`, `.clf` or `.ctf`; or in
+            `.png`, `.tif`, `.tiff`, `.bmp`, `.ppm`, `.tga` or `.webp`, for a
+            Hald image, a strip or tiles.
 
     Returns:
         A `ColorTable`.
 
     Raises:
         ValueError: If the name ends otherwise, or if the file is not what its
-            name says.
+            name says. For `.icc`, `.look` and `.dctl` the message says what
+            makes a table of them.
         OSError: If the file cannot be read, such as `FileNotFoundError`.
 
     Example:
@@ -60,7 +81,13 @@ def read_table(path: PathLike | bytes) -> ColorTable:
     ColorTable(curves=(2, 3))
     """
     name = os.fsdecode(path)
-    reader = READERS.get(_suffix(name))
+    suffix = _suffix(name)
+    reader = READERS.get(suffix)
+    if suffix in ELSEWHERE:
+        raise ValueError(
+            f"read_table reads no {suffix} files. {ELSEWHERE[suffix]}. "
+            f"Received: path={name!r}"
+        )
     if reader is None:
         raise ValueError(
             "read_table goes by how the name of a file ends, and knows "

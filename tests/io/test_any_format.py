@@ -34,6 +34,31 @@ def test_other_names_are_refused(name):
         read_table(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        ("look.icc", "OpenColorIO.*ArgyllCMS"),
+        ("look.ICM", "OpenColorIO.*ArgyllCMS"),
+        ("look.look", "OpenColorIO"),
+        ("look.dctl", "Resolve"),
+    ],
+)
+def test_what_is_no_table_alone_says_what_makes_one_of_it(name, program):
+    message = rf"reads no \.\w+ files.*{program}.*Received: path='{name}'$"
+    with pytest.raises(ValueError, match=message):
+        read_table(name)
+
+
+@pytest.mark.parametrize("suffix", any_format.PICTURES)
+def test_pictures_are_read(suffix, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.rint(IDENTITY.transpose(2, 1, 0, 3) * 255).reshape(8, 8, 3)
+    path = tmp_path / f"look{suffix}"
+    options = {"lossless": True} if suffix == ".webp" else {}
+    image.fromarray(pixels.astype("uint8")).save(path, **options)
+    np.testing.assert_allclose(read_table(path).cube, IDENTITY, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["look.cube", "look.CUBE", b"look.cube"])
 def test_a_table_is_written(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

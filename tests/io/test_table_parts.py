@@ -28,7 +28,7 @@ def test_what_a_format_holds_is_taken():
     ],
 )
 def test_what_it_does_not_hold_is_refused(take, table, message):
-    with pytest.raises(ValueError, match=f"^f {message}.*Received: Color"):
+    with pytest.raises(ValueError, match=rf"^f .*{message}.*Received: Color"):
         getattr(table_parts, take)("f", table)
     with pytest.raises(TypeError, match=r"^f works on a ColorTable"):
         getattr(table_parts, take)("f", table.cube)
