@@ -13,17 +13,21 @@ from keras_perceptual.io.lustre import read_3dl, write_3dl
 from keras_perceptual.io.panasonic import read_vlt
 from keras_perceptual.io.spi1d import read_spi1d, write_spi1d
 from keras_perceptual.io.spi3d import read_spi3d, write_spi3d
+from keras_perceptual.io.table_fit import fit_table
+from keras_perceptual.io.table_inverse import invert_table
 from keras_perceptual.io.table_operations import (
     apply_table,
+    blend_table,
     compose_tables,
-    invert_table,
     resize_table,
 )
 
 __all__ = [
     "ColorTable",
     "apply_table",
+    "blend_table",
     "compose_tables",
+    "fit_table",
     "invert_table",
     "read_3dl",
     "read_clf",
