@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 
 from keras_perceptual.io.cube_inverse import PATHS, corners, fill
+from keras_perceptual.io.table_lookup import look_up_tetrahedral
 from keras_perceptual.progress import track
 
 # Below this share of a cube of its longest edge, a tetrahedron counts as flat.
@@ -74,14 +75,16 @@ def _spread(
     size = len(targets)
     distance = np.full(targets.shape[:3], np.inf)
     colors, places = np.zeros_like(targets), np.zeros_like(targets)
-    at = np.clip(np.rint(cube / step), 0, size - 1).astype(int).reshape(-1, 3)
-    entries = cube.reshape(-1, 3)
+    # Entries, and halfway between them.
+    grid = np.moveaxis(np.indices([2 * len(cube) - 1] * 3) / 2, 0, -1)
+    grid = grid.reshape(-1, 3)
+    entries = look_up_tetrahedral(grid, cube)
+    at = np.clip(np.rint(entries / step), 0, size - 1).astype(int)
     away = ((entries - targets[tuple(at.T)]) ** 2).sum(axis=-1)
     # The nearest last, which stays of several in one place.
     order = np.argsort(-away, kind="stable")
     index = tuple(at[order].T)
     distance[index], colors[index] = away[order], entries[order]
-    grid = np.moveaxis(np.indices(cube.shape[:3]), 0, -1).reshape(-1, 3)
     places[index] = grid[order]
     known = ~np.isnan(found[..., 0])
     distance[known], colors[known] = 0, targets[known]

@@ -1,4 +1,4 @@
-"""The cube that makes one picture of another, on NumPy alone.
+"""The cube that makes one picture of another, on NumPy and SciPy.
 
 What comes out of a cube is linear in its entries, so that the best of them
 solve a linear system: the least squares of colors, and of how much the cube
@@ -6,6 +6,8 @@ bends. An equation reaches from an entry to its 26 neighbors at most.
 """
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,12 @@ PART = 2**16
 # Steps of conjugate gradients, and the share of the error that ends them.
 MOST_STEPS = 1000
 TOLERANCE = 1e-7
+# Of the cycle that leads there: the size of the smallest cube, and how often
+# each is smoothed before and after.
+COARSEST = 5
+SMOOTHINGS = 2
 CORNERS = tuple(itertools.product((0, 1), repeat=3))
+KINDS = tuple(itertools.product((0, 1, 2), repeat=3))
 WAYS = tuple(itertools.product((-1, 0, 1), repeat=3))
 
 
@@ -59,6 +66,7 @@ def fit_table(
     Raises:
         ValueError: If the pictures are none, are not alike, or hold numbers
             that are not finite; or if an argument is another.
+        ImportError: If SciPy is not installed.
 
     Example:
 
@@ -72,10 +80,8 @@ def fit_table(
     [0.25, 0.25, 0.75]
 
     Reference:
-        - The preconditioner of the conjugate gradients is the fast
-          diagonalization of R. E. Lynch, J. R. Rice and D. H. Thomas,
-          "Direct solution of partial difference equations by tensor product
-          methods", 1964.
+        - W. L. Briggs, V. E. Henson and S. F. McCormick, "A Multigrid
+          Tutorial", 2000, for how the equations are solved.
     """
     owner = "fit_table"
     low, high = CUBE_SIZES
@@ -95,17 +101,34 @@ def fit_table(
             f"Received: smoothness={smoothness!r}"
         )
     sources, targets = _check_pictures(owner, before, after)
+    sparse = _import_sparse(owner)
     stencil, right = _weigh(sources, targets, size)
-    bends = _bends(size) * smoothness
+    matrix = _equations(sparse, stencil, smoothness)
+    change = _solve(matrix, _Cycle(sparse, matrix, size), right.reshape(-1, 3))
+    # What no equation says stays as it was.
+    change[matrix.diagonal() <= 0] = 0
     axis = np.linspace(0, 1, size)
     identity = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
-    cube = identity + _solve(stencil, bends, right)
+    cube = identity + change.reshape(identity.shape)
     table = ColorTable(cube=cube)
     error = apply_table(table, sources) - targets
     residual = float(np.sqrt(np.mean(error**2)))
     return ColorTable(
         cube=cube, title=f"Fitted with a residual of {residual:.5f}"
     )
+
+
+def _import_sparse(owner: str) -> Any:
+    """Returns SciPy's module of sparse matrices, an optional dependency."""
+    try:
+        from scipy import sparse
+    except ImportError as error:
+        raise ImportError(
+            f"{owner} solves its equations with SciPy, which is not installed. "
+            "Install it with `pip install scipy`, or train a LookupColorLayer "
+            "on the two pictures. Received: no module scipy"
+        ) from error
+    return sparse
 
 
 def _check_pictures(
@@ -152,96 +175,140 @@ def _weigh(
         the equation of each entry, of shape `(size, size, size)`; and the
         right sides, `(size, size, size, 3)`.
     """
-    count = size**3
-    stencil = {way: np.zeros(count) for way in WAYS}
-    right = np.zeros((3, count))
-    strides = np.array([size**2, size, 1])
+    cells = (size - 1,) * 3
+    count = (size - 1) ** 3
+    # Two weights multiply to one of three along each axis, in a cell.
+    squares = {kinds: np.zeros(count) for kinds in KINDS}
+    sums = {corner: np.zeros((3, count)) for corner in CORNERS}
     for start in track(range(0, len(sources), PART)):
         part = slice(start, start + PART)
         cell, share = split_places(sources[part] * (size - 1), size)
-        change = targets[part] - sources[part]
-        corners = [
-            (
-                (cell + corner) @ strides,
-                np.where(corner, share, 1 - share).prod(axis=-1),
-            )
-            for corner in CORNERS
-        ]
-        for one, (at, weight) in zip(CORNERS, corners, strict=True):
+        change = (targets[part] - sources[part]).T
+        at = np.ravel_multi_index(tuple(cell.T), cells)
+        far = share.T
+        near = 1 - far
+        products = near * near, near * far, far * far
+        for kinds, total in squares.items():
+            x, y, z = (products[k][axis] for axis, k in enumerate(kinds))
+            total += np.bincount(at, x * y * z, count)
+        for corner, total in sums.items():
+            x, y, z = ((near, far)[k][axis] for axis, k in enumerate(corner))
+            weight = x * y * z
             for channel in range(3):
-                right[channel] += np.bincount(
-                    at, weight * change[:, channel], count
+                total[channel] += np.bincount(
+                    at, weight * change[channel], count
                 )
-            for other, (_, beside) in zip(CORNERS, corners, strict=True):
-                way = tuple(np.subtract(other, one).tolist())
-                stencil[way] += np.bincount(at, weight * beside, count)
     shape = (size,) * 3
-    scaled = {w: x.reshape(shape) / len(sources) for w, x in stencil.items()}
-    return scaled, right.T.reshape(*shape, 3) / len(sources)
+    stencil = {way: np.zeros(shape) for way in WAYS}
+    right = np.zeros((*shape, 3))
+    for one in CORNERS:
+        here = tuple(slice(k, size - 1 + k) for k in one)
+        right[here] += np.moveaxis(sums[one].reshape(3, *cells), 0, -1)
+        for other in CORNERS:
+            way = tuple(b - a for a, b in zip(one, other, strict=True))
+            kinds = tuple(a + b for a, b in zip(one, other, strict=True))
+            stencil[way][here] += squares[kinds].reshape(cells)
+    scaled = {way: weights / len(sources) for way, weights in stencil.items()}
+    return scaled, right / len(sources)
 
 
-def _bends(size: int) -> np.ndarray:
-    """Returns the matrix of what bends along an axis cost, `(size, size)`."""
+def _equations(
+    sparse: Any, stencil: dict[tuple[int, ...], np.ndarray], smoothness: float
+) -> Any:
+    """Returns the sparse matrix of colors and of what bends in a cube."""
+    size = len(stencil[0, 0, 0])
+    diagonals: dict[int, np.ndarray] = {}
+    for way, weights in stencil.items():
+        offset = (way[0] * size + way[1]) * size + way[2]
+        # Columns count there; what goes round has no weight.
+        rolled = np.roll(weights.ravel(), offset)
+        diagonals[offset] = diagonals.get(offset, 0) + rolled
+    total = sparse.dia_array(
+        (np.array(list(diagonals.values())), list(diagonals)),
+        shape=(size**3, size**3),
+    ).tocsr()
     bends = np.diff(np.eye(size), n=2, axis=0)
     # The mean over all places, as `roughness` has it.
-    return bends.T @ bends / max(1, size**2 * (size - 2))
+    bends = bends.T @ bends * (smoothness / max(1, size**2 * (size - 2)))
+    for axis in range(3):
+        parts = [sparse.eye_array(size)] * 3
+        parts[axis] = sparse.csr_array(bends)
+        total = total + _product(sparse, parts)
+    return total
 
 
-def _solve(
-    stencil: dict[tuple[int, ...], np.ndarray],
-    bends: np.ndarray,
-    right: np.ndarray,
-) -> np.ndarray:
-    """Returns the solution, by conjugate gradients for each channel.
+def _product(sparse: Any, parts: Sequence[Any]) -> Any:
+    """Returns the matrix that applies one to each axis of a cube."""
+    first, second, third = parts
+    return sparse.kron(sparse.kron(first, second), third, format="csr")
 
-    Starting from zero, what no equation says stays zero.
+
+class _Cycle:
+    """An estimate of what solves an equation, from coarser and coarser cubes.
+
+    It is the preconditioner of conjugate gradients: a cycle of multigrid.
+
+    Args:
+        sparse: The module of SciPy.
+        matrix: The sparse matrix of the equations.
+        size: Integer, the number of entries along each edge.
     """
-    size = len(bends)
-    values, basis = np.linalg.eigh(bends)
-    values = values.clip(0)
-    costs = sum(np.meshgrid(*[values] * 3, indexing="ij"))
-    # As if the pixels were spread evenly, all is solved in this basis.
-    costs = (costs + 1 / size**3)[..., None]
 
-    def multiply(cube: np.ndarray) -> np.ndarray:
-        result = _along(bends, cube, 0)
-        for axis in (1, 2):
-            result += _along(bends, cube, axis)
-        for way, weights in stencil.items():
-            here = tuple(slice(max(0, -w), size - max(0, w)) for w in way)
-            there = tuple(slice(max(0, w), size - max(0, -w)) for w in way)
-            result[here] += weights[here][..., None] * cube[there]
-        return result
+    def __init__(self, sparse: Any, matrix: Any, size: int) -> None:
+        self.matrix = matrix
+        # Whatever the matrix, no step is longer than one that converges.
+        total = abs(matrix).sum(axis=1)[:, None]
+        self.step: np.ndarray = np.where(
+            total > 0, 1 / np.where(total > 0, total, 1), 0
+        )
+        self.coarser: _Cycle | None = None
+        if size <= COARSEST:
+            self.inverse = np.linalg.pinv(matrix.toarray(), hermitian=True)
+            return
+        coarse = size // 2 + 1
+        hats = np.interp(
+            np.linspace(0, coarse - 1, size)[:, None] - np.arange(coarse),
+            [-1, 0, 1],
+            [0, 1, 0],
+        )
+        self.widen = _product(sparse, [sparse.csr_array(hats)] * 3)
+        self.narrow = self.widen.T.tocsr()
+        smaller = self.narrow @ matrix @ self.widen
+        self.coarser = _Cycle(sparse, smaller, coarse)
 
-    def precondition(cube: np.ndarray) -> np.ndarray:
-        for axis in range(3):
-            cube = _along(basis.T, cube, axis)
-        cube = cube / costs
-        for axis in range(3):
-            cube = _along(basis, cube, axis)
-        return cube
+    def estimate(self, right: np.ndarray) -> np.ndarray:
+        """Returns about what the matrix makes the right side of."""
+        if self.coarser is None:
+            return self.inverse @ right
+        found = self.step * right
+        for _ in range(SMOOTHINGS - 1):
+            found += self.step * (right - self.matrix @ found)
+        rest = self.narrow @ (right - self.matrix @ found)
+        found += self.widen @ self.coarser.estimate(rest)
+        for _ in range(SMOOTHINGS):
+            found += self.step * (right - self.matrix @ found)
+        return found
+
+
+def _solve(matrix: Any, cycle: _Cycle, right: np.ndarray) -> np.ndarray:
+    """Returns the solution, by conjugate gradients for each channel."""
 
     def dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return (one * other).sum(axis=(0, 1, 2))
+        return np.einsum("nc,nc->c", one, other)
 
     found, rest = np.zeros_like(right), right.copy()
-    way = near = precondition(rest)
+    way = near = cycle.estimate(rest)
     error = first = dot(rest, near)
     for _ in track(range(MOST_STEPS)):
         if (error <= TOLERANCE**2 * first).all():
             break
-        forward = multiply(way)
+        forward = matrix @ way
         bend = dot(way, forward)
         # A channel that is done goes nowhere.
         step = error / np.where(bend > 0, bend, np.inf)
         found += step * way
         rest -= step * forward
-        near = precondition(rest)
+        near = cycle.estimate(rest)
         former, error = error, dot(rest, near)
         way = near + error / np.where(former > 0, former, np.inf) * way
     return found
-
-
-def _along(matrix: np.ndarray, cube: np.ndarray, axis: int) -> np.ndarray:
-    """Returns a cube with a matrix multiplied along one axis."""
-    return np.moveaxis(np.tensordot(matrix, cube, (1, axis)), 0, axis)
