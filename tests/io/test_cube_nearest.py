@@ -48,5 +48,6 @@ def test_seeds_spread_to_all_targets(rng):
     away = np.linalg.norm(colors - targets, axis=-1)
     entries = cube.reshape(-1, 3)
     best = np.linalg.norm(targets[..., None, :] - entries, axis=-1).min(-1)
-    assert (away <= best + 0.02).all()
-    assert (away <= best + 1e-9).mean() > 0.98
+    # Of entries in the cell of one target, the nearest alone is kept.
+    assert (away <= best + step[0]).all()
+    assert (away <= best + 1e-9).mean() > 0.9
