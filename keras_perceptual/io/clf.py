@@ -36,6 +36,7 @@ WHITES = {
 WHITESPACE = b"\n\r"
 # Characters of a number, with blanks around it and room for indentation.
 LONGEST_NUMBER = 60
+MOST_DIMENSIONS = 4
 NOTES = ("Description", "InputDescriptor", "OutputDescriptor", "Info")
 ENDS = ("minInValue", "maxInValue", "minOutValue", "maxOutValue")
 # Attributes that change nothing, and those that do unless they have a value.
@@ -406,7 +407,8 @@ def _triple(numbers: np.ndarray) -> tuple[float, float, float]:
 def _dims(array: Node) -> list[int]:
     """Returns the sizes that an array says it has; none if it does not."""
     words = array.attributes.get("dim", "").split()
-    if not all(re.fullmatch("[0-9]{1,6}", word) for word in words):
+    are_sizes = (re.fullmatch("[0-9]{1,6}", word) for word in words)
+    if len(words) > MOST_DIMENSIONS or not all(are_sizes):
         return []
     return [int(word) for word in words]
 

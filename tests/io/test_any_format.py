@@ -1,8 +1,10 @@
 import os
+import re
 
 import numpy as np
 import pytest
 from color_tables import assert_same
+from public_objects import REPOSITORY
 
 from keras_perceptual.io import (
     ColorTable,
@@ -159,3 +161,12 @@ def test_nothing_is_left_of_a_table_that_a_file_cannot_hold(tmp_path):
     with pytest.raises(ValueError, match="without quotes"):
         write_table(tmp_path / "look.cube", table)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_how_to_says_what_of_each_format_is_read():
+    text = (REPOSITORY / "docs" / "luts.md").read_text(encoding="utf-8")
+    (rows,) = re.findall(r"(?s)\| --- \|.*?\n\n", text)
+    listed = set(re.findall(r"`(\.\w+)`", rows))
+    known = {*any_format.READERS, *any_format.ELSEWHERE}
+    assert known - {".icm"} <= listed
+    assert set(any_format.WRITERS) <= listed

@@ -1,9 +1,11 @@
 import io
+import random
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from color_tables import mutated
 
 from keras_perceptual.io import png
 
@@ -106,3 +108,26 @@ def test_a_file_that_unpacks_to_more_is_not_unpacked():
     assert len(content) < 2 * 10**5
     with pytest.raises(ValueError, match="rows that do not fit"):
         png.decode_16(content)
+
+
+def test_damaged_files_are_read_whole_or_refused(damaged_files, rng):
+    """Damage inside a chunk that says it is whole."""
+    pixels = rng.integers(0, 65536, (8, 8, 3)).astype("uint16")
+    rows = pixels.astype(">u2").view("uint8").reshape(8, -1)
+    plain = np.insert(rows, 0, 0, axis=1).tobytes()
+    generator = random.Random(0)
+    outcomes = {"read": 0, "refused": 0}
+    for number in range(damaged_files):
+        if number % 2:
+            content = file_of((8, 8), mutated(generator, plain))
+        else:
+            content = mutated(generator, file_of((8, 8), plain))
+        try:
+            found = png.decode_16(content)
+        except (ValueError, zlib.error) as error:
+            assert isinstance(error, zlib.error) or "Received" in str(error)
+            outcomes["refused"] += 1
+        else:
+            assert found is None or found.shape[2] in (3, 4)
+            outcomes["read"] += 1
+    assert min(outcomes.values()) > damaged_files / 100
