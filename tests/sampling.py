@@ -1,4 +1,8 @@
-"""Which of many settings a test is always run with, and which with --all."""
+"""Which of many settings a test is always run with, and which with --all.
+
+The others run on the first backend alone: a sample of them tells whether
+another backend computes the same.
+"""
 
 import pytest
 
@@ -19,7 +23,24 @@ def sample(settings, every=3):
 
 def rarely(setting):
     """Returns a setting that costs more than it tells besides the others."""
-    return pytest.param(*values_of(setting), marks=pytest.mark.slow)
+    marks = (pytest.mark.slow, pytest.mark.once)
+    return pytest.param(*values_of(setting), marks=marks)
+
+
+def once(settings, but=1):
+    """Returns settings of which other backends run the first ones alone.
+
+    Args:
+        settings: List of settings, as for `sample`.
+        but: How many first ones, or less than zero, how many last ones not.
+    """
+    settings = list(settings)
+    return [
+        setting
+        if index < but % len(settings)
+        else pytest.param(*values_of(setting), marks=pytest.mark.once)
+        for index, setting in enumerate(settings)
+    ]
 
 
 def values_of(setting):

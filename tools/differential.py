@@ -14,8 +14,9 @@ float32, which is the reference, and compared with
 Values differ if they are off by more than 1e-5 of themselves, gradients if by
 more than 1e-4 of their largest entry. Differences that are known are printed
 with their reason, others with the configuration, and the exit status is 1.
-`--save FILE` keeps the references; `--against FILE` compares with those of
-another backend or of another process.
+`--save FILE` keeps the references, and the objects with their weights.
+`--against FILE` compares with them, on another backend or in another process:
+the objects are then those that the file revives.
 """
 
 import argparse
@@ -60,7 +61,14 @@ REASONS = [
         "weights of tables that add up features in the hundreds",
     ),
 ]
-NETWORKS = ("PerceptualLoss", "LPIPS", "DISTS", "ContextualLoss")
+NETWORKS = (
+    "PerceptualLoss",
+    "LPIPS",
+    "LPIPSMetric",
+    "DISTS",
+    "DISTSMetric",
+    "ContextualLoss",
+)
 
 
 def draw(rng):
@@ -130,7 +138,13 @@ DRAWS = {
         "extrapolate": one_of(r, "clamp", "linear"),
     },
     "AdaptiveLookupColorLayer": lambda r: {"size": one_of(r, 2, 5)},
-    "ImageLossMetric": lambda r: {},
+    "WeightedSumLoss": lambda r: {
+        "weights": [float(x) for x in r.uniform(0.1, 2.0, size=3)],
+        "channels": one_of(r, None, {"structure": [0, 2]}),
+    },
+    "ImageLossMetric": lambda r: {"filter_size": one_of(r, 5, 9)},
+    "LPIPSMetric": lambda r: {"resize": one_of(r, None, 64)},
+    "DISTSMetric": lambda r: {},
 }
 LAYERS = ("LookupColorLayer", "AdaptiveLookupColorLayer")
 
@@ -139,9 +153,26 @@ def make(case, dtype="float32"):
     """Returns the object of a configuration."""
     settings = {"value_range": tuple(case["value_range"]), "dtype": dtype}
     name, arguments = case["name"], case["arguments"]
-    if name == "ImageLossMetric":
-        loss = kp.SSIMLoss(filter_size=5, **settings)
-        return kp.ImageLossMetric(loss, dtype=dtype)
+    if name.endswith("Metric"):
+        loss = {
+            "ImageLossMetric": kp.SSIMLoss,
+            "LPIPSMetric": kp.LPIPS,
+            "DISTSMetric": kp.DISTS,
+        }[name](**arguments, **settings)
+        return getattr(kp, name)(loss, dtype=dtype)
+    if name == "WeightedSumLoss":
+        pixels, structure, edges = arguments["weights"]
+        return kp.WeightedSumLoss(
+            {
+                "pixels": (kp.CharbonnierLoss(**settings), pixels),
+                "structure": (
+                    kp.SSIMLoss(filter_size=5, **settings),
+                    structure,
+                ),
+                "edges": (kp.SobelGradientLoss(**settings), edges),
+            },
+            channels=arguments["channels"],
+        )
     if name == "AdaptiveLookupColorLayer":
         arguments = {
             **arguments,
@@ -250,10 +281,9 @@ def reason_for(name, what, size):
     return None
 
 
-def compare(case):
+def compare(case, made):
     """Returns the reference of a case, and how far each mode is from it."""
     images = images_of(case)
-    made = make(case)
     found, reference = {}, None
     for mode, step in modes(scalar_of(made)):
         result = measure(step, images)
@@ -269,20 +299,29 @@ def compare(case):
         found["float64"] = differences(
             measure(step, images, "float64"), reference
         )
-    found["revived"] = differences(measure_revived(case, made), reference)
+    revived = revive(case, json.loads(json.dumps(keep(made))))
+    _, step = next(iter(modes(scalar_of(revived))))
+    found["revived"] = differences(measure(step, images), reference)
     return reference, found
 
 
-def measure_revived(case, made):
-    """Returns what the object gives that the configuration revives."""
-    text = json.dumps(keras.saving.serialize_keras_object(made))
-    revived = keras.saving.deserialize_keras_object(json.loads(text))
+def keep(made):
+    """Returns an object and its weights as plain values."""
+    weights = made.get_weights() if isinstance(made, keras.Layer) else []
+    return {
+        "object": keras.saving.serialize_keras_object(made),
+        "weights": [array.tolist() for array in weights],
+    }
+
+
+def revive(case, kept):
+    """Returns the object that `keep` was given."""
+    made = keras.saving.deserialize_keras_object(kept["object"])
     if isinstance(made, keras.Layer):
-        if not revived.built:
-            revived.build((None, *case["shape"][1:]))
-        revived.set_weights(made.get_weights())
-    _, step = next(iter(modes(scalar_of(revived))))
-    return measure(step, images_of(case))
+        if not made.built:
+            made.build((None, *case["shape"][1:]))
+        made.set_weights([np.array(w, "float32") for w in kept["weights"]])
+    return made
 
 
 def judge(name, found):
@@ -307,7 +346,8 @@ def run(count, seed, save=None, against=None, report=None):
         count: Integer, how many.
         seed: Integer, of what is drawn.
         save: Path of a file to keep the references in, or `None`.
-        against: Path of such a file to compare them with, or `None`.
+        against: Path of such a file: its objects are revived and compared
+            with its references. `None` makes objects anew.
         report: Function of a line of text, or `None` for silence.
 
     Returns:
@@ -319,12 +359,17 @@ def run(count, seed, save=None, against=None, report=None):
     kept, totals = [], [0, 0]
     for index in range(count):
         case = draw(rng)
-        reference, found = compare(case)
-        if others is not None:
-            value, gradient = others[index]
-            found["other"] = differences((value, np.array(gradient)), reference)
+        other = others[index] if others else None
+        made = revive(case, other) if other else make(case)
+        reference, found = compare(case, made)
+        if other:
+            expected = other["value"], np.array(other["gradient"])
+            found["other"] = differences(reference, expected)
         if save:
-            kept.append([reference[0], reference[1].tolist()])
+            value, gradient = reference
+            kept.append(
+                {"value": value, "gradient": gradient.tolist(), **keep(made)}
+            )
         bad, known = judge(case["name"], found)
         for entries in (bad, known):
             for mode, what, size, reason in entries:

@@ -93,6 +93,7 @@ def probe(module, backend, **environment):
     return json.loads(printed.splitlines()[-1])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("backend", [installed(name) for name in BACKENDS])
 def test_importing_the_package_does_nothing_else(backend):
     found = probe("keras_perceptual", backend)
@@ -104,6 +105,7 @@ def test_importing_the_package_does_nothing_else(backend):
         assert "tensorflow" not in found["backends"]
 
 
+@pytest.mark.once
 def test_the_probe_sees_what_an_import_must_not_do(tmp_path):
     """The test above can fail: a module that does it all is caught."""
     import numpy as np

@@ -13,6 +13,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Source files that have no test file of their own, and why.
 WITHOUT_TEST_FILE = {
     "_version.py": "one line; read by test_public_api.py",
+    "__main__.py": "one call; run by command/test_main.py",
 }
 # The same functions once for each backend: one test file for all three.
 TRACERS = re.compile(r"^(gradients/tracers)/(tensorflow|jax|torch)/")

@@ -1,4 +1,5 @@
 import pytest
+from public_objects import load_tool
 
 from keras_perceptual.features.backbones import BACKBONES, build_untrained
 from keras_perceptual.features.balance import (
@@ -48,3 +49,19 @@ def test_other_pooling_is_another_network():
     assert balanced_weights(
         "vgg16", "torchvision", "mse", False, ["block3_conv3"], "l2"
     ) == {"block3_conv3": 1.0}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])
+def test_constants_are_of_the_size_that_photographs_give(backbone):
+    """Twice or half of it: one photograph in place of five."""
+    tool = load_tool("balance_taps")
+    tool.PHOTOGRAPHS = ("astronaut",)
+    tool.SIDE = 96
+    found = tool.measure(backbone, tool.TAPS[backbone])
+    for tap, kinds in MEAN_DISTANCES[backbone, "torchvision"].items():
+        assert found[tap].keys() == kinds.keys()
+        for kind, value in kinds.items():
+            # Gram matrices are products of four features.
+            most = 30 if "gram" in kind else 3
+            assert value / most < found[tap][kind] < value * most, (tap, kind)

@@ -1,13 +1,14 @@
 import keras
 import numpy as np
 import pytest
+from sampling import once
 
 from keras_perceptual.features.vgg import build_vgg
 
 
 @pytest.mark.parametrize(
     ("name", "convolutions"),
-    [("VGG16", (2, 2, 3, 3, 3)), ("VGG19", (2, 2, 4, 4, 4))],
+    once([("VGG16", (2, 2, 3, 3, 3)), ("VGG19", (2, 2, 4, 4, 4))]),
 )
 def test_equals_that_of_keras(name, convolutions, rng):
     network = build_vgg(name.lower(), convolutions)

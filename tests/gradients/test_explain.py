@@ -1,5 +1,6 @@
 """What the check says of models that are cut in various places."""
 
+import importlib
 import inspect
 import linecache
 import re
@@ -17,6 +18,7 @@ from keras_perceptual.gradients import (
     missing,
     zeros,
 )
+from keras_perceptual.gradients.explain import explain_leaving
 
 
 def data(samples=8):
@@ -578,3 +580,34 @@ class TestZeros:
         record = next(r for r in error.report if r.path.endswith("one/kernel"))
         assert record.reason == diagnoses.CANCELS.title
         assert record.culprit.layer == "norm"
+
+
+def test_step_that_leaves_the_backend_has_the_line_where_it_does():
+    backend = keras.backend.backend()
+    if backend == "torch":
+        pytest.skip("PyTorch runs eagerly: nothing has to be traced.")
+    error = None
+    try:
+        leave_the_backend(backend)
+    except Exception as caught:
+        error = caught
+    causes = explain_leaving(error, [3, 5])
+    assert list(causes) == [3, 5]
+    assert causes[3].diagnosis is diagnoses.LEFT
+    assert causes[3].places[0].code == "np.asarray(x)  # The line."
+    assert explain_leaving(ValueError("Another one."), [3, 5]) == {}
+
+
+def leave_the_backend(backend):
+    """Makes a number of Python of what is being traced."""
+
+    def function(x):
+        np.asarray(x)  # The line.
+        return x
+
+    module = importlib.import_module(backend)
+    if backend == "jax":
+        module.jit(function)(ops.ones(()))
+    else:
+        # Keras switches AutoGraph off for its steps, too.
+        module.function(function, autograph=False)(ops.ones(()))

@@ -186,3 +186,22 @@ def test_long_lists_are_shortened():
     assert text.endswith("\n  and 3 more")
     assert shorten([str(i) for i in range(14)]).endswith("'11', and 2 more]")
     assert shorten(["a"]) == "['a']"
+
+
+def test_how_sure_the_place_is_depends_on_the_fault():
+    place = Place("Log", "", "a", "Scale", "net.py", 3)
+    titles = {}
+    for row in (diagnoses.NONFINITE, diagnoses.CUT):
+        for places in ((), (place,)):
+            (group,) = group_records([record("a/w", row, places)])
+            titles[row, places] = group.title
+    assert titles.pop((diagnoses.NONFINITE, (place,))) == "Most likely made by"
+    assert "Most likely made by" not in titles.values()
+
+
+def test_a_place_is_followed_by_the_code_that_stands_there():
+    place = Place(
+        "Log", "", "a", "Scale", "net.py", 3, within="call", code="log(x)"
+    )
+    text = explain(record("a/w", diagnoses.CUT, (place,)))
+    assert "net.py:3\n    in call: log(x)" in text

@@ -144,3 +144,18 @@ def test_what_is_no_table_is_refused(arguments, message):
 def test_a_title_is_a_string(title):
     with pytest.raises(TypeError, match=r"`title`.*Received: title="):
         ColorTable(curves=CURVES, title=title)
+
+
+@pytest.mark.parametrize(
+    "parts, titles",
+    [
+        (["curves"], ["Warm: curves"]),
+        (["cube"], ["Warm: cube"]),
+        (["curves", "cube"], ["Warm: curves", "Warm: cube"]),
+    ],
+)
+def test_a_plot_has_a_panel_for_each_part(parts, titles):
+    tables = {"curves": np.eye(3)[:2], "cube": np.zeros((2, 2, 2, 3))}
+    table = ColorTable(title="Warm", **{part: tables[part] for part in parts})
+    axes = table.plot()
+    assert [panel.get_title() for panel in np.ravel(axes)] == titles

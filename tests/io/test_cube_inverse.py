@@ -137,3 +137,9 @@ def test_parts_make_no_difference(monkeypatch):
     monkeypatch.setattr("keras_perceptual.io.cube_inverse.PART", 100)
     parts, _ = invert_cube(cube, 20)
     np.testing.assert_allclose(parts, whole, atol=1e-6)
+
+
+def test_a_channel_without_any_range_is_refused_at_the_first_entry():
+    cube = grid(5) * [1, 1, 0]
+    with pytest.raises(ValueError, match=r"where it happens at \[0, 0, 0\]$"):
+        invert_table(ColorTable(cube=cube))

@@ -2,8 +2,14 @@ import keras
 import numpy as np
 import pytest
 import torture
+from sampling import once
 
-from keras_perceptual import DISTS, LPIPS
+from keras_perceptual import (
+    DISTS,
+    LPIPS,
+    CharbonnierLoss,
+    TotalVariationLoss,
+)
 from keras_perceptual.losses.dists import STRIDES
 from keras_perceptual.losses.lpips import TAPS
 
@@ -93,7 +99,7 @@ def test_sizes_that_are_not_known_while_tracing():
         )
 
 
-@pytest.mark.parametrize("loss", [LPIPS(), LPIPS("vgg16"), DISTS()])
+@pytest.mark.parametrize("loss", once([LPIPS(), LPIPS("vgg16"), DISTS()]))
 def test_the_distance_of_positions_is_that_of_the_network(loss):
     strides = getattr(loss, "backbone", None)
     strides = TAPS[strides] if strides else STRIDES
@@ -116,3 +122,15 @@ def test_what_windows_cannot_do_is_refused():
         loss.per_image(loss.encode(images[0]), images[1], tile=256)
     with pytest.raises(ValueError, match=r"at least 256. Received: tile=255"):
         loss.per_image(*images, tile=255)
+
+
+@pytest.mark.parametrize("cls", [CharbonnierLoss, TotalVariationLoss])
+def test_differences_count_by_the_width_of_the_range(cls):
+    """Of (-1, 1) it is two, and not the end."""
+    images = pair(16, 16)
+    settings = {"epsilon": 1e-6} if cls is CharbonnierLoss else {}
+    expected = cls(**settings)(*images)
+    for low, high in ((-1, 1), (-3, 5), (10, 12)):
+        moved = [low + (high - low) * x for x in images]
+        found = cls(**settings, value_range=(low, high))(*moved)
+        np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-4)

@@ -10,7 +10,7 @@ from alexnet_losses import (
     to_numpy,
 )
 from checks import gradients
-from sampling import rarely
+from sampling import once, rarely
 
 from keras_perceptual import progress
 
@@ -20,7 +20,7 @@ def mask():
     return corner_mask()
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=label)
+@pytest.mark.parametrize("config", once(CONFIGS, 2), ids=label)
 def test_encoded_targets_stand_for_the_images(config):
     loss = alexnet(**config)
     true, pred = pair_of(config)
@@ -50,6 +50,10 @@ def test_encoded_targets_in_batches(mask, monkeypatch, capsys):
         # PyTorch convolves batches of another size in another order.
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
         assert "3/3" in capsys.readouterr().out
+    one_by_one = to_numpy(loss.encode(images, batch_size=1))
+    np.testing.assert_allclose(
+        one_by_one, to_numpy(loss.encode(images)), rtol=1e-4, atol=1e-4
+    )
     with pytest.raises(ValueError, match="Received: batch_size=0"):
         loss.encode(images, batch_size=0)
 
@@ -179,3 +183,13 @@ def test_encoded_targets_save_a_third_of_the_convolutions():
 
     assert convolutions(tf.constant(true)) == (10, 5)
     assert convolutions(loss.encode(true)) == (5, 5)
+
+
+def test_encoded_targets_kept_on_disk_go_on_to_be_read():
+    """Four numbers come first, whatever else a row holds."""
+    loss = alexnet()
+    true, _ = pair_of({})
+    images = keras.ops.convert_to_tensor(true)
+    kept = loss._distance.keep(images, None).values()
+    numbers = sum(np.prod(part.shape[1:]) for part in kept)
+    assert loss.encode(true).shape[1] == 4 + numbers

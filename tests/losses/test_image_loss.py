@@ -115,3 +115,14 @@ def test_a_loss_that_cannot_look_through_windows_says_so():
     x = images(0, 1)
     with pytest.raises(ValueError, match=r"`LPIPS`.*Received: tile=256"):
         Difference().per_image(x, x, tile=256)
+
+
+def test_stray_values_are_moved_into_the_range_where_that_is_asked_for():
+    loss = Difference(check_range="clip", reduction=None)
+    true, pred = images(0, 1.05), images(-3, 1)
+    expected = Difference(reduction=None)(
+        np.clip(true, 0, 1), np.clip(pred, 0, 1)
+    )
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(loss(true, pred)), ops.convert_to_numpy(expected)
+    )

@@ -202,3 +202,9 @@ def test_the_sum_of_a_compiled_model_is_that_of_its_terms(pair):
     value = model.evaluate(x, y, verbose=0)
     expected = edges_and_pixels()(y, ops.convert_to_numpy(model(x)))
     np.testing.assert_allclose(value, float(expected), rtol=1e-5)
+
+
+def test_call_is_the_sum_as_it_is_called():
+    loss = kp.WeightedSumLoss({"pixels": ("mae", 0.5), "squares": "mse"})
+    true, pred = np.zeros((2, 4)), np.full((2, 4), 2.0)
+    assert float(loss.call(true, pred)) == float(loss(true, pred)) == 5.0

@@ -22,6 +22,7 @@ def test_shares_the_loss_that_it_is_given():
     assert kp.LPIPSMetric(loss).loss is loss
 
 
+@pytest.mark.once
 def test_windows():
     images = torture.picture(270, 40)
     metric = kp.LPIPSMetric(tile=256)

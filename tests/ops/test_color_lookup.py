@@ -462,3 +462,9 @@ def test_unknown_interpolation(colors, cube):
         match=r"interpolation.*\['linear', 'tetrahedral', 'nearest'\].*'cubic'",
     ):
         ops.look_up_cube(colors, cube, "cubic")
+
+
+def test_curves_of_each_of_no_image():
+    colors = keras.ops.zeros((0, 4, 5, 3))
+    found = ops.look_up_curves(colors, keras.ops.zeros((0, 7, 3)))
+    assert found.shape == (0, 4, 5, 3)

@@ -93,3 +93,16 @@ def test_equal_ones_have_an_equal_hash():
     assert hash(one) == hash(same)
     assert one == same
     assert one != CubePlaces((3, 3, 3), "tetrahedral")
+
+
+def test_entries_are_the_corners_of_the_cell():
+    """Blue runs fastest, and red slowest."""
+    found = CubePlaces((4, 5, 3), "linear")(tensor([[0.5, 0.3, 0.6]]))
+    corners = [
+        15 * red + 3 * green + blue
+        for red in (1, 2)
+        for green in (1, 2)
+        for blue in (1, 2)
+    ]
+    indices = [int(to_numpy(index)[0]) for index in found.indices]
+    assert indices == corners

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from reference import golden, photographs
+from sampling import rarely
 
 from keras_perceptual import DISTS, LPIPS, PerceptualLoss
 from keras_perceptual.features import FeatureExtractor
@@ -16,7 +17,7 @@ from keras_perceptual.ops.distances import feature_distance
 from keras_perceptual.ops.gram import gram_matrix
 
 PHOTOGRAPHS = [
-    pytest.param(name, marks=pytest.mark.slow) if "chelsea" in name else name
+    rarely(name) if "chelsea" in name else name
     for name in photographs.PHOTOGRAPHS
 ]
 NETS = {"alexnet": "alex", "vgg16": "vgg"}

@@ -96,6 +96,7 @@ def assert_same(history, state, expected):
         )
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_backups_lead_on(cut_off, unbroken):
     model, check = make_model(), kp.GradientSanityCallback()

@@ -100,3 +100,5 @@ def test_contributions(tensor_numbers):
     }
     assert (unseen, 0) not in found
     assert found.get((summed, 1)) is None
+    # Of the parts that are known, whether they were read or not.
+    assert len(found) == len(list(found)) >= 6

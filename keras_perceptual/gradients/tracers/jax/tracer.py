@@ -24,6 +24,9 @@ from keras_perceptual.gradients.tracers.jax import replay
 from keras_perceptual.gradients.tracers.jax.programs import Call, Program
 from keras_perceptual.gradients.tracers.jax.reads import reads_noted
 
+# From this version on, Keras stacks the batches of several steps.
+STACKS = (3, 16)
+
 
 class Tracer:
     """Watches the step of one model, see `tracers.Tracer`.
@@ -90,15 +93,17 @@ class Tracer:
                 return take_steps(state, iterator)
             # Where there is no batch, Keras is told so as always.
             first = next(iterator)
-            others = itertools.islice(iterator, steps - 1)
-            for batch in itertools.chain([first], others):
+            if self._are_stacked:
                 if compiled:
-                    # What is wrong with the step itself shows when it is
-                    # taken; what is wrong with looking must not.
-                    try:
-                        self._look(step, state, batch)
-                    except Exception as error:
-                        self.trouble = error
+                    self._try_to_look(step, state, _first_of(first))
+                    return take_steps(state, iter([first]))
+                batches = _unstacked(first)
+            else:
+                others = itertools.islice(iterator, steps - 1)
+                batches = itertools.chain([first], others)
+            for batch in batches:
+                if compiled:
+                    self._try_to_look(step, state, batch)
                     logs, state = take_steps(state, iter([batch]))
                 else:
                     logs, state = self._look_eagerly(step, state, batch)
@@ -106,6 +111,27 @@ class Tracer:
 
         model.train_function = train_function
         return train_function
+
+    @property
+    def _are_stacked(self) -> bool:
+        """Whether Keras hands over the batches of several steps as one.
+
+        It then takes these steps in one program: what is between them is in
+        there, and only the first step can be looked at.
+        """
+        several = self._model.steps_per_execution > 1
+        return several and _version(keras.version()) >= STACKS
+
+    def _try_to_look(self, step: Any, state: Any, batch: Any) -> None:
+        """Computes the statistics of the gradients of a batch, if it can.
+
+        What is wrong with the step itself shows when it is taken; what is
+        wrong with looking must not.
+        """
+        try:
+            self._look(step, state, batch)
+        except Exception as error:
+            self.trouble = error
 
     def _look(self, step: Any, state: Any, batch: Any) -> None:
         """Computes the statistics of the gradients of a batch."""
@@ -163,7 +189,7 @@ class Tracer:
         """Keeps what the next step begins with."""
         state, iterator = arguments
         moment = Moment()
-        steps = self._model.steps_per_execution
+        steps = 1 if self._are_stacked else self._model.steps_per_execution
         batches = list(itertools.islice(iterator, steps))
         if batches:
             with contextlib.suppress(Exception):
@@ -177,6 +203,8 @@ class Tracer:
                 )
                 # Of several steps the first is known to begin with these.
                 moment.batch = batches[0]
+                if self._are_stacked:
+                    moment.batch = _first_of(batches[0])
         return moment, (state, iter(batches))
 
     def _note_no_value(self) -> None:
@@ -240,6 +268,27 @@ class Tracer:
                 variables,
                 others,
             )
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Returns the first two numbers of a version."""
+    return tuple(int(number) for number in text.split(".")[:2])
+
+
+def _unstacked(batches: Any) -> list[Any]:
+    """Returns the batches that Keras hands over as one.
+
+    At the end of an epoch there may be too few, which come as a list.
+    """
+    if isinstance(batches, list):
+        return batches
+    count = len(jax.tree.leaves(batches)[0])
+    return [jax.tree.map(lambda x, i=i: x[i], batches) for i in range(count)]
+
+
+def _first_of(batches: Any) -> Any:
+    """Returns the first of the batches that Keras hands over as one."""
+    return _unstacked(batches)[0]
 
 
 def _signature(arguments: tuple[Any, ...]) -> Any:

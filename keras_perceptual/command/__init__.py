@@ -1,0 +1,1 @@
+"""The command `keras-perceptual`, which is `python -m keras_perceptual`."""
