@@ -1,9 +1,9 @@
 """Reading `.clf` and `.ctf` files.
 
-They are a list of steps. Those that a color table can say are one table, and
-before and after it what is straight: ranges and matrices. After a table that
-is worked into its entries, before it into its domain, or else refused: a table
-that is nearly right would be found out late.
+They are a list of steps. Those that a color table can say are curves, a cube,
+or both, and before and after them what is straight: ranges and matrices. After
+a table that is worked into its entries, before it into its domain, or else
+refused: a table that is nearly right would be found out late.
 """
 
 import dataclasses
@@ -52,12 +52,13 @@ def read_clf(path: PathLike | bytes) -> ColorTable:
     r"""Reads a color table from a file in the Common LUT Format.
 
     That is `.clf` of the Academy, and `.ctf` of Autodesk, of which the first
-    is a part. Read are files with one `LUT1D` or `LUT3D`, and with `Range` and
-    `Matrix` before or after it: what follows a table is worked into its
-    entries, curves before a matrix being followed by a cube of two entries;
-    what comes before becomes the domain. Both are exact. What a `ColorTable`
-    cannot say exactly is refused: other steps, a matrix before the table that
-    mixes channels, and a range after a cube that cuts colors off.
+    is a part. Read are files with a `LUT1D`, a `LUT3D`, or one after the
+    other, and with `Range` and `Matrix` before or after them: what follows a
+    table is worked into its entries, curves before a matrix being followed by
+    a cube of two entries; what comes before becomes the domain. Both are
+    exact. What a `ColorTable` cannot say exactly is refused: other steps, a
+    matrix before a table that mixes channels, and a range after a cube that
+    cuts colors off.
 
     Args:
         path: String or path-like object, the file.
@@ -132,6 +133,8 @@ class _Reading:
         self.cube: np.ndarray | None = None
         self.first_domain: Domain = DEFAULT_DOMAIN
         self.cube_domain: Domain = DEFAULT_DOMAIN
+        # Where the last step cut curves off, of which a cube was made.
+        self.cut: tuple[float, float] | None = None
 
     def read(self, root: Node) -> ColorTable:
         if root.name != "ProcessList":
@@ -143,13 +146,13 @@ class _Reading:
             if node.name in NOTES:
                 continue
             if node.name in ("LUT1D", "LUT3D"):
-                if self.has_table:
-                    raise self._mistake(
-                        node, f"This is a second table. {INSTEAD}"
-                    )
                 self._check_attributes(node)
+                is_first = not self.has_table
+                if not is_first:
+                    self._check_second(node)
                 self._take_table(node)
-                self._go_before(before)
+                if is_first:
+                    self._go_before(before)
             elif node.name in ("Range", "Matrix"):
                 self._check_attributes(node)
                 read = self._range if node.name == "Range" else self._matrix
@@ -178,6 +181,20 @@ class _Reading:
     @property
     def has_table(self) -> bool:
         return self.curves is not None or self.cube is not None
+
+    def _check_second(self, node: Node) -> None:
+        """Refuses a second table, unless it is a cube behind curves."""
+        low, high = self.cut or (0.0, 1.0)
+        if self.cut is not None and low <= 0 and high >= 1:
+            # The cube to come cuts off as much.
+            self.cube, self.cube_domain = None, DEFAULT_DOMAIN
+        if node.name != "LUT3D" or self.cube is not None:
+            raise self._mistake(
+                node,
+                "Of two tables, curves come first and a cube next, with no "
+                "matrix in between that mixes channels and nothing that cuts "
+                f"colors off. {INSTEAD}",
+            )
 
     def _take_table(self, node: Node) -> None:
         array = self._child(node, "Array")
@@ -246,6 +263,7 @@ class _Reading:
         name = "curves" if self.cube is None else "cube"
         entries = getattr(self, name) @ step.matrix.T + step.shift
         setattr(self, name, entries)
+        self.cut = None
         if not step.cuts(entries):
             return
         if self.cube is not None:
@@ -256,6 +274,7 @@ class _Reading:
             )
         # A cube cuts off at the ends of its domain.
         self._add_cube(step.low, step.high)
+        self.cut = (step.low, step.high)
 
     def _add_cube(self, low: float | None, high: float | None) -> None:
         """Puts a cube behind the curves that changes nothing in its domain."""

@@ -98,6 +98,13 @@ READ = {
     "range between": clf(
         curves(), limits((0.2, 0.1), (0.7, 0.9)), matrix(MIXED)
     ),
+    "curves and cube": clf(curves(), cube(), matrix(MIXED)),
+    "range, curves and cube": clf(
+        limits((-1, 0), (3, 1)), curves(), matrix(SCALE), cube()
+    ),
+    "curves beyond the cube": clf(
+        curves(NUMBERS * 3 - 1), limits((0, 0), (1, 1)), cube()
+    ),
     "all": clf(
         limits((-1, 0), (3, 1), style="noClamp"),
         matrix(SCALE * 0.4),
@@ -125,7 +132,7 @@ def test_opencolorio_reads_the_same(name, path, rng):
     colors = rng.uniform(-2, 4, (2000, 3))
     colors[:1000] = rng.uniform(0, 1, (1000, 3))
     found = apply_with_opencolorio(path, colors)
-    np.testing.assert_allclose(found, apply_table(table, colors), atol=5e-6)
+    np.testing.assert_allclose(found, apply_table(table, colors), atol=1e-5)
 
 
 def test_a_cube_has_blue_fastest(path):
@@ -156,7 +163,11 @@ NO_TABLE = "that no color table has"
 REFUSED = [
     (clf(), r"line 2 .*no LUT1D or LUT3D"),
     ("<svg/>", r"line 1 .*This is no color table"),
-    (clf(cube(), cube()), r"a second table"),
+    (clf(cube(), cube()), r"Of two tables, curves come first"),
+    (clf(curves(), curves()), r"Of two tables, curves come first"),
+    (clf(cube(), curves()), r"Of two tables, curves come first"),
+    (clf(curves(), matrix(MIXED), cube()), r"mixes channels"),
+    (clf(curves(), limits((0.2, 0.2), (1, 1)), cube()), r"cuts colors off"),
     (clf(step("Log", ""), cube()), rf"Log is a step {NO_TABLE}"),
     (clf(step("ASC_CDL", ""), cube()), rf"ASC_CDL is a step {NO_TABLE}"),
     (clf(step("InverseLUT3D", "")), rf"InverseLUT3D is a step {NO_TABLE}"),
