@@ -358,6 +358,11 @@ def main():
         "--steps", type=int, default=1500, help="steps of each network"
     )
     parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="forty steps, to see that it runs; its numbers mean nothing",
+    )
+    parser.add_argument(
         "--shift",
         type=float,
         default=12.0,
@@ -369,16 +374,16 @@ def main():
     parser.add_argument(
         "--output",
         type=pathlib.Path,
-        default=pathlib.Path("depth_edges.png"),
+        default=pathlib.Path("outputs/depth_edges.png"),
         help="the picture to write; the model goes beside it",
     )
     arguments = parser.parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    steps = 40 if arguments.quick else arguments.steps
     started = time.time()
 
     scene = load_scene()
-    crops = Crops(
-        [array[:, :SPLIT] for array in scene], arguments.shift, arguments.steps
-    )
+    crops = Crops([array[:, :SPLIT] for array in scene], arguments.shift, steps)
     photograph, truth, mask = (array[:, SPLIT:] for array in scene)
     measured = measure(truth, np.random.default_rng(1))
     measured = measured + np.float32(arguments.shift / UNIT)

@@ -1,5 +1,5 @@
 """
-Title: Enlarging photographs with an adversary
+Title: Super-resolution with a GAN
 Author: keras_perceptual developers
 Date created: 2026/11/22
 Last modified: 2026/11/22
@@ -310,15 +310,16 @@ def main():
     parser.add_argument(
         "--output",
         type=pathlib.Path,
-        default=pathlib.Path("gan_super_resolution.png"),
+        default=pathlib.Path("outputs/gan_super_resolution.png"),
         help="the picture to write",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a few steps only, to see that everything runs",
+        help="a few steps, to see that it runs; its numbers mean nothing",
     )
     arguments = parser.parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     num_pixels, num_crops = (32, 32) if arguments.quick else (8000, 2400)
     started = time.time()
     keras.utils.set_random_seed(0)

@@ -332,7 +332,7 @@ def main():
     parser.add_argument(
         "--output",
         type=pathlib.Path,
-        default=pathlib.Path("learn_color_grade.png"),
+        default=pathlib.Path("outputs/learn_color_grade.png"),
         help="the picture to write; the table and the model go beside it",
     )
     parser.add_argument(
@@ -341,6 +341,7 @@ def main():
         help="one epoch only, to see that everything runs",
     )
     arguments = parser.parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     started = time.time()
 
     photographs = load_photographs()

@@ -228,7 +228,7 @@ def main():
     parser.add_argument(
         "--output",
         type=pathlib.Path,
-        default=pathlib.Path("style_transfer"),
+        default=pathlib.Path("outputs/style_transfer"),
         help="the folder to write pictures to",
     )
     parser.add_argument(
@@ -243,7 +243,7 @@ def main():
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a few steps only, to see that everything runs",
+        help="a few steps, to see that it runs; its numbers mean nothing",
     )
     arguments = parser.parse_args()
     started = time.time()

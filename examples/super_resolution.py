@@ -316,15 +316,16 @@ def main():
     parser.add_argument(
         "--output",
         type=pathlib.Path,
-        default=pathlib.Path("super_resolution.png"),
+        default=pathlib.Path("outputs/super_resolution.png"),
         help="the picture to write; the model goes beside it",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a few steps only, to see that everything runs",
+        help="a few steps, to see that it runs; its numbers mean nothing",
     )
     arguments = parser.parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
 
     num_shared, num_crops = (32, 32) if arguments.quick else (12000, 3200)
     started = time.time()

@@ -262,13 +262,13 @@ def main():
     parser.add_argument(
         "--output",
         type=pathlib.Path,
-        default=pathlib.Path("two_workers.keras"),
+        default=pathlib.Path("outputs/two_workers.keras"),
         help="the file that the chief writes",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a few steps only, to see that everything runs",
+        help="a few steps, to see that it runs; its numbers mean nothing",
     )
     parser.add_argument(
         "--worker",
@@ -276,6 +276,7 @@ def main():
         help="be one of the workers that `TF_CONFIG` names",
     )
     arguments = parser.parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     if arguments.worker:
         work(arguments.quick, arguments.output)
         return

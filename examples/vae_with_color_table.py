@@ -353,15 +353,16 @@ def main():
     parser.add_argument(
         "--output",
         type=pathlib.Path,
-        default=pathlib.Path("vae_with_color_table.png"),
+        default=pathlib.Path("outputs/vae_with_color_table.png"),
         help="the picture to write; the model goes beside it",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a few steps only, to see that everything runs",
+        help="a few steps, to see that it runs; its numbers mean nothing",
     )
     arguments = parser.parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     started = time.time()
 
     photographs = load_photographs()

@@ -61,6 +61,8 @@ class Configured:
     ...         self.bounds = bounds
     >>> Bounded().get_config()
     {'bounds': [0.0, 1.0]}
+    >>> Bounded(), Bounded((0.25, 0.75))
+    (Bounded(), Bounded(bounds=(0.25, 0.75)))
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -68,6 +70,18 @@ class Configured:
         _check_names(cls, kwargs)
         new: Any = super().__new__
         return new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Shows the arguments that are not as they are by default."""
+        cls: Any = type(self)
+        shown = []
+        for name, default in _defaults(cls).items():
+            value = getattr(self, f"_{name}_config", None)
+            if value is None:
+                value = getattr(self, name, default)
+            if not _is_default(name, value, default):
+                shown.append(f"{name}={show(value)}")
+        return f"{cls.__name__}({', '.join(shown)})"
 
     def get_config(self) -> dict[str, Any]:
         """Returns every argument of the constructor."""
@@ -106,6 +120,38 @@ def _check_names(cls: Any, kwargs: dict[str, Any]) -> None:
             f"{cls.__name__} has no argument `{name}`. {hint}"
             f"Its arguments are {known}. Received: {name}={show(value)}"
         )
+
+
+@functools.cache
+def _defaults(cls: Any) -> dict[str, Any]:
+    """Returns the default of each argument, those of the class itself first."""
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if issubclass(base, Configured) and "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            for parameter in list(parameters)[1:]:
+                if parameter.kind not in (
+                    parameter.VAR_KEYWORD,
+                    parameter.VAR_POSITIONAL,
+                ):
+                    found.setdefault(parameter.name, parameter.default)
+    return found
+
+
+def _is_default(name: str, value: Any, default: Any) -> bool:
+    """Whether an attribute says no more than the default does."""
+    if default is None:
+        # What the constructor filled in.
+        if name in ("dtype", "name"):
+            return True
+        if name == "data_format":
+            default = keras.config.image_data_format()
+    if value is default:
+        return True
+    try:
+        return bool(value == default)
+    except Exception:  # Such as that arrays are equal in some places.
+        return False
 
 
 @functools.cache

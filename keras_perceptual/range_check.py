@@ -43,7 +43,13 @@ POLICIES = ("warn", "raise", "off", "clip")
 # How far outside the range values may lie before somebody is told. Targets are
 # pictures; predictions of an untrained model stray. What comes into a layer
 # may be either, and stands for pictures.
-TOLERANCES = {"y_true": 0.1, "style_image": 0.1, "input": 0.25, "y_pred": 10.0}
+TOLERANCES = {
+    "y_true": 0.1,
+    "a target": 0.1,
+    "style_image": 0.1,
+    "input": 0.25,
+    "y_pred": 10.0,
+}
 
 # Of what is not cut off.
 LOOSE = 10.0

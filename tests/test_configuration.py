@@ -3,6 +3,7 @@ import json
 import pathlib
 
 import keras
+import numpy as np
 import pytest
 
 import keras_perceptual as kp
@@ -88,3 +89,28 @@ def test_objects_are_copied(rng):
     for loss in (kp.SSIMLoss(filter_size=5), kp.CharbonnierLoss(0.5)):
         for copied in (copy.copy(loss), copy.deepcopy(loss)):
             assert float(copied(*images)) == float(loss(*images))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LPIPS()",
+        "LPIPS(backbone='vgg16')",
+        "SobelGradientLoss(norm='l2', data_format='channels_first')",
+        "PerceptualLoss(backbone='alexnet', layers=['relu2'], scales=2)",
+        "WeightedSumLoss(terms={'a': (SSIMLoss(filter_size=7), 0.5)})",
+        "ImageDistance(loss=CharbonnierLoss())",
+        "LookupColorLayer(size=9)",
+        "GradientSanityCallback(steps=5)",
+    ],
+)
+def test_an_object_is_shown_as_the_code_that_makes_it(text):
+    assert repr(eval(text, vars(kp).copy())) == text
+
+
+def test_what_has_no_text_of_its_own_is_shown_too():
+    image = np.zeros((16, 16, 3), "float32")
+    loss = kp.PerceptualLoss(
+        "alexnet", ["relu1"], style_weight=1.0, style_image=image
+    )
+    assert "style_image=" in repr(loss)

@@ -143,8 +143,8 @@ DRAWS = {
         "channels": one_of(r, None, {"structure": [0, 2]}),
     },
     "ImageLossMetric": lambda r: {"filter_size": one_of(r, 5, 9)},
-    "LPIPSMetric": lambda r: {"resize": one_of(r, None, 64)},
-    "DISTSMetric": lambda r: {},
+    "LPIPSMetric": lambda r: {"linear_heads": one_of(r, True, False)},
+    "DISTSMetric": lambda r: {"resize": one_of(r, None, 40)},
 }
 LAYERS = ("LookupColorLayer", "AdaptiveLookupColorLayer")
 

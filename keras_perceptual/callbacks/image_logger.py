@@ -15,6 +15,7 @@ from keras_perceptual.callbacks.image_sheet import draw_sheet
 from keras_perceptual.callbacks.picture_writer import PictureWriter
 from keras_perceptual.callbacks.table_pictures import draw_table, find_tables
 from keras_perceptual.plotting import import_pillow, import_pyplot
+from keras_perceptual.range_check import RangeCheck
 from keras_perceptual.typing import DataFormat, Logs, PathLike, ValueRange
 from keras_perceptual.validation import Checker
 
@@ -153,6 +154,12 @@ class ImageLogger(keras.callbacks.Callback):
 
         self.inputs = keras.tree.map_structure(take, inputs)
         self.targets = None if targets is None else take(targets)
+        if self.targets is not None:
+            # What the model makes is judged by its loss.
+            gate = RangeCheck(
+                check.owner, "warn", self.value_range, self.data_format
+            )
+            gate({"a target": self.targets})
         self._choice = ImageChoice(
             owner=check.owner,
             inputs=self.inputs,

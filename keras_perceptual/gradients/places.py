@@ -1,5 +1,6 @@
 """Where in the code of the user something happens."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -7,6 +8,7 @@ import linecache
 import os
 import pathlib
 import re
+import sys
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -103,7 +105,12 @@ class Place:
 
     @property
     def source(self) -> str:
-        """The file and the line, such as `"train.py:41"`, or `""`."""
+        """The file and the line, such as `"train.py:41"`, or `""`.
+
+        In a notebook, the cell and the line: `"Cell In[3], line 41"`.
+        """
+        if cell := cell_of(self.file):
+            return f"{cell}, line {self.line}"
         return f"{self.file}:{self.line}" if self.file else ""
 
     @property
@@ -131,6 +138,18 @@ class Place:
         if self.above:
             return f"after {self.above!r}"
         return f"before {self.below!r}" if self.below else ""
+
+
+def cell_of(file: str) -> str:
+    """Returns what IPython calls a cell that it keeps as a file, or `""`."""
+    ipython = sys.modules.get("IPython")
+    # It is asked for a name alone: whatever it answers, there is the file.
+    with contextlib.suppress(Exception):
+        shell = ipython and ipython.get_ipython()
+        name = shell and shell.compile.format_code_name(file)
+        if name:
+            return " ".join(name)
+    return ""
 
 
 def locate(
@@ -248,6 +267,8 @@ def _source(frames: Sequence[Any]) -> dict[str, Any]:
 
 def _relative(path: str) -> str:
     """Returns a path as seen from the working directory, if it is below."""
+    if cell_of(path):
+        return path
     try:
         relative = os.path.relpath(path)
     except (OSError, ValueError):  # No such directory, or another drive.

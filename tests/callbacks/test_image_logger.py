@@ -395,7 +395,11 @@ def test_a_prediction_that_is_no_image_ends_the_training_at_once(
 def test_the_images_are_in_the_configuration(images):
     inputs = {"small": images.astype("float16"), "noise": np.ones((3, 2))}
     callback = ImageLogger(
-        "logs", inputs, targets=(255 * images).astype("uint8"), max_images=2
+        "logs",
+        inputs,
+        targets=(255 * images).astype("uint8"),
+        max_images=2,
+        value_range=(0, 255),
     )
     revived = check_config(callback)
     for name, x in inputs.items():
@@ -437,3 +441,10 @@ def test_only_who_counts_batches_has_jax_wait_for_them(images):
     assert name not in vars(ImageLogger)
     assert name not in vars(ImageLogger("logs", images))
     assert name in vars(ImageLogger("logs", images, unit="batch"))
+
+
+def test_targets_that_would_be_drawn_white_are_told_of(tmp_path, images):
+    with pytest.warns(UserWarning, match=r"a target holds.*\(0, 255\)") as told:
+        ImageLogger(tmp_path, images, targets=255 * images)
+    assert told[0].filename == __file__
+    ImageLogger(tmp_path, images, targets=255 * images, value_range=(0, 255))

@@ -4,6 +4,7 @@ import contextlib
 import doctest
 import inspect
 import io
+import json
 import linecache
 import os
 import pathlib
@@ -313,3 +314,47 @@ def test_home_is_the_readme(site):
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme):
         assert f'src="{picture}"' in text
         assert pathlib.Path(site / picture).is_file()
+
+
+@pytest.mark.parametrize(
+    "words, page",
+    [
+        ("GAN", "examples/gan_super_resolution.html"),
+        ("colab", "faq.html"),
+        ("install", "quickstart.html"),
+        ("cite", "faq.html"),
+        ("uint8", "faq.html"),
+        ("channels_first", "quickstart.html"),
+        ("perceptual loss", "training.html"),
+        ("sharper", "faq.html"),
+        ("LUT", "luts.html"),
+        ("custom training loop", "custom_training_loop.html"),
+        ("no gradients provided", "faq.html"),
+    ],
+)
+def test_search_finds_the_page_among_the_first_two(search, words, page):
+    # All of the words, but for those that are in every text.
+    found = search.search(" ".join(f"+{word}" for word in words.split()))
+    found = found or search.search(words)
+    pages = dict.fromkeys(hit["ref"].split("#")[0] for hit in found)
+    assert page in list(pages)[:2], list(pages)[:5]
+
+
+@pytest.fixture(scope="module")
+def search(site):
+    """The index that the pages search in, weighed as they do."""
+    lunr = pytest.importorskip("lunr")
+    path = site / "search" / "search_index.json"
+    entries = json.loads(path.read_text(encoding="utf-8"))["docs"]
+    for entry in entries:
+        for name in ("title", "text"):
+            text = re.sub(r"<[^>]+>", " ", entry[name])
+            entry[name] = re.sub(r"\W+", " ", text)
+    return lunr.lunr(
+        ref="location",
+        fields=[
+            {"field_name": "title", "boost": 1000},
+            {"field_name": "text", "boost": 1},
+        ],
+        documents=entries,
+    )

@@ -24,7 +24,7 @@ FILE_FORMATS = {"event_file.py": {"tensorflow"}}
 
 TEXT_SUFFIXES = {
     "", ".py", ".md", ".cfg", ".toml", ".txt", ".json", ".yml", ".yaml",
-    ".sh", ".csv", ".cube", ".typed",
+    ".sh", ".csv", ".cube", ".typed", ".ipynb",
 }  # fmt: skip
 # Not preceded by what makes them part of a longer path or of a variable.
 MACHINE_PATHS = re.compile(r"(?<![\w.~}-])/(?:work|tmp|home|root|Users)/")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def short_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("depth_edges")
     finished = subprocess.run(
-        [sys.executable, EXAMPLE, "--steps", "40", "--output", "out.png"],
+        [sys.executable, EXAMPLE, "--quick", "--output", "out.png"],
         cwd=folder,
         env=dict(os.environ, MPLBACKEND="agg"),
         capture_output=True,

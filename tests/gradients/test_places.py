@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import sys
 import types
 
 import keras
@@ -231,3 +232,26 @@ def test_functions_of_a_backend():
     )
     found = locate(operation, {}, (("tf", module),))
     assert found == Place("ArgMax", "tf.argmax")
+
+
+def test_a_cell_of_a_notebook_is_called_as_ipython_does(monkeypatch):
+    class Compile:
+        def format_code_name(self, name):
+            return ("Cell", "In[3]") if name == "/somewhere/7.py" else None
+
+    class Shell:
+        compile = Compile()
+
+    class IPython:
+        get_ipython = staticmethod(lambda: Shell())
+
+    monkeypatch.setitem(sys.modules, "IPython", IPython)
+    cell = Place("Round", file="/somewhere/7.py", line=4)
+    assert cell.source == "Cell In[3], line 4"
+    assert str(cell) == "Round, Cell In[3], line 4"
+    assert Place("Round", file="net.py", line=4).source == "net.py:4"
+    # It may change, or not be there: then there is the file.
+    monkeypatch.delattr(Compile, "format_code_name")
+    assert cell.source == "/somewhere/7.py:4"
+    monkeypatch.setattr(IPython, "get_ipython", lambda: None)
+    assert cell.source == "/somewhere/7.py:4"
