@@ -38,6 +38,10 @@ LOSSES = {
         lambda: kp.MSSSIMLoss(weights=(0.0448, 0.2856, 0.3001))
     ),
     'PerceptualLoss("alexnet")': lambda: kp.PerceptualLoss("alexnet"),
+    'PerceivedDistance(size="small")': (
+        lambda: kp.PerceivedDistance(size="small")
+    ),
+    "PerceivedDistance()": kp.PerceivedDistance,
     'LPIPS("alexnet")': lambda: kp.LPIPS("alexnet"),
     "PerceptualLoss()": kp.PerceptualLoss,
     'PerceptualLoss.preset("johnson2016_style")': (
@@ -58,21 +62,23 @@ def read_options():
     return parser.parse_args()
 
 
-def training_step(loss, y_true, y_pred):
-    """Returns a function that computes a loss and its gradient."""
-    images = keras.ops.convert_to_tensor(y_pred)
+def compiled_gradient(loss):
+    """Returns a function of two batches: the gradient of a loss by the second.
+
+    It waits for the result.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
         compiled = jax.jit(jax.value_and_grad(loss, argnums=1))
-        return lambda: jax.block_until_ready(compiled(y_true, images))
+        return lambda *images: jax.block_until_ready(compiled(*images))[1]
     if backend == "torch":
         import torch
 
-        def step():
-            x = images.detach().requires_grad_()
-            return torch.autograd.grad(loss(y_true, x), x)
+        def step(y_true, y_pred):
+            x = y_pred.detach().requires_grad_()
+            return torch.autograd.grad(loss(y_true, x), x)[0]
 
         return step
 
@@ -85,7 +91,14 @@ def training_step(loss, y_true, y_pred):
             value = loss(y_true, y_pred)
         return tape.gradient(value, y_pred)
 
-    return lambda: traced(y_true, images).numpy()
+    return lambda *images: traced(*images).numpy()
+
+
+def training_step(loss, y_true, y_pred):
+    """Returns a function that computes a loss and its gradient."""
+    images = keras.ops.convert_to_tensor(y_pred)
+    gradient = compiled_gradient(loss)
+    return lambda: gradient(y_true, images)
 
 
 def make_steps(y_true, y_pred):

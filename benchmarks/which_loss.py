@@ -179,6 +179,11 @@ TERMS = {
     "LPIPS VGG16": lambda: kp.LPIPS("vgg16"),
     "LPIPS AlexNet": lambda: kp.LPIPS("alexnet"),
     "DISTS": lambda: kp.DISTS(),
+    "perceived": kp.PerceivedDistance,
+    "perceived small": lambda: kp.PerceivedDistance(size="small"),
+    "perceived even": lambda: kp.PerceivedDistance(forgive_gain=False),
+    "AlexNet lost": lambda: kp.PerceptualLoss("alexnet", distance="lost"),
+    "VGG16 lost": lambda: kp.PerceptualLoss(distance="lost"),
 }
 CANDIDATES = (
     "MAE",
@@ -196,6 +201,11 @@ CANDIDATES = (
     "LPIPS AlexNet",
     "LPIPS VGG16",
     "DISTS",
+    "MAE + perceived",
+    "MAE + perceived small",
+    "MAE + perceived even",
+    "MAE + AlexNet lost",
+    "MAE + VGG16 lost",
 )
 
 
@@ -216,6 +226,7 @@ class Judges:
         ("LPIPS VGG16", False, "LPIPS VGG16"),
         ("DISTS", False, "DISTS"),
         ("VGG16", False, "VGG16"),
+        ("perceived", False, "perceived"),
     )
 
     def __init__(self, truth):

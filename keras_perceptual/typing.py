@@ -72,8 +72,12 @@ Downsampling: TypeAlias = Literal["average", "stride", "gaussian"]
 VariationNorm: TypeAlias = Literal["l1", "l2", "isotropic"]
 
 # What is compared of features.
-FeatureDifference: TypeAlias = Literal["mse", "mae", "charbonnier", "cosine"]
+FeatureDifference: TypeAlias = Literal[
+    "mse", "mae", "charbonnier", "cosine", "lost"
+]
 GramNormalization: TypeAlias = Literal["chw", "hw", "none"]
+# How far apart colors are said to be.
+ColorDifference: TypeAlias = Literal["ciede2000", "cie76", "oklab"]
 # Names of layers, with a weight for each where they are to count unlike.
 Layers: TypeAlias = Sequence[str] | Mapping[str, float]
 Pooling: TypeAlias = Literal["max", "average", "l2"]

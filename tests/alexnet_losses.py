@@ -11,6 +11,7 @@ CONFIGS = [
     {"layers": ["relu1", "relu3"], "normalize_features": True},
     {"style_weight": 2.0, "style_layers": ["relu2"], "scales": 2},
     {"style_weight": 1.0, "content_weight": 0.0, "gram_normalization": "hw"},
+    {"distance": "lost", "added_weight": 0.3, "layers": ["relu2"]},
     {"distance": "mae", "pooling": "average", "data_format": "channels_first"},
 ]
 

@@ -15,6 +15,7 @@ def small_network():
 
 LOSSES = {
     "CharbonnierLoss": kp.CharbonnierLoss,
+    "ColorDifferenceLoss": kp.ColorDifferenceLoss,
     "ContextualLoss": lambda **kwargs: kp.ContextualLoss(
         "alexnet", layers=["relu1"], max_features=16, **kwargs
     ),
@@ -24,6 +25,7 @@ LOSSES = {
     "MSSSIMLoss": lambda **kwargs: kp.MSSSIMLoss(
         weights=(0.5, 0.5), filter_size=5, **kwargs
     ),
+    "PerceivedDistance": kp.PerceivedDistance,
     "PerceptualLoss": lambda **kwargs: kp.PerceptualLoss(
         small_network(), style_weight=1.0, **kwargs
     ),

@@ -67,6 +67,8 @@ NETWORKS = (
     "LPIPSMetric",
     "DISTS",
     "DISTSMetric",
+    "PerceivedDistance",
+    "PerceivedDistanceMetric",
     "ContextualLoss",
 )
 
@@ -122,11 +124,19 @@ DRAWS = {
     "PerceptualLoss": lambda r: {
         "backbone": "alexnet",
         "layers": one_of(r, ["relu1"], ["relu2", "conv3"]),
-        "distance": one_of(r, "mse", "mae", "cosine"),
+        "distance": one_of(r, "mse", "mae", "cosine", "lost"),
         "style_weight": one_of(r, 0.0, 1.0),
     },
     "LPIPS": lambda r: {"backbone": "alexnet"},
     "DISTS": lambda r: {},
+    "PerceivedDistance": lambda r: {
+        "size": one_of(r, "full", "small"),
+        "forgive_gain": one_of(r, True, False),
+    },
+    "ColorDifferenceLoss": lambda r: {
+        "difference": one_of(r, "ciede2000", "cie76", "oklab"),
+        "blur": one_of(r, 1, 4),
+    },
     "ContextualLoss": lambda r: {
         "backbone": "alexnet",
         "layers": ["relu1"],
@@ -145,6 +155,7 @@ DRAWS = {
     "ImageLossMetric": lambda r: {"filter_size": one_of(r, 5, 9)},
     "LPIPSMetric": lambda r: {"linear_heads": one_of(r, True, False)},
     "DISTSMetric": lambda r: {"resize": one_of(r, None, 40)},
+    "PerceivedDistanceMetric": lambda r: {"size": "small"},
 }
 LAYERS = ("LookupColorLayer", "AdaptiveLookupColorLayer")
 
@@ -158,6 +169,7 @@ def make(case, dtype="float32"):
             "ImageLossMetric": kp.SSIMLoss,
             "LPIPSMetric": kp.LPIPS,
             "DISTSMetric": kp.DISTS,
+            "PerceivedDistanceMetric": kp.PerceivedDistance,
         }[name](**arguments, **settings)
         return getattr(kp, name)(loss, dtype=dtype)
     if name == "WeightedSumLoss":

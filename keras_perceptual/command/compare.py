@@ -37,6 +37,7 @@ METRICS: dict[str, Measure] = {
     "lpips": _of(functional.lpips),
     "lpips-vgg": _of(functional.lpips, backbone="vgg16"),
     "dists": _of(functional.dists),
+    "perceived": _of(functional.perceived_distance),
     "ssim": _of(functional.ssim),
     "ms-ssim": _of(functional.ms_ssim),
     "psnr": _psnr,
@@ -45,6 +46,7 @@ DEFAULT = ("lpips", "dists", "ssim", "psnr")
 # Of these there is a map, of where the images differ.
 MAPPED: dict[str, Any] = {
     "lpips": losses.LPIPS,
+    "perceived": losses.PerceivedDistance,
     "ssim": losses.SSIMLoss,
 }
 
@@ -57,8 +59,8 @@ def add_arguments(commands: Any) -> None:
         description=(
             "Prints how far an image is from its reference, a metric a line; "
             "or, of two folders, a row for each pair of files of one name, "
-            "separated by tabs. LPIPS and DISTS: less is closer. SSIM and "
-            "PSNR (in dB): more is closer."
+            "separated by tabs. LPIPS, DISTS and the perceived distance: "
+            "less is closer. SSIM and PSNR (in dB): more is closer."
         ),
     )
     parser.add_argument("reference", help="a picture, or a folder of them")

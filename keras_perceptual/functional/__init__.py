@@ -2,11 +2,13 @@
 
 from keras_perceptual.functional.comparisons import (
     charbonnier_loss,
+    color_difference,
     contextual_loss,
     dists,
     focal_frequency_loss,
     lpips,
     ms_ssim,
+    perceived_distance,
     perceptual_loss,
     sobel_gradient_loss,
     ssim,
@@ -15,11 +17,13 @@ from keras_perceptual.functional.comparisons import (
 
 __all__ = [
     "charbonnier_loss",
+    "color_difference",
     "contextual_loss",
     "dists",
     "focal_frequency_loss",
     "lpips",
     "ms_ssim",
+    "perceived_distance",
     "perceptual_loss",
     "sobel_gradient_loss",
     "ssim",

@@ -19,6 +19,7 @@ from keras_perceptual.docstrings import fill_from
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.typing import (
     ArrayLike,
+    ColorDifference,
     Components,
     DataFormat,
     Downsampling,
@@ -89,6 +90,59 @@ def charbonnier_loss(
         y_pred,
         mask=mask,
         epsilon=epsilon,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.ColorDifferenceLoss)
+def color_difference(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    difference: ColorDifference = "ciede2000",
+    *,
+    mask: ArrayLike | None = None,
+    blur: int = 1,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Returns how far apart the colors of each pair of images are.
+
+    See `ColorDifferenceLoss`.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> red, green = np.eye(3)[:2].reshape(2, 1, 1, 1, 3)
+    >>> round(float(kp.functional.color_difference(red, green)[0]), 1)
+    86.6
+
+    Reference:
+        [Sharma et al., 2005](https://doi.org/10.1002/col.20070).
+    """
+    return _measure(
+        losses.ColorDifferenceLoss,
+        y_true,
+        y_pred,
+        mask=mask,
+        difference=difference,
+        blur=blur,
         value_range=value_range,
         data_format=data_format,
         dtype=dtype,
@@ -381,6 +435,66 @@ def ms_ssim(
     )
 
 
+@fill_from(losses.PerceivedDistance)
+def perceived_distance(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    backbone: Literal["alexnet", "vgg16"] = "alexnet",
+    *,
+    mask: ArrayLike | None = None,
+    size: Literal["full", "small"] = "full",
+    forgive_gain: bool = True,
+    weights: PathLike | None = None,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Returns how far each image seems to be from its reference.
+
+    See `PerceivedDistance`.
+
+    Args:
+        y_true: References shaped `(batch, height, width, channels)`, of any
+            type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> photo = np.random.default_rng(0).uniform(size=(1, 64, 64, 3))
+    >>> float(kp.functional.perceived_distance(photo, photo)[0])
+    0.0
+    >>> bool(kp.functional.perceived_distance(photo, 0.5 * photo)[0] > 0.1)
+    True
+
+    Reference:
+        The guide "A distance that sees as people do".
+    """
+    return _measure(
+        losses.PerceivedDistance,
+        y_true,
+        y_pred,
+        mask=mask,
+        backbone=backbone,
+        size=size,
+        forgive_gain=forgive_gain,
+        weights=weights,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
 @fill_from(losses.PerceptualLoss)
 def perceptual_loss(
     y_true: ArrayLike,
@@ -392,6 +506,7 @@ def perceptual_loss(
     weights: PathLike | None = None,
     pooling: Pooling = "max",
     distance: FeatureDifference = "mse",
+    added_weight: float = 0.1,
     normalize_features: bool = False,
     content_weight: float = 1.0,
     style_weight: float = 0.0,
@@ -441,6 +556,7 @@ def perceptual_loss(
         weights=weights,
         pooling=pooling,
         distance=distance,
+        added_weight=added_weight,
         normalize_features=normalize_features,
         content_weight=content_weight,
         style_weight=style_weight,

@@ -292,8 +292,12 @@ class WindowedDistance(FeatureDistance):
         """
 
     @abc.abstractmethod
-    def finish(self, name: str, state: Any) -> Tensor:
-        """Returns a term, shaped `(batch,)`."""
+    def finish(self, states: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Returns the terms of the distance, each shaped `(batch,)`.
+
+        Args:
+            states: What is known of each after the last window.
+        """
 
 
 class MappedDistance(Protocol):
@@ -414,7 +418,7 @@ def measure_in_windows(
     # One zero for each image, of whatever batch.
     zeros = 0 * images[0][:, 0, 0, 0]
     found = fold_windows(look, distance.start(zeros), images, size)
-    total = sum(distance.finish(name, x) for name, x in found.items())
+    total = sum(distance.finish(found).values())
     return _known(y_true, y_pred) * total
 
 

@@ -16,6 +16,7 @@ from keras_perceptual.features.weights_loading import read_packaged
 from keras_perceptual.losses.distance import Own, WindowedDistance
 from keras_perceptual.losses.feature_loss import FeatureLoss
 from keras_perceptual.losses.lpips import TAPS
+from keras_perceptual.ops.color_spaces import to_rgb
 from keras_perceptual.ops.distances import position_weights
 from keras_perceptual.ops.dists import (
     dists_distance,
@@ -23,7 +24,6 @@ from keras_perceptual.ops.dists import (
     pair_moments,
 )
 from keras_perceptual.ops.resizing import shrink_shorter_side
-from keras_perceptual.ops.value_range import rescale
 from keras_perceptual.typing import (
     DataFormat,
     DType,
@@ -112,11 +112,12 @@ class DISTSDistance(WindowedDistance):
         moments = pair_moments(true, pred, own / count)
         return merge_moments(state, (count, *moments))
 
-    def finish(self, name: str, state: Any) -> Tensor:
+    def finish(self, states: Mapping[str, Any]) -> dict[str, Tensor]:
         """Returns the distance of the moments of all windows."""
-        _, means, variances = state
-        alpha, beta = self.weights[name]
-        return dists_distance(means, variances, alpha, beta)
+        return {
+            name: dists_distance(means, variances, *self.weights[name])
+            for name, (_, means, variances) in states.items()
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -246,9 +247,7 @@ def _prepare(
     images: Tensor, *, value_range: tuple[float, float], resize: int | None
 ) -> Tensor:
     """Returns RGB images in (0, 1), shrunk if asked to."""
-    images = rescale(images, value_range)
-    if images.shape[-1] == 1:
-        images = ops.repeat(images, 3, axis=-1)
+    images = to_rgb(images, value_range)
     if resize is not None:
         images = shrink_shorter_side(images, resize)
     return images

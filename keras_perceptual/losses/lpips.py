@@ -108,10 +108,9 @@ class LPIPSDistance(WindowedDistance):
             count + ops.sum(own),
         )
 
-    def finish(self, name: str, state: Any) -> Tensor:
-        """Returns the mean over all positions."""
-        total, count = state
-        return total / count
+    def finish(self, states: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Returns the means over all positions."""
+        return {tap: total / count for tap, (total, count) in states.items()}
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")

@@ -22,6 +22,7 @@ from keras_perceptual.losses.style_image import read_image
 from keras_perceptual.ops.distances import (
     FEATURE_DISTANCES,
     feature_distance,
+    feature_penalty,
     map_values,
     unit_normalize,
 )
@@ -44,6 +45,9 @@ from keras_perceptual.typing import (
 )
 from keras_perceptual.validation import Checker
 
+# What features count that are added, with `distance="lost"`.
+ADDED_WEIGHT = 0.1
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class PerceptualDistance(FeatureDistance):
@@ -55,6 +59,7 @@ class PerceptualDistance(FeatureDistance):
     normalize_features: bool
     gram_normalization: GramNormalization
     scales: int
+    added_weight: float
     # Whether the network was revived without its weights.
     is_lost: bool = False
 
@@ -118,7 +123,12 @@ class PerceptualDistance(FeatureDistance):
         mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Returns what each tap adds to the distance at each scale."""
-        content = functools.partial(feature_distance, self.distance, mask=mask)
+        content = functools.partial(
+            feature_distance,
+            self.distance,
+            mask=mask,
+            added_weight=self.added_weight,
+        )
         style = functools.partial(feature_distance, "mse")
         found = {
             **map_values(content, *(_of("content/", x) for x in (true, pred))),
@@ -136,9 +146,9 @@ class PerceptualDistance(FeatureDistance):
                 "compares statistics of whole images. Give `content_weight` "
                 "a value above 0. Received: content_weight=0"
             )
-        distance = FEATURE_DISTANCES[self.distance]
+        penalty = feature_penalty(self.distance, self.added_weight)
         return {
-            name: self._weight(name) * ops.mean(distance(true[name], x), -1)
+            name: self._weight(name) * ops.mean(penalty(true[name], x), -1)
             for name, x in _of("content/", pred).items()
         }
 
@@ -190,8 +200,13 @@ class PerceptualLoss(FeatureLoss):
         pooling: `"max"`, `"average"` or `"l2"`, what pools where the network
             takes a maximum; see `FeatureExtractor`. Defaults to `"max"`.
         distance: String, how features are compared: `"mse"`, `"mae"`,
-            `"charbonnier"` (`sqrt(d ** 2 + 1e-6) - 1e-3`) or `"cosine"` (one
-            minus the cosine between channel vectors). Defaults to `"mse"`.
+            `"charbonnier"` (`sqrt(d ** 2 + 1e-6) - 1e-3`), `"cosine"` (one
+            minus the cosine between channel vectors), or `"lost"`: squared
+            differences, of which those count 1 where `y_pred` has less of a
+            feature than `y_true`, and those `added_weight` where it has more.
+            It asks for detail, at the risk of too much. Defaults to `"mse"`.
+        added_weight: Float of at least 0, for `distance="lost"`: from 1, which
+            is `"mse"`, the pictures get sharper towards 0. Defaults to 0.1.
         normalize_features: Boolean, whether the channel vector at each
             position is scaled to length one, as in LPIPS. Defaults to `False`.
         content_weight: Float, the weight of the distance of the features.
@@ -297,6 +312,7 @@ class PerceptualLoss(FeatureLoss):
         weights: PathLike | None = None,
         pooling: Pooling = "max",
         distance: FeatureDifference = "mse",
+        added_weight: float = ADDED_WEIGHT,
         normalize_features: bool = False,
         content_weight: float = 1.0,
         style_weight: float = 0.0,
@@ -322,6 +338,15 @@ class PerceptualLoss(FeatureLoss):
         check = self._check
         self.layers = check_layers(check.owner, "layers", layers)
         self.distance = check.choice("distance", distance, FEATURE_DISTANCES)
+        self.added_weight = check.number(
+            "added_weight", added_weight, minimum=0
+        )
+        if self.distance != "lost" and self.added_weight != ADDED_WEIGHT:
+            raise ValueError(
+                f'{check.owner} weighs what is added with `distance="lost"` '
+                "alone. Ask for that, or leave `added_weight` out. Received: "
+                f"distance={distance!r}, added_weight={added_weight!r}"
+            )
         self.normalize_features = check.boolean(
             "normalize_features", normalize_features
         )
@@ -444,6 +469,7 @@ class PerceptualLoss(FeatureLoss):
             self.normalize_features,
             list(taps),
             self.pooling,
+            self.added_weight,
         )
 
     def _set_style(self, style_image: ArrayLike | PathLike) -> None:

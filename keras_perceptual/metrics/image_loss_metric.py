@@ -4,21 +4,20 @@ import inspect
 from typing import Any, Self
 
 import keras
-from keras import ops
 
 from keras_perceptual import validation
-from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import WindowedDistance
 from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.metrics.per_image_mean import PerImageMean
 from keras_perceptual.ops.windows import SMALLEST
-from keras_perceptual.typing import ArrayLike, DType, Targets
+from keras_perceptual.typing import DType
 from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 @fill
-class ImageLossMetric(Configured, keras.metrics.Mean):
+class ImageLossMetric(PerImageMean):
     """Averages a loss between images over all images that it has seen.
 
     The mean is over images, so that it does not depend on how they were cut
@@ -95,33 +94,10 @@ class ImageLossMetric(Configured, keras.metrics.Mean):
             )
         name = check.name(name)
         super().__init__(name=name or loss.name, dtype=dtype)
-        # Where the callbacks of Keras that watch a metric look for it.
-        self._direction = "down"
         self.loss = loss
         self.tile = tile
         if tile is not None:
             self.tile = check.integer("tile", tile, minimum=SMALLEST)
-
-    def update_state(
-        self,
-        y_true: Targets,
-        y_pred: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-    ) -> None:
-        """Adds the images of one batch."""
-        if sample_weight is not None:
-            shape, _ = validation.shape_and_dtype(sample_weight)
-            distance = self.loss._distance
-            takes_mask = distance.takes_mask or distance.no_mask is not None
-            if len(shape) > 2 and takes_mask:
-                y_true, sample_weight = (y_true, sample_weight), None
-        Checker(self).sample_weight(sample_weight)
-        # Nothing is learned from a metric: whole numbers will do.
-        y_pred = ops.stop_gradient(
-            ops.convert_to_tensor(y_pred, dtype=self.loss.dtype)
-        )
-        values = self.loss.per_image(y_true, y_pred, tile=self.tile)
-        super().update_state(values, sample_weight)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

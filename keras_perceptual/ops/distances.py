@@ -5,6 +5,7 @@ feature; its mean is the distance of two images, and its mean over the channels
 a map of it. Means keep their digits on large images, and keep to masks.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -259,18 +260,64 @@ def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     return squared * (x.shape[-1] / 2)
 
 
-FEATURE_DISTANCES: dict[
-    FeatureDifference, Callable[[Tensor, Tensor], Tensor]
-] = {
+def lost_and_added(x: Tensor, y: Tensor, added_weight: float = 0.0) -> Tensor:
+    """Returns squared differences, those of one direction weighted.
+
+    `(x - y) ** 2` where `y` is less than `x`, `added_weight * (x - y) ** 2`
+    where it is more: of features, what a reference has and an image lacks, and
+    what the image has beyond it.
+
+    Args:
+        x: Floating-point tensor, features of the reference.
+        y: Tensor shaped as `x`, features of the image.
+        added_weight: Float, what counts that is added.
+
+    Returns:
+        Tensor shaped as `x`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_perceptual.ops.distances import lost_and_added
+    >>> x = keras.ops.convert_to_tensor([2.0, 2.0])
+    >>> y = keras.ops.convert_to_tensor([0.0, 4.0])
+    >>> keras.ops.convert_to_numpy(lost_and_added(x, y, 0.25)).tolist()
+    [4.0, 1.0]
+    """
+    difference = y - x
+    weights = ops.where(difference > 0, added_weight, 1.0)
+    return ops.square(difference) * ops.cast(weights, difference.dtype)
+
+
+FEATURE_DISTANCES: dict[FeatureDifference, Callable[..., Tensor]] = {
     "mse": lambda x, y: ops.square(x - y),
     "mae": lambda x, y: absolute(x - y),
     "charbonnier": lambda x, y: charbonnier_penalty(x - y),
     "cosine": cosine_distance,
+    "lost": lost_and_added,
 }
 
 
+def feature_penalty(
+    kind: FeatureDifference, added_weight: float = 0.0
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Returns the function that compares features one by one.
+
+    Args:
+        kind: String, a key of `FEATURE_DISTANCES`.
+        added_weight: Float, what counts that is added, for the kind `"lost"`.
+    """
+    if kind == "lost":
+        return functools.partial(lost_and_added, added_weight=added_weight)
+    return FEATURE_DISTANCES[kind]
+
+
 def feature_distance(
-    kind: FeatureDifference, x: Tensor, y: Tensor, mask: Tensor | None = None
+    kind: FeatureDifference,
+    x: Tensor,
+    y: Tensor,
+    mask: Tensor | None = None,
+    added_weight: float = 0.0,
 ) -> Tensor:
     """Returns the mean distance between the features of two images.
 
@@ -279,11 +326,12 @@ def feature_distance(
         x: Floating-point tensor shaped `(batch, ..., channels)`.
         y: Tensor shaped as `x`.
         mask: Optional weights of the positions of an image, of any size.
+        added_weight: As for `feature_penalty`.
 
     Returns:
         Tensor shaped `(batch,)`.
     """
-    return mean_per_image(FEATURE_DISTANCES[kind](x, y), mask)
+    return mean_per_image(feature_penalty(kind, added_weight)(x, y), mask)
 
 
 def lpips_distance(

@@ -85,11 +85,13 @@ def extended(*arrays):
 
 LOSSES = {
     "CharbonnierLoss": [{"check_range": "clip"}],
+    "ColorDifferenceLoss": [{}, {"difference": "oklab", "blur": 2}],
     "ContextualLoss": [{**RANDOM, "layers": ["relu2"]}],
     "DISTS": [{"weights": "random"}],
     "FocalFrequencyLoss": [{}],
     "LPIPS": [{"weights": "random"}],
     "MSSSIMLoss": [{"weights": (0.4, 0.6)}],
+    "PerceivedDistance": [{"weights": "random"}],
     "PerceptualLoss": [RANDOM, {**RANDOM, "pooling": "l2"}],
     "SobelGradientLoss": [
         {},
@@ -109,6 +111,12 @@ OTHERS = {
     "LPIPSMetric": {"loss": kp.LPIPS(weights="random")},
     "LookupColorLayer": {"size": 4},
     "MonotonicTable": {},
+    "PerceivedDistanceMetric": {
+        "loss": kp.PerceivedDistance(weights="random", size="small")
+    },
+    "MSSSIMMetric": {"weights": (0.5, 0.5)},
+    "PSNRMetric": {"luma": True},
+    "SSIMMetric": {},
     "TableMonotonicity": {},
     "TableRange": {},
     "TableSmoothness": {},

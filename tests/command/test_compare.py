@@ -24,13 +24,16 @@ def pair(tmp_path, rng):
 
 def test_numbers_are_those_of_the_functions(pair, capsys):
     paths, (true, pred) = pair
-    names = ["lpips", "ssim", "psnr"]
+    names = ["lpips", "perceived", "ssim", "psnr"]
     assert main(["compare", *paths, "--json", "--metric", *names]) == 0
     found = json.loads(capsys.readouterr().out)
     images = [x[None] / 255 for x in (true, pred)]
     error = np.mean((images[0] - images[1]) ** 2)
     assert found == {
         "lpips": pytest.approx(float(functional.lpips(*images)[0]), rel=1e-4),
+        "perceived": pytest.approx(
+            float(functional.perceived_distance(*images)[0]), rel=1e-4
+        ),
         "ssim": pytest.approx(float(functional.ssim(*images)[0]), rel=1e-4),
         "psnr": pytest.approx(-10 * math.log10(error)),
     }

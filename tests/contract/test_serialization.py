@@ -48,6 +48,19 @@ CONFIGURATIONS = {
             "gram_normalization": "hw",
         },
         {"backbone": "alexnet", "layers": ["relu1"], "scales": 2},
+        {"backbone": "alexnet", "distance": "lost", "added_weight": 0.3},
+    ],
+    "ColorDifferenceLoss": [
+        {
+            "difference": "oklab",
+            "blur": 4,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "colors",
+            "dtype": "bfloat16",
+        },
     ],
     "LPIPS": [
         {
@@ -76,6 +89,21 @@ CONFIGURATIONS = {
             "dtype": "bfloat16",
         },
         {"reduction": None},
+    ],
+    "PerceivedDistance": [
+        {
+            "backbone": "vgg16",
+            "size": "small",
+            "forgive_gain": False,
+            "weights": "random",
+            "value_range": (0, 255),
+            "check_range": "off",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "seen",
+            "dtype": "bfloat16",
+        },
+        {"size": "small", "reduction": None},
     ],
     "SobelGradientLoss": [
         {
@@ -161,6 +189,39 @@ CONFIGURATIONS = {
             "loss": kp.DISTS(weights="random", resize=20),
             "tile": 512,
             "name": "texture",
+            "dtype": "bfloat16",
+        },
+    ],
+    "PerceivedDistanceMetric": [
+        {
+            "loss": kp.PerceivedDistance(size="small", forgive_gain=False),
+            "tile": 512,
+            "name": "seen",
+            "dtype": "bfloat16",
+        },
+    ],
+    "PSNRMetric": [
+        {
+            "border": 4,
+            "luma": True,
+            "value_range": (0, 255),
+            "check_range": "clip",
+            "data_format": "channels_first",
+            "name": "decibels",
+            "dtype": "bfloat16",
+        },
+    ],
+    "SSIMMetric": [
+        {
+            "loss": kp.SSIMLoss(filter_size=5),
+            "name": "structure",
+            "dtype": "bfloat16",
+        },
+    ],
+    "MSSSIMMetric": [
+        {
+            "loss": kp.MSSSIMLoss(weights=(0.4, 0.6), filter_size=5),
+            "name": "structure",
             "dtype": "bfloat16",
         },
     ],

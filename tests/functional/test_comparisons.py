@@ -14,6 +14,10 @@ BACKEND = keras.backend.backend()
 # Each function with its class, and settings that are not the defaults.
 FUNCTIONS = {
     "charbonnier_loss": (kp.CharbonnierLoss, {"epsilon": 0.02}),
+    "color_difference": (
+        kp.ColorDifferenceLoss,
+        {"difference": "oklab", "blur": 3},
+    ),
     "contextual_loss": (
         kp.ContextualLoss,
         {"backbone": "alexnet", "layers": {"relu1": 0.5}, "max_features": 20},
@@ -22,9 +26,19 @@ FUNCTIONS = {
     "focal_frequency_loss": (kp.FocalFrequencyLoss, {"alpha": 0.5}),
     "lpips": (kp.LPIPS, {"weights": "random", "linear_heads": False}),
     "ms_ssim": (kp.MSSSIMLoss, {"weights": (0.4, 0.6), "filter_size": 5}),
+    "perceived_distance": (
+        kp.PerceivedDistance,
+        {"weights": "random", "size": "small", "forgive_gain": False},
+    ),
     "perceptual_loss": (
         kp.PerceptualLoss,
-        {"backbone": "alexnet", "layers": ["relu1"], "style_weight": 2.0},
+        {
+            "backbone": "alexnet",
+            "layers": ["relu1"],
+            "style_weight": 2.0,
+            "distance": "lost",
+            "added_weight": 0.3,
+        },
     ),
     "sobel_gradient_loss": (
         kp.SobelGradientLoss,

@@ -73,6 +73,31 @@ def test_exported_losses_give_the_official_numbers(key, form, tmp_path, room):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("size", "form"),
+    [
+        pytest.param(size, form, marks=[pytest.mark.slow][: size == "full"])
+        for size in ("small", "full")
+        for form in FORMATS
+    ],
+)
+def test_the_distance_that_people_see_is_a_graph_of_its_own(
+    size, form, tmp_path, room
+):
+    """Moments, colors and all, to the last digits; the small one is small."""
+    images = [np.float32(x) for x in photographs.pair("rocket_75x101", "blur")]
+    sides = (None, None) if BACKEND == "tensorflow" else images[0].shape[1:3]
+    loss = kp.PerceivedDistance(size=size)
+    inputs = images if form == "torch_program" else []
+    model = make_model(loss, sides)
+    run = getattr(exports, f"export_{form}")(model, tmp_path, *inputs)
+    expected = keras.ops.convert_to_numpy(loss.per_image(*images))
+    np.testing.assert_allclose(run(*images), expected, rtol=0, atol=2e-6)
+    if size == "small" and form in ("litert", "onnx"):
+        (file,) = tmp_path.glob("model.*")
+        assert file.stat().st_size < 1.5e6
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_a_model_of_a_loss_is_saved_and_loaded(rng, tmp_path, policy):
     """In full precision, whatever the layer's policy."""

@@ -8,10 +8,10 @@ from keras_perceptual import (
     DISTS,
     LPIPS,
     CharbonnierLoss,
+    PerceivedDistance,
     TotalVariationLoss,
 )
 from keras_perceptual.losses.dists import STRIDES
-from keras_perceptual.losses.lpips import TAPS
 
 # In 301 by 290 pixels, windows of 272 are of 269 by 258 pixels: two of them
 # downwards and two along.
@@ -42,6 +42,12 @@ def pair(height, width):
             {"backbone": "vgg16"},
             marks=[pytest.mark.slow, pytest.mark.once],
         ),
+        (PerceivedDistance, {"size": "small"}),
+        pytest.param(
+            PerceivedDistance,
+            {"forgive_gain": False, "value_range": (-1, 2)},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(DISTS, {}, marks=pytest.mark.slow),
         pytest.param(
             DISTS,
@@ -60,7 +66,7 @@ def test_windows_leave_the_values(loss, arguments):
     )
 
 
-@pytest.mark.parametrize("loss", [LPIPS, DISTS])
+@pytest.mark.parametrize("loss", [LPIPS, DISTS, PerceivedDistance])
 def test_small_images_are_looked_at_at_once(loss):
     loss = loss(weights="random", data_format="channels_first")
     images = [np.moveaxis(x, -1, 1) for x in pair(40, 37)]
@@ -99,10 +105,11 @@ def test_sizes_that_are_not_known_while_tracing():
         )
 
 
-@pytest.mark.parametrize("loss", once([LPIPS(), LPIPS("vgg16"), DISTS()]))
+@pytest.mark.parametrize(
+    "loss", once([LPIPS(), LPIPS("vgg16"), DISTS(), PerceivedDistance()])
+)
 def test_the_distance_of_positions_is_that_of_the_network(loss):
-    strides = getattr(loss, "backbone", None)
-    strides = TAPS[strides] if strides else STRIDES
+    strides = getattr(loss._distance, "strides", STRIDES)
     found = [
         loss._distance.see(keras.ops.zeros((1, side, 32, 3)))
         for side in (192, 64)

@@ -24,6 +24,8 @@ CONFIGS = [
     {"layers": {"relu1": 0.5, "conv3": 2.0}, "distance": "mae"},
     {"distance": "charbonnier", "normalize_features": True},
     {"distance": "cosine", "layers": "conv2"},
+    {"distance": "lost"},
+    {"distance": "lost", "added_weight": 0.5, "normalize_features": True},
     {"style_weight": 0.3, "content_weight": 0.0},
     {"style_weight": 2.0, "normalize_features": True},
     {"layers": ["conv4:before_activation"], "pooling": "average"},
@@ -471,3 +473,42 @@ def test_at_several_scales_the_message_says_at_which(pair):
     images, noisy = (x[:, :40, :40] for x in pair)
     with pytest.raises(ValueError, match=r"2 scales, here at 2 times less"):
         alexnet(scales=2)(images, noisy)
+
+
+def test_between_smooth_and_sharp():
+    """A blur costs about as before, what is added a tenth; 1 is "mse"."""
+    photo, worse = distortions.distorted("blur", 64)
+    sharp = np.clip(2 * photo - worse[1], 0, 1)
+    mse, lost = alexnet(), alexnet(distance="lost")
+    ratios = [float(lost(photo, x) / mse(photo, x)) for x in (worse[1], sharp)]
+    assert ratios[0] > 2 * ratios[1]
+    even = alexnet(distance="lost", added_weight=1.0)
+    assert float(even(photo, sharp)) == pytest.approx(
+        float(mse(photo, sharp)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("normalize_features", [True, False])
+@pytest.mark.parametrize("added_weight", [0.0, 0.1, 0.7])
+def test_taps_count_alike_whatever_is_added_counts(
+    added_weight, normalize_features
+):
+    """Each tap adds a share of 1 for an average distortion."""
+    loss = alexnet(
+        distance="lost",
+        added_weight=added_weight,
+        normalize_features=normalize_features,
+    )
+    prefix = "normalized_" if normalize_features else ""
+    for tap, weight in loss._distance.content.items():
+        row = MEAN_DISTANCES["alexnet", "torchvision"][tap]
+        lost, squared = row[f"{prefix}lost"], row[f"{prefix}mse"]
+        mean = lost + added_weight * (squared - lost)
+        assert weight * mean == pytest.approx(1 / 5)
+
+
+def test_a_weight_of_what_is_added_without_need_is_refused():
+    with pytest.raises(ValueError, match=r"\"lost\"` alone.*added_weight=0.5"):
+        alexnet(added_weight=0.5)
+    with pytest.raises(ValueError, match=r"Received: added_weight=-1"):
+        alexnet(distance="lost", added_weight=-1)

@@ -11,6 +11,7 @@ from keras_perceptual.ops.distances import (
     charbonnier_penalty,
     cosine_distance,
     feature_distance,
+    lost_and_added,
     lpips_distance,
     lpips_map,
     map_values,
@@ -210,6 +211,7 @@ TWINS = {
         / np.linalg.norm(x, axis=-1)
         / np.linalg.norm(y, axis=-1)
     ).mean((1, 2)),
+    "lost": lambda x, y: (np.maximum(x - y, 0) ** 2).mean((1, 2, 3)),
 }
 
 
@@ -244,6 +246,22 @@ def test_equal_features_are_no_distance_apart(kind, fill):
     x = ops.convert_to_tensor(x)
     assert float(feature_distance(kind, x, x)[0]) == 0.0
     np.testing.assert_array_equal(gradient, 0)
+
+
+def test_what_is_lost_and_what_is_added_make_the_squared_difference(features):
+    x, y = map(ops.convert_to_tensor, features)
+    lost, added = lost_and_added(x, y), lost_and_added(y, x)
+    for weight in (0.0, 0.25, 1.0):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(lost_and_added(x, y, weight)),
+            ops.convert_to_numpy(lost + weight * added),
+            rtol=1e-6,
+        )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(lost + added),
+        (features[0] - features[1]) ** 2,
+        rtol=1e-6,
+    )
 
 
 def test_cosine_of_opposite_and_orthogonal_vectors():

@@ -4,7 +4,7 @@ import pytest
 from checks import check_finite_differences, gradients
 from reference import l2_pooling
 
-from keras_perceptual.ops.pooling import l2_pool
+from keras_perceptual.ops.pooling import block_means, l2_pool
 
 
 def numpy(x):
@@ -50,3 +50,21 @@ def test_keeps_the_type_and_does_not_overflow(dtype):
     assert keras.backend.standardize_dtype(pooled.dtype) == dtype
     middle = float(keras.ops.cast(pooled, "float32")[0, 1, 1, 0])
     assert middle == pytest.approx(1000, rel=1e-2)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (11, 6)])
+def test_means_of_blocks(size, rng):
+    """What is left at the end is left out, and has no gradient."""
+    x = rng.normal(size=(2, *size, 3)).astype("float32")
+    expected = keras.ops.average_pool(
+        x, 4, 4, "valid", data_format="channels_last"
+    )
+    np.testing.assert_allclose(
+        numpy(block_means(keras.ops.convert_to_tensor(x), 4)),
+        numpy(expected),
+        atol=1e-6,
+    )
+    (gradient,) = gradients(lambda x: keras.ops.sum(block_means(x, 4)), x)
+    whole = np.zeros_like(x)
+    whole[:, : size[0] // 4 * 4, : size[1] // 4 * 4] = 1 / 16
+    np.testing.assert_allclose(gradient, whole, rtol=1e-6)
