@@ -188,7 +188,9 @@ class Checker:
             f"Received: {argument}={show(value)}"
         )
 
-    def value_range(self, value_range: ValueRange) -> tuple[float, float]:
+    def value_range(
+        self, value_range: ValueRange, argument: str = "value_range"
+    ) -> tuple[float, float]:
         """Returns `value_range` as two floats in increasing order."""
         try:
             low, high = (_as_float(bound) for bound in value_range)
@@ -196,10 +198,10 @@ class Checker:
             low, high = 0.0, 0.0
         if not low < high or high - low == float("inf"):
             raise ValueError(
-                f"{self.owner} needs a `value_range` of two finite numbers, "
+                f"{self.owner} needs `{argument}` to be two finite numbers, "
                 "the lowest and the highest value a pixel can have, for "
                 "example (0, 1), (-1, 1) or (0, 255). Received: "
-                f"value_range={show(value_range)}"
+                f"{argument}={show(value_range)}"
             )
         return low, high
 

@@ -45,7 +45,8 @@ def exports(init):
     """Returns what an `__init__.py` hands on, `{name: module it is from}`."""
     return {
         alias.name: node.module
-        for node in ast.parse(read(init)).body
+        # Also what is imported only where Keras is.
+        for node in ast.walk(ast.parse(read(init)))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if not alias.name.startswith("_")

@@ -4,22 +4,51 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from keras_perceptual.io.clf import read_clf
 from keras_perceptual.io.color_table import ColorTable
+from keras_perceptual.io.csp import read_csp, write_csp
 from keras_perceptual.io.cube import read_cube, write_cube
-from keras_perceptual.io.hald import read_hald
-from keras_perceptual.io.lustre import read_3dl
-from keras_perceptual.io.spi1d import read_spi1d
-from keras_perceptual.io.spi3d import read_spi3d
-from keras_perceptual.typing import PathLike
+from keras_perceptual.io.hald import read_hald, write_hald
+from keras_perceptual.io.lustre import read_3dl, write_3dl
+from keras_perceptual.io.panasonic import read_vlt
+from keras_perceptual.io.spi1d import read_spi1d, write_spi1d
+from keras_perceptual.io.spi3d import read_spi3d, write_spi3d
+from keras_perceptual.typing import CubeLayout, PathLike
 
+PICTURES = (".png", ".tif", ".tiff", ".bmp", ".ppm", ".tga", ".webp")
 READERS: dict[str, Callable[[Any], ColorTable]] = {
     ".cube": read_cube,
     ".3dl": read_3dl,
     ".spi1d": read_spi1d,
     ".spi3d": read_spi3d,
-    **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".ppm"), read_hald),
+    ".csp": read_csp,
+    ".vlt": read_vlt,
+    ".clf": read_clf,
+    ".ctf": read_clf,
+    **dict.fromkeys(PICTURES, read_hald),
 }
-WRITERS: dict[str, Callable[[Any, ColorTable], None]] = {".cube": write_cube}
+WRITERS: dict[str, Callable[..., None]] = {
+    ".cube": write_cube,
+    ".3dl": write_3dl,
+    ".spi1d": write_spi1d,
+    ".spi3d": write_spi3d,
+    ".csp": write_csp,
+    ".png": write_hald,
+}
+# What holds more than a table, and which program makes a table of it.
+ELSEWHERE = {
+    **dict.fromkeys(
+        (".icc", ".icm"),
+        "A profile leads into a space that it does not fix. Convert it to a "
+        ".cube file with OpenColorIO (`ociobakelut --lut`) if it has curves "
+        "and a matrix, else with ArgyllCMS (`collink -3c`)",
+    ),
+    ".look": "A look can hold corrections beside its table. Convert it to a "
+    ".cube file with OpenColorIO (`ociobakelut --lut`)",
+    ".dctl": "It is a program, not a table. Apply it in DaVinci Resolve, and "
+    "save the grade as a .cube file there (Generate LUT)",
+}
+OPTIONS = {".3dl": {"bits"}, ".png": {"bits", "layout"}}
 
 
 def read_table(path: PathLike | bytes) -> ColorTable:
@@ -27,15 +56,17 @@ def read_table(path: PathLike | bytes) -> ColorTable:
 
     Args:
         path: String or path-like object, a file whose name ends in `.cube`,
-            `.3dl`, `.spi1d` or `.spi3d`; or in `.png`, `.tif`, `.tiff`,
-            `.bmp` or `.ppm`, for a Hald image, a strip or tiles.
+            `.3dl`, `.spi1d`, `.spi3d`, `.csp`, `.vlt`, `.clf` or `.ctf`; or in
+            `.png`, `.tif`, `.tiff`, `.bmp`, `.ppm`, `.tga` or `.webp`, for a
+            Hald image, a strip or tiles.
 
     Returns:
         A `ColorTable`.
 
     Raises:
         ValueError: If the name ends otherwise, or if the file is not what its
-            name says.
+            name says. For `.icc`, `.look` and `.dctl` the message says what
+            makes a table of them.
         OSError: If the file cannot be read, such as `FileNotFoundError`.
 
     Example:
@@ -50,7 +81,13 @@ def read_table(path: PathLike | bytes) -> ColorTable:
     ColorTable(curves=(2, 3))
     """
     name = os.fsdecode(path)
-    reader = READERS.get(_suffix(name))
+    suffix = _suffix(name)
+    reader = READERS.get(suffix)
+    if suffix in ELSEWHERE:
+        raise ValueError(
+            f"read_table reads no {suffix} files. {ELSEWHERE[suffix]}. "
+            f"Received: path={name!r}"
+        )
     if reader is None:
         raise ValueError(
             "read_table goes by how the name of a file ends, and knows "
@@ -60,20 +97,35 @@ def read_table(path: PathLike | bytes) -> ColorTable:
     return reader(path)
 
 
-def write_table(path: PathLike | bytes, table: ColorTable) -> None:
+def write_table(
+    path: PathLike | bytes,
+    table: ColorTable,
+    *,
+    bits: int | None = None,
+    layout: CubeLayout | None = None,
+) -> None:
     """Writes a color table to a file, in the format that its name says.
 
-    The file is there as a whole or not at all: see `write_cube`.
+    The file is there as a whole or not at all: see `write_cube`. What a format
+    cannot say is an error. The function of each format says what it can:
+    `write_cube`, `write_3dl`, `write_spi1d`, `write_spi3d`, `write_csp` and
+    `write_hald`.
 
     Args:
-        path: String or path-like object, a file whose name ends in `.cube`. A
-            file of that name is replaced.
+        path: String or path-like object, a file whose name ends in `.cube`,
+            `.3dl`, `.spi1d`, `.spi3d` or `.csp`, or in `.png` for a Hald
+            image or a strip. A file of that name is replaced.
         table: `ColorTable`, for example of
             `keras_perceptual.LookupColorLayer.to_table`.
+        bits: Integer, how many bits the whole numbers in a `.3dl` or a `.png`
+            file have. Defaults to `None`, for 12 and 8.
+        layout: Where the entries lie in a picture: `"hald"`, `"tiles"` or
+            `"tiles_bottom_up"`. Defaults to `None`, for a Hald image.
 
     Raises:
         ValueError: If the name ends otherwise, also in what `read_table` can
-            read, or if the table says what the format cannot.
+            read, if the table says what the format cannot, or if the format
+            has no such argument.
         TypeError: If `table` is no `ColorTable`.
         OSError: If the file cannot be written. There is then no new file, and
             an old one is as it was.
@@ -105,7 +157,14 @@ def write_table(path: PathLike | bytes, table: ColorTable) -> None:
             "convert the file with another program if need be. "
             f"Received: path={name!r}"
         )
-    writer(path, table)
+    given = {"bits": bits, "layout": layout}
+    options = {k: v for k, v in given.items() if v is not None}
+    for option in options.keys() - OPTIONS.get(suffix, ()):
+        raise ValueError(
+            f"write_table has no `{option}` for {suffix} files, which do "
+            f"without. Leave it out. Received: {option}={options[option]!r}"
+        )
+    writer(path, table, **options)
 
 
 def _suffix(name: str) -> str:

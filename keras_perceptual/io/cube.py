@@ -1,11 +1,6 @@
 """Reading and writing `.cube` files."""
 
-import contextlib
-import os
-import secrets
-import stat
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -17,6 +12,7 @@ from keras_perceptual.io.color_table import (
 from keras_perceptual.io.cube_header import SIZE_LIMITS, Header
 from keras_perceptual.io.decimals import shortest_text
 from keras_perceptual.io.text_file import read_text
+from keras_perceptual.io.whole_file import replace_file
 from keras_perceptual.progress import track
 from keras_perceptual.typing import PathLike
 
@@ -122,7 +118,8 @@ def write_cube(path: PathLike | bytes, table: ColorTable) -> None:
     """
     check_table("write_cube", table)
     header = "".join(f"{line}\n" for line in _header_lines(table))
-    _replace_file(path, _parts(header.encode("ascii"), table))
+    parts = _parts(header.encode("ascii"), table)
+    replace_file("write_cube", path, parts)
 
 
 def _header_lines(table: ColorTable) -> Iterator[str]:
@@ -181,46 +178,10 @@ def _parts(header: bytes, table: ColorTable) -> Iterator[bytes]:
     if table.curves is not None:
         yield shortest_text(table.curves)
     if table.cube is not None:
-        # Red runs fastest, and blue slowest: a part for each blue.
-        for plane in track(np.moveaxis(table.cube, 2, 0)):
-            yield shortest_text(plane.swapaxes(0, 1).reshape(-1, 3))
+        yield from red_fastest(table.cube)
 
 
-def _replace_file(path: PathLike | bytes, parts: Iterable[bytes]) -> None:
-    """Writes a file that is there as a whole, or not at all."""
-    # A link stays one, and what it points to is replaced.
-    target = os.path.realpath(os.fsdecode(path))
-    former = None
-    with contextlib.suppress(FileNotFoundError):
-        former = os.stat(target)
-    if former is not None and not stat.S_ISREG(former.st_mode):
-        raise ValueError(
-            "write_cube writes ordinary files, and something else is in "
-            "that place. Choose another path. "
-            f"Received: path={os.fsdecode(path)!r}"
-        )
-    unfinished = os.path.join(
-        os.path.dirname(target), f".{secrets.token_hex(8)}.cube.part"
-    )
-    try:
-        with open(unfinished, "xb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        if former is not None:
-            os.chmod(unfinished, stat.S_IMODE(former.st_mode))
-        os.replace(unfinished, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.remove(unfinished)
-        raise
-    if former is not None and former.st_nlink > 1:
-        warnings.warn(
-            "write_cube put a new file in the place of one that has other "
-            "names (hard links). They keep the old table. Write to each of "
-            "them, or link them anew. "
-            f"Received: path={os.fsdecode(path)!r} with {former.st_nlink} "
-            "names",
-            stacklevel=3,
-        )
+def red_fastest(cube: np.ndarray) -> Iterator[bytes]:
+    """Yields the rows of a cube as text, in a part for each blue."""
+    for plane in track(np.moveaxis(cube, 2, 0)):
+        yield shortest_text(plane.swapaxes(0, 1).reshape(-1, 3))

@@ -59,8 +59,8 @@ def invert_cube(
     ):
         chosen = _is_inside(len(colors) - 1, slab) == is_inside
         for path in PATHS:
-            ends = _corners(colors, path, slab)[chosen]
-            starts = _corners(places, path, slab)[chosen]
+            ends = corners(colors, path, slab)[chosen]
+            starts = corners(places, path, slab)[chosen]
             if not len(ends):
                 continue
             edges = ends[:, 1:] - ends[:, :1]
@@ -69,9 +69,7 @@ def invert_cube(
             is_right = turned * sign > 0
             if is_inside and not is_right.all():
                 raise _mistake(cube, starts[~is_right][0, 0])
-            _fill(
-                found, starts[is_right], ends[is_right], size, cube, is_inside
-            )
+            fill(found, starts[is_right], ends[is_right], size, cube, is_inside)
     found = _spread(found.reshape(size, size, size, 3))
     return found, (low, high)
 
@@ -94,7 +92,7 @@ def _is_inside(cells: int, slab: int) -> np.ndarray:
     return inside.reshape(-1)
 
 
-def _corners(cube: np.ndarray, path: Sequence[int], slab: int) -> np.ndarray:
+def corners(cube: np.ndarray, path: Sequence[int], slab: int) -> np.ndarray:
     """Returns the corners of a tetrahedron of each cell, `(cells, 4, 3)`."""
     cells = len(cube) - 1
     steps = np.zeros((4, 3), int)
@@ -105,7 +103,7 @@ def _corners(cube: np.ndarray, path: Sequence[int], slab: int) -> np.ndarray:
     return np.stack(corners, axis=-2).reshape(-1, 4, 3)
 
 
-def _fill(
+def fill(
     found: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
@@ -197,8 +195,7 @@ def _mistake(cube: np.ndarray, place: Any) -> ValueError:
     near = [int(x) for x in np.clip(place, 0, len(cube) - 1)]
     return ValueError(
         "invert_table needs a cube that makes another color of every color. "
-        "This one is level somewhere, turns back, or lies over itself. For the "
-        "cube that comes nearest, train a LookupColorLayer from "
-        "`apply_table(table, colors)` to `colors`. "
+        "This one is level somewhere, turns back, or lies over itself. Pass "
+        "`nearest=True` for the nearest colors. "
         f"Received: cube.shape={cube.shape}, where it happens at {near}"
     )

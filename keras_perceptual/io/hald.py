@@ -1,13 +1,21 @@
-"""Reading the pictures that hold a cube: Hald images, strips and tiles."""
+"""The pictures that hold a cube: Hald images, strips and tiles."""
 
+import math
 import os
+import zlib
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from keras_perceptual.files import check_file, show_path
-from keras_perceptual.io import tiles
+from keras_perceptual.io import png, tiles
 from keras_perceptual.io.color_table import ColorTable
+from keras_perceptual.io.table_parts import (
+    check_bits,
+    take_only_cube,
+    to_codes,
+)
+from keras_perceptual.io.whole_file import replace_file
 from keras_perceptual.typing import ArrayLike, CubeLayout, PathLike
 
 # Twice the pixels of the largest one, not compressed.
@@ -47,9 +55,9 @@ def read_hald(
             for white. Gray ones, `(side, side)` or with one channel, stand
             for three equal channels, and opacity may come last if all is
             opaque. Of files, those of 8 bits are read, in color, gray or with
-            a palette, and gray ones of 16. The side of a Hald image is 8, 27,
-            64, 125, ..., 4096; tiles have 2 to 256 pixels along a side, and
-            are as many.
+            a palette, and of 16 bits gray ones and, in PNG, those in color.
+            The side of a Hald image is 8, 27, 64, 125, ..., 4096; tiles have 2
+            to 256 pixels along a side, and are as many.
         layout: Where the entries lie: `"hald"`, `"tiles"`, from the top to
             the bottom, or `"tiles_bottom_up"`, the same picture upside down.
             Defaults to `None`, for the one in which the colors change little
@@ -111,6 +119,75 @@ def read_hald(
         )
     cube = tiles.order(pixels, size, layout)
     return ColorTable(cube=cube.astype("float64") / white)
+
+
+def write_hald(
+    path: PathLike | bytes,
+    table: ColorTable,
+    *,
+    layout: CubeLayout = "hald",
+    bits: int = 8,
+) -> None:
+    """Writes a cube as a Hald image or a strip, a PNG file.
+
+    For both see `read_hald`. The entries are rounded to `bits`. Neither has a
+    place for the title, which is not written.
+
+    Args:
+        path: String or path-like object, the file to write. It is there as a
+            whole or not at all: see `write_cube`.
+        table: `ColorTable` of a cube alone, over colors from 0 to 1, with
+            entries from 0 to 1; for a Hald image of 4, 9, 16, 25, 36, 49, 64
+            or another square number of entries along each edge.
+        layout: `"hald"`, or `"tiles"` for a strip as Unreal has it, green
+            running down, or `"tiles_bottom_up"` as Unity has it. Defaults to
+            `"hald"`.
+        bits: 8 or 16. Not every program keeps all of 16 bits: Pillow and game
+            engines do not. Defaults to 8.
+
+    Raises:
+        ValueError: If the table has curves, another domain, entries outside
+            (0, 1) or no such size; or if an argument is another.
+        TypeError: If `table` is no `ColorTable`.
+        OSError: If the file cannot be written. There is then no new file, and
+            an old one is as it was.
+
+    Example:
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from keras_perceptual.io import ColorTable, read_hald, write_hald
+    >>> cube = np.moveaxis(np.indices((4, 4, 4)) / 3, 0, -1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "look.png")
+    ...     write_hald(path, ColorTable(cube=cube), bits=16)
+    ...     read_hald(path).cube[3, 0, 1].tolist()
+    [1.0, 0.0, 0.3333333432674408]
+
+    Reference:
+        - E. Eskelinen, [Hald CLUT](http://www.quelsolaar.com/technology/clut.html).
+    """
+    owner = "write_hald"
+    check_bits(owner, bits, (8, 16))
+    if layout not in tiles.LAYOUTS:
+        raise ValueError(
+            f"{owner} needs `layout` to be one of {list(tiles.LAYOUTS)}. "
+            f"Received: layout={layout!r}"
+        )
+    cube = take_only_cube(owner, table)
+    size = len(cube)
+    level = math.isqrt(size)
+    if layout == "hald" and level**2 != size:
+        near = {max(level, 2) ** 2, (level + 1) ** 2}
+        raise ValueError(
+            f"{owner} writes Hald images of cubes with a square number of "
+            "entries along each edge. Call `resize_table(table, cube=...)` "
+            f"with {' or '.join(map(str, sorted(near)))}, or pass "
+            f"layout='tiles'. Received: cube.shape={cube.shape}"
+        )
+    pixels = to_codes(owner, tiles.draw(cube, layout), bits)
+    replace_file(owner, path, png.encode(pixels.astype(f"uint{bits}")))
 
 
 def _opaque_colors(pixels: np.ndarray, white: int, received: str) -> np.ndarray:
@@ -179,12 +256,18 @@ def _read_image(path: PathLike) -> np.ndarray:
                 "keep. Save the image as PNG, or as TIFF without JPEG. "
                 f"Received: {received}"
             )
+        color_16 = None
+        if image.format == "PNG" and rounded:
+            _find_size(shape, received)
+            color_16 = _color_16(file, received)
+        if color_16 is not None:
+            return color_16
         if not gray_16 and (mode not in MODES or rounded):
             raise ValueError(
                 "read_hald reads files with 8 bits, in color, gray or with a "
-                "palette, and gray ones with 16, which is what Pillow can read "
-                "exactly. Save the image as such, or read it with another "
-                "library and pass the pixels as an array. "
+                "palette, and with 16 in gray or, in PNG, in color: what can "
+                "be read exactly here. Save the image as such, or read it with "
+                "another library and pass the pixels as an array. "
                 f"Received: {received} of mode {mode}"
                 + (" with more than 8 bits" if rounded else "")
             )
@@ -197,6 +280,15 @@ def _read_image(path: PathLike) -> np.ndarray:
             return np.asarray(image.convert("RGBA"))
         except Exception as error:
             raise _damaged(received) from error
+
+
+def _color_16(file: BinaryIO, received: str) -> np.ndarray | None:
+    """Returns a PNG image of 16 bits in color, `None` if it is another."""
+    file.seek(0)
+    try:
+        return png.decode_16(file.read())
+    except (ValueError, zlib.error, MemoryError) as error:
+        raise _damaged(received) from error
 
 
 def _is_gray_16(image: Any) -> bool:

@@ -1,8 +1,8 @@
-"""Reading `.3dl` files."""
+"""Reading and writing `.3dl` files."""
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,20 @@ from keras_perceptual.io.color_table import (
     CURVE_SIZES,
     ColorTable,
 )
+from keras_perceptual.io.table_parts import check_bits, take_cube, to_codes
 from keras_perceptual.io.text_file import read_text
 from keras_perceptual.io.text_rows import BLANKS, is_keyword, split_words
 from keras_perceptual.io.text_source import Source
+from keras_perceptual.io.whole_file import replace_file
+from keras_perceptual.progress import track
 from keras_perceptual.typing import PathLike
 
 # Code values have as many bits in practice.
 BITS = (8, 10, 12, 16)
+# Below, numbers are taken for those of another format.
+SMALLEST_WHITE = 128
+# What OpenColorIO reads of one line.
+MAX_SHAPER_LENGTH = 4000
 # Points of a shaper that are off from the identity by less than this are taken
 # for rounded, as by OpenColorIO.
 SLACK = 2
@@ -77,6 +84,111 @@ def read_3dl(path: PathLike | bytes, *, bits: int | None = None) -> ColorTable:
             f"or None to conclude it from the file. Received: bits={bits!r}"
         )
     return read_text(path, "3dl", functools.partial(Header, bits=bits))
+
+
+def write_3dl(
+    path: PathLike | bytes, table: ColorTable, *, bits: int | None = None
+) -> None:
+    """Writes a cube to a `.3dl` file, in the dialect of Autodesk Flame.
+
+    The entries are rounded to whole numbers. The file does not say of how many
+    bits they are; so it is refused where a program would conclude wrong ones.
+    Curves before the cube become the shaper, as OpenColorIO reads it; other
+    programs may take its line for the points of the grid. The title is not
+    written, as the format has no place for it.
+
+    Args:
+        path: String or path-like object, the file to write. It is there as a
+            whole or not at all: see `write_cube`.
+        table: `ColorTable` of a cube over colors from 0 to 1, with entries
+            from 0 to 1, with or without a curve that all channels share before
+            it.
+        bits: 8, 10, 12 or 16, how many bits the numbers have. Defaults to
+            `None`: 12, or 16 for a table that is dark throughout.
+
+    Raises:
+        ValueError: If the table has no cube, another domain, entries outside
+            (0, 1) or curves that differ; if it is so dark that the bits could
+            not be concluded; or if `bits` is another number.
+        TypeError: If `table` is no `ColorTable`.
+        OSError: If the file cannot be written. There is then no new file, and
+            an old one is as it was.
+
+    Example:
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from keras_perceptual.io import ColorTable, write_3dl
+    >>> cube = np.moveaxis(np.indices((2, 2, 2)), 0, -1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "look.3dl")
+    ...     write_3dl(path, ColorTable(cube=cube), bits=10)
+    ...     print(path.read_text()[:24])
+    0 0 0
+    0 0 1023
+    0 1023 0
+
+    Reference:
+        - [OpenColorIO](https://opencolorio.org), `FileFormat3DL.cpp`.
+    """
+    owner = "write_3dl"
+    check_bits(owner, bits, BITS)
+    cube = take_cube(owner, table)
+    codes = _codes(owner, cube, (bits,) if bits else (12, 16))
+    line = _shaper_line(owner, table.curves, len(cube))
+    replace_file(owner, path, _parts(line, codes))
+
+
+def _codes(
+    owner: str, entries: np.ndarray, choices: tuple[int, ...]
+) -> np.ndarray:
+    """Returns whole numbers whose bits a reader concludes."""
+    for bits in choices:
+        codes = to_codes(owner, entries, bits)
+        largest = codes.max()
+        if largest >= SMALLEST_WHITE and _bits_for(largest) == bits:
+            return codes
+    raise ValueError(
+        f"{owner} was given entries so dark that programs would conclude "
+        "another number of bits from the largest of them, and read other "
+        "colors. Pass more `bits`, or write a .cube file. Received: a largest "
+        f"entry of {entries.max()} for {choices[-1]} bits"
+    )
+
+
+def _shaper_line(owner: str, curves: np.ndarray | None, size: int) -> str:
+    """Returns the line before the rows, with its end, or none."""
+    if curves is None:
+        # Three numbers would be a row, and two a mistake.
+        points = np.rint(np.linspace(0, 1023, size if size > 3 else 0))
+    else:
+        if (curves != curves[:, :1]).any() or len(curves) <= 3:
+            raise ValueError(
+                f"{owner} writes curves before a cube as one that all channels "
+                "share, of four entries and more. Sample both in a cube, with "
+                "`compose_tables(identity, table)` and a cube that changes "
+                "nothing; or call resize_table, or write a .cube file. "
+                f"Received: curves.shape={curves.shape}"
+            )
+        points = _codes(owner, curves[:, 0], BITS[::-1])
+    line = " ".join(f"{point:.0f}" for point in points)
+    if len(line) > MAX_SHAPER_LENGTH:
+        raise ValueError(
+            f"{owner} writes curves in one line, of which OpenColorIO reads "
+            f"{MAX_SHAPER_LENGTH} bytes. Call `resize_table(table, "
+            f"curves=512)` before. Received: {len(points)} entries"
+        )
+    return f"{line}\n" if line else ""
+
+
+def _parts(line: str, codes: np.ndarray) -> Iterator[bytes]:
+    yield line.encode("ascii")
+    # Blue runs fastest.
+    for plane in track(codes):
+        rows = plane.reshape(-1, 3)
+        text = "%d %d %d\n" * len(rows) % tuple(rows.ravel().tolist())
+        yield text.encode("ascii")
 
 
 class Header:
@@ -164,7 +276,7 @@ class Header:
                 "that this is a .3dl file, and mend the line."
             )
         shaper = np.array([int(word) for word in words], "float64")
-        if not 128 <= shaper.max() < 2 * 2 ** BITS[-1]:
+        if not SMALLEST_WHITE <= shaper.max() < 2 * 2 ** BITS[-1]:
             return (
                 "A shaper has numbers of 8, 10, 12 or 16 bits, as in "
                 f"`0 512 1023`, and here the largest is {shaper.max():.0f}. "
@@ -188,7 +300,7 @@ class Header:
 
     def _likely_bits(self, largest: Any) -> int:
         """Returns the fewest bits that have half of the largest number."""
-        if largest < 128:
+        if largest < SMALLEST_WHITE:
             raise ValueError(
                 "read_3dl cannot conclude from numbers this small how many "
                 "bits they have. Pass `bits`, mostly 10 or 12. Received: "

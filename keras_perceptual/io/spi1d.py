@@ -1,16 +1,19 @@
-"""Reading `.spi1d` files."""
+"""Reading and writing `.spi1d` files."""
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_perceptual.io.color_table import CURVE_SIZES, ColorTable
+from keras_perceptual.io.decimals import shortest_text
+from keras_perceptual.io.table_parts import one_range, take_curves
 from keras_perceptual.io.text_file import read_text
 from keras_perceptual.io.text_rows import BLANKS, NUMBER, split_words
 from keras_perceptual.io.text_source import Source
+from keras_perceptual.io.whole_file import replace_file
 from keras_perceptual.typing import PathLike
 
 KEYWORDS = ("Version", "From", "Length", "Components")
@@ -52,6 +55,60 @@ def read_spi1d(path: PathLike | bytes) -> ColorTable:
           the format is described.
     """
     return read_text(path, "spi1d", Header)
+
+
+def write_spi1d(path: PathLike | bytes, table: ColorTable) -> None:
+    """Writes curves to a `.spi1d` file, of Sony Pictures Imageworks.
+
+    Reading the file gives the same curves, to the last bit. A curve that all
+    channels share is written once. The title is not written, as the format has
+    no place for it.
+
+    Args:
+        path: String or path-like object, the file to write. It is there as a
+            whole or not at all: see `write_cube`.
+        table: `ColorTable` of curves alone, over the same domain in all
+            channels.
+
+    Raises:
+        ValueError: If the table has a cube, or a domain for each channel.
+        TypeError: If `table` is no `ColorTable`.
+        OSError: If the file cannot be written. There is then no new file, and
+            an old one is as it was.
+
+    Example:
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> from keras_perceptual.io import ColorTable, write_spi1d
+    >>> table = ColorTable(curves=[[0, 0, 0], [1, 1, 1]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "log.spi1d")
+    ...     write_spi1d(path, table)
+    ...     print(" ".join(path.read_text().split()))
+    Version 1 From 0.0 1.0 Length 2 Components 1 { 0.0 1.0 }
+
+    Reference:
+        - [OpenColorIO](https://opencolorio.org), `FileFormatSpi1D.cpp`.
+    """
+    owner = "write_spi1d"
+    curves = take_curves(owner, table)
+    low, high = one_range(owner, table.curves_domain)
+    replace_file(owner, path, _parts(curves, low, high))
+
+
+def _parts(curves: np.ndarray, low: float, high: float) -> Iterator[bytes]:
+    # A zero with a sign is another entry.
+    if (curves.view("uint32") == curves.view("uint32")[:, :1]).all():
+        curves = curves[:, :1]
+    size, components = curves.shape
+    head = (
+        f"Version 1\nFrom {low!r} {high!r}\nLength {size}\n"
+        f"Components {components}\n{{\n"
+    )
+    yield head.encode("ascii")
+    yield shortest_text(curves)
+    yield b"}\n"
 
 
 class Header:

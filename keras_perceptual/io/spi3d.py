@@ -1,14 +1,19 @@
-"""Reading `.spi3d` files."""
+"""Reading and writing `.spi3d` files."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from keras_perceptual.io.color_table import CUBE_SIZES, ColorTable
+from keras_perceptual.io.decimals import shortest_text
+from keras_perceptual.io.table_parts import take_only_cube
 from keras_perceptual.io.text_file import read_text
 from keras_perceptual.io.text_rows import BLANKS, split_words
 from keras_perceptual.io.text_source import Source
+from keras_perceptual.io.whole_file import replace_file
+from keras_perceptual.progress import track
 from keras_perceptual.typing import PathLike
 
 EXPECTED = ("SPILUT 1.0", "3 3", "the size of the cube, as in 33 33 33")
@@ -50,6 +55,60 @@ def read_spi3d(path: PathLike | bytes) -> ColorTable:
           the format is described.
     """
     return read_text(path, "spi3d", Header)
+
+
+def write_spi3d(path: PathLike | bytes, table: ColorTable) -> None:
+    """Writes a cube to a `.spi3d` file, of Sony Pictures Imageworks.
+
+    Reading the file gives the same cube, to the last bit. The title is not
+    written, as the format has no place for it.
+
+    Args:
+        path: String or path-like object, the file to write. It is there as a
+            whole or not at all: see `write_cube`.
+        table: `ColorTable` of a cube alone, over colors from 0 to 1.
+
+    Raises:
+        ValueError: If the table has curves, or another domain.
+        TypeError: If `table` is no `ColorTable`.
+        OSError: If the file cannot be written. There is then no new file, and
+            an old one is as it was.
+
+    Example:
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from keras_perceptual.io import ColorTable, write_spi3d
+    >>> cube = np.moveaxis(np.indices((2, 2, 2)), 0, -1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "look.spi3d")
+    ...     write_spi3d(path, ColorTable(cube=cube * [1, 0.5, 1]))
+    ...     print(path.read_text()[:57])
+    SPILUT 1.0
+    3 3
+    2 2 2
+    0 0 0 0.0 0.0 0.0
+    0 0 1 0.0 0.0 1.0
+
+    Reference:
+        - [OpenColorIO](https://opencolorio.org), `FileFormatSpi3D.cpp`.
+    """
+    owner = "write_spi3d"
+    cube = take_only_cube(owner, table)
+    replace_file(owner, path, _parts(cube))
+
+
+def _parts(cube: np.ndarray) -> Iterator[bytes]:
+    size = len(cube)
+    yield f"SPILUT 1.0\n3 3\n{size} {size} {size}\n".encode("ascii")
+    places = [b"%d %d" % (g, b) for g in range(size) for b in range(size)]
+    for red, plane in enumerate(track(cube)):
+        colors = shortest_text(plane.reshape(-1, 3)).splitlines()
+        yield b"".join(
+            b"%d %s %s\n" % (red, place, color)
+            for place, color in zip(places, colors, strict=True)
+        )
 
 
 class Header:

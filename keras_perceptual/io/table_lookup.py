@@ -20,7 +20,7 @@ def to_places(colors: np.ndarray, domain: Domain, size: int) -> np.ndarray:
 
 def look_up_curves(places: np.ndarray, curves: np.ndarray) -> np.ndarray:
     """Returns what curves have at places, each channel on its own."""
-    cell, share = _split(places, len(curves))
+    cell, share = split_places(places, len(curves))
     channel = np.arange(curves.shape[1])
     below, above = (
         curves[cell + step, channel].astype("float64") for step in (0, 1)
@@ -30,7 +30,7 @@ def look_up_curves(places: np.ndarray, curves: np.ndarray) -> np.ndarray:
 
 def look_up_trilinear(places: np.ndarray, cube: np.ndarray) -> np.ndarray:
     """Returns the blend of the eight entries of a cube around places."""
-    cell, share = _split(places, len(cube))
+    cell, share = split_places(places, len(cube))
     result = np.zeros(())
     for corner in itertools.product((0, 1), repeat=3):
         weight = np.where(corner, share, 1 - share).prod(axis=-1, keepdims=True)
@@ -44,7 +44,7 @@ def resample_trilinear(cube: np.ndarray, size: int) -> Iterator[np.ndarray]:
     That is what `look_up_trilinear` finds at evenly spaced places, one axis
     after the other: far fewer products than at each place by itself.
     """
-    cell, share = _split(np.linspace(0, len(cube) - 1, size), len(cube))
+    cell, share = split_places(np.linspace(0, len(cube) - 1, size), len(cube))
     cube = cube.astype("float64")
 
     def blend(
@@ -61,7 +61,7 @@ def resample_trilinear(cube: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 def look_up_tetrahedral(places: np.ndarray, cube: np.ndarray) -> np.ndarray:
     """Returns the blend of four entries, along the diagonal of grays."""
-    cell, share = _split(places, len(cube))
+    cell, share = split_places(places, len(cube))
     # From the darkest corner to the brightest, the longest way first.
     order = np.argsort(-share, axis=-1, kind="stable")
     share = np.take_along_axis(share, order, axis=-1)
@@ -74,7 +74,9 @@ def look_up_tetrahedral(places: np.ndarray, cube: np.ndarray) -> np.ndarray:
     return result
 
 
-def _split(places: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def split_places(
+    places: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the cell of each place, and how far into it."""
     cell = np.floor(np.nan_to_num(places)).astype(int)
     cell = np.minimum(cell, size - 2)

@@ -14,7 +14,6 @@ from keras_perceptual.io.color_table import (
     ColorTable,
     check_table,
 )
-from keras_perceptual.io.cube_inverse import invert_cube
 from keras_perceptual.progress import track
 from keras_perceptual.typing import ArrayLike, CubeInterpolation
 
@@ -136,99 +135,88 @@ def resize_table(
     _check_interpolation(owner, interpolation)
     changed: dict[str, Any] = {}
     if curves is not None:
-        size = _check_size(owner, table, "curves", curves)
-        entries = _entries(table, "curves")
+        size = check_size(owner, table, "curves", curves)
+        entries = entries_of(table, "curves")
         places = np.linspace(0, len(entries) - 1, size)
         changed["curves"] = table_lookup.look_up_curves(
             np.stack([places] * 3, axis=-1), entries
         )
     if cube is not None:
-        size = _check_size(owner, table, "cube", cube)
+        size = check_size(owner, table, "cube", cube)
         changed["cube"] = _resample(
-            _entries(table, "cube"), size, interpolation
+            entries_of(table, "cube"), size, interpolation
         )
     return dataclasses.replace(table, **changed)
 
 
-def invert_table(table: ColorTable, *, size: int | None = None) -> ColorTable:
-    """Returns a table that undoes another.
+def blend_table(table: ColorTable, strength: float) -> ColorTable:
+    """Returns a table that does less of what another does, or more.
 
     Args:
-        table: `ColorTable` of curves, each of which rises all the way, or
-            falls, or of a cube that makes another color of every color, or
-            of both.
-        size: Integer, how many entries the result has, along each edge if it
-            is a cube. Defaults to `None`: 4096 for curves, and as many as it
-            has for a cube.
+        table: `ColorTable`.
+        strength: Float, how much of the change is left: 0 for none, 1 for the
+            table itself, 0.5 for the colors halfway, 1.5 for half as much
+            again, a negative number for the opposite.
 
     Returns:
-        A `ColorTable`, of curves if the other has curves alone, else of a
-        cube. Its domain is what the other returns: from the lowest red, green
-        and blue to the highest. At its entries it is exact, for a cube that is
-        read with `interpolation="tetrahedral"`; between them it is straight,
-        where the inverse may have a kink. What a cube does not make comes from
-        up to two of its cells outside of its domain, further off from where
-        its neighbors come from.
+        A `ColorTable` with the same domain and title. Where it has both
+        tables, the curves stay, and the blend is exact at the entries of the
+        cube.
 
     Raises:
-        ValueError: If a curve has a level part or turns, if the cube makes one
-            color of several, or if the size is none.
+        ValueError: If the strength is no finite number; or if there are curves
+            before a cube that have a level part or turn, as what comes out of
+            them does then not say what went in.
         TypeError: If `table` is no `ColorTable`.
 
     Example:
 
-    >>> from keras_perceptual.io import ColorTable, apply_table, invert_table
-    >>> table = ColorTable(curves=[[0, 0, 0], [0.25, 0.5, 1], [1, 1, 4]])
-    >>> inverse = invert_table(table)
-    >>> apply_table(inverse, [0.25, 0.5, 1.0]).round(3).tolist()
-    [0.5, 0.5, 0.5]
-
-    Reference:
-        - The entries of a cube are those of OpenColorIO's exact inverse,
-          `INTERP_TETRAHEDRAL` with `TRANSFORM_DIR_INVERSE`.
+    >>> from keras_perceptual.io import ColorTable, blend_table
+    >>> table = ColorTable(curves=[[0, 0, 0], [1, 0.5, 2]])
+    >>> blend_table(table, 0.5).curves.tolist()
+    [[0.0, 0.0, 0.0], [1.0, 0.75, 1.5]]
     """
-    owner = "invert_table"
+    owner = "blend_table"
     check_table(owner, table)
-    if table.cube is None:
-        size = 4096 if size is None else size
-        return _invert_curves(
-            owner, table, _check_size(owner, table, "curves", size)
-        )
-    # First, as it costs nothing to find out that they cannot be undone.
-    curves = None if table.curves is None else invert_table(_shaper(table))
-    size = len(table.cube) if size is None else size
-    size = _check_size(owner, table, "cube", size)
-    places, domain = invert_cube(table.cube, size)
-    low, high = np.array(table.cube_domain)
-    colors = low + places * ((high - low) / (len(table.cube) - 1))
-    inverse = ColorTable(cube=colors, cube_domain=domain)
-    return inverse if curves is None else compose_tables(inverse, curves)
-
-
-def _invert_curves(owner: str, table: ColorTable, size: int) -> ColorTable:
-    """Returns curves that undo others."""
-    curves = _entries(table, "curves").astype("float64")
-    steps = np.diff(curves, axis=0)
-    turns = ~(np.all(steps > 0, axis=0) | np.all(steps < 0, axis=0))
-    if turns.any():
-        names = np.array(["red", "green", "blue"])[turns]
+    if (
+        isinstance(strength, bool)
+        or not isinstance(strength, int | float | np.number)
+        or not abs(strength) < np.inf
+    ):
         raise ValueError(
-            f"{owner} needs curves that rise all the way, or fall all the way: "
-            "a level part has no single value to go back to. Give it a slight "
-            "slope, for example by adding `1e-4 * numpy.linspace(0, 1, size)`. "
-            f"Received: a curve that does not, for {' and '.join(names)}"
+            f"{owner} needs `strength` to be a finite number, mostly from 0 to "
+            f"1. Received: strength={strength!r}"
         )
-    ends = np.sort(curves[[0, -1]], axis=0)
-    low, high = table.curves_domain
-    entries = np.linspace(low, high, len(curves))
-    wanted = np.linspace(ends[0], ends[1], size)
-    found = np.empty((size, 3))
+    name = "curves" if table.cube is None else "cube"
+    before = places_of(table, name)
+    if table.cube is not None and table.curves is not None:
+        before = _before_curves(owner, table, before)
+    entries = entries_of(table, name).astype("float64")
+    blended = before + float(strength) * (entries - before)
+    return dataclasses.replace(table, **{name: blended})
+
+
+def _before_curves(
+    owner: str, table: ColorTable, colors: np.ndarray
+) -> np.ndarray:
+    """Returns the colors that curves before a cube make some others of."""
+    curves = entries_of(table, "curves").astype("float64")
+    steps = np.diff(curves, axis=0)
+    if not (np.all(steps > 0, axis=0) | np.all(steps < 0, axis=0)).all():
+        raise ValueError(
+            f"{owner} needs curves before a cube that rise all the way, or "
+            "fall all the way. Sample both in one cube before, with "
+            "`compose_tables(identity, table)` and a cube that changes "
+            f"nothing. Received: {table!r}"
+        )
+    places = places_of(table, "curves")
+    found = np.empty_like(colors)
     for c in range(3):
-        rising = slice(None, None, 1 if steps[0, c] > 0 else -1)
-        found[:, c] = np.interp(
-            wanted[:, c], curves[rising, c], entries[rising, c]
+        way = slice(None, None, 1 if steps[0, c] > 0 else -1)
+        found[..., c] = np.interp(
+            colors[..., c], curves[way, c], places[way, c]
         )
-    return ColorTable(curves=found, curves_domain=ends)
+    return found
 
 
 def compose_tables(
@@ -274,22 +262,22 @@ def compose_tables(
     _check_interpolation(owner, interpolation)
     name = "curves" if first.cube is None else "cube"
     if size is not None:
-        size = _check_size(owner, first, name, size)
+        size = check_size(owner, first, name, size)
     if first.cube is not None:
         table = resize_table(first, cube=size, interpolation=interpolation)
         cube = apply_table(
             second,
-            _entries(table, "cube").astype("float64"),
+            entries_of(table, "cube").astype("float64"),
             interpolation=interpolation,
         )
         return dataclasses.replace(table, cube=cube, title="")
     table = first
     if second.curves is not None:
         if size is None:
-            size = max(len(_entries(first, "curves")), len(second.curves))
+            size = max(len(entries_of(first, "curves")), len(second.curves))
         table = resize_table(first, curves=size)
         curves = apply_table(
-            _shaper(second), _entries(table, "curves").astype("float64")
+            shaper_of(second), entries_of(table, "curves").astype("float64")
         )
         table = dataclasses.replace(table, curves=curves)
     return dataclasses.replace(
@@ -297,9 +285,18 @@ def compose_tables(
     )
 
 
-def _entries(table: ColorTable, name: str) -> np.ndarray:
+def entries_of(table: ColorTable, name: str) -> np.ndarray:
     """Returns the curves or the cube of a table that has one."""
     return cast(np.ndarray, getattr(table, name))
+
+
+def places_of(table: ColorTable, name: str) -> np.ndarray:
+    """Returns the colors that the entries of a table stand for."""
+    low, high = np.array(getattr(table, f"{name}_domain"))
+    axes = np.linspace(low, high, len(entries_of(table, name)))
+    if name == "curves":
+        return axes
+    return np.stack(np.meshgrid(*axes.T, indexing="ij"), axis=-1)
 
 
 def _is_image(colors: np.ndarray, table: ColorTable) -> bool:
@@ -308,7 +305,7 @@ def _is_image(colors: np.ndarray, table: ColorTable) -> bool:
     return colors.dtype.kind == "u" and bool((colors > high).any())
 
 
-def _shaper(table: ColorTable) -> ColorTable:
+def shaper_of(table: ColorTable) -> ColorTable:
     """Returns the curves of a table alone."""
     return dataclasses.replace(table, cube=None, cube_domain=DEFAULT_DOMAIN)
 
@@ -356,7 +353,7 @@ def _check_interpolation(
     return INTERPOLATIONS[interpolation]
 
 
-def _check_size(owner: str, table: ColorTable, name: str, size: int) -> int:
+def check_size(owner: str, table: ColorTable, name: str, size: int) -> int:
     """Returns a number of entries for a part of a table."""
     if getattr(table, name) is None:
         raise ValueError(

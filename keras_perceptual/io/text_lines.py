@@ -10,9 +10,9 @@ from keras_perceptual.progress import track
 
 # Holds the largest cube, 256 ** 3 rows of up to 45 bytes as written here.
 MAX_FILE_SIZE = 2**30
-# That of `.cube` has 250; some programs write longer comments, and `.3dl` has
-# curves in one line.
-MAX_LINE_LENGTH = 2**16
+# That of `.cube` has 250; some programs write longer comments, and `.3dl` and
+# `.csp` have curves in one line.
+MAX_LINE_LENGTH = 2**20
 BLOCK_SIZE = 2**18
 
 # First bytes of files that are often taken for a table as text.

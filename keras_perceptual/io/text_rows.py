@@ -4,7 +4,6 @@ They are read in blocks, all at once where nothing is wrong with them, and one
 by one where something is, to say in which line.
 """
 
-import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -148,22 +147,33 @@ class Rows:
 
 def _parse_rows(lines: Sequence[bytes], columns: int) -> np.ndarray | None:
     """Returns the rows in some lines, or `None` if any line has a mistake."""
-    text = b"".join(lines)
+    text = b"\n".join(lines)
     if b"#" in text:
-        lines = [line for line in lines if _has_row(line)]
-        text = b"".join(lines)
+        text = b"\n".join(line for line in lines if _has_row(line))
     # With these characters Python's numbers are those of the specification.
-    if text.translate(None, ROW_CHARACTERS):
+    if text.translate(None, ROW_CHARACTERS + b"\n"):
         return None
-    # Of blank lines a file may have millions, and a list of each takes long.
-    rows = [line.split() for line in lines if line and not line.isspace()]
-    if not {columns}.issuperset(map(len, rows)):
+    if not _has_columns(text, columns):
         return None
     try:
-        values = nearest_float32(list(itertools.chain.from_iterable(rows)))
+        # All at once: a list for each line would take longer than the numbers.
+        values = nearest_float32(text.split())
     except ValueError:
         return None
     return values.reshape(-1, columns) if np.isfinite(values).all() else None
+
+
+def _has_columns(text: bytes, columns: int) -> bool:
+    """Tells whether each line has so many words, or none."""
+    characters = np.frombuffer(b"\n" + text + b"\n", "uint8")
+    is_blank = characters <= ord(" ")
+    starts = np.flatnonzero(is_blank[:-1] & ~is_blank[1:])
+    if len(starts) % columns:
+        return False
+    ends = np.flatnonzero(characters == ord("\n"))
+    # Before each end of a line there have been all words of some rows.
+    before = np.searchsorted(starts, ends)
+    return bool(np.isin(np.diff(before), (0, columns)).all())
 
 
 def row_problem(line: bytes, columns: int = 3) -> str | None:

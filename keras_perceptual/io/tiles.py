@@ -97,6 +97,20 @@ def order(pixels: np.ndarray, size: int, layout: CubeLayout) -> np.ndarray:
     return tiles.transpose(3, 1, 0, 2, 4).reshape(size, size, size, 3)
 
 
+def draw(cube: np.ndarray, layout: CubeLayout) -> np.ndarray:
+    """Returns the picture of a cube, of which `order` makes the cube again.
+
+    Tiles lie in a strip, from the left to the right. For a Hald image, the
+    size has to be a square number.
+    """
+    size = len(cube)
+    if layout == "hald":
+        side = round(size**1.5)
+        return cube.transpose(2, 1, 0, 3).reshape(side, side, 3)
+    strip = cube.transpose(1, 2, 0, 3).reshape(size, size**2, 3)
+    return strip if layout == "tiles" else strip[::-1]
+
+
 def _roughness(cube: np.ndarray, axes: Sequence[int] = (0, 1, 2)) -> float:
     """Returns how much the entries differ from those beside them."""
     # Integers without a sign would wrap around.

@@ -105,7 +105,8 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
     Input shape:
         `(batch, height, width, 3)`, or `(batch, 3, height, width)` with
         `"channels_first"`, or 4 in place of 3: a fourth channel is taken for
-        transparency and passed through. Integer images are cast.
+        transparency and passed through. Of video, the frames come after the
+        batch, and each has a table of its own. Integer images are cast.
 
     Output shape:
         As the images. The type is the compute dtype of the layer.
@@ -222,8 +223,10 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         """Creates the tables, and what the network lacks."""
         self._check_images(input_shape)
         table_shape = self.reader.table_shape
-        self.reader.build((tuple(input_shape), (None, *table_shape)))
         seen = list(input_shape)
+        if len(seen) == 5:
+            seen = [None, *seen[2:]]
+        self.reader.build((tuple(seen), (None, *table_shape)))
         seen[-1 if self.data_format == "channels_last" else 1] = 3
         features = self.backbone(
             keras.KerasTensor(seen, dtype=self.compute_dtype)
@@ -244,8 +247,8 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Returns each image in the colors of its table."""
         self._check_images(tuple(inputs.shape))
-        inputs = self._admit(inputs)
-        weights = self._weigh(inputs, training)
+        images = _unfold(self._admit(inputs))
+        weights = self._weigh(images, training)
         if self.mix_regularizer is not None:
             count = ops.shape(weights)[0] * self.num_tables
             self.add_loss(
@@ -255,8 +258,8 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
                 )
             )
         tables = mix_tables(self.tables, weights)
-        outputs = self.reader([inputs, tables])
-        return ops.cast(outputs, self.compute_dtype)
+        outputs = self.reader([images, tables])
+        return ops.cast(_fold(outputs, inputs), self.compute_dtype)
 
     def mixing_weights(self, images: Array) -> Tensor:
         """Returns how much of each table goes into that of each image.
@@ -265,7 +268,8 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             images: Images as for a call.
 
         Returns:
-            A tensor of shape `(batch, num_tables)`, as in inference.
+            A tensor of shape `(batch, num_tables)`, as in inference; of video
+            `(batch, frames, num_tables)`.
 
         Raises:
             ValueError: If the images have another shape.
@@ -274,7 +278,8 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         self._check_images(tuple(images.shape))
         if not self.built:
             self.build(tuple(images.shape))
-        return self._weigh(self._admit(images), training=False)
+        weights = self._weigh(_unfold(self._admit(images)), training=False)
+        return _fold(weights, images)
 
     def tables_of(self, images: Array) -> Tensor:
         """Returns the table that each image is looked up in.
@@ -287,7 +292,8 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
 
         Returns:
             A tensor of shape `(batch, size, size, size, 3)`, indexed `[r, g,
-            b]`, with 0 and 1 for the ends of `value_range`.
+            b]`, with 0 and 1 for the ends of `value_range`; of video with the
+            frames after the batch.
 
         Raises:
             ValueError: If the images have another shape.
@@ -314,8 +320,10 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         0.0 0.0 0.0
         1.0 0.
         """
+        images = ops.convert_to_tensor(images)
         weights = self.mixing_weights(images)
-        return mix_tables(self.tables, weights)
+        weights = ops.reshape(weights, (-1, self.num_tables))
+        return _fold(mix_tables(self.tables, weights), images)
 
     def _admit(self, images: Array) -> Tensor:
         """Looks at the values of images, and clips them if asked to."""
@@ -354,8 +362,9 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
         ]
 
     def _check_images(self, shape: Sequence[int | None]) -> None:
+        of_frame = shape if len(shape) != 5 else (shape[0], *shape[2:])
         Checker(self).image_shape(
-            tuple(shape),
+            tuple(of_frame),
             channels=(3, 4),
             data_format=self.data_format,
             received=f"Received: images of shape {tuple(shape)}",
@@ -401,6 +410,22 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
             return super().from_config(config)
         backbone = Checker(cls.__name__).revive(config, "backbone")
         return super().from_config({**config, "backbone": backbone})
+
+
+def _unfold(images: Tensor) -> Tensor:
+    """Returns the frames of video as so many images."""
+    if len(images.shape) != 5:
+        return images
+    batch, frames, *rest = ops.shape(images)
+    return ops.reshape(images, (batch * frames, *rest))
+
+
+def _fold(results: Tensor, images: Tensor) -> Tensor:
+    """Returns the results for images, of frames behind a batch of video."""
+    if len(images.shape) != 5:
+        return results
+    batch, frames = ops.shape(images)[:2]
+    return ops.reshape(results, (batch, frames, *ops.shape(results)[1:]))
 
 
 def _identity(shape: Sequence[int], dtype: str | None = None) -> Tensor:

@@ -93,7 +93,9 @@ class LookupColorLayer(Configured, keras.layers.Layer):
     table still learns, and layers before this one get no gradient through it.
 
     Images are RGB in `value_range`, default `(0, 1)`. A fourth channel is
-    taken for transparency and passed through.
+    taken for transparency and passed through. A single channel is gray, three
+    equal ones: three curves make colors of it (a colormap), one curve keeps it
+    gray.
 
     Args:
         size: Integer of at least 2. The number of entries of a curve, up to
@@ -117,6 +119,10 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             linearly, and trained with the cube. Defaults to none.
         value_range: Pair of numbers, the lowest and the highest value that a
             pixel can have, going in and coming out. Defaults to `(0, 1)`.
+        output_range: Pair of numbers, what 0 and 1 in the table stand for in
+            what comes out, where that is not `value_range`: labels from 0 to 7
+            that become colors, with `value_range=(0, 7)`, `output_range=(0,
+            1)`. Defaults to `None`, for `value_range`.
         {check_range}
         extrapolate: What happens to values outside `value_range`. `"clamp"`
             reads the end of the table, and the gradient of the image is zero
@@ -161,17 +167,19 @@ class LookupColorLayer(Configured, keras.layers.Layer):
 
     Input shape:
         `(batch, height, width, 3)`, or `(batch, 3, height, width)` with
-        `"channels_first"`, or 4 in place of 3. More axes or fewer in place of
-        batch, height and width will do. Integer images are cast. Or a list of
-        images and a table, shaped as `table` or with the batch in front.
+        `"channels_first"`, or 4 or 1 in place of 3. More axes or fewer in
+        place of batch, height and width will do. Integer images are cast. Or a
+        list of images and a table, shaped as `table` or with the batch in
+        front; of a shared curve also `(size,)` and `(batch, size)`.
 
     Output shape:
-        As the images. The type is the compute dtype of the layer.
+        As the images; of gray ones 3 in place of 1, but with one curve for
+        all channels and one domain. The type is the compute dtype of the layer.
 
     Raises:
         ValueError: If an argument is unknown or does not go with another, if
-            the images have neither three nor four channels, if a table has
-            another shape, or, with `check_range="raise"`, if the images are
+            the images have neither one nor three nor four channels, if a table
+            has another shape, or, with `check_range="raise"`, if the images are
             not in `value_range`.
 
     Example:
@@ -218,6 +226,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         shared: bool = False,
         shaper_size: int | None = None,
         value_range: ValueRange = (0, 1),
+        output_range: ValueRange | None = None,
         check_range: RangePolicy = "warn",
         extrapolate: Extrapolation = "clamp",
         table_initializer: Initializer | ArrayLike = "identity",
@@ -244,6 +253,9 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             INTERPOLATIONS[dimensions],
         )
         self.value_range = check.value_range(value_range)
+        self.output_range = output_range
+        if output_range is not None:
+            self.output_range = check.value_range(output_range, "output_range")
         self.extrapolate = check.choice(
             "extrapolate", extrapolate, EXTRAPOLATIONS
         )
@@ -391,6 +403,9 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             value_range=cast(Any, rounded(self.value_range)),
             domain=None if is_one else cast(Any, tuple(map(rounded, domain))),
             dtype=self.compute_dtype,
+            output_range=cast(
+                Any, self.output_range and rounded(self.output_range)
+            ),
         )
 
     @property
@@ -411,7 +426,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
 
         Args:
             table: Array of the shape of `table`, with values in (0, 1) for
-                the range of the pixels.
+                the range of the pixels; of a shared curve also `(size,)`.
             shaper: Array of shape `(shaper_size, 3)` that replaces the
                 shaper, with values in (0, 1) for the edges of the cube.
                 Defaults to leaving it as it is.
@@ -420,6 +435,8 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             ValueError: If an array is of another shape, or holds values that
                 are not finite, or if there is no shaper.
         """
+        if self.shared and np.shape(table) == self.table_shape[:1]:
+            table = keras.ops.convert_to_numpy(table)[:, None]
         table = self._checked("table", table, self.table_shape)
         if shaper is not None:
             if self.shaper_size is None:
@@ -679,12 +696,14 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                     "a batch, as in `images[0]`. "
                     f"Received: image.shape={image.shape}"
                 )
-            low, high = self.value_range
-            for title, shown in (("before", image), ("after", self(image))):
+            ends = self.value_range, self.output_range or self.value_range
+            images = ("before", image), ("after", self(image))
+            for (title, shown), (low, high) in zip(images, ends, strict=True):
                 shown = ops.convert_to_numpy(shown).astype("float32")
                 if self.data_format == "channels_first":
                     shown = np.moveaxis(shown, 0, -1)
-                pictures[title] = (shown[..., :3] - low) / (high - low)
+                shown = np.broadcast_to(shown[..., :3], (*shown.shape[:2], 3))
+                pictures[title] = (shown - low) / (high - low)
         return plot_entries(owner, entries, self.name, pictures, axes)
 
     def _check_shaper(self, regularizer: Any, constraint: Any) -> None:
@@ -734,20 +753,25 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             "channels_last": (-1, "(batch, height, width, 3)", 1),
             "channels_first": (-3, "(batch, 3, height, width)", 3),
         }[self.data_format]
-        if len(shape) < least or shape[axis] not in (3, 4):
+        if len(shape) < least or shape[axis] not in (1, 3, 4):
             raise ValueError(
                 f"{type(self).__name__} looks up colors of three channels, "
                 f"red, green and blue, in images shaped {layout}; a fourth is "
-                "transparency and stays. Repeat a gray channel with "
-                "`keras.ops.repeat`, or set `data_format` to the layout that "
+                "transparency and stays, and one alone is gray. Take out what "
+                "is something else, or set `data_format` to the layout that "
                 f"the images have. Received: images of shape {shape}"
             )
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> Shape:
-        """Returns the shape of the images, which stays as it is."""
+        """Returns the shape of the images; gray ones may become colors."""
         image_shape, _ = _split(input_shape)
         self._check_channels(image_shape)
-        return tuple(image_shape)
+        shape = list(image_shape)
+        axis = -1 if self.data_format == "channels_last" else -3
+        if shape[axis] == 1:
+            keeps = self.shared and self._reading().domain is None
+            shape[axis] = 1 if keeps else 3
+        return tuple(shape)
 
 
 def _split(shape: Sequence[Any]) -> tuple[Shape, Shape | None]:

@@ -28,8 +28,10 @@ class Reading:
         interpolation: How the table is read between its entries.
         extrapolate: How it is read beyond them.
         data_format: Where the images have their channels.
-        value_range: Pair of floats, the colors that 0 and 1 in the table
-            stand for.
+        value_range: Pair of floats, the colors that the first and the last
+            entry stand for.
+        output_range: Pair of floats, the colors that 0 and 1 in the table
+            stand for, where these are not `value_range`; or `None`.
         domain: Pair of three floats each, the colors that the first and the
             last entry stand for, where these are not `value_range` for all
             channels; or `None`.
@@ -43,6 +45,7 @@ class Reading:
     value_range: tuple[float, float]
     domain: Domain | None
     dtype: str
+    output_range: tuple[float, float] | None = None
 
 
 def read_colors(
@@ -52,7 +55,7 @@ def read_colors(
 
     Args:
         reading: `Reading`.
-        images: Tensor of images, with transparency or without.
+        images: Tensor of images, with transparency or without, or gray.
         table: Tensor, a table or one for each image.
         shaper: Tensor, the curves that come before a cube, or `None`.
     """
@@ -85,7 +88,11 @@ def _read(
     """Returns pixels, in the last axis, in the colors of a table."""
     extrapolate = reading.extrapolate
     colors, alpha = images[..., :3], images[..., 3:]
-    low, high = value_range = reading.value_range
+    one_curve = reading.dimensions == table.shape[-1] == 1
+    if colors.shape[-1] == 1 and not (one_curve and reading.domain is None):
+        colors = ops.repeat(colors, 3, axis=-1)
+    value_range = reading.value_range
+    low, high = reading.output_range or value_range
     # The table is scaled, not the pixels, of which there are more.
     table = ops.cast(table, colors.dtype) * (high - low) + low
     if reading.domain is not None:

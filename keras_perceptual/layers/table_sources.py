@@ -44,11 +44,18 @@ class GivenTable:
         """Returns the table that came with images, if it fits the layer."""
         if table is None:
             return self.weight
-        self.check(tuple(table.shape))
-        return table
+        shape = tuple(table.shape)
+        self.check(shape)
+        return table if shape == self._whole(shape) else table[..., None]
 
-    def check(self, shape: Shape) -> None:
+    def _whole(self, shape: Shape) -> Shape:
+        """Returns a shape with the axis that one curve alone can do without."""
+        is_short = self.shape[-1] == 1 and shape[-1:] == self.shape[:1]
+        return (*shape, 1) if is_short and len(shape) < 3 else shape
+
+    def check(self, received: Shape) -> None:
         """Refuses a table of a shape that does not fit the layer."""
+        shape = self._whole(received)
         single = len(shape) == len(self.shape)
         if (shape if single else shape[1:]) != self.shape:
             raise ValueError(
@@ -57,7 +64,7 @@ class GivenTable:
                 f"{self.shape}, or from one for each image, of shape "
                 f"{('batch', *self.shape)}. Reshape what makes the table, or "
                 "give the layer its size. "
-                f"Received: table.shape={shape}"
+                f"Received: table.shape={received}"
             )
         for name in ("regularizer", "constraint"):
             given = getattr(self, name)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import keras_perceptual as kp
-from keras_perceptual.io import read_cube, read_hald
+from keras_perceptual.io import read_cube, read_hald, read_table
 
 SECONDS, BYTES = 1.0, 50 * 2**20
 REFUSALS = (ValueError, TypeError, OSError, ImportError)
@@ -129,6 +129,47 @@ def test_cube_files(kind, tmp_path):
     refusal = refused_or_taken(lambda: read_cube(path))
     assert isinstance(refusal, ValueError)
     assert "Received: " in str(refusal)
+
+
+def lists():
+    """Returns files of other formats that promise more than they hold."""
+    csp = b"CSPLUTV100\n%s\n2\n0 1\n0 1\n2\n0 1\n0 1\n2\n0 1\n0 1\n%s\n0 0 0\n"
+    clf = b"<ProcessList>%s</ProcessList>"
+    table = b'<LUT3D inBitDepth="32f" outBitDepth="32f">%s</LUT3D>'
+    array = b'<Array dim="%s">%s</Array>'
+    full = b"256 256 256 3"
+    bomb = b"".join(
+        b'<!ENTITY %c "%s">' % (97 + i, b"&%c;" % (96 + i) * 10)
+        for i in range(20)
+    )
+    return {
+        "cube.csp": csp % (b"3D", full[:11]),
+        "enormous.csp": csp % (b"3D", b"9999 9999 9999"),
+        "curves.csp": csp % (b"1D", b"300000"),
+        "prelut.csp": b"CSPLUTV100\n3D\n999999999\n0 1\n",
+        "metadata.csp": b"CSPLUTV100\n3D\nBEGIN METADATA\n" + b"\n" * 10**6,
+        "cube.vlt": b"LUT_3D_SIZE 256\n0 0 0\n",
+        "enormous.vlt": b"LUT_3D_SIZE 999999999\n0 0 0\n",
+        "cube.clf": clf % (table % (array % (full, b"0 0 0"))),
+        "enormous.clf": clf % (table % (array % (b"9 " * 9999, b"0"))),
+        "text.clf": clf % (table % (array % (b"2 2 2 3", b"0 " * 10**6))),
+        "many.clf": clf % (b"<Range/>" * 10**5),
+        "deep.clf": b"<ProcessList>" * 10**5,
+        "attributes.clf": b"<ProcessList %s/>"
+        % b" ".join(b'a%d="1"' % i for i in range(10**5)),
+        "bomb.clf": b"<!DOCTYPE a [" + bomb + b"]><a>&t;</a>",
+        "outside.ctf": b'<!DOCTYPE a [<!ENTITY b SYSTEM "/dev/zero">]>'
+        b"<a>&b;</a>",
+    }
+
+
+@pytest.mark.parametrize("name", lists())
+def test_files_of_other_formats(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(lists()[name])
+    refusal = refused_or_taken(lambda: read_table(path))
+    assert isinstance(refusal, ValueError)
+    assert name in str(refusal)
 
 
 def png(width, height, data):

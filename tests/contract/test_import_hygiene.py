@@ -142,3 +142,34 @@ def test_the_probe_sees_tensorflow_beside_another_backend(tmp_path):
         "wrong_backend", keras.backend.backend(), PYTHONPATH=str(tmp_path)
     )
     assert found["imported"] == ["tensorflow"]
+
+
+WITHOUT_KERAS = """
+import sys
+for name in ("keras", "tensorflow", "jax", "torch"):
+    sys.modules[name] = None
+import keras_perceptual as kp
+from keras_perceptual import io
+print(io.apply_table(io.ColorTable(curves=[[0] * 3, [1, 2, 3]]), [0.5] * 3))
+for name in ("LPIPS", "layers", "no_such"):
+    try:
+        getattr(kp, name)
+    except (AttributeError, ModuleNotFoundError) as error:
+        print(type(error).__name__, error)
+try:
+    import keras_perceptual.losses
+except ModuleNotFoundError as error:
+    print("losses", error.name)
+"""
+
+
+def test_tables_in_files_need_no_keras():
+    """With NumPy alone `io` works, and what needs Keras says so."""
+    lines = run_python(WITHOUT_KERAS).splitlines()
+    assert lines[0] == "[0.5 1.  1.5]"
+    for line, name in zip(lines[1:3], ("LPIPS", "layers"), strict=True):
+        start = f"ModuleNotFoundError keras_perceptual.{name} needs Keras"
+        assert line.startswith(start)
+        assert "Received: import of keras halted" in line
+    assert lines[3].startswith("AttributeError")
+    assert lines[4] == "losses keras"

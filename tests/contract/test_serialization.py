@@ -327,6 +327,7 @@ CONFIGURATIONS = {
             "dimensions": 1,
             "shared": True,
             "value_range": (-1, 1),
+            "output_range": (0.0, 7.0),
             "check_range": "off",
             "extrapolate": "linear",
             "table_initializer": keras.initializers.RandomNormal(seed=1),

@@ -3,8 +3,6 @@ import io
 import os
 import pathlib
 import stat
-import sys
-import threading
 import tracemalloc
 
 import numpy as np
@@ -21,7 +19,6 @@ from public_objects import PACKAGE, run_python
 from keras_perceptual import progress
 from keras_perceptual.io import (
     ColorTable,
-    cube,
     read_cube,
     text_file,
     text_lines,
@@ -332,95 +329,6 @@ def test_domains_of_channels_need_a_file_of_their_own(name, path):
 def test_only_tables_are_written(path):
     with pytest.raises(TypeError, match=r"ColorTable\(cube=array\).*ndarray$"):
         write_cube(path, np.zeros((2, 2, 2, 3)))
-
-
-def test_a_file_is_replaced_as_a_whole(path):
-    path.write_bytes(b"x" * 1000)
-    table = read(path.with_name("other.cube"), CUBE_FILE)
-    write_cube(str(path), table)
-    assert_same(read_cube(os.fsencode(path)), table)
-    names = {p.name for p in path.parent.iterdir()}
-    assert names == {"look.cube", "other.cube"}
-
-
-@pytest.mark.parametrize("error", [OSError("No space left"), KeyboardInterrupt])
-def test_a_failure_leaves_the_old_file(error, path, monkeypatch):
-    def fail(values):
-        nonlocal written
-        written += 1
-        if written == 2:
-            raise error
-        return b"0 0 0\n"
-
-    written = 0
-    table = read(path, CUBE_FILE)
-    monkeypatch.setattr(cube, "shortest_text", fail)
-    with pytest.raises((OSError, KeyboardInterrupt)):
-        write_cube(path, table)
-    assert path.read_bytes() == CUBE_FILE
-    assert os.listdir(path.parent) == ["look.cube"]
-
-
-def test_nobody_sees_half_a_file(path, rng):
-    tables = [random_table(rng, size=9, title=t) for t in ("a", "b")]
-    write_cube(path, tables[0])
-    found, done = [], threading.Event()
-
-    def look():
-        while not done.is_set():
-            found.append(read_cube(path).title)
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    for table in tables * 10:
-        write_cube(path, table)
-    done.set()
-    looking.join()
-    assert found
-    assert set(found) <= {"a", "b"}
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs links and modes")
-def test_links_and_permissions_are_as_for_other_files(tmp_path):
-    table = ColorTable(curves=np.zeros((2, 3)))
-    plain, look = tmp_path / "plain", tmp_path / "folder" / "look.cube"
-    look.parent.mkdir()
-    plain.write_bytes(b"")
-    (tmp_path / "link.cube").symlink_to(look)
-    write_cube(tmp_path / "link.cube", table)
-    assert (tmp_path / "link.cube").is_symlink()
-    assert look.is_file()
-    assert look.stat().st_mode == plain.stat().st_mode
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs links and modes")
-def test_what_is_replaced_keeps_its_permissions(tmp_path):
-    path = tmp_path / "look.cube"
-    path.write_bytes(b"")
-    path.chmod(0o640)
-    write_cube(path, ColorTable(curves=np.zeros((2, 3))))
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs links and modes")
-def test_other_names_of_a_file_keep_the_old_table(tmp_path):
-    """A new file takes its place, so that nobody sees half of it."""
-    path, other = tmp_path / "look.cube", tmp_path / "other.cube"
-    write_cube(path, ColorTable(curves=np.zeros((2, 3))))
-    other.hardlink_to(path)
-    with pytest.warns(UserWarning, match=r"keep the old .*look.cube' with 2"):
-        write_cube(path, ColorTable(curves=np.ones((2, 3))))
-    assert read_cube(path).curves.min() == 1.0
-    assert read_cube(other).curves.max() == 0.0
-
-
-def test_a_place_that_cannot_be_written_to_is_an_error(tmp_path):
-    table = ColorTable(curves=np.zeros((2, 3)))
-    with pytest.raises(FileNotFoundError):
-        write_cube(tmp_path / "no_such" / "look.cube", table)
-    with pytest.raises(ValueError, match="ordinary files"):
-        write_cube(tmp_path, table)
-    assert os.listdir(tmp_path) == []
 
 
 def test_damaged_files_are_read_whole_or_refused(path, damaged_files):

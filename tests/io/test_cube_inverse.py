@@ -108,7 +108,7 @@ def spiral(x):
 @pytest.mark.parametrize("change", [level, without_blue, folded, spiral])
 def test_a_cube_that_makes_one_color_of_several_has_no_inverse(change):
     message = (
-        r"another color of every color.*train a LookupColorLayer.*"
+        r"another color of every color.*`nearest=True` for the nearest.*"
         r"Received: cube.shape=\(17, 17, 17, 3\), where it happens at "
         r"\[\d+, \d+, \d+\]$"
     )

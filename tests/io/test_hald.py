@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from keras_perceptual.io import hald, read_hald
+from keras_perceptual.io import ColorTable, hald, read_hald, write_hald
 from keras_perceptual.io.tiles import LAYOUTS
 
 image = pytest.importorskip("PIL.Image")
@@ -302,38 +302,130 @@ def test_a_pipe_is_not_opened(tmp_path):
         read_hald(tmp_path / "look.png")
 
 
-@pytest.mark.parametrize("name", ["look.png", "look.ppm"])
-def test_16_bits_are_not_rounded_silently(name, tmp_path):
+def test_16_bits_are_not_rounded_silently(tmp_path):
     """Pillow would read such a file, and return the upper 8 bits."""
-    pixels = np.zeros((8, 8, 3), ">u2")
-    path = tmp_path / name
-    path.write_bytes(
-        png_with_16_bits(pixels)
-        if name == "look.png"
-        else b"P6 8 8 1023\n" + pixels.tobytes()
-    )
+    path = tmp_path / "look.ppm"
+    path.write_bytes(b"P6 8 8 1023\n" + bytes(8 * 8 * 6))
     with image.open(path) as opened:
         assert opened.mode == "RGB"
     with pytest.raises(ValueError, match=r"as an array.*RGB with more than 8"):
         read_hald(path)
 
 
-def png_with_16_bits(pixels):
+@pytest.mark.parametrize("channels", [3, 4])
+def test_png_of_16_bits_is_read_to_the_last_bit(channels, tmp_path):
+    pixels = np.round(identity(4) * 65535).astype("uint16")
+    assert (pixels % 257 == 0).all()
+    pixels[5, 7] = 1, 2, 3
+    path = tmp_path / "look.png"
+    opacity = np.full((64, 64, channels - 3), 65535, "uint16")
+    path.write_bytes(png_of_16_bits(np.concatenate([pixels, opacity], -1)))
+    expected = read_hald(pixels).cube
+    np.testing.assert_array_equal(read_hald(path).cube, expected)
+    if channels == 4:
+        opacity[3, 5] = 65534
+        path.write_bytes(png_of_16_bits(np.concatenate([pixels, opacity], -1)))
+        with pytest.raises(ValueError, match="Take transparency out"):
+            read_hald(path)
+
+
+def test_png_of_16_bits_is_not_read_if_rows_are_interlaced(tmp_path):
+    path = tmp_path / "look.png"
+    pixels = np.zeros((8, 8, 3), "uint16")
+    path.write_bytes(png_of_16_bits(pixels, interlace=1))
+    with pytest.raises(ValueError, match=r"as an array.*RGB with more than 8"):
+        read_hald(path)
+    content = png_of_16_bits(pixels)
+    path.write_bytes(content[:60] + b"?" + content[61:])
+    with pytest.raises(ValueError, match="Check that the file is whole"):
+        read_hald(path)
+    path.write_bytes(png_of_16_bits(np.zeros((9, 9, 3), "uint16")))
+    with pytest.raises(ValueError, match="8, 27, 64"):
+        read_hald(path)
+
+
+def png_of_16_bits(pixels, interlace=0):
     """Returns the bytes of a PNG file, which Pillow cannot write."""
 
     def chunk(kind, data):
         check = struct.pack(">I", zlib.crc32(kind + data))
         return struct.pack(">I", len(data)) + kind + data + check
 
-    height, width, _ = pixels.shape
-    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    height, width, channels = pixels.shape
+    kind = {3: 2, 4: 6}[channels]
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, interlace)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels.astype(">u2"))
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", head)
         + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
+
+
+# Writing.
+
+
+def table_of(size):
+    """Returns a look of ramps, which says how it lies in a picture."""
+    ramp = np.linspace(0, 1, size)
+    cube = np.stack(np.meshgrid(ramp, ramp, ramp, indexing="ij"), axis=-1)
+    return ColorTable(cube=cube ** [0.8, 1.0, 1.3] * [0.9, 1, 0.95])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("layout", "sizes"),
+    [
+        ("hald", [4, 9, 16, 25]),
+        ("tiles", [4, 16, 17, 33]),
+        ("tiles_bottom_up", [4, 16, 17, 33]),
+    ],
+)
+def test_what_is_written_is_read(layout, sizes, bits, tmp_path):
+    path = tmp_path / "look.png"
+    for size in sizes:
+        table = table_of(size)
+        write_hald(path, table, layout=layout, bits=bits)
+        expected = np.rint(table.cube.astype("float64") * (2**bits - 1))
+        found = read_hald(path).cube.astype("float64") * (2**bits - 1)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_pillow_reads_pictures_as_they_are_meant(tmp_path):
+    path = tmp_path / "look.png"
+    table = table_of(4)
+    for layout, place in (
+        ("hald", lambda r, g, b: divmod(r + 4 * g + 16 * b, 8)),
+        ("tiles", lambda r, g, b: (g, 4 * b + r)),
+        ("tiles_bottom_up", lambda r, g, b: (3 - g, 4 * b + r)),
+    ):
+        write_hald(path, table, layout=layout)
+        with image.open(path) as opened:
+            assert opened.mode == "RGB"
+            pixels = np.asarray(opened)
+        for entry in itertools.product(range(4), repeat=3):
+            expected = np.rint(table.cube[entry].astype("float64") * 255)
+            assert pixels[place(*entry)].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("size", "arguments", "message"),
+    [
+        (5, {}, r"with 4 or 9, or pass layout='tiles'.*\(5, 5, 5, 3\)$"),
+        (2, {}, "with 4, or pass"),
+        (4, {"bits": 12}, "8, 16 bits.*bits=12$"),
+        (4, {"layout": "strip"}, "one of .*layout='strip'$"),
+    ],
+)
+def test_what_is_no_picture_is_not_written(size, arguments, message, tmp_path):
+    with pytest.raises(ValueError, match=f"^write_hald .*{message}"):
+        write_hald(tmp_path / "look.png", table_of(size), **arguments)
+    with pytest.raises(ValueError, match="below 0 or above 1"):
+        write_hald(
+            tmp_path / "look.png", ColorTable(cube=table_of(4).cube * 1.2)
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("start", [0, 20, 60])

@@ -7,7 +7,13 @@ from color_tables import (
     check_damage,
 )
 
-from keras_perceptual.io import ColorTable, apply_table, read_3dl
+from keras_perceptual.io import (
+    ColorTable,
+    apply_table,
+    read_3dl,
+    resize_table,
+    write_3dl,
+)
 
 PLACES = [(r, g, b) for r in range(3) for g in range(3) for b in range(3)]
 ROWS = b"".join(
@@ -229,3 +235,82 @@ def test_we_read_files_of_opencolorio(dialect, shaper_size, path):
     assert table.cube.shape == (17, 17, 17, 3)
     expected = (np.array([4, 8, 12]) / 16) ** [2, 1, 3]
     np.testing.assert_allclose(table.cube[4, 8, 12], expected, atol=2e-4)
+
+
+# Writing.
+
+
+def table_of(rng, size=5, top=1.0, curve=None):
+    cube = rng.uniform(0, top, (size,) * 3 + (3,))
+    if curve is not None:
+        curve = np.stack([curve] * 3, axis=-1)
+    return ColorTable(cube=cube, curves=curve)
+
+
+def test_a_file_is_what_it_should_be(path):
+    cube = np.moveaxis(np.indices((4, 4, 4)) / 3, 0, -1)
+    write_3dl(path, ColorTable(cube=cube, title="Lost"), bits=10)
+    lines = path.read_text().splitlines()
+    assert lines[:4] == ["0 341 682 1023", "0 0 0", "0 0 341", "0 0 682"]
+    assert len(lines) == 65
+    write_3dl(path, ColorTable(cube=cube**9))
+    assert path.read_text().splitlines()[-1] == "4095 4095 4095"
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 17])
+@pytest.mark.parametrize("bits", [None, 8, 10, 12, 16])
+def test_what_is_written_is_read_and_by_opencolorio(size, bits, path, rng):
+    table = table_of(rng, size)
+    write_3dl(path, table, bits=bits)
+    found = read_3dl(path)
+    assert found.curves is None
+    half = 0.501 / (2 ** (bits or 12) - 1)
+    np.testing.assert_allclose(found.cube, table.cube, atol=half)
+    colors = rng.uniform(-0.2, 1.2, (200, 3))
+    theirs = apply_with_opencolorio(path, colors)
+    np.testing.assert_allclose(theirs, apply_table(found, colors), atol=1e-6)
+
+
+@pytest.mark.parametrize("top", [1.0, 0.6, 0.4, 0.2])
+def test_a_dark_table_takes_more_bits(top, path, rng):
+    table = table_of(rng, top=top)
+    write_3dl(path, table)
+    white = 4095 if top > 0.5 else 65535
+    np.testing.assert_allclose(
+        read_3dl(path).cube, table.cube, atol=0.51 / white
+    )
+
+
+def test_a_table_too_dark_for_the_bits_is_refused(path, rng):
+    for top, bits in ((0.4, 10), (0.4, 12), (0.1, 16), (0.1, None), (0.4, 8)):
+        with pytest.raises(ValueError, match=r"so dark.*for (8|10|12|16) bits"):
+            write_3dl(path, table_of(rng, top=top), bits=bits)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("length", [4, 9, 512])
+def test_shared_curves_become_the_shaper(length, path, rng):
+    table = table_of(rng, curve=np.linspace(0, 1, length) ** 0.5)
+    write_3dl(path, table, bits=16)
+    found = read_3dl(path)
+    np.testing.assert_allclose(found.curves, table.curves, atol=1e-5)
+    colors = rng.uniform(-0.2, 1.2, (200, 3))
+    theirs = apply_with_opencolorio(path, colors)
+    np.testing.assert_allclose(theirs, apply_table(found, colors), atol=2e-6)
+
+
+def test_what_a_file_cannot_hold_is_refused(path, rng):
+    cube = table_of(rng).cube
+    curves = np.linspace(0, 1, 9)[:, None] ** [1, 1, 2]
+    for table, message in (
+        (ColorTable(cube=cube, curves=curves), "all channels share"),
+        (table_of(rng, curve=np.linspace(0, 1, 3)), "four entries and more"),
+        (table_of(rng, curve=np.linspace(0, 1, 999) ** 2), "in one line"),
+        (table_of(rng, curve=np.linspace(0, 0.01, 9)), "so dark"),
+        (table_of(rng, top=2.0), "above 1"),
+        (ColorTable(curves=curves), "has none"),
+    ):
+        with pytest.raises(ValueError, match=f"^write_3dl .*{message}"):
+            write_3dl(path, table)
+    table = table_of(rng, curve=np.linspace(0, 1, 999) ** 2)
+    write_3dl(path, resize_table(table, curves=512))

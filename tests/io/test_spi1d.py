@@ -7,7 +7,12 @@ from color_tables import (
     check_damage,
 )
 
-from keras_perceptual.io import ColorTable, apply_table, read_spi1d
+from keras_perceptual.io import (
+    ColorTable,
+    apply_table,
+    read_spi1d,
+    write_spi1d,
+)
 
 FILE = (
     b"Version 1\nFrom -0.5 1.5\nLength 3\nComponents 3\n{\n"
@@ -147,3 +152,42 @@ def test_we_read_files_of_opencolorio(path):
     expected = np.linspace(0, 1, 11)[:, None].repeat(3, axis=1) ** 2
     expected = ColorTable(curves=expected).curves
     np.testing.assert_allclose(table.curves, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_written_is_read_and_by_others(shared, path, rng):
+    curves = rng.uniform(-1, 2, (9, 3))
+    if shared:
+        curves[:] = curves[:, :1]
+    domain = ((-0.25,) * 3, (1.3,) * 3)
+    table = ColorTable(curves=curves, curves_domain=domain)
+    write_spi1d(path, table)
+    assert_same(read_spi1d(path), table)
+    assert (b"Components 1" in path.read_bytes()) == shared
+    colors = rng.uniform(-0.8, 1.8, (200, 3))
+    expected = apply_table(table, colors)
+    found = apply_with_opencolorio(path, colors)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    colour = pytest.importorskip("colour")
+    theirs = colour.io.read_LUT_SonySPI1D(str(path))
+    found = np.reshape(theirs.table, (9, -1))
+    np.testing.assert_allclose(found, curves[:, : found.shape[1]], atol=1e-6)
+
+
+def test_a_zero_with_a_sign_comes_back(path):
+    table = ColorTable(curves=[[0.0, -0.0, 0.0], [1, 1, 1]])
+    write_spi1d(path, table)
+    assert_same(read_spi1d(path), table)
+
+
+def test_what_a_file_cannot_hold_is_refused(path):
+    for table, message in (
+        (ColorTable(cube=np.zeros((2, 2, 2, 3))), "curves alone"),
+        (
+            ColorTable(curves=np.eye(3), curves_domain=((0, 0, 0), (1, 1, 2))),
+            "one domain for all",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"^write_spi1d .*{message}"):
+            write_spi1d(path, table)
+    assert not path.exists()

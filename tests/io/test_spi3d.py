@@ -7,7 +7,12 @@ from color_tables import (
     check_damage,
 )
 
-from keras_perceptual.io import read_spi3d
+from keras_perceptual.io import (
+    ColorTable,
+    apply_table,
+    read_spi3d,
+    write_spi3d,
+)
 
 PLACES = [(r, g, b) for r in range(2) for g in range(2) for b in range(2)]
 HEADER = b"SPILUT 1.0\n3 3\n2 2 2\n"
@@ -128,3 +133,30 @@ def test_opencolorio_reads_the_same(path, rng):
     colors = rng.uniform(-0.2, 1.2, (200, 3))
     found = apply_with_opencolorio(path, colors)
     np.testing.assert_allclose(found, apply_by_hand(table, colors), atol=1e-6)
+
+
+def test_what_is_written_is_read_and_by_others(path, rng):
+    table = ColorTable(cube=rng.uniform(-1, 2, (5, 5, 5, 3)))
+    write_spi3d(path, table)
+    assert_same(read_spi3d(path), table)
+    colors = rng.uniform(-0.3, 1.3, (200, 3))
+    found = apply_with_opencolorio(path, colors)
+    np.testing.assert_allclose(found, apply_table(table, colors), atol=2e-6)
+    colour = pytest.importorskip("colour")
+    theirs = colour.io.read_LUT_SonySPI3D(str(path))
+    np.testing.assert_allclose(theirs.table, table.cube, atol=1e-6)
+
+
+def test_what_a_file_cannot_hold_is_refused(path):
+    cube = np.zeros((2, 2, 2, 3))
+    for table, message in (
+        (ColorTable(curves=np.eye(3)), "has none"),
+        (ColorTable(cube=cube, curves=np.eye(3)), "a cube alone"),
+        (
+            ColorTable(cube=cube, cube_domain=((0,) * 3, (2,) * 3)),
+            "another domain",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"^write_spi3d .*{message}"):
+            write_spi3d(path, table)
+    assert not path.exists()

@@ -7,8 +7,8 @@ from keras_perceptual import progress
 from keras_perceptual.io import (
     ColorTable,
     apply_table,
+    blend_table,
     compose_tables,
-    invert_table,
     resize_table,
     table_operations,
 )
@@ -122,79 +122,49 @@ def test_without_a_size_nothing_changes(rng):
     assert_same(resize_table(table, curves=5, cube=4), table)
 
 
-# Inverting.
+# Blending.
 
 
-def test_an_inverse_undoes_curves(rng):
-    steps = rng.uniform(0.05, 1, (8, 3)) * [1, -1, 2]
+@pytest.mark.parametrize("strength", [-0.5, 0, 0.25, 1, 1.5])
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("sizes", [(5, None), (None, 4)])
+def test_a_blend_lies_between_the_colors_before_and_after(
+    sizes, wide, strength, rng
+):
+    table = make_table(rng, *sizes, wide=wide)
+    blend = blend_table(table, strength)
+    colors = rng.uniform(*(DOMAIN if wide else (0, 1)), (100, 3))
+    expected = colors + strength * (apply_table(table, colors) - colors)
+    np.testing.assert_allclose(apply_table(blend, colors), expected, atol=1e-6)
+    assert blend.title == "Noise"
+    for name in ("curves_domain", "cube_domain"):
+        assert getattr(blend, name) == getattr(table, name)
+    if strength == 1:
+        assert_same(blend, table)
+
+
+@pytest.mark.parametrize("falls", [False, True])
+def test_curves_before_a_cube_stay_in_a_blend(falls, rng):
+    """Exact at the entries of the cube, and at both ends of the strength."""
+    ramp = np.linspace(0, 1, 65)[:, None]
+    curves = 1 - ramp**0.5 if falls else ramp ** [0.5, 1, 2]
+    low, high = np.array(DOMAIN)
     table = ColorTable(
-        curves=np.cumsum(steps, axis=0) - [0, -3, 1], curves_domain=DOMAIN
+        curves=curves * [1, 1, 0.5],
+        curves_domain=DOMAIN,
+        cube=rng.uniform(0, 1, (5, 5, 5, 3)),
+        cube_domain=((0, 0, 0), (1, 1, 0.5)),
     )
-    inverse = invert_table(table)
-    assert inverse.curves.shape == (4096, 3)
-    ends = np.sort(table.curves[[0, -1]], axis=0)
-    np.testing.assert_array_equal(inverse.curves_domain, ends)
-    # Exact at the entries of the inverse.
-    entries = np.linspace(*inverse.curves_domain, 4096)
-    again = apply_table(table, apply_table(inverse, entries))
-    np.testing.assert_allclose(again, entries, atol=3e-6)
-    # Elsewhere as near as the entries are.
-    colors = rng.uniform(*DOMAIN, (500, 3))
-    again = apply_table(inverse, apply_table(table, colors))
-    np.testing.assert_allclose(again, colors, atol=5e-3)
-
-
-def test_the_inverse_of_a_straight_line_is_exact(rng):
-    table = ColorTable(curves=[[1, 0, 0], [0, 2, 0.5]])
-    colors = rng.uniform(0, 1, (50, 3))
-    again = apply_table(invert_table(table, size=2), apply_table(table, colors))
-    np.testing.assert_allclose(again, colors, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("change", "channels"),
-    [
-        ({(2, 0): 0.25}, "red"),
-        ({(3, 1): 0.1}, "green"),
-        ({(4, 0): 0.75, (0, 2): 0.9}, "red and blue"),
-    ],
-)
-def test_curves_that_turn_or_are_level_have_no_inverse(change, channels):
-    curves = np.linspace(0, 1, 5)[:, None].repeat(3, axis=1)
-    for index, value in change.items():
-        curves[index] = value
-    message = f"rise all the way.*slight slope.*for {channels}$"
-    with pytest.raises(ValueError, match=message):
-        invert_table(ColorTable(curves=curves))
-
-
-def test_a_cube_is_undone(rng):
-    table = ColorTable(cube=2 - grid(5) / 2, cube_domain=DOMAIN)
-    inverse = invert_table(table)
-    assert inverse.cube.shape == table.cube.shape
-    assert inverse.cube_domain == ((1.5,) * 3, (2.0,) * 3)
-    colors = rng.uniform(*DOMAIN, (50, 3))
-    again = apply_table(inverse, apply_table(table, colors))
-    np.testing.assert_allclose(again, colors, atol=1e-6)
-
-
-def test_curves_and_a_cube_are_undone(rng):
-    curves = np.linspace(0, 1, 65)[:, None] ** [1.0, 1.2, 0.8]
-    table = ColorTable(
-        curves=curves, curves_domain=DOMAIN, cube=1 - 0.5 * grid(3)
-    )
-    inverse = invert_table(table, size=65)
-    assert inverse.curves is None and inverse.cube.shape == (65, 65, 65, 3)
-    colors = rng.uniform(*DOMAIN, (500, 3))
-    again = apply_table(inverse, apply_table(table, colors))
-    np.testing.assert_allclose(again, colors, atol=0.02)
-
-
-def test_curves_before_a_cube_are_looked_at_first():
-    curves = np.zeros((3, 3))
-    message = "rise all the way"
-    with pytest.raises(ValueError, match=message):
-        invert_table(ColorTable(curves=curves, cube=grid(200)))
+    blend = blend_table(table, 0.25)
+    np.testing.assert_array_equal(blend.curves, table.curves)
+    # The colors that the curves bring to the entries of the cube.
+    entry = grid(5)
+    power = [2, 2, 2] if falls else [2, 1, 0.5]
+    colors = (1 - entry if falls else entry) ** power * (high - low) + low
+    expected = 0.75 * colors + 0.25 * apply_table(table, colors)
+    found = apply_table(blend, colors)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    assert_same(blend_table(table, 1), table)
 
 
 # Composing.
@@ -288,7 +258,16 @@ def test_smooth_tables_compose_to_what_they_do_together(rng):
         (lambda t: resize_table(t, cube=3), r"has none.*cube=3 for ColorTable"),
         (lambda t: resize_table(t, curves=1), "from 2 to 300000.*size=1$"),
         (lambda t: resize_table(t, curves=2.0), r"whole number.*size=2\.0$"),
-        (lambda t: invert_table(t, size=True), "whole number.*size=True$"),
+        (lambda t: blend_table(t, np.nan), "a finite number.*strength=nan$"),
+        (lambda t: blend_table(t, "1"), "a finite number.*strength='1'$"),
+        (lambda t: blend_table(t, True), "a finite number.*strength=True$"),
+        (
+            lambda t: blend_table(
+                ColorTable(curves=np.zeros((2, 3)), cube=np.ones((2, 2, 2, 3))),
+                0.5,
+            ),
+            "blend_table needs curves before a cube that rise.*compose_tables",
+        ),
         (lambda t: compose_tables(t, t, size=0), "from 2 to 300000.*size=0$"),
         (
             lambda t: compose_tables(t, t, interpolation="x"),
@@ -307,7 +286,7 @@ def test_wrong_arguments(call, message):
     [
         lambda t, x: apply_table(x, np.zeros(3)),
         lambda t, x: resize_table(x),
-        lambda t, x: invert_table(x),
+        lambda t, x: blend_table(x, 0.5),
         lambda t, x: compose_tables(t, x),
         lambda t, x: compose_tables(x, t),
     ],

@@ -66,12 +66,15 @@ def test_the_text_may_mark_its_end(end, block_size, tmp_path, monkeypatch):
         (b"\xff\xfeL\0U\0", "line 1 .*UTF-16. Save it as ASCII or UTF-8"),
         (b"\xfe\xff\0L\0U", "line 1 .*UTF-16"),
         (b"a\nb\0c\n", "line 2 .*binary file.*Received: 'b\\\\x00c'$"),
-        (b"a\n" + b"x" * 65537 + b"\nb\n", "line 2 .*too long.*'x{60}' ...$"),
         (
-            b"a\nb\n" + b"x" * 65537,
-            "line 3 .*too long: of one line 65536 bytes",
+            b"a\n" + b"x" * (2**20 + 1) + b"\nb\n",
+            "line 2 .*too long.*'x{60}' ...$",
         ),
-        (b"x" * 2**20, "line 1 .*too long"),
+        (
+            b"a\nb\n" + b"x" * (2**20 + 1),
+            "line 3 .*too long: of one line 1048576 bytes",
+        ),
+        (b"x" * 2**21, "line 1 .*too long"),
     ],
 )
 def test_what_is_no_text_is_refused(content, message, tmp_path):
@@ -79,19 +82,21 @@ def test_what_is_no_text_is_refused(content, message, tmp_path):
         read(tmp_path / "look.cube", content)
 
 
-@pytest.mark.parametrize("block_size", [4001, 65532, 65533, 65534, 2**18])
+@pytest.mark.parametrize(
+    "block_size", [65537, 2**20 - 4, 2**20 - 3, 2**20 - 2, 2**18]
+)
 def test_a_line_may_be_as_long_as_the_limit(block_size, tmp_path, monkeypatch):
     monkeypatch.setattr(text_lines, "BLOCK_SIZE", block_size)
-    blocks = read(tmp_path / "look.cube", b"x" * 65536 + b"\r\n")
-    assert numbered(blocks) == [(1, b"x" * 65536), (2, b"")]
+    blocks = read(tmp_path / "look.cube", b"x" * 2**20 + b"\r\n")
+    assert numbered(blocks) == [(1, b"x" * 2**20), (2, b"")]
 
 
 def test_a_file_without_an_end_of_line_is_not_read_to_its_end(tmp_path):
     path = tmp_path / "look.cube"
     with open(path, "wb") as file:
         file.truncate(text_lines.MAX_FILE_SIZE)
-        file.write(b"x" * 2**20)
+        file.write(b"x" * 2**22)
     with open(path, "rb") as file:
         with pytest.raises(ValueError, match=r"too long|binary"):
             list(read_blocks(file, SOURCE))
-        assert file.tell() < 2**20
+        assert file.tell() < 2**21

@@ -223,6 +223,51 @@ def test_a_feature_map_has_the_layout_of_the_images(images, data_format):
 
 
 @pytest.mark.parametrize("data_format", LAYOUTS)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_each_frame_of_a_video_has_a_table(rng, data_format, channels):
+    """As the frames would one by one, whatever is known of the shape."""
+    video = rng.uniform(0, 1, (2, 3, 5, 4, channels)).astype("float32")
+    axis = -1 if data_format == "channels_last" else 2
+    video = np.moveaxis(video, -1, axis)
+    frames = video.reshape(6, *video.shape[2:])
+    layer = filled(
+        frames, backbone=averages(data_format), data_format=data_format
+    )
+    assert layer.compute_output_shape(video.shape) == video.shape
+    expected = to_numpy(layer(frames)).reshape(video.shape)
+    np.testing.assert_allclose(to_numpy(layer(video)), expected, atol=1e-6)
+    weights = to_numpy(layer.mixing_weights(frames))
+    found = to_numpy(layer.mixing_weights(video))
+    np.testing.assert_allclose(found, weights.reshape(2, 3, -1), atol=1e-6)
+    tables = to_numpy(layer.tables_of(frames))
+    found = to_numpy(layer.tables_of(video))
+    np.testing.assert_allclose(
+        found, tables.reshape(2, 3, *tables.shape[1:]), atol=1e-6
+    )
+    known = channels if data_format == "channels_last" else None
+    shape = [None] * 4
+    shape[axis if axis == -1 else axis - 1] = channels
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape[-1] == known
+    found = model.predict(video, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_layer_is_built_and_trained_on_video(rng):
+    video = rng.uniform(0, 1, (2, 3, 5, 4, 3)).astype("float32")
+    layer = AdaptiveLookupColorLayer(3, backbone=averages())
+    model = keras.Sequential([keras.Input((None, 5, 4, 3)), layer])
+    np.testing.assert_allclose(to_numpy(layer(video)), video, atol=1e-6)
+    model.compile(keras.optimizers.Adam(0.02), "mse")
+    before = model.evaluate(video, video**2, verbose=0)
+    pair = (np.repeat(x, 30, axis=0) for x in (video, video**2))
+    model.fit(*pair, batch_size=2, verbose=0)
+    assert model.evaluate(video, video**2, verbose=0) < before / 2
+    assert layer(video[:0]).shape == (0, 3, 5, 4, 3)
+
+
+@pytest.mark.parametrize("data_format", LAYOUTS)
 def test_transparency_and_layouts(rng, data_format):
     images = rng.uniform(0, 255, (2, 5, 4, 4)).astype("float32")
     plain = filled(images, value_range=(0, 255))
@@ -510,6 +555,8 @@ def test_wrong_arguments(arguments, error, message):
         ("channels_last", (2, 4, 4, 1), r"3 or 4 channels"),
         ("channels_first", (2, 5, 4, 3), r"3 or 4 channels"),
         ("channels_last", (4, 4, 3), r"\(batch, height, width, channels\)"),
+        ("channels_last", (2, 3, 4, 4, 1), r"3 or 4 channels"),
+        ("channels_first", (2, 3, 2, 4, 4), r"3 or 4 channels"),
     ],
 )
 def test_wrong_images(data_format, shape, message):

@@ -385,7 +385,7 @@ def test_wrong_arguments(arguments, message):
 @pytest.mark.parametrize(
     ("data_format", "shape"),
     [
-        ("channels_last", (2, 4, 4, 1)),
+        ("channels_last", (2, 4, 4, 2)),
         ("channels_last", (2, 3, 4, 5)),
         ("channels_first", (2, 5, 4, 3)),
         ("channels_first", (4, 3)),
@@ -699,6 +699,148 @@ def test_one_curve_for_all_channels(images):
     np.testing.assert_allclose(
         to_numpy(layer(images)), reference.curves(images, table), atol=1e-6
     )
+
+
+def grayed(images):
+    return images.mean(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_gray_images_become_colors(images, kind, data_format):
+    """As three equal channels would."""
+    layer = filled(data_format=data_format, **kind)
+    axis = -1 if data_format == "channels_last" else 1
+    gray = np.moveaxis(grayed(images), -1, axis)
+    three = np.repeat(gray, 3, axis=axis)
+    found = to_numpy(layer(gray))
+    assert found.shape == layer.compute_output_shape(gray.shape) == three.shape
+    np.testing.assert_array_equal(found, to_numpy(layer(three)))
+    symbolic = keras.Input(gray.shape[1:], batch_size=len(gray))
+    assert layer(symbolic).shape == three.shape
+
+
+def test_gray_images_stay_gray_in_one_curve(images):
+    layer = filled(dimensions=1, shared=True)
+    gray = grayed(images)
+    found = to_numpy(layer(gray))
+    assert found.shape == layer.compute_output_shape(gray.shape) == gray.shape
+    expected = reference.curves(gray, to_numpy(layer.table))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    # Unless each channel has a domain of its own.
+    domain = ((0, 0, 0), (1, 2, 4))
+    wide = LookupColorLayer(
+        5, 1, shared=True, curves_domain=domain, check_range="off"
+    )
+    shape = wide.compute_output_shape(gray.shape)
+    assert to_numpy(wide(gray)).shape == shape == (*gray.shape[:-1], 3)
+
+
+def test_a_colormap_is_learned(images):
+    gray = grayed(images).clip(0, 1)
+    colors = gray ** [0.5, 1.0, 2.0]
+    layer = LookupColorLayer(9, 1)
+    model = keras.Sequential([keras.Input((None, None, 1)), layer])
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    pair = np.repeat(gray, 100, axis=0), np.repeat(colors, 100, axis=0)
+    model.fit(*pair, batch_size=len(images), verbose=0)
+    assert model.evaluate(gray, colors, verbose=0) < 1e-3
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_network_makes_a_scalar_table_for_each_image(images, shared):
+    """`(batch, size)` will do for one curve, and its gradient comes back."""
+    gray = grayed(images)
+    tables = np.random.default_rng(1).uniform(0, 1, (len(gray), 5, 3))
+    tables = tables.astype("float32")[..., : 1 if shared else 3]
+    layer = LookupColorLayer(5, 1, shared=shared)
+    found = to_numpy(layer([gray, tables]))
+    for image, table, one in zip(gray, tables, found, strict=True):
+        expected = reference.curves(np.repeat(image, 3, -1), table)
+        expected = expected[..., : table.shape[-1]]
+        np.testing.assert_allclose(one, expected, atol=1e-6)
+    if shared:
+        short = LookupColorLayer(5, 1, shared=True)
+        assert short.compute_output_shape([gray.shape, (None, 5)]) == gray.shape
+        np.testing.assert_array_equal(
+            to_numpy(short([gray, tables[..., 0]])), found
+        )
+        network = keras.Sequential(
+            [
+                keras.layers.GlobalAveragePooling2D(),
+                keras.layers.Dense(5, activation="sigmoid"),
+            ]
+        )
+        inputs = keras.Input((None, None, 1))
+        scale = LookupColorLayer(5, 1, shared=True)([inputs, network(inputs)])
+        model = keras.Model(inputs, inputs * scale)
+        model.compile(keras.optimizers.Adam(0.05), "mse")
+        before = model.evaluate(gray, gray**2, verbose=0)
+        pair = (np.repeat(x, 60, axis=0) for x in (gray, gray**2))
+        model.fit(*pair, batch_size=len(gray), verbose=0)
+        assert model.evaluate(gray, gray**2, verbose=0) < before / 3
+
+
+def test_one_curve_is_a_list_of_numbers(images):
+    curve = np.array([0.2, 0.1, 0.7, 0.3, 1.0], "float32")
+    layer = LookupColorLayer(5, 1, shared=True)
+    layer.set_table(curve)
+    assert to_numpy(layer.table).tolist() == curve[:, None].tolist()
+    given = LookupColorLayer(5, 1, shared=True)
+    np.testing.assert_array_equal(
+        to_numpy(given([images, curve])), to_numpy(layer(images))
+    )
+    with pytest.raises(ValueError, match=r"shape \(5, 1\).*\(4,\)"):
+        layer.set_table(curve[1:])
+    with pytest.raises(ValueError, match=r"shape \(5, 3\).*\(5,\)"):
+        LookupColorLayer(5, 1).set_table(curve)
+    with pytest.raises(ValueError, match=r"table.shape=\(4,\)"):
+        given([images, curve[1:]])
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32", "float32"])
+def test_labels_become_colors(kind, rng):
+    """Labels 0 to 7, each an entry of the table."""
+    palette = rng.uniform(0, 1, (8, 3)).astype("float32")
+    layer = LookupColorLayer(
+        8,
+        1,
+        interpolation="nearest",
+        value_range=(0, 7),
+        output_range=(0, 1),
+        check_range="raise",
+    )
+    layer.set_table(palette)
+    labels = rng.integers(0, 8, (2, 5, 6, 1)).astype(kind)
+    found = to_numpy(layer(labels))
+    np.testing.assert_array_equal(found, palette[labels[..., 0].astype(int)])
+    linear = LookupColorLayer(8, 1, value_range=(0, 7), output_range=(0, 1))
+    linear.set_table(palette)
+    np.testing.assert_allclose(to_numpy(linear(labels)), found, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=label)
+def test_what_comes_out_may_have_another_range(images, kind):
+    plain = filled(**kind)
+    layer = filled(value_range=(0, 255), output_range=(-1, 1), **kind)
+    layer.set_table(to_numpy(plain.table))
+    expected = 2 * to_numpy(plain(images)) - 1
+    found = to_numpy(layer(images * np.float32(255)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    # In a file there are the numbers of the table.
+    assert layer.to_table().cube is None or kind["dimensions"] == 3
+    np.testing.assert_allclose(
+        layer.to_table().cube
+        if kind["dimensions"] == 3
+        else layer.to_table().curves,
+        to_numpy(plain.table),
+    )
+
+
+@pytest.mark.parametrize("output_range", [(1, 0), 1, (0, np.inf)])
+def test_a_range_that_is_none_is_refused(output_range):
+    with pytest.raises(ValueError, match=r"`output_range` to be two.*Received"):
+        LookupColorLayer(3, output_range=output_range)
 
 
 @pytest.mark.parametrize("dimensions", [1, 3])

@@ -31,6 +31,18 @@ def test_tables_of_another_shape(shape):
         given().check(shape)
 
 
+@pytest.mark.parametrize("shape", [(5, 1), (5,), (2, 5), (2, 5, 1), (None, 5)])
+def test_one_curve_can_do_without_an_axis(shape):
+    one = given(shape=(5, 1))
+    one.check(shape)
+    if None not in shape:
+        found = one.read(np.zeros(shape, "float32"))
+        assert found.shape == (*shape[: len(shape) - (shape[-1] == 1)], 1)
+    for other in ((4,), (2, 4), (2, 2, 5)):
+        with pytest.raises(ValueError, match=r"table.shape=\(\d"):
+            one.check(other)
+
+
 def test_a_given_table_is_returned_as_it_is():
     assert given().read(TABLE) is TABLE
     with pytest.raises(ValueError, match=r"shape=\(4, 3\)$"):
