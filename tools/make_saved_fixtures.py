@@ -11,7 +11,8 @@ writes into `tests/saving/fixtures/<version>/`, once for each release:
 - `compiled.keras` and `compiled.weights.h5`: a model compiled with losses and
   metrics, and `compiled.npz`: what `evaluate` says.
 
-The folders of older versions stay as they are. Run it with the oldest Keras
+The folders of older versions stay as they are, and so does what the folder of
+this one holds: objects that are new are added. Run it with the oldest Keras
 that `setup.cfg` allows, for Keras reads files of newer ones only where none of
 its own layers has got a new argument.
 """
@@ -62,10 +63,18 @@ def objects():
 
 
 def write_objects(folder):
-    """Writes what has no weights, as Keras serializes it."""
+    """Writes what has no weights, as Keras serializes it.
+
+    What the files hold already stays as it is.
+    """
     serialized, numbers = {}, {}
+    if (folder / "objects.json").exists():
+        text = (folder / "objects.json").read_text(encoding="utf-8")
+        serialized = json.loads(text)
+        numbers = dict(np.load(folder / "objects.npz"))
+    known = {key.rpartition("-")[0] for key in serialized}
     for name, number, instance in objects():
-        if not isinstance(instance, keras.layers.Layer):
+        if not isinstance(instance, keras.layers.Layer) and name not in known:
             key = f"{name}-{number}"
             serialized[key] = keras.saving.serialize_keras_object(instance)
             numbers[key] = np.float32(measure(instance))
@@ -157,11 +166,13 @@ def write_compiled(folder):
 
 
 def main():
-    """Writes all files and prints how large they are."""
+    """Writes all files that there are not and prints how large they are."""
     folder = TESTS / "saving" / "fixtures" / kp.__version__
     folder.mkdir(parents=True, exist_ok=True)
-    for write in (write_objects, write_layers, write_compiled):
-        write(folder)
+    write_objects(folder)
+    for name, write in (("layers", write_layers), ("compiled", write_compiled)):
+        if not (folder / f"{name}.keras").exists():
+            write(folder)
     for path in sorted(folder.iterdir()):
         print(f"{path.stat().st_size:8,d}  {path.relative_to(TESTS)}")
 

@@ -376,7 +376,7 @@ CONFIGURATIONS = {
             "unit": "batch",
             "max_images": 2,
             "output": "image",
-            "value_range": (-1, 1),
+            "value_range": (0, 100),
             "tables": False,
             "png": False,
             "data_format": "channels_first",

@@ -135,6 +135,7 @@ def test_what_takes_long_each_time_is_noticed(quick, monkeypatch):
 
 # What a constructor refuses is the same on every backend.
 @pytest.mark.tensorflow_only
+@pytest.mark.filterwarnings("ignore:ImageLogger. a target holds")
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_absurd_configs_are_refused_or_harmless(name, monkeypatch):
     # Networks are built once for all that would be built and is accepted.
