@@ -42,8 +42,11 @@ from keras_perceptual.typing import (
     ValueRange,
 )
 
-# Which of the balanced taps are looked at: each, or the second.
-SIZES = {"full": slice(None), "small": slice(1, 2)}
+# Which of the balanced taps are looked at, from and to: each, or the second.
+SIZES: dict[str, tuple[int, int | None]] = {
+    "full": (0, None),
+    "small": (1, 2),
+}
 
 # The term of the colors, which are means of so many pixels a side, and what a
 # difference of 1 in CIELAB counts.
@@ -295,8 +298,9 @@ class PerceivedDistance(FeatureLoss):
         self.size = check.choice("size", size, SIZES)
         self.forgive_gain = check.boolean("forgive_gain", forgive_gain)
         self.weights = check_torchvision_weights(check.owner, weights)
-        layers = balanced_layers(self.backbone, "torchvision")[SIZES[self.size]]
-        strides = dict(list(TAPS[self.backbone].items())[SIZES[self.size]])
+        chosen = slice(*SIZES[self.size])
+        layers = balanced_layers(self.backbone, "torchvision")[chosen]
+        strides = dict(list(TAPS[self.backbone].items())[chosen])
         scales = balanced_weights(
             self.backbone, "torchvision", "mse", False, layers
         )

@@ -78,7 +78,8 @@ class SquaredError(ImageLoss):
             check_range=check_range,
             data_format=data_format,
         )
-        self.border, self.luma = border, luma
+        self.border: int = border
+        self.luma: bool = luma
         self._distance = dataclasses.replace(
             SquaredErrorDistance.of(self), owner=owner
         )
