@@ -523,3 +523,27 @@ def test_steps_of_flax_modules_are_not_watched(monkeypatch):
     tracer = tracers.load("tracer").Tracer(healthy_model())
     with pytest.raises(NotImplementedError, match="Received: nnx_enabled"):
         tracer.make_train_function()
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="is about JAX alone")
+def test_batches_that_keras_hands_over_as_one():
+    """As of Keras 3.16: stacked, or in a list of its own where too few."""
+
+    class Partial(list):
+        pass
+
+    tracer = tracers.load("tracer")
+    x, y = np.arange(12.0).reshape(2, 3, 2), np.arange(6.0).reshape(2, 3)
+    # What PyTorch's loaders make of pairs is a plain list.
+    for kind in (tuple, list):
+        stacked = kind((x, y))
+        pairs = tracer._unstacked(stacked)
+        assert len(pairs) == 2
+        for index, pair in enumerate(pairs):
+            assert type(pair) is kind
+            np.testing.assert_array_equal(pair[0], x[index])
+            np.testing.assert_array_equal(pair[1], y[index])
+        np.testing.assert_array_equal(tracer._first_of(stacked)[1], y[0])
+    apart = Partial([(x[0], y[0])])
+    assert tracer._unstacked(apart) == [apart[0]]
+    assert tracer._first_of(apart) is apart[0]

@@ -278,17 +278,26 @@ def _version(text: str) -> tuple[int, ...]:
 def _unstacked(batches: Any) -> list[Any]:
     """Returns the batches that Keras hands over as one.
 
-    At the end of an epoch there may be too few, which come as a list.
+    At the end of an epoch there may be too few to stack. They come as a list
+    of a type of its own: a plain one is a batch, as PyTorch's loaders make it.
     """
-    if isinstance(batches, list):
-        return batches
+    if _are_apart(batches):
+        return list(batches)
     count = len(jax.tree.leaves(batches)[0])
-    return [jax.tree.map(lambda x, i=i: x[i], batches) for i in range(count)]
+    return [_step_of(batches, index) for index in range(count)]
 
 
 def _first_of(batches: Any) -> Any:
     """Returns the first of the batches that Keras hands over as one."""
-    return _unstacked(batches)[0]
+    return batches[0] if _are_apart(batches) else _step_of(batches, 0)
+
+
+def _are_apart(batches: Any) -> bool:
+    return isinstance(batches, list) and type(batches) is not list
+
+
+def _step_of(batches: Any, index: int) -> Any:
+    return jax.tree.map(lambda x: x[index], batches)
 
 
 def _signature(arguments: tuple[Any, ...]) -> Any:
