@@ -75,7 +75,7 @@ class Configured:
         """Shows the arguments that are not as they are by default."""
         cls: Any = type(self)
         shown = []
-        for name, default in _defaults(cls).items():
+        for name, default in _arguments(cls)[0].items():
             value = getattr(self, f"_{name}_config", None)
             if value is None:
                 value = getattr(self, name, default)
@@ -122,22 +122,6 @@ def _check_names(cls: Any, kwargs: dict[str, Any]) -> None:
         )
 
 
-@functools.cache
-def _defaults(cls: Any) -> dict[str, Any]:
-    """Returns the default of each argument, those of the class itself first."""
-    found: dict[str, Any] = {}
-    for base in cls.__mro__:
-        if issubclass(base, Configured) and "__init__" in vars(base):
-            parameters = inspect.signature(base.__init__).parameters.values()
-            for parameter in list(parameters)[1:]:
-                if parameter.kind not in (
-                    parameter.VAR_KEYWORD,
-                    parameter.VAR_POSITIONAL,
-                ):
-                    found.setdefault(parameter.name, parameter.default)
-    return found
-
-
 def _is_default(name: str, value: Any, default: Any) -> bool:
     """Whether an attribute says no more than the default does."""
     if default is None:
@@ -155,26 +139,28 @@ def _is_default(name: str, value: Any, default: Any) -> bool:
 
 
 @functools.cache
-def _arguments(cls: Any) -> tuple[tuple[str, ...], bool]:
+def _arguments(cls: Any) -> tuple[dict[str, Any], bool]:
     """Returns the arguments of a constructor, and whether Keras takes more.
 
     A subclass of a user may hand on what it does not name: those of the
-    classes that it extends are arguments, too.
+    classes that it extends are arguments, too. The arguments are a dictionary
+    from names to defaults.
     """
     constructors = [
-        inspect.signature(base.__init__).parameters.values()
+        list(inspect.signature(base.__init__).parameters.values())[1:]
         for base in cls.__mro__
         if issubclass(base, Configured) and "__init__" in vars(base)
     ]
-    named = [
-        parameter.name
-        for parameters in constructors
-        for parameter in list(parameters)[1:]
-        if parameter.kind
-        not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-    ]
+    named: dict[str, Any] = {}
+    for parameters in constructors:
+        for parameter in parameters:
+            if parameter.kind not in (
+                parameter.VAR_KEYWORD,
+                parameter.VAR_POSITIONAL,
+            ):
+                named.setdefault(parameter.name, parameter.default)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in constructors[-1])
-    return tuple(dict.fromkeys(named)), takes_any
+    return named, takes_any
 
 
 def _to_json(value: Any) -> Any:

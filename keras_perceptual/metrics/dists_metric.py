@@ -4,7 +4,6 @@ from typing import Any
 
 import keras
 
-from keras_perceptual import validation
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.dists import DISTS
 from keras_perceptual.metrics.image_loss_metric import (
@@ -69,10 +68,4 @@ class DISTSMetric(ImageLossMetric):
         **settings: Any,
     ) -> None:
         loss = make_loss(self, DISTS, loss, settings)
-        if not isinstance(loss, DISTS):
-            raise ValueError(
-                f"{type(self).__name__} averages `DISTS`. Give it one, or use "
-                f"`ImageLossMetric` for other losses. Received: "
-                f"loss={validation.show(loss)}"
-            )
         super().__init__(loss, tile=tile, name=name, dtype=dtype)

@@ -1,7 +1,7 @@
 """A loss between images as a metric."""
 
 import inspect
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import keras
 
@@ -13,6 +13,8 @@ from keras_perceptual.metrics.per_image_mean import PerImageMean
 from keras_perceptual.ops.windows import SMALLEST
 from keras_perceptual.typing import DType
 from keras_perceptual.validation import Checker
+
+Loss = TypeVar("Loss", bound=ImageLoss)
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -88,8 +90,9 @@ class ImageLossMetric(PerImageMean):
         can_tile = isinstance(loss._distance, WindowedDistance)
         if tile is not None and not can_tile:
             raise ValueError(
-                f"{check.owner} can look through windows with `LPIPS` and "
-                "`DISTS` alone. Leave out `tile`. Received: "
+                f"{check.owner} can look through windows with `LPIPS`, "
+                "`DISTS` and `PerceivedDistance` alone. Leave out `tile`. "
+                "Received: "
                 f"tile={validation.show(tile)}, loss={validation.show(loss)}"
             )
         name = check.name(name)
@@ -107,8 +110,8 @@ class ImageLossMetric(PerImageMean):
 
 
 def make_loss(
-    metric: object, kind: Any, loss: Any, settings: dict[str, Any]
-) -> Any:
+    metric: object, kind: type[Loss], loss: Any, settings: dict[str, Any]
+) -> Loss:
     """Returns the loss of a metric, made of settings where none is given.
 
     Args:
@@ -116,13 +119,24 @@ def make_loss(
         kind: The class of its losses.
         loss: What the user gave, or `None`.
         settings: Dictionary, arguments of `kind`.
+
+    Raises:
+        ValueError: If the loss is of another class, or there are settings
+            beside it.
     """
+    owner = type(metric).__name__
     if loss is None:
         return kind(**settings)
     if settings:
         raise ValueError(
-            f"{type(metric).__name__} takes settings where it is given no "
+            f"{owner} takes settings where it is given no "
             f"loss. Put them into the loss: `{kind.__name__}(...)`. Received: "
             f"{', '.join(settings)} beside loss={validation.show(loss)}"
+        )
+    if not isinstance(loss, kind):
+        raise ValueError(
+            f"{owner} averages `{kind.__name__}`. Give it one, or use "
+            "`ImageLossMetric` for other losses. Received: "
+            f"loss={validation.show(loss)}"
         )
     return loss

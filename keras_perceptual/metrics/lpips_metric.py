@@ -4,7 +4,6 @@ from typing import Any
 
 import keras
 
-from keras_perceptual import validation
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.lpips import LPIPS
 from keras_perceptual.metrics.image_loss_metric import (
@@ -71,10 +70,4 @@ class LPIPSMetric(ImageLossMetric):
         if isinstance(loss, str):
             loss, settings = None, {"backbone": loss, **settings}
         loss = make_loss(self, LPIPS, loss, settings)
-        if not isinstance(loss, LPIPS):
-            raise ValueError(
-                f"{type(self).__name__} averages `LPIPS`. Give it one, or use "
-                f"`ImageLossMetric` for other losses. Received: "
-                f"loss={validation.show(loss)}"
-            )
         super().__init__(loss, tile=tile, name=name, dtype=dtype)

@@ -1,26 +1,24 @@
 """The structural similarity at several scales as a metric."""
 
-from typing import Any, Self
+from typing import Any
 
 import keras
 
-from keras_perceptual import validation
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.ms_ssim_loss import MSSSIMLoss
 from keras_perceptual.metrics.image_loss_metric import make_loss
-from keras_perceptual.metrics.per_image_mean import PerImageMean
-from keras_perceptual.typing import DType, Tensor
-from keras_perceptual.validation import Checker
+from keras_perceptual.metrics.similarity_metric import SimilarityMetric
+from keras_perceptual.typing import DType
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 @fill
-class MSSSIMMetric(PerImageMean):
+class MSSSIMMetric(SimilarityMetric):
     """Averages the MS-SSIM over all images that it has seen.
 
     More is better, and 1 is the most: one minus the `MSSSIMLoss` of each image,
-    then the mean over the images. Five scales
-    need images of 161 pixels a side.
+    then the mean over the images. Five scales need images of 161 pixels a
+    side.
 
     Args:
         loss: The `MSSSIMLoss` that is averaged, or what becomes of it. Defaults
@@ -57,8 +55,6 @@ class MSSSIMMetric(PerImageMean):
         Wang et al. (2003), https://doi.org/10.1109/ACSSC.2003.1292216.
     """
 
-    _direction = "up"
-
     def __init__(
         self,
         loss: MSSSIMLoss | None = None,
@@ -68,21 +64,4 @@ class MSSSIMMetric(PerImageMean):
         **settings: Any,
     ) -> None:
         loss = make_loss(self, MSSSIMLoss, loss, settings)
-        if not isinstance(loss, MSSSIMLoss):
-            raise ValueError(
-                f"{type(self).__name__} averages `MSSSIMLoss`. Give it one, or "
-                "use `ImageLossMetric` for other losses. Received: "
-                f"loss={validation.show(loss)}"
-            )
-        super().__init__(name=Checker(self).name(name), dtype=dtype)
-        self.loss = loss
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Revives the metric and its loss."""
-        loss = Checker(cls.__name__).revive(config, "loss")
-        return cls(**{**config, "loss": loss})
-
-    def _score(self, values: Tensor) -> Tensor:
-        """Returns similarities."""
-        return 1 - values
+        super().__init__(loss, name=name, dtype=dtype)

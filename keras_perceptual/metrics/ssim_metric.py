@@ -1,26 +1,23 @@
 """The structural similarity as a metric."""
 
-from typing import Any, Self
+from typing import Any
 
 import keras
 
-from keras_perceptual import validation
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.ssim_loss import SSIMLoss
 from keras_perceptual.metrics.image_loss_metric import make_loss
-from keras_perceptual.metrics.per_image_mean import PerImageMean
-from keras_perceptual.typing import DType, Tensor
-from keras_perceptual.validation import Checker
+from keras_perceptual.metrics.similarity_metric import SimilarityMetric
+from keras_perceptual.typing import DType
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 @fill
-class SSIMMetric(PerImageMean):
+class SSIMMetric(SimilarityMetric):
     """Averages the structural similarity over all images that it has seen.
 
     More is better, and 1 is the most: one minus the `SSIMLoss` of each image,
-    then the mean over the images. It is the number of
-    `tf.image.ssim`.
+    then the mean over the images. It is the number of `tf.image.ssim`.
 
     Args:
         loss: The `SSIMLoss` that is averaged, or what becomes of it. Defaults
@@ -57,8 +54,6 @@ class SSIMMetric(PerImageMean):
         Wang et al. (2004), https://doi.org/10.1109/TIP.2003.819861.
     """
 
-    _direction = "up"
-
     def __init__(
         self,
         loss: SSIMLoss | None = None,
@@ -68,21 +63,4 @@ class SSIMMetric(PerImageMean):
         **settings: Any,
     ) -> None:
         loss = make_loss(self, SSIMLoss, loss, settings)
-        if not isinstance(loss, SSIMLoss):
-            raise ValueError(
-                f"{type(self).__name__} averages `SSIMLoss`. Give it one, or "
-                "use `ImageLossMetric` for other losses. Received: "
-                f"loss={validation.show(loss)}"
-            )
-        super().__init__(name=Checker(self).name(name), dtype=dtype)
-        self.loss = loss
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Revives the metric and its loss."""
-        loss = Checker(cls.__name__).revive(config, "loss")
-        return cls(**{**config, "loss": loss})
-
-    def _score(self, values: Tensor) -> Tensor:
-        """Returns similarities."""
-        return 1 - values
+        super().__init__(loss, name=name, dtype=dtype)
