@@ -120,45 +120,64 @@ def object_pages(root):
     return {"objects/index.md": "\n".join(listing), **pages}
 
 
+def example_cells(source):
+    """Returns the parts of an example, as pairs of a kind and what is in it.
+
+    Args:
+        source: Its text. Strings on lines of their own are `"markdown"`, and
+            what is between them `"code"`.
+    """
+    lines = source.splitlines()
+    cells, code_from = [], 0
+
+    def end_code(end):
+        code = "\n".join(lines[code_from:end]).strip("\n")
+        if code:
+            cells.append(("code", code))
+
+    for node in ast.parse(source).body:
+        match node:
+            case ast.Expr(value=ast.Constant(value=str() as text)):
+                end_code(node.lineno - 1)
+                cells.append(("markdown", text.strip("\n")))
+                code_from = node.end_lineno
+    end_code(len(lines))
+    return cells
+
+
+def example_header(text):
+    """Returns title, description and the rest of the first text of an example.
+
+    It begins with a header (`Title:`, `Description:` and others), or with a
+    line with the title.
+    """
+    header, _, rest = text.partition("\n\n")
+    fields = dict(re.findall(r"^(\w[\w ]*): (.+(?:\n .+)*)", header, re.M))
+    title = fields.get("Title", header.rstrip("."))
+    return title, " ".join(fields.get("Description", "").split()), rest
+
+
 def example_page(name, source, picture=None):
     """Returns the page of an example: its text as text, its code as code.
 
     Args:
         name: The path of the example, such as `"examples/depth_edges.py"`.
-        source: What is in it. Its first string is a header (`Title:`,
-            `Description:` and others) or a line with the title, then text.
-            Further strings on lines of their own are text.
+        source: What is in it, see `example_cells` and `example_header`.
         picture: The name of the picture that it makes, beside it.
     """
-    lines = source.splitlines()
-    blocks, code_from = [], 0
-
-    def end_code(end):
-        code = "\n".join(lines[code_from:end]).strip("\n")
-        if code:
-            blocks.append(f"```python\n{code}\n```")
-
-    for node in ast.parse(source).body:
-        value = getattr(node, "value", None)
-        if not isinstance(node, ast.Expr) or not isinstance(
-            getattr(value, "value", None), str
-        ):
-            continue
-        end_code(node.lineno - 1)
-        blocks.append(value.value.strip("\n"))
-        code_from = node.end_lineno
-    end_code(len(lines))
-
-    header, _, text = blocks[0].partition("\n\n")
-    fields = dict(re.findall(r"^(\w[\w ]*): (.+(?:\n .+)*)", header, re.M))
-    title = fields.get("Title", header.rstrip("."))
+    (_, first), *cells = example_cells(source)
+    title, description, text = example_header(first)
     top = [f"# {title}"]
-    if "Description" in fields:
-        top.append(" ".join(fields["Description"].split()))
+    if description:
+        top.append(description)
     if picture:
         top.append(f"![{title}]({picture})")
     top.append(f"This page is the file `{name}`, which runs as it is.")
-    return "\n\n".join([*top, text, *blocks[1:]]) + "\n"
+    blocks = [
+        f"```python\n{text}\n```" if kind == "code" else text
+        for kind, text in cells
+    ]
+    return "\n\n".join([*top, text, *blocks]) + "\n"
 
 
 def example_pages(root):

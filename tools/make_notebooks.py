@@ -9,10 +9,12 @@ what they print and draw. `tests/examples/test_notebooks.py` fails where an
 example has changed since then.
 """
 
-import ast
 import json
 import pathlib
 import re
+import tempfile
+
+import docs_pages
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "examples" / "notebooks"
@@ -38,23 +40,13 @@ def cells_of(name):
         name: The name of an example, without a suffix.
     """
     source = RUN.sub("\n", (ROOT / f"examples/{name}.py").read_text("utf-8"))
-    lines = source.splitlines()
-    found, begin = [], 0
-    tree = ast.parse(source)
-
-    def end_code(end):
-        code = "\n".join(lines[begin:end]).strip("\n")
-        if code:
-            found.append(("code", code))
-
-    for node in tree.body:
-        match node:
-            case ast.Expr(value=ast.Constant(value=str() as text)):
-                end_code(node.lineno - 1)
-                found.append(("markdown", _as_markdown(text, bool(found))))
-                begin = node.end_lineno
-    end_code(len(lines))
-    found.insert(1, ("code", INSTALL))
+    (_, first), *cells = docs_pages.example_cells(source)
+    title, *texts = docs_pages.example_header(first)
+    found = [
+        ("markdown", "\n\n".join(filter(None, [f"# {title}", *texts]))),
+        ("code", INSTALL),
+        *cells,
+    ]
     if "argparse" in source:
         found.append(
             ("code", f'import sys\n\nsys.argv = ["{name}.py"]\nmain()')
@@ -67,18 +59,6 @@ def cells_of(name):
         )
         found.append(("code", show))
     return found
-
-
-def _as_markdown(text, has_title):
-    """Returns the text of an example as that of a cell."""
-    text = text.strip("\n")
-    if has_title:
-        return text
-    header, _, rest = text.partition("\n\n")
-    fields = dict(re.findall(r"^(\w[\w ]*): (.+(?:\n .+)*)", header, re.M))
-    title = fields.get("Title", header.rstrip("."))
-    about = " ".join(fields.get("Description", "").split())
-    return "\n\n".join(filter(None, [f"# {title}", about, rest]))
 
 
 def notebook_of(name):
@@ -168,8 +148,6 @@ def tidy(outputs):
 
 def main():
     """Writes the notebooks."""
-    import tempfile
-
     FOLDER.mkdir(exist_ok=True)
     for name in NOTEBOOKS:
         with tempfile.TemporaryDirectory() as folder:

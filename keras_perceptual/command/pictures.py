@@ -1,12 +1,13 @@
 """Reading and writing the pictures that the command is given."""
 
-import os
+import io
 import pathlib
 from typing import Any
 
 import numpy as np
 
 from keras_perceptual.files import check_file, show_path
+from keras_perceptual.io.whole_file import replace_file
 from keras_perceptual.plotting import import_pillow
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -70,13 +71,11 @@ def write_picture(path: str, pixels: np.ndarray) -> None:
     """
     check_name(path)
     pillow = import_pillow("Writing a picture", "use the package from Python")
-    target = pathlib.Path(path)
-    unfinished = target.with_name(f".{target.stem}.part{target.suffix}")
-    try:
-        pillow.Image.fromarray(pixels).save(unfinished)
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    suffix = pathlib.Path(path).suffix.lower()
+    kind = pillow.Image.registered_extensions()[suffix]
+    file = io.BytesIO()
+    pillow.Image.fromarray(pixels).save(file, kind)
+    replace_file("keras-perceptual", path, [file.getvalue()])
 
 
 def check_name(path: str) -> None:

@@ -1,4 +1,4 @@
-"""Files of color tables that are there as a whole, or not at all."""
+"""Files that are there as a whole, or not at all."""
 
 import contextlib
 import os
@@ -54,7 +54,7 @@ def replace_file(
     if former is not None and former.st_nlink > 1:
         warnings.warn(
             f"{owner} put a new file in the place of one that has other "
-            "names (hard links). They keep the old table. Write to each of "
+            "names (hard links). They keep the old file. Write to each of "
             "them, or link them anew. "
             f"Received: path={name!r} with {former.st_nlink} "
             "names",
