@@ -7,13 +7,15 @@ import keras
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.ms_ssim_loss import MSSSIMLoss
 from keras_perceptual.metrics.image_loss_metric import make_loss
-from keras_perceptual.metrics.similarity_metric import SimilarityMetric
+from keras_perceptual.metrics.per_image_mean import PerImageMean
+from keras_perceptual.metrics.similarity import Similarity
 from keras_perceptual.typing import DType
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 @fill
-class MSSSIMMetric(SimilarityMetric):
+class MSSSIMMetric(Similarity, PerImageMean):
     """Averages the MS-SSIM over all images that it has seen.
 
     More is better, and 1 is the most: one minus the `MSSSIMLoss` of each image,
@@ -64,4 +66,5 @@ class MSSSIMMetric(SimilarityMetric):
         **settings: Any,
     ) -> None:
         loss = make_loss(self, MSSSIMLoss, loss, settings)
-        super().__init__(loss, name=name, dtype=dtype)
+        super().__init__(name=Checker(self).name(name), dtype=dtype)
+        self.loss = loss

@@ -7,13 +7,15 @@ import keras
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.ssim_loss import SSIMLoss
 from keras_perceptual.metrics.image_loss_metric import make_loss
-from keras_perceptual.metrics.similarity_metric import SimilarityMetric
+from keras_perceptual.metrics.per_image_mean import PerImageMean
+from keras_perceptual.metrics.similarity import Similarity
 from keras_perceptual.typing import DType
+from keras_perceptual.validation import Checker
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 @fill
-class SSIMMetric(SimilarityMetric):
+class SSIMMetric(Similarity, PerImageMean):
     """Averages the structural similarity over all images that it has seen.
 
     More is better, and 1 is the most: one minus the `SSIMLoss` of each image,
@@ -63,4 +65,5 @@ class SSIMMetric(SimilarityMetric):
         **settings: Any,
     ) -> None:
         loss = make_loss(self, SSIMLoss, loss, settings)
-        super().__init__(loss, name=name, dtype=dtype)
+        super().__init__(name=Checker(self).name(name), dtype=dtype)
+        self.loss = loss

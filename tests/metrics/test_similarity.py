@@ -3,12 +3,14 @@ import numpy as np
 import pytest
 
 import keras_perceptual as kp
-from keras_perceptual.metrics.similarity_metric import SimilarityMetric
+from keras_perceptual.metrics.per_image_mean import PerImageMean
+from keras_perceptual.metrics.similarity import Similarity
 
 
-class Closeness(SimilarityMetric):
+class Closeness(Similarity, PerImageMean):
     def __init__(self, loss, *, name="closeness", dtype=None):
-        super().__init__(loss, name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype)
+        self.loss = loss
 
 
 def test_is_one_minus_the_loss_and_comes_back_with_it():
