@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import pytest
 from forgetting import forgetting
+from sampling import items_of_a_sample
 
 # What backends and Keras consist of stays until the end: to look through all of
 # it, each time garbage is collected, would take longer than many a file.
@@ -68,6 +69,12 @@ def pytest_addoption(parser):
         help="how many files with random damage each reader is given",
     )
     parser.addoption(
+        "--settings",
+        type=int,
+        metavar="N",
+        help="run each test with N of its settings at most, drawn by its name",
+    )
+    parser.addoption(
         "--all-cells",
         action="store_true",
         help="also train in ways that are not the backend's usual one",
@@ -83,6 +90,7 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if all(path.endswith(".py") for path in paths) else 2
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     reasons = {}
     if not config.getoption("run_all"):
@@ -95,3 +103,10 @@ def pytest_collection_modifyitems(config, items):
         for keyword, reason in reasons.items():
             if keyword in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    most = config.getoption("--settings")
+    if most is not None:
+        kept = items_of_a_sample(items, most)
+        config.hook.pytest_deselected(
+            items=[item for item in items if item not in kept]
+        )
+        items[:] = [item for item in items if item in kept]

@@ -4,6 +4,8 @@ The others run on the first backend alone: a sample of them tells whether
 another backend computes the same.
 """
 
+import zlib
+
 import pytest
 
 
@@ -45,3 +47,26 @@ def once(settings, but=1):
 
 def values_of(setting):
     return setting if isinstance(setting, tuple) else (setting,)
+
+
+def items_of_a_sample(items, most):
+    """Returns the tests that are run with some of their settings.
+
+    Each process, and each run, draws the same ones.
+
+    Args:
+        items: List of tests as pytest collects them, one a setting.
+        most: Most settings of each test. They are at equal distances.
+    """
+    settings = {}
+    for item in items:
+        if not any(item.iter_markers("skip")):
+            settings.setdefault(item.nodeid.split("[")[0], []).append(item)
+    kept = set()
+    for name, each in settings.items():
+        first, taken = zlib.crc32(name.encode()), min(most, len(each))
+        kept.update(
+            each[(first + place * len(each) // taken) % len(each)]
+            for place in range(taken)
+        )
+    return kept
