@@ -1,12 +1,16 @@
 """Which of many settings a test is always run with, and which with --all.
 
-The others run on the first backend alone: a sample of them tells whether
-another backend computes the same.
+A few settings of each test are run in a hurry, and on the oldest versions. What
+`rarely`, `sample` and `once` leave out is run on the first backend alone: a
+sample tells whether another backend computes the same.
 """
 
 import zlib
 
 import pytest
+
+# Of each test, without --all.
+QUICK_SETTINGS = 3
 
 
 def sample(settings, every=3):
