@@ -239,10 +239,19 @@ def _behind(
 
 
 def _within_step(frames: Sequence[Any]) -> Sequence[Any]:
-    """Leaves out what is around a training step."""
-    return _behind(
-        frames, lambda f: f.name in _TRAINERS and is_library(f.filename)
-    )
+    """Leaves out what is around a training step.
+
+    In a step, the user's code may call `predict`, which holds none of it.
+    """
+    inside = _behind(frames, lambda f: _is_trainer(f, _TRAINERS))
+    if all(is_library(frame.filename) for frame in inside):
+        fits = [frame for frame in frames if _is_trainer(frame, _TRAINERS[:2])]
+        return _behind(frames, lambda frame: frame is next(iter(fits), None))
+    return inside
+
+
+def _is_trainer(frame: Any, names: Sequence[str]) -> bool:
+    return frame.name in names and is_library(frame.filename)
 
 
 def _below_user(frames: Sequence[Any]) -> Sequence[Any]:
