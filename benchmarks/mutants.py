@@ -15,13 +15,14 @@ start, so `--jobs 2` and some patience are a good idea.
 
 import argparse
 import ast
+import collections
 import concurrent.futures
 import copy
 import dataclasses
 import difflib
+import hashlib
 import os
 import pathlib
-import random
 import re
 import shutil
 import subprocess
@@ -127,6 +128,8 @@ def changed(node):
             return [("number changed", ast.Constant(node.value + 1))]
         case ast.Expr(value=ast.Call()):
             return [("statement deleted", ast.Pass())]
+        case ast.Return(value=ast.Constant(value=None | False)):
+            return []
         case ast.Return() if node.value is not None:
             return [("returns None", ast.Return(ast.Constant(None)))]
     return []
@@ -141,6 +144,8 @@ def is_left_alone(node):
         case ast.JoinedStr():
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case ast.keyword(arg="frozen" | "strict"):
             return True
     return False
 
@@ -176,20 +181,42 @@ def mutants_of(path):
             yield Mutant(path, old.lineno, kind, text.decode())
 
 
+def rank(*parts):
+    """Returns a number that looks drawn, the same for the same parts."""
+    text = "\n".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+
 def draw(count, seed):
-    """Returns as many faults, at most one a line."""
+    """Returns as many faults, at most one a line.
+
+    A line is drawn by its text, wherever it stands in its file: while other
+    lines change, the sample does not.
+    """
     package = ROOT / "keras_perceptual"
-    found = {}
+    found = []
     for folder in FOLDERS:
         for path in sorted((package / folder).rglob("*.py")):
             if path.name != "__init__.py":
-                for mutant in mutants_of(path.relative_to(package)):
-                    found.setdefault((mutant.path, mutant.line), []).append(
-                        mutant
-                    )
-    chosen = random.Random(seed)
-    places = chosen.sample(sorted(found), min(count, len(found)))
-    return [chosen.choice(found[place]) for place in places]
+                found += drawn_lines(path.relative_to(package), seed)
+    found.sort(key=lambda pair: pair[0])
+    return [mutant for _, mutant in found[:count]]
+
+
+def drawn_lines(path, seed):
+    """Returns a rank and one fault for each line of a file that can have one."""
+    lines = (ROOT / "keras_perceptual" / path).read_text().splitlines()
+    of_line = {}
+    for mutant in mutants_of(path):
+        of_line.setdefault(mutant.line, []).append(mutant)
+    drawn, seen = [], collections.Counter()
+    for line, mutants in sorted(of_line.items()):
+        text = lines[line - 1].strip()
+        place = (seed, path, text, seen[text])
+        seen[text] += 1
+        chosen = mutants[rank("fault", *place) % len(mutants)]
+        drawn.append((rank("place", *place), chosen))
+    return drawn
 
 
 def is_found(mutant):
