@@ -204,7 +204,7 @@ def draw(count, seed):
 
 
 def drawn_lines(path, seed):
-    """Returns a rank and one fault for each line of a file that can have one."""
+    """Returns a rank and a fault for each line of a file that can have one."""
     lines = (ROOT / "keras_perceptual" / path).read_text().splitlines()
     of_line = {}
     for mutant in mutants_of(path):

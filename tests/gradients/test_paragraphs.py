@@ -6,9 +6,9 @@ from keras_perceptual.gradients import GradientRecord, diagnoses
 from keras_perceptual.gradients.paragraphs import (
     SWAPPED,
     WITHOUT_LINE,
+    count_others,
     explain_group,
     group_records,
-    count_others,
     list_by_layer,
     mend_at,
     point_out,
