@@ -145,7 +145,8 @@ def is_left_alone(node):
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
-        case ast.keyword(arg="frozen" | "strict"):
+        # They keep developers from mistakes, and change nothing else.
+        case ast.keyword(arg="frozen" | "kw_only" | "strict"):
             return True
     return False
 

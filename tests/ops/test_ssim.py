@@ -10,6 +10,7 @@ from sampling import rarely, sample
 
 from keras_perceptual.ops.ssim import (
     MS_SSIM_WEIGHTS,
+    check_image_size,
     gaussian_window,
     ms_ssim_distance,
     smallest_size,
@@ -42,6 +43,37 @@ def pair(rng):
 
 def to_numpy(x):
     return ops.convert_to_numpy(x)
+
+
+# Masks.
+
+
+@pytest.mark.parametrize(
+    "distance",
+    [
+        ssim_distance,
+        lambda *args, **kw: ms_ssim_distance(*args, (0.4, 0.6), **kw),
+    ],
+    ids=["one scale", "two scales"],
+)
+def test_a_mask_says_where_images_are_compared(pair, distance):
+    y_true, y_pred = pair
+    settings = {"filter_size": 5, "filter_sigma": 1.0}
+    whole = to_numpy(distance(*pair, **settings))
+    mask = np.ones(y_true.shape[:3], "float32")
+    same = to_numpy(distance(*pair, mask=mask, **settings))
+    np.testing.assert_allclose(same, whole, rtol=1e-4)
+    mask[:, :14] = 0
+    half = to_numpy(distance(*pair, mask=mask, **settings))
+    y_pred = y_pred.copy()
+    y_pred[:, :14] = 0
+    np.testing.assert_allclose(
+        to_numpy(distance(y_true, y_pred, mask=mask, **settings)),
+        half,
+        rtol=1e-3,
+    )
+    none = distance(*pair, mask=np.zeros_like(mask), **settings)
+    np.testing.assert_array_equal(to_numpy(none), 0)
 
 
 # Values.
@@ -367,6 +399,13 @@ def test_small_images_are_refused(shape, data_format, message):
         ms_ssim_distance(x, x, data_format=data_format)
     with pytest.raises(ValueError, match=r"`data_format`.*Received: data_fo"):
         ssim_distance(x, x, data_format="last")
+
+
+def test_of_one_scale_the_window_alone_has_to_fit():
+    settings = {"filter_size": 7, "data_format": "channels_last"}
+    check_image_size("it", (1, 7, 7, 3), **settings)
+    with pytest.raises(ValueError, match=r"it .*Received: .*\(1, 6, 7, 3\)"):
+        check_image_size("it", (1, 6, 7, 3), **settings)
 
 
 @pytest.mark.tensorflow_only
