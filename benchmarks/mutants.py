@@ -128,7 +128,11 @@ def changed(node):
             return [("number changed", ast.Constant(node.value + 1))]
         case ast.Expr(value=ast.Call()):
             return [("statement deleted", ast.Pass())]
-        case ast.Return(value=ast.Constant(value=None | False)):
+        case ast.Return(value=ast.Constant(value=None | False | "")):
+            return []
+        case ast.Return(
+            value=ast.Tuple(elts=[]) | ast.List(elts=[]) | ast.Dict(keys=[])
+        ):
             return []
         case ast.Return() if node.value is not None:
             return [("returns None", ast.Return(ast.Constant(None)))]

@@ -189,6 +189,17 @@ def test_weights_of_a_model_from_a_file(tmp_path, rng):
     )
 
 
+def test_random_weights_of_a_model_are_always_the_same(rng):
+    photo = rng.uniform(size=(1, 8, 8, 3)).astype("float32")
+    one, other = (
+        numpy(
+            FeatureExtractor(small_model(), weights="random")(photo)["second"]
+        )
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
 def test_a_model_that_cannot_be_tapped_is_refused():
     class Subclassed(keras.Model):
         def call(self, x):

@@ -101,3 +101,7 @@ def test_what_is_drawn_is_put_in_order_again(layout):
     picture = draw(cube, layout)
     assert picture.shape == ((8, 8, 3) if layout == "hald" else (4, 16, 3))
     np.testing.assert_array_equal(order(picture, 4, layout), cube)
+
+
+def test_what_is_not_finite_is_left_to_be_refused_by_its_entries():
+    assert find_layout(np.full((8, 8, 3), np.nan), 4) == "tiles"
