@@ -171,7 +171,7 @@ def test_sums_within_sums_have_an_end(pair):
         kp.WeightedSumLoss({"a": loss})
     )
     depth = 0
-    with pytest.raises(ValueError, match="depth of 20 at most.*side by side"):
+    with pytest.raises(ValueError, match=r"depth of 20 at most.*side by side"):
         for depth in range(300):  # noqa: B007
             loss = kp.WeightedSumLoss({"a": loss})
     assert depth == 20

@@ -89,6 +89,122 @@ def test_a_tape_within_another_is_written_down(record):
     assert [r.kind for r in recorder.records].count("Gradient") == 1
 
 
+def test_a_tape_that_is_asked_while_it_records(record):
+    import tensorflow as tf
+
+    weight = keras.Variable(2.0)
+
+    def step():
+        for persistent in (False, True):
+            with tf.GradientTape(persistent) as tape:
+                y = weight**2
+                found.append(float(tape.gradient(y, weight.value)))
+                z = y * weight
+            if persistent:
+                found.append(float(tape.gradient(z, weight.value)))
+
+    found = []
+    _, tapes = record(step, weight)
+    assert found == [4, 4, 12]
+    assert [
+        float(q.gradients[id(weight.value.handle)]) for q in tapes.questions
+    ] == found
+    assert tapes.error is None
+
+
+def test_what_a_tape_does_not_record_has_no_gradient(record):
+    import tensorflow as tf
+
+    weight = keras.Variable(2.0)
+
+    def step():
+        with tf.GradientTape() as tape:
+            x = weight * 1.0
+            with tape.stop_recording():
+                scale = weight * 3.0
+            y = x * scale
+        assert float(tape.gradient(y, weight.value)) == 6
+
+    _, tapes = record(step, weight)
+    (question,) = tapes.questions
+    assert float(question.gradients[id(weight.value.handle)]) == 6
+
+
+def test_a_derivative_by_the_data_is_a_question_without_variables(record):
+    import tensorflow as tf
+
+    weight = keras.Variable(2.0)
+
+    def step():
+        x = tf.constant([1.0, 2.0])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = x * weight
+        assert tape.gradient(y, x).numpy().tolist() == [2, 2]
+
+    recorder, tapes = record(step, weight)
+    (question,) = tapes.questions
+    assert (question.variables, question.gradients) == (frozenset(), {})
+    (product,) = (r for r in recorder.records if r.kind == "Mul")
+    assert question.targets == product.outputs
+
+
+@pytest.mark.parametrize("weights", [[1.0, 3.0], None])
+def test_weights_of_what_is_differentiated(record, weights):
+    import tensorflow as tf
+
+    weight = keras.Variable(2.0)
+
+    def step():
+        with tf.GradientTape() as tape:
+            y = weight * tf.constant([1.0, 1.0])
+        given = {} if weights is None else {"output_gradients": weights}
+        found.append(float(tape.gradient(y, weight.value, **given)))
+
+    found = []
+    _, tapes = record(step, weight)
+    assert found == [sum(weights or [1, 1])]
+    (question,) = tapes.questions
+    assert [float(question.gradients[id(weight.value.handle)])] == found
+
+
+def test_a_jacobian_is_one_question(record):
+    import tensorflow as tf
+
+    weight = keras.Variable([2.0, 3.0])
+
+    def step():
+        with tf.GradientTape(persistent=True) as tape:
+            y = weight**2
+        found = tape.jacobian(y, weight.value, experimental_use_pfor=False)
+        assert found.numpy().tolist() == [[4, 0], [0, 6]]
+
+    _, tapes = record(step, weight)
+    (question,) = tapes.questions
+    assert question.variables == {id(weight)}
+    key = id(weight.value.handle)
+    assert question.gradients[key].numpy().tolist() == [4, 6]
+
+
+def test_a_gradient_of_another_shape_is_a_failure(record):
+    import tensorflow as tf
+
+    weight = keras.Variable([2.0, 3.0])
+
+    @tf.custom_gradient
+    def wrong(x):
+        return tf.identity(x), lambda upstream: tf.constant(1.0)
+
+    def step():
+        with tf.GradientTape() as tape:
+            y = wrong(weight * 1.0)
+        tape.gradient(y, weight.value)
+
+    _, tapes = record(step, weight)
+    (question,) = tapes.questions
+    assert id(weight.value.handle) not in question.gradients
+
+
 def test_a_reset_tape_has_forgotten(record):
     import tensorflow as tf
 
