@@ -550,3 +550,11 @@ def test_strangers_that_are_read_first():
         ),
     )
     assert set(missing.find_uses(replay, ["gain"], LAYERS)) == {"gain"}
+
+
+def test_strangers_whose_largest_values_are_taken():
+    """The first of what comes out has a gradient, the places have none."""
+    net = Net()
+    values, _ = net.do("TopKV2", net.variable("table", np.eye(3)))
+    loss = net.loss_of(net.do("MatMul", net.output, values))
+    assert set(uses_of(net.ask(target=loss), "table")) == {"table"}

@@ -158,8 +158,8 @@ def test_weights_of_what_is_differentiated(record, weights):
     def step():
         with tf.GradientTape() as tape:
             y = weight * tf.constant([1.0, 1.0])
-        given = {} if weights is None else {"output_gradients": weights}
-        found.append(float(tape.gradient(y, weight.value, **given)))
+        given = None if weights is None else tf.constant(weights)
+        found.append(float(tape.gradient(y, weight.value, given)))
 
     found = []
     _, tapes = record(step, weight)
