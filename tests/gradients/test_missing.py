@@ -253,6 +253,21 @@ def test_never_used():
     assert places_of(cause) == [("MatMul", 3)]
 
 
+def test_what_a_called_layer_computes_without():
+    """Though a gradient may come to it, of what was computed before."""
+    net = Net()
+    for name in "ut":
+        net.variable(name, 1.0)
+    replay = net.ask("w", "v", "u", "t").replay()
+    owners = {"u": "last", "w": "first", "t": "elsewhere"}
+    found = missing.find_computed_before(
+        replay, ["u", "w", "t"], LAYERS, owners=owners
+    )
+    assert found.keys() == {"u"}
+    assert found["u"].diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
+    assert missing.find_computed_before(replay, ["u"], LAYERS) == {}
+
+
 def test_to_be_asked_about_is_no_use():
     net = Net()
     u = net.variable("u", np.eye(3))

@@ -780,3 +780,7 @@ def test_a_config_without_a_backbone_has_the_default_one():
     assert layer.get_config()["backbone"] is None
     with pytest.raises(ValueError, match="needs a `backbone` that Keras can"):
         AdaptiveLookupColorLayer.from_config({"backbone": "small"})
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(AdaptiveLookupColorLayer)

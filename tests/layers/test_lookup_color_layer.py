@@ -1257,3 +1257,7 @@ def test_no_images(dimensions, interpolation):
     tables = np.zeros((0, *layer.table_shape), "float32")
     assert tuple(layer(images).shape) == (0, 5, 6, 3)
     assert tuple(layer([images, tables]).shape) == (0, 5, 6, 3)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(LookupColorLayer)

@@ -796,3 +796,7 @@ def test_the_map_has_the_loss_for_its_mean(pair, components, data_format):
         keras.ops.convert_to_numpy(loss.per_image(*pair)),
         rtol=1e-5,
     )
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(SobelGradientLoss)

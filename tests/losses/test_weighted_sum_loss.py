@@ -215,3 +215,7 @@ def test_call_is_the_sum_as_it_is_called():
     loss = kp.WeightedSumLoss({"pixels": ("mae", 0.5), "squares": "mse"})
     true, pred = np.zeros((2, 4)), np.full((2, 4), 2.0)
     assert float(loss.call(true, pred)) == float(loss(true, pred)) == 5.0
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(kp.WeightedSumLoss)

@@ -182,3 +182,7 @@ def test_float64(pair):
     assert keras.backend.standardize_dtype(found.dtype) == "float64"
     expected = reference.contextual_distance(*pair)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(contextual_distance)

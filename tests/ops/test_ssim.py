@@ -1,3 +1,5 @@
+import inspect
+
 import checks
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ from keras_perceptual.ops.ssim import (
     ms_ssim_distance,
     smallest_size,
     ssim_distance,
+    ssim_map,
 )
 
 # By the names of the arguments here, and of those of the twin.
@@ -414,3 +417,21 @@ def test_float64(pair):
     found = ssim_distance(*pair)
     assert keras.backend.standardize_dtype(found.dtype) == "float64"
     np.testing.assert_allclose(found, 1 - reference.ssim(*pair), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function", [ssim_distance, ms_ssim_distance, ssim_map]
+)
+def test_defaults_are_those_of_the_publication(function):
+    expected = dict(filter_size=11, filter_sigma=1.5, k1=0.01, k2=0.03)
+    if function is ms_ssim_distance:
+        expected["epsilon"] = 1e-3
+    parameters = inspect.signature(function).parameters
+    assert {name: parameters[name].default for name in expected} == expected
+
+
+def test_a_map_needs_images_as_large_as_the_window(rng):
+    x, y = rng.uniform(0, 1, (2, 1, 7, 8, 3)).astype("float32")
+    assert tuple(ssim_map(x, y, filter_size=7).shape) == (1, 7, 8)
+    with pytest.raises(ValueError, match="at least 8 pixels"):
+        ssim_map(x, y, filter_size=8)

@@ -148,3 +148,7 @@ def test_the_map_has_the_variation_for_its_mean(rng, norm):
         ops.convert_to_numpy(total_variation(x, norm, **settings)),
         rtol=1e-5,
     )
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(total_variation)
