@@ -45,6 +45,19 @@ def test_keys_are_not_used_again(make):
     assert len(set(keys)) == 100
 
 
+def test_what_is_noted_is_handed_back(make):
+    import tensorflow as tf
+
+    x, recorder = tf.constant(1.0), make([])
+    assert recorder.note(b"Own", [x, "no tensor"], [x]) is recorder.records[0]
+    (record,) = recorder.records
+    assert record.kind == "Own"
+    assert record.inputs == record.outputs == (id(x),)
+    with recorder.paused():
+        assert recorder.note("Own", [x], [x]) is None
+    assert len(recorder.records) == 1
+
+
 def test_what_depends_on_variables(make):
     import tensorflow as tf
 
@@ -78,7 +91,7 @@ def test_what_was_written_is_read(make):
     before, write, after = (
         r for r in recorder.records if r.inputs[0] == id(canvas.handle)
     )
-    assert len(before.inputs) == 1
+    assert len(before.inputs) == len(write.outputs) == 1
     assert after.inputs[1:] == write.outputs
 
 
