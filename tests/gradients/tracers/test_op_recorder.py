@@ -80,6 +80,19 @@ def test_what_depends_on_variables(make):
     assert [key in recorder.holders for key in last.inputs] == [False, True]
 
 
+def test_variables_in_a_list_are_read_before(make):
+    import tensorflow as tf
+
+    weight = keras.Variable([2.0])
+    recorder, x = make([weight]), tf.constant([1.0])
+    with recorder.recording(sys._getframe()):
+        total = tf.concat([x, weight.value], axis=0)
+    assert total.numpy().tolist() == [1, 2]
+    (concat,) = (r for r in recorder.records if r.kind == "ConcatV2")
+    assert recorder.holders[concat.inputs[1]] == id(weight)
+    assert concat.outputs[0] in recorder.dependent
+
+
 def test_what_was_written_is_read(make):
     import tensorflow as tf
 

@@ -186,23 +186,29 @@ def test_a_jacobian_is_one_question(record):
     assert question.gradients[key].numpy().tolist() == [4, 6]
 
 
-def test_a_gradient_of_another_shape_is_a_failure(record):
+def test_gradients_are_of_the_shape_of_what_they_are_for():
     import tensorflow as tf
 
-    weight = keras.Variable([2.0, 3.0])
+    from keras_perceptual.gradients.tracers.tensorflow.shadow_tapes import (
+        _check_shapes,
+    )
 
-    @tf.custom_gradient
-    def wrong(x):
-        return tf.identity(x), lambda upstream: tf.constant(1.0)
-
-    def step():
-        with tf.GradientTape() as tape:
-            y = wrong(weight * 1.0)
-        tape.gradient(y, weight.value)
-
-    _, tapes = record(step, weight)
-    (question,) = tapes.questions
-    assert id(weight.value.handle) not in question.gradients
+    vector, number = tf.constant([1.0, 2.0]), tf.constant(1.0)
+    with pytest.raises(ValueError, match="incompatible"):
+        _check_shapes([vector], [number])
+    with pytest.raises(ValueError, match="incompatible"):
+        _check_shapes([number, vector], [number, tf.ones(3)])
+    # Of others nothing is known, or nothing is handed on.
+    rows = tf.IndexedSlices(vector, tf.constant([0, 1]))
+    for value, gradient in (
+        (vector, None),
+        (vector, rows),
+        (tf.constant([1, 2]), number),
+        (None, number),
+    ):
+        _check_shapes([value], [gradient])
+    _check_shapes(None, vector)
+    _check_shapes([vector], vector)
 
 
 def test_a_reset_tape_has_forgotten(record):
