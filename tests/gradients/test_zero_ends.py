@@ -422,3 +422,17 @@ def test_a_softmax_that_is_written_out(name, divisor):
     alone = name and divisor == 1
     diagnosis = diagnoses.SOFTMAX_OF_ONE if alone else diagnoses.CANCELS
     assert judge.judge(division, 0) == End(division, diagnosis)
+
+
+@pytest.mark.parametrize("share", [0.5, 1 - 1e-3, 1 - 1e-9])
+def test_what_is_left_of_a_difference_is_rounding_or_is_not(share):
+    step = Step()
+    x, w = step.data("x", np.ones(3)), step.variable("w", np.ones(3))
+    value = step.do("Mul", x, w)
+    most = step.do("Mul", value, step.constant(share))
+    step.differentiate(step.do("Mean", step.do("Sub", value, most)), ["w"])
+    judge = judge_of(step, "w")
+    difference = step.replay().operations[2]
+    cancels = diagnoses.CANCELS if 1 - share < 1e-6 else None
+    assert judge.judge(difference, 0) == End(difference, cancels)
+    assert (value.key in judge.find_arriving()) == (cancels is None)

@@ -195,6 +195,17 @@ def test_float64(images):
     assert found.dtype == "float64"
     expected = reference.trilinear(images.astype("float64"), some_table(layer))
     np.testing.assert_allclose(found, expected, atol=1e-14)
+    # So are the ends of a range that float32 has no numbers for.
+    layer = filled(dtype="float64", value_range=(0.1, 0.7))
+    found = to_numpy(layer(0.1 + 0.6 * images.astype("float64")))
+    np.testing.assert_allclose(found, 0.1 + 0.6 * expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_ends_of_a_range_are_those_of_the_colors(dtype):
+    """As in single precision, in which they are looked up."""
+    reading = filled(dtype=dtype, value_range=(0.1, 0.7))._reading()
+    assert reading.value_range == (float(np.float32(0.1)), np.float32(0.7))
 
 
 # Gradients.
