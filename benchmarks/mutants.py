@@ -11,8 +11,8 @@ can see: `--show 17` prints the seventeenth as a diff, to judge it by eye.
 `--only 4,17,33` runs these again, once there are tests. A sample goes by the
 text of the lines and not by their numbers, so that it stays about the same.
 
-Left out is what changes nothing in any program, or what other tools find: types;
-`frozen`, `kw_only` and `strict`, which keep developers from mistakes; `None` in
+Left out is what changes nothing in any program, or other tools find: types;
+`frozen`, `kw_only`, `strict`, which keep developers from mistakes; `None` in
 the place of `False` or of something empty that is returned, which type checkers
 find; and what stands inside f-strings, whose places Python 3.11 does not know.
 
