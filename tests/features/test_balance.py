@@ -67,6 +67,9 @@ def test_constants_are_of_the_size_that_photographs_give(backbone):
             assert value / most < found[tap][kind] < value * most, (tap, kind)
 
 
+MEASURED = ("mse", "mae", "lost")
+
+
 @pytest.mark.parametrize(
     "kinds",
     [k for taps in MEAN_DISTANCES.values() for k in taps.values()],
@@ -86,5 +89,9 @@ def test_constants_fit_together(kinds):
         assert 0 < gram < 1e-2
     # Of features of length one, half the sum of the squares.
     assert kinds["cosine"] == kinds["normalized_cosine"]
+    # Lengths are about alike, whatever is measured with and without them.
+    lengths = {k: kinds[k] / kinds[f"normalized_{k}"] for k in MEASURED}
+    assert 0.95 < lengths["mse"] / lengths["mae"] ** 2 < 1.4
+    assert 0.8 < lengths["lost"] / lengths["mse"] < 1.6
     channels = 2 * kinds["cosine"] / kinds["normalized_mse"]
     assert channels == pytest.approx(round(channels / 64) * 64, rel=1e-2)
