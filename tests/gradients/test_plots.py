@@ -32,6 +32,9 @@ def test_a_bar_for_each_variable():
         "b/kernel #2",
     ]
     assert axes.get_xscale() == "log"
+    assert axes.get_xlabel() == "norm of the gradient"
+    assert axes.get_title().startswith("Gradients after 1 batch")
+    assert axes.yaxis_inverted()
     axes.figure.canvas.draw()
 
 

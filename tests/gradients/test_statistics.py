@@ -207,3 +207,8 @@ def test_norms_of_large_tensors_are_in_their_order(monkeypatch):
     assert found.tolist() == [4, 4, 12, 8]
     variable = keras.Variable(np.full(16, 2.0))
     assert weight_norm(variable) == 8
+
+
+def test_a_scale_stays_unless_it_is_said_to_adapt():
+    found = statistics_of([np.inf], loss_scale=32.0)
+    assert (found.overflowed, found.nonfinite) == (0, 1)

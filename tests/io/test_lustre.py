@@ -315,3 +315,10 @@ def test_what_a_file_cannot_hold_is_refused(path, rng):
             write_3dl(path, table)
     table = table_of(rng, curve=np.linspace(0, 1, 999) ** 2)
     write_3dl(path, resize_table(table, curves=512))
+
+
+@pytest.mark.parametrize(("away", "is_curve"), [(1, False), (2, True)])
+def test_a_shaper_may_be_rounded(away, is_curve, path):
+    """By one, as OpenColorIO does."""
+    path.write_bytes(b"0 %d 1023\n" % (512 + away) + ROWS)
+    assert (read_3dl(path).curves is not None) == is_curve

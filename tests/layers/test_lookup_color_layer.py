@@ -414,6 +414,14 @@ def test_wrong_channels(data_format, shape):
         layer(np.zeros(shape, "float32"))
 
 
+def test_a_mask_is_that_of_the_images(images):
+    layer = LookupColorLayer(4)
+    mask = np.ones((2, 6), bool)
+    assert layer.compute_mask(images, mask) is mask
+    assert layer.compute_mask([images, None], [mask, None]) is mask
+    assert layer.compute_mask(images, None) is None
+
+
 def test_set_table():
     layer = LookupColorLayer(4)
     table = some_table(layer)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_perceptual import LPIPS
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 
@@ -161,6 +162,9 @@ def test_a_batch_without_images_costs_nothing(reduction, shape):
     found = ops.convert_to_numpy(loss(none, none))
     assert found.shape == shape and not found.any()
     assert loss.per_image(none, none).shape == (0,)
+    # Nor does it matter how it is looked at.
+    windowed = LPIPS(weights="random")
+    assert tuple(windowed.per_image(none, none, tile=256).shape) == (0,)
     assert loss.seen == []
 
 
