@@ -392,3 +392,14 @@ def test_zeros_that_may_pass_are_told_apart():
     _, check = prepared(on_zero="warn")
     (text,) = check._texts(records("missing", "zero"))
     assert "Received: missing=['net/missing'], zero=['net/zero']" in text
+
+
+def test_a_check_that_is_closed_watches_no_more():
+    model, check = prepared()
+    step(model)
+    check.arm()
+    assert is_armed(model)
+    check.close()
+    assert not is_armed(model)
+    step(model)
+    assert check.report is None

@@ -491,6 +491,10 @@ def test_unknown_interpolation(colors, cube):
         match=r"interpolation.*\['linear', 'tetrahedral', 'nearest'\].*'cubic'",
     ):
         ops.look_up_cube(colors, cube, "cubic")
+    with pytest.raises(
+        ValueError, match=r"look_up_curves.*\['linear', 'nearest'\].*'cubic'"
+    ):
+        ops.look_up_curves(colors, cube[0, 0], "cubic")
 
 
 def test_curves_of_each_of_no_image():
