@@ -208,6 +208,21 @@ def test_findings_are_warned_about_once(said):
     assert len(check.report.nonfinite) == 4
 
 
+def test_warnings_point_at_the_line_that_collects():
+    """In a callback, this is its method that Keras calls."""
+    model, check = prepared(healthy_model(loss=nan_loss), on_nonfinite="warn")
+    check.arm()
+    step(model)
+    with pytest.warns(UserWarning, match="^Checker: ") as caught:
+        check.collect()
+    (ours,) = (w for w in caught if str(w.message).startswith("Checker: "))
+    assert ours.filename == __file__
+    check._explainer.trouble = ArithmeticError("no")
+    with pytest.warns(UserWarning, match="ArithmeticError") as caught:
+        check.collect(last=True)
+    assert caught[0].filename == __file__
+
+
 def test_other_findings_are_warned_about_as_they_come(said):
     model, check = prepared(steps=9, on_missing="warn", ignore=("x", "*bias"))
     watch_once(model, check)
