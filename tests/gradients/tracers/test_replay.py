@@ -312,3 +312,15 @@ def test_what_a_step_is_given_to_train_is_known_in_its_order(module):
     assert record.data == {keys[3]: "x"}
     # The last one is no part of the state.
     assert sorted(record.holders.values()) == sorted(map(id, variables))
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="is about PyTorch alone")
+def test_random_numbers_of_pytorch_are_kept(module):
+    import torch
+
+    torch.manual_seed(0)
+    expected = torch.rand(3).tolist()
+    torch.manual_seed(0)
+    with module.random_numbers_kept():
+        torch.rand(5)
+    assert torch.rand(3).tolist() == expected

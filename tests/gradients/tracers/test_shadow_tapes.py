@@ -259,3 +259,20 @@ def test_tapes_are_as_before_afterwards(record):
     with pytest.raises(KeyError):
         record(step)
     assert [vars(tf.GradientTape)[name] for name in names] == former
+
+
+def test_other_registries_of_tensorflow_are_asked_as_ever():
+    from tensorflow.python.framework import registry
+
+    from keras_perceptual.gradients.tracers.tensorflow.shadow_tapes import (
+        _failing_gradients_are_none,
+    )
+
+    own = registry.Registry("own")
+    own.register(len, "Length")
+    failed = set()
+    with _failing_gradients_are_none(failed):
+        assert own.lookup("Length") is len
+        with pytest.raises(LookupError):
+            own.lookup("Width")
+    assert failed == set()
