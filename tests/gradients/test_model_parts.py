@@ -8,6 +8,7 @@ from keras_perceptual.gradients.model_parts import (
     find_owners,
     operations_by_name,
     plain_operations,
+    tell_apart,
     variables_of,
 )
 
@@ -115,3 +116,19 @@ def test_variables_of_an_optimizer():
     model.optimizer.build(model.trainable_variables)
     known = [v.path for v in variables_of(model.optimizer)]
     assert known == [v.path for v in model.trainable_variables]
+
+
+def test_layers_of_one_name_are_told_apart_by_what_is_around_them():
+    def network(name):
+        inner = keras.Sequential([layers.Dense(2, name="same")], name="inner")
+        return keras.Sequential([inner, layers.Dense(1)], name=name)
+
+    model = keras.Sequential([keras.Input((3,)), network("a"), network("b")])
+    first, second = (outer.layers[0].layers[0] for outer in model.layers)
+    alone = layers.Dense(2, name="alone")
+    model.add(alone)
+    names = tell_apart(model, [first, second, alone])
+    assert names[id(first)] == names[id(second)] == "inner/same"
+    assert names[id(alone)] == "alone"
+    a, b = (outer.layers[0] for outer in model.layers[:2])
+    assert set(tell_apart(model, [a, b]).values()) == {"a/inner", "b/inner"}
