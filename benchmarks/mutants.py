@@ -8,20 +8,30 @@ statement deleted, a number or an operator changed) at places drawn from `ops`,
 mirrors the source file, and prints what survives, with its share. A survivor
 is either a test that is missing or a fault that changes nothing that anybody
 can see: `--show 17` prints the seventeenth as a diff, to judge it by eye.
+`--only 4,17,33` runs these again, once there are tests. A sample goes by the
+text of the lines and not by their numbers, so that it stays about the same.
+
+Left out is what changes nothing in any program, or other tools find: types;
+`frozen`, `kw_only`, `strict`, which keep developers from mistakes; `None` in
+the place of `False` or of something empty that is returned, which type checkers
+find; and what stands inside f-strings, whose places Python 3.11 does not know.
 
 Works on a copy. A run takes as long as the test files do, each time from the
-start, so `--jobs 2` and some patience are a good idea.
+start, so `--jobs 2` and some patience are a good idea. Tests that are skipped
+find nothing: it is as good as what is installed.
 """
 
 import argparse
 import ast
+import collections
 import concurrent.futures
 import copy
 import dataclasses
 import difflib
+import functools
+import hashlib
 import os
 import pathlib
-import random
 import re
 import shutil
 import subprocess
@@ -30,7 +40,12 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDERS = ("ops", "losses", "layers", "gradients", "io", "features")
-COPIED = ("keras_perceptual", "tests", "setup.cfg", "pyproject.toml")
+# What test files read.
+COPIED = (
+    *("benchmarks", "docs", "examples", "keras_perceptual", "tests", "tools"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "mkdocs.yml"),
+    *("pyproject.toml", "setup.cfg"),
+)
 # The same functions once for each backend have one test file for all three.
 BACKEND_FOLDER = re.compile(r"tracers/(tensorflow|jax|torch)/")
 # A fault that makes a test wait for ever is found, too.
@@ -127,9 +142,19 @@ def changed(node):
             return [("number changed", ast.Constant(node.value + 1))]
         case ast.Expr(value=ast.Call()):
             return [("statement deleted", ast.Pass())]
-        case ast.Return() if node.value is not None:
+        case ast.Return() if not is_empty(node.value):
             return [("returns None", ast.Return(ast.Constant(None)))]
     return []
+
+
+def is_empty(value):
+    """Whether a value that is returned is nothing, `False` or empty."""
+    match value:
+        case None | ast.Constant(value=None | False | ""):
+            return True
+        case ast.Tuple(elts=[]) | ast.List(elts=[]) | ast.Dict(keys=[]):
+            return True
+    return False
 
 
 def is_left_alone(node):
@@ -141,6 +166,8 @@ def is_left_alone(node):
         case ast.JoinedStr():
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case ast.keyword(arg="frozen" | "kw_only" | "strict"):
             return True
     return False
 
@@ -176,24 +203,59 @@ def mutants_of(path):
             yield Mutant(path, old.lineno, kind, text.decode())
 
 
+def rank(*parts):
+    """Returns a number that looks drawn, the same for the same parts."""
+    text = "\n".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+
 def draw(count, seed):
-    """Returns as many faults, at most one a line."""
+    """Returns as many faults, at most one a line.
+
+    A line is drawn by its text, wherever it stands in its file: while other
+    lines change, the sample does not.
+    """
     package = ROOT / "keras_perceptual"
-    found = {}
+    found = []
     for folder in FOLDERS:
         for path in sorted((package / folder).rglob("*.py")):
             if path.name != "__init__.py":
-                for mutant in mutants_of(path.relative_to(package)):
-                    found.setdefault((mutant.path, mutant.line), []).append(
-                        mutant
-                    )
-    chosen = random.Random(seed)
-    places = chosen.sample(sorted(found), min(count, len(found)))
-    return [chosen.choice(found[place]) for place in places]
+                found += drawn_lines(path.relative_to(package), seed)
+    found.sort(key=lambda pair: pair[0])
+    return [mutant for _, mutant in found[:count]]
+
+
+def drawn_lines(path, seed):
+    """Returns a rank and a fault for each line of a file that can have one."""
+    lines = (ROOT / "keras_perceptual" / path).read_text().splitlines()
+    of_line = {}
+    for mutant in mutants_of(path):
+        of_line.setdefault(mutant.line, []).append(mutant)
+    drawn, seen = [], collections.Counter()
+    for line, mutants in sorted(of_line.items()):
+        text = lines[line - 1].strip()
+        place = (seed, path, text, seen[text])
+        seen[text] += 1
+        chosen = mutants[rank("fault", *place) % len(mutants)]
+        drawn.append((rank("place", *place), chosen))
+    return drawn
 
 
 def is_found(mutant):
-    """Whether the test file of a fault fails with it."""
+    """Whether the test file of a fault fails with it, and with it alone."""
+    if passes(mutant.test_file, mutant.backend, mutant):
+        return False
+    if not passes(mutant.test_file, mutant.backend):
+        raise RuntimeError(
+            f"{mutant.test_file} finds no fault: it fails without one. Run it "
+            f"with --all. Received: KERAS_BACKEND={mutant.backend}"
+        )
+    return True
+
+
+@functools.cache
+def passes(test_file, backend, mutant=None):
+    """Whether a test file passes, with a fault or without one."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for name in COPIED:
@@ -202,15 +264,16 @@ def is_found(mutant):
                 shutil.copytree(ROOT / name, folder / name, ignore=ignored)
             else:
                 shutil.copy(ROOT / name, folder / name)
-        (folder / "keras_perceptual" / mutant.path).write_text(mutant.text)
+        if mutant is not None:
+            (folder / "keras_perceptual" / mutant.path).write_text(mutant.text)
         environment = {
             **os.environ,
             "PYTHONPATH": str(folder),
-            "KERAS_BACKEND": mutant.backend,
+            "KERAS_BACKEND": backend,
         }
         command = [
             sys.executable, "-m", "pytest", "-x", "-q", "-n0", "--all",
-            "-p", "no:cacheprovider", str(mutant.test_file),
+            "-p", "no:cacheprovider", str(test_file),
         ]  # fmt: skip
         try:
             result = subprocess.run(
@@ -221,13 +284,13 @@ def is_found(mutant):
                 timeout=SECONDS,
             )
         except subprocess.TimeoutExpired:
-            return True
+            return False
     if result.returncode not in (0, 1, 2):
         raise RuntimeError(
-            f"The tests of {mutant.name} cannot be run. Received: "
+            f"{test_file} cannot be run. Received: "
             f"{result.stdout.decode()[-2000:]}{result.stderr.decode()[-500:]}"
         )
-    return result.returncode != 0
+    return result.returncode == 0
 
 
 def main():
@@ -236,22 +299,23 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--show", type=int, help="print this one, run none")
+    parser.add_argument("--only", help="run these, such as 4,17,33")
     options = parser.parse_args()
     mutants = draw(options.count, options.seed)
     if options.show is not None:
         print(mutants[options.show].diff())
         return
-    survivors = []
+    chosen = range(len(mutants))
+    if options.only is not None:
+        chosen = [int(number) for number in options.only.split(",")]
+    count = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for index, (mutant, found) in enumerate(
-            zip(mutants, pool.map(is_found, mutants), strict=True)
-        ):
-            if not found:
-                survivors.append(mutant)
+        results = pool.map(is_found, (mutants[index] for index in chosen))
+        for index, found in zip(chosen, results, strict=True):
+            count += found
             state = "found" if found else "SURVIVES"
-            print(f"{index:4d} {state:8} {mutant.name}", flush=True)
-    count = len(mutants) - len(survivors)
-    print(f"found {count} of {len(mutants)} ({count / len(mutants):.0%})")
+            print(f"{index:4d} {state:8} {mutants[index].name}", flush=True)
+    print(f"found {count} of {len(chosen)} ({count / len(chosen):.0%})")
 
 
 if __name__ == "__main__":

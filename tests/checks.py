@@ -1,7 +1,9 @@
 """Checks that every public object has to pass, on every backend."""
 
+import ast
 import inspect
 import json
+import re
 
 import keras
 import numpy as np
@@ -226,3 +228,54 @@ def check_image_conventions(make, y_true, y_pred):
         *(np.moveaxis(x, -1, 1) for x in (y_true, y_pred)),
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def check_defaults(function):
+    """Checks that arguments default to what the docstring says they do.
+
+    Of a default of `None`, it says what that stands for.
+    """
+    arguments, found = inspect.getdoc(function).partition("\nArgs:\n")[2], 0
+    for name, parameter in inspect.signature(function).parameters.items():
+        text = re.search(
+            rf"^    {name}: (.*?)(?=^    \w+: |^\S|\Z)", arguments, re.S | re.M
+        )
+        said = text and re.search(
+            r"Defaults\s+to\s+(?:`(.*?)`|([\w.-]*\w))", text[1]
+        )
+        if said and parameter.default not in (None, inspect.Parameter.empty):
+            assert parameter.default == ast.literal_eval(said[1] or said[2])
+            found += 1
+    assert found
+
+
+def check_windows(distance, true, pred):
+    """Checks that parts of features add up to the distance of the whole.
+
+    The parts overlap by one column, which belongs to the first of them.
+    """
+    true, pred = (distance.see(distance.stage(x)) for x in (true, pred))
+    zeros = keras.ops.zeros(len(next(iter(pred.values()))))
+    state = distance.start(zeros)
+    for part in (slice(None, 3), slice(2, None)):
+
+        def own(rows, columns, stride, first=part.start or 0):
+            return keras.ops.ones((rows, 1)) * keras.ops.cast(
+                keras.ops.arange(columns) >= (first and 1), "float32"
+            )
+
+        state = {
+            name: distance.add_window(
+                name, state[name], true[name][:, :, part], x[:, :, part], own
+            )
+            for name, x in pred.items()
+        }
+    found, expected = distance.finish(state), distance.compare(true, pred)
+    assert found.keys() == expected.keys()
+    for name, x in expected.items():
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(found[name]),
+            keras.ops.convert_to_numpy(x),
+            rtol=1e-4,
+            atol=1e-6,
+        )

@@ -12,6 +12,7 @@ import keras_perceptual as kp
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.range_check import (
+    RangeCheck,
     describe_range_mistake,
     is_narrow,
     is_outside,
@@ -344,3 +345,42 @@ def test_says_nothing_of_what_may_be_right(low, high, promised, kind):
     low, high = kind(low), kind(high)
     assert not is_outside(low, high, promised, 0.1)
     assert not is_narrow(low, high, promised)
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("y_true", 0.1),
+        ("a target", 0.1),
+        ("style_image", 0.1),
+        ("input", 0.25),
+        ("y_pred", 10.0),
+    ],
+)
+def test_how_far_outside_values_may_lie(name, share):
+    """As a share of the width of the range."""
+    check = RangeCheck("It", "raise", (-1.0, 3.0), "channels_last")
+    for near, expected in ((0.99, False), (1.01, True)):
+        away = 4 * share * near
+        assert check._is_outside(name, -1 - away, 3) == expected
+        assert check._is_outside(name, -1, 3 + away) == expected
+    # Of what is not cut off, ten times the width.
+    loose = RangeCheck("It", "raise", (-1, 3), "channels_last", clamped=False)
+    assert not loose._is_outside(name, -40.5, 42.5)
+    assert loose._is_outside(name, -41.5, 3) and loose._is_outside(
+        name, 0, 43.5
+    )
+
+
+def test_transparency_and_layout_decide_which_channels_are_looked_at(rng):
+    images = rng.uniform(0, 1, (2, 6, 7, 4)).astype("float32")
+    images[..., 3] = 255
+    for data_format in ("channels_last", "channels_first"):
+        given = images
+        if data_format == "channels_first":
+            given = np.moveaxis(images, -1, 1)
+        RangeCheck("It", "raise", (0, 1), data_format, channels=3)(
+            {"input": given}
+        )
+        with pytest.raises(ValueError, match="It: input"):
+            RangeCheck("It", "raise", (0, 1), data_format)({"input": given})

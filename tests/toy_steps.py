@@ -64,6 +64,10 @@ KINDS = {
         lambda g, y, a, b: (g * (a > b), g * (a <= b)),
     ),
     "Softmax": (softmax, _softmax_gradient),
+    "LogSoftmax": (
+        lambda x: np.log(softmax(x)),
+        lambda g, y, x: (g - np.exp(y) * g.sum(-1, keepdims=True),),
+    ),
     "Square": (np.square, lambda g, y, x: (2 * g * x,)),
     "Pow": (np.power, lambda g, y, a, b: (g * b * a ** (b - 1), None)),
     "Sqrt": (np.sqrt, lambda g, y, x: (g / (2 * y),)),

@@ -69,7 +69,7 @@ class Values:
         """
         found: dict[Operation, None] = {}
         entries: dict[Operation, None] = {}
-        sources: dict[Hashable, bool] = {}
+        sources: dict[Hashable, None] = {}
         seen: set[Hashable] = set()
         wanted = [v for v in values if not self.is_finite(v)]
         while wanted:
@@ -81,7 +81,7 @@ class Values:
             if value in self._meant:
                 entries |= dict.fromkeys(self._meant[value])
             elif maker is None:
-                sources[value] = True
+                sources[value] = None
             elif ahead := [v for v in maker.inputs if self._is_made(v)]:
                 wanted += ahead
             else:
@@ -95,7 +95,9 @@ class Values:
 
     def trace_huge(self, values: Iterable[Hashable]) -> Trace:
         """Returns the `Trace` of the huge numbers in some values."""
-        found, sources, seen = {}, {}, set()
+        found: dict[Operation, None] = {}
+        sources: dict[Hashable, None] = {}
+        seen: set[Hashable] = set()
         wanted = [v for v in values if self.is_huge(v)]
         while wanted:
             value = wanted.pop()
@@ -104,12 +106,12 @@ class Values:
             seen.add(value)
             maker = self._makers.get(value)
             if maker is None:
-                sources[value] = True
+                sources[value] = None
                 continue
             ahead = [v for v in maker.inputs if self.is_huge(v)]
             wanted += ahead
             if not ahead:
-                found[maker] = True
+                found[maker] = None
         return Trace(tuple(found), tuple(sources))
 
     def _find_meant(

@@ -88,6 +88,18 @@ def test_building_leaves_no_trace():
     assert layer.data_format == "channels_last"
 
 
+def test_weights_are_drawn_or_come_from_a_file(tmp_path):
+    path = tmp_path / "own.weights.h5"
+    drawn, read = (build_untrained("alexnet", "float32") for _ in range(2))
+    assert load_weights(drawn, "alexnet", "random", "float32") is drawn
+    drawn.save_weights(path)
+    assert load_weights(read, "alexnet", str(path), "float32") is read
+    for one, other in zip(drawn.weights, read.weights, strict=True):
+        values = keras.ops.convert_to_numpy(one)
+        assert np.std(values) > 0 or one.name == "bias"
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(other), values)
+
+
 def test_building_scope_restores_after_a_failure():
     with pytest.raises(KeyError), building_scope("float16"):
         raise KeyError

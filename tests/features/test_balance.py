@@ -65,3 +65,33 @@ def test_constants_are_of_the_size_that_photographs_give(backbone):
             # Gram matrices are products of four features.
             most = 30 if "gram" in kind else 3
             assert value / most < found[tap][kind] < value * most, (tap, kind)
+
+
+MEASURED = ("mse", "mae", "lost")
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [k for taps in MEAN_DISTANCES.values() for k in taps.values()],
+)
+def test_constants_fit_together(kinds):
+    """Each of them is known about from another one, by what it measures."""
+    for prefix in ("", "normalized_"):
+        mse, mae, charbonnier, lost, gram = (
+            kinds[prefix + kind]
+            for kind in ("mse", "mae", "charbonnier", "lost", "gram")
+        )
+        # With an epsilon of 1e-3, and no square of a mean beyond the mean of
+        # the squares, of which between a third and all is lost.
+        assert mae - 1e-3 < charbonnier < mae
+        assert 3 * mae**2 < mse < 25 * mae**2
+        assert mse / 3 < lost < mse
+        assert 0 < gram < 1e-2
+    # Of features of length one, half the sum of the squares.
+    assert kinds["cosine"] == kinds["normalized_cosine"]
+    # Lengths are about alike, whatever is measured with and without them.
+    lengths = {k: kinds[k] / kinds[f"normalized_{k}"] for k in MEASURED}
+    assert 0.95 < lengths["mse"] / lengths["mae"] ** 2 < 1.4
+    assert 0.8 < lengths["lost"] / lengths["mse"] < 1.6
+    channels = 2 * kinds["cosine"] / kinds["normalized_mse"]
+    assert channels == pytest.approx(round(channels / 64) * 64, rel=1e-2)

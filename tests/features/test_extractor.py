@@ -85,6 +85,17 @@ def test_features_are_float32_whatever_the_network_computes_in(dtype, rng):
     assert 0 < error < 0.05 * numpy(exact).max()
 
 
+@pytest.mark.tensorflow_only
+def test_features_of_a_network_in_double_precision_are_so(rng):
+    extractor = FeatureExtractor(
+        "alexnet", ["conv1"], weights="random", dtype="float64"
+    )
+    (found,) = extractor(rng.uniform(size=(1, 32, 32, 3))).values()
+    assert keras.backend.standardize_dtype(found.dtype) == "float64"
+    # Not of numbers that were single precision in between.
+    assert np.any(numpy(found) != numpy(found).astype("float32"))
+
+
 def test_two_networks_do_not_disturb_each_other(rng):
     photo = rng.uniform(size=(1, 32, 32, 3)).astype("float32")
     first = FeatureExtractor("vgg16", ["relu2_1"])
@@ -187,6 +198,17 @@ def test_weights_of_a_model_from_a_file(tmp_path, rng):
         numpy(FeatureExtractor(small_model(), weights=path)(photo)["second"]),
         numpy(trained(photo)),
     )
+
+
+def test_random_weights_of_a_model_are_always_the_same(rng):
+    photo = rng.uniform(size=(1, 8, 8, 3)).astype("float32")
+    one, other = (
+        numpy(
+            FeatureExtractor(small_model(), weights="random")(photo)["second"]
+        )
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_model_that_cannot_be_tapped_is_refused():

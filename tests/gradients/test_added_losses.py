@@ -23,6 +23,8 @@ def quantizing(tmp_path, *, adds):
 
 def test_a_loss_that_is_added_and_left_out(tmp_path):
     replay = quantizing(tmp_path, adds=True)
+    # Data, which nothing leads to, count for no variable.
+    assert find_left_out(replay, ["w", "book"], {}).keys() == {"book"}
     found = find_left_out(replay, ["book", "w"], {})
     assert found.keys() == {"book"}
     cause = found["book"]

@@ -112,6 +112,23 @@ def test_sample_weights():
     assert len(report.zero) == 4
 
 
+def test_a_function_and_its_variables():
+    scale, shift = keras.Variable(2.0), keras.Variable(1.0)
+    report = check_gradients(lambda: scale * 3.0, [scale, shift])
+    assert [record.status for record in report] == ["ok", "missing"]
+    assert report.of_function
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("net", []), (lambda: 0.0, [], 1.0), (lambda: 0.0, [], None, 1.0)],
+    ids=["no function", "targets", "weights"],
+)
+def test_what_is_neither_a_model_nor_a_function_of_nothing(arguments):
+    with pytest.raises(ValueError, match="a function without arguments"):
+        check_gradients(*arguments)
+
+
 def test_model_that_is_not_compiled():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1)], name="net")
     with pytest.raises(

@@ -82,3 +82,35 @@ def test_a_function_has_no_training_step():
     ):
         assert "step" not in row.in_function
         assert "layer" not in row.in_function
+
+
+# What a training is stopped for, and when, is decided row by row.
+@pytest.mark.parametrize(
+    "flag, names",
+    [
+        (
+            "mends",
+            "CUT PENALTY FAILS CUT_LOSS CUT_IN_BRANCH NONFINITE MADE_FORWARD "
+            "MADE_BACKWARD",
+        ),
+        ("uncertain", "NOT_RUN UNTRAINED"),
+        (
+            "later",
+            "NOT_ASKED NOT_APPLIED NOT_HANDED NOT_RUN FROZEN_IN_STEP "
+            "ZERO_UNDER_PENALTY",
+        ),
+        (
+            "permanent",
+            "SATURATED SOFTMAX_OF_ONE STUCK NO_STEP CANCELS TIMES_ZERO "
+            "SECOND_DERIVATIVE ZERO_UNDER_PENALTY",
+        ),
+        ("general", "NONE NOT_HANDED CUT_LOSS ZERO NONFINITE"),
+        ("ordinary", "UNUSED NO_LOSS DERIVATIVE_ONLY"),
+    ],
+)
+def test_how_each_row_is_judged(flag, names):
+    def has_it(row):
+        return not row.certain if flag == "uncertain" else getattr(row, flag)
+
+    expected = [getattr(diagnoses, name) for name in names.split()]
+    assert list(filter(has_it, diagnoses.ALL)) == expected

@@ -295,6 +295,16 @@ class TestFaint:
         assert case.explainer.asked == [("zeros", paths)]
         assert statuses(report) == [status, status, "ok", "ok"]
 
+    def test_what_is_not_finite_is_not_faint_as_well(self):
+        case = Case()
+        case.judge([2, 1, 1, 0, 1e-12, 1e-12], FAINT, OK, OK)
+        asked = {question for question, _ in case.explainer.asked}
+        paths = {
+            p for q, ps in case.explainer.asked if q == "zeros" for p in ps
+        }
+        assert "nonfinite" in asked
+        assert case.model.weights[0].path not in paths
+
     def test_it_is_measured_by_the_weights(self):
         case = Case()
         case.model.weights[0].assign(np.full((4, 2), 1e6))

@@ -13,6 +13,8 @@ from gradient_models import (
 )
 
 from keras_perceptual.gradients import (
+    GradientRecord,
+    GradientReport,
     GradientSanityError,
     evidence,
     judging,
@@ -206,6 +208,21 @@ def test_findings_are_warned_about_once(said):
     assert len(check.report.nonfinite) == 4
 
 
+def test_warnings_point_at_the_line_that_collects():
+    """In a callback, this is its method that Keras calls."""
+    model, check = prepared(healthy_model(loss=nan_loss), on_nonfinite="warn")
+    check.arm()
+    step(model)
+    with pytest.warns(UserWarning, match="^Checker: ") as caught:
+        check.collect()
+    (ours,) = (w for w in caught if str(w.message).startswith("Checker: "))
+    assert ours.filename == __file__
+    check._explainer.trouble = ArithmeticError("no")
+    with pytest.warns(UserWarning, match="ArithmeticError") as caught:
+        check.collect(last=True)
+    assert caught[0].filename == __file__
+
+
 def test_other_findings_are_warned_about_as_they_come(said):
     model, check = prepared(steps=9, on_missing="warn", ignore=("x", "*bias"))
     watch_once(model, check)
@@ -327,3 +344,77 @@ def test_rounding_is_looked_into_only_where_a_whole_layer_gets_no_more(
     assert before[1].norm < 1e-6
     assert [record.status for record in before] == [status, status]
     assert {record.reason == "" for record in before} == {status == "ok"}
+
+
+def records(*statuses):
+    return GradientReport(
+        tuple(GradientRecord(f"net/{s}", s) for s in statuses), batches=2
+    )
+
+
+@pytest.mark.parametrize("on_missing", ["raise", "warn"])
+def test_model_that_trains_nothing_while_it_is_watched(on_missing, monkeypatch):
+    _, check = prepared(on_missing=on_missing)
+    check.report = records()
+    monkeypatch.setattr(check._evidence, "variables", list)
+    error, texts = check._decide(True)
+    (text,) = [str(error)] if on_missing == "raise" else texts
+    assert "no trainable variables" in text
+    # It is said once.
+    check._decide(True)
+    assert check._decide(True)[1] == []
+
+
+def test_what_cannot_be_explained_is_admitted_once(said):
+    _, check = prepared()
+    check._admit_trouble()
+    assert said() == []
+    check._explainer.trouble = ArithmeticError("no")
+    for _ in range(2):
+        check._admit_trouble()
+    (text,) = said()
+    assert text.endswith("Received: ArithmeticError: no")
+
+
+def test_zeros_that_are_not_judged_yet_are_mentioned():
+    _, check = prepared()
+    check.report = records("missing", "zero", "ok")
+    offenders = GradientReport(check.report.missing, 2)
+    error = check._make_error(offenders)
+    assert "1 more variable has received nothing but zeros" in str(error)
+    assert "['net/zero']" in str(error)
+    assert error.report is check.report
+    # Unless they are what is raised about.
+    error = check._make_error(GradientReport(check.report.zero, 2))
+    assert "more variable" not in str(error)
+    assert check._make_error(GradientReport()) is None
+
+
+def test_patterns_are_compared_with_all_paths():
+    _, check = prepared(ignore=("net/mising",))
+    check.report = records("missing", "ok")
+    (text,) = check._texts(GradientReport())
+    assert "The paths are ['net/missing', 'net/ok']" in text
+
+
+def test_zeros_that_may_pass_are_told_apart():
+    _, check = prepared()
+    check.report = records("missing", "zero")
+    texts = check._texts(check.report)
+    assert [("`on_zero=" in text) for text in texts] == [False, True]
+    # Each variable is told of once for each status.
+    assert check._texts(check.report) == []
+    _, check = prepared(on_zero="warn")
+    (text,) = check._texts(records("missing", "zero"))
+    assert "Received: missing=['net/missing'], zero=['net/zero']" in text
+
+
+def test_a_check_that_is_closed_watches_no_more():
+    model, check = prepared()
+    step(model)
+    check.arm()
+    assert is_armed(model)
+    check.close()
+    assert not is_armed(model)
+    step(model)
+    assert check.report is None

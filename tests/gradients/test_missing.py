@@ -253,6 +253,21 @@ def test_never_used():
     assert places_of(cause) == [("MatMul", 3)]
 
 
+def test_what_a_called_layer_computes_without():
+    """Though a gradient may come to it, of what was computed before."""
+    net = Net()
+    for name in "ut":
+        net.variable(name, 1.0)
+    replay = net.ask("w", "v", "u", "t").replay()
+    owners = {"u": "last", "w": "first", "t": "elsewhere"}
+    found = missing.find_computed_before(
+        replay, ["u", "w", "t"], LAYERS, owners=owners
+    )
+    assert found.keys() == {"u"}
+    assert found["u"].diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
+    assert missing.find_computed_before(replay, ["u"], LAYERS) == {}
+
+
 def test_to_be_asked_about_is_no_use():
     net = Net()
     u = net.variable("u", np.eye(3))
@@ -550,3 +565,11 @@ def test_strangers_that_are_read_first():
         ),
     )
     assert set(missing.find_uses(replay, ["gain"], LAYERS)) == {"gain"}
+
+
+def test_strangers_whose_largest_values_are_taken():
+    """The first of what comes out has a gradient, the places have none."""
+    net = Net()
+    values, _ = net.do("TopKV2", net.variable("table", np.eye(3)))
+    loss = net.loss_of(net.do("MatMul", net.output, values))
+    assert set(uses_of(net.ask(target=loss), "table")) == {"table"}

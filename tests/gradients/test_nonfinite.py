@@ -234,6 +234,40 @@ def test_lines_of_the_user_come_first():
     assert found_in(compute)[1:] == (("Log", 5), ("Log", 0))
 
 
+def test_what_is_harmless_alone_is_told_where_nothing_else_is():
+    """A sum at which infinity comes back to the one of its inputs."""
+    step = Step()
+    w = step.variable("w", 1.0)
+    with step.at(line=5):
+        total = step.do("AddV2", w, step.constant(1))
+    loss = step.do("Mean", total)
+    step.differentiate(loss, ["w"])
+    replay = step.replay()
+    (derivative,) = replay.derivatives
+    for guilty in ("Log", None):
+        gradients = {
+            **derivative.gradients,
+            w.key: dataclasses.replace(
+                derivative.gradients[w.key], infinite=True
+            ),
+        }
+        operations = replay.operations
+        if guilty:
+            # Something else that the same value goes into is to blame.
+            operations = (
+                *operations[:1],
+                dataclasses.replace(operations[0], kind=guilty),
+                *operations[1:],
+            )
+        broken = dataclasses.replace(
+            replay,
+            operations=operations,
+            derivatives=(dataclasses.replace(derivative, gradients=gradients),),
+        )
+        places = cause_of(broken).places
+        assert [p.operation for p in places] == [guilty or "AddV2"]
+
+
 def test_suspects_where_all_seems_well():
     # As where a compiler takes another way through a choice.
     def compute(net, value):

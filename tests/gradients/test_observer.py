@@ -4,7 +4,11 @@ import pytest
 from gradient_models import healthy_model
 
 from keras_perceptual.gradients import diagnoses, tracers
-from keras_perceptual.gradients.observer import GradientObserver, StopStep
+from keras_perceptual.gradients.observer import (
+    GradientObserver,
+    StopStep,
+    _loss_scale,
+)
 
 
 class Refused(StopStep):
@@ -142,6 +146,59 @@ def test_call_with_fewer_variables_than_it_was_built_for_is_announced():
                 [], gradients[:2], [v.value for v in model.weights[:2]]
             )
     assert caught.value.args[0] is diagnoses.STRANGER
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_values_that_are_handed_in_and_out(update, monkeypatch):
+    """As JAX has it; what is done with them is of no matter here."""
+    model, gradients = prepared("sgd")
+    monkeypatch.setattr(
+        model.optimizer,
+        "stateless_apply",
+        lambda state, gradients, values: ([v - 1.0 for v in values], state),
+    )
+    observer = observe(model, update=update)
+    observer._tracer.apply_methods = ("stateless_apply",)
+    values = [v.value for v in model.trainable_variables]
+    state = [v.value for v in model.optimizer.variables]
+    with observer.watch():
+        found, left = model.optimizer.stateless_apply(state, gradients, values)
+    ((variables, noted, *_),) = observer._tracer.calls
+    assert list(map(id, variables)) == list(map(id, model.trainable_variables))
+    assert {float(g.max()) for g in noted} == {2.0}
+    assert left is state
+    for old, new in zip(values, found, strict=True):
+        change = keras.ops.convert_to_numpy(new - old)
+        np.testing.assert_allclose(change, -1.0 if update else 0.0, atol=1e-6)
+
+
+def test_other_values_than_it_was_built_for_are_announced():
+    model, gradients = prepared()
+    said = []
+    observer = observe(
+        model, update=False, when_refused=lambda *given: said.append(given)
+    )
+    observer._tracer.apply_methods = ("stateless_apply",)
+    with observer.watch():
+        model.optimizer.stateless_apply(
+            [], gradients[:2], [v.value for v in model.weights[:2]]
+        )
+    ((diagnosis, variables),) = said
+    assert diagnosis is diagnoses.STRANGER
+    assert len(variables) == 4
+    assert observer._tracer.calls == []
+
+
+def test_scale_of_an_optimizer_that_is_not_built():
+    inner = keras.optimizers.SGD()
+    optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0)
+    assert _loss_scale(optimizer) == (8.0, True)
+    optimizer.build([keras.Variable(1.0)])
+    scale, is_dynamic = _loss_scale(optimizer)
+    assert is_dynamic and float(keras.ops.convert_to_numpy(scale)) == 8
+    # In a step without state, it is one of the values that come in.
+    values = {id(optimizer.dynamic_scale): 2.0}
+    assert _loss_scale(optimizer, values) == (2.0, True)
 
 
 def test_missing_gradients_do_not_reach_the_optimizer():

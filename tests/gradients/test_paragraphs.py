@@ -6,9 +6,12 @@ from keras_perceptual.gradients import GradientRecord, diagnoses
 from keras_perceptual.gradients.paragraphs import (
     SWAPPED,
     WITHOUT_LINE,
+    count_others,
     explain_group,
     group_records,
     list_by_layer,
+    mend_at,
+    point_out,
     shorten,
 )
 from keras_perceptual.gradients.places import Place
@@ -205,3 +208,75 @@ def test_a_place_is_followed_by_the_code_that_stands_there():
     )
     text = explain(record("a/w", diagnoses.CUT, (place,)))
     assert "net.py:3\n    in call: log(x)" in text
+
+
+@pytest.mark.parametrize(
+    "records, said",
+    [
+        (
+            [record("a", diagnoses.CUT, (ROUND,))],
+            f"Cut off from the loss: {ROUND}\n    return keras.ops.round(x)",
+        ),
+        (
+            [record("a", diagnoses.CUT, (Place("Log"),))],
+            "Cut off from the loss: Log",
+        ),
+        (
+            [record("a", diagnoses.IN_DATA, note="'y' holds NaN.")],
+            "NaN or infinity in the data: 'y' holds NaN.",
+        ),
+        (
+            [record("a", diagnoses.CUT)],
+            "Cut off from the loss: 'a' of layer 'enc' (Dense)",
+        ),
+        (
+            [record(name, diagnoses.CUT, layer="") for name in "abc"],
+            "Cut off from the loss: 'a', and 2 more",
+        ),
+    ],
+)
+def test_where_it_begins(records, said):
+    """The place tells more than the note, and the note than a name."""
+    (group,) = group_records(records)
+    assert point_out(group) == said
+
+
+def test_what_tells_most_comes_first():
+    rows = [
+        record("general"),
+        record("stuck", diagnoses.STUCK),
+        record("own", diagnoses.UNUSED),
+        record("placed", diagnoses.CUT, (ROUND,)),
+    ]
+    paths = [path for group in group_records(rows) for path in group.paths]
+    assert paths == ["placed", "own", "general", "stuck"]
+
+
+def test_a_callback_can_be_told_to_leave_variables_out():
+    said = "`ignore=['a', 'b']`"
+    rows = [record(name, diagnoses.UNUSED) for name in "ab"]
+    assert said in explain(*rows)
+    assert said not in explain(*rows, judged=False)
+    # Nobody wants to keep what is cut off.
+    assert "ignore=" not in explain(record("a", diagnoses.CUT))
+
+
+@pytest.mark.parametrize(
+    "count, said", [(1, "1 other variable is"), (2, "2 other variables are")]
+)
+def test_other_variables(count, said):
+    assert count_others(count, "other ") == said
+    rows = [record(name, diagnoses.UNTRACKED) for name in "abc"[:count]]
+    ours = said.replace("other ", "").split()
+    assert explain(*rows).startswith(
+        f"{ours[0]} {ours[1]} besides the 9 trainable ones {ours[2]} computed "
+        "with and not trained (not among the variables of the model):\n"
+    )
+
+
+def test_no_mend_where_it_does_not_depend_on_the_operation():
+    (group,) = group_records([record("a", diagnoses.UNUSED, (ROUND,))])
+    assert mend_at(group, [ROUND]) == []
+    (group,) = group_records([record("a", diagnoses.CUT, (ROUND,))])
+    (mend, _) = mend_at(group, [ROUND, SQRT])
+    assert "staircase" in mend

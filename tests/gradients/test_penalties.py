@@ -6,7 +6,7 @@ import pytest
 from toy_steps import Step, frame
 
 from keras_perceptual.gradients import diagnoses, penalties
-from keras_perceptual.gradients.replay import Operation
+from keras_perceptual.gradients.replay import Numbers, Operation
 
 LAYERS = {
     name: keras.layers.Layer(name=name) for name in ("one", "gate", "three")
@@ -178,3 +178,22 @@ def test_what_an_operation_adds_is_known_by_its_factors():
     )
     found = penalties.find_penalized(replay, ["one"], LAYERS)
     assert found["one"].diagnosis is diagnoses.ZERO_UNDER_PENALTY
+
+
+def test_an_operation_that_nothing_comes_back_to_adds_nothing():
+    """Where nobody wrote down what it adds, and no factor is zero."""
+    step = Step()
+    kernel = step.variable("one", np.ones((2, 2)))
+    value = step.do("Tanh", step.do("Square", kernel))
+    step.differentiate(step.do("Mean", step.do("Relu", value)), ["one"])
+    replay = step.replay()
+    (derivative,), square = replay.derivatives, replay.operations[0]
+    for gradients, is_idle in (
+        (derivative.gradients, False),
+        ({key: Numbers(0.0) for key in derivative.gradients}, True),
+        ({}, True),
+    ):
+        other = dataclasses.replace(
+            derivative, gradients=gradients, contributions={}
+        )
+        assert penalties._is_idle(replay, other, square, 0) is is_idle

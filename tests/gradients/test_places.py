@@ -15,8 +15,9 @@ from keras_perceptual.gradients.places import (
     is_library,
     locate,
     locate_frames,
+    locate_step,
 )
-from keras_perceptual.gradients.replay import Operation
+from keras_perceptual.gradients.replay import Operation, Replay
 
 
 def frame(filename, lineno=1, name="call"):
@@ -255,3 +256,21 @@ def test_a_cell_of_a_notebook_is_called_as_ipython_does(monkeypatch):
     assert cell.source == "/somewhere/7.py:4"
     monkeypatch.setattr(IPython, "get_ipython", lambda: None)
     assert cell.source == "/somewhere/7.py:4"
+
+
+def test_where_a_step_of_the_user_calls_the_model():
+    """The line of the step, whatever the model is made of."""
+    step, inner = frame(__file__, 3, "train_step"), frame(__file__, 9, "call")
+    frames = (frame(KERAS, 1, "fit"), step, inner)
+    outside = Operation("Mul", (), (), frames=frames)
+    inside = Operation("Mul", (), (), scope=("net",), frames=frames)
+
+    def line_of(*operations):
+        place = locate_step(Replay(operations, {}, ()))
+        return place and (place.line, place.operation)
+
+    assert line_of(outside, inside) == (3, "the model is called")
+    assert line_of(outside) is None
+    frames = (frame(KERAS, 1, "train_step"),)
+    theirs = Operation("Mul", (), (), scope=("net",), frames=frames)
+    assert line_of(theirs) is None

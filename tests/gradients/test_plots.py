@@ -32,7 +32,17 @@ def test_a_bar_for_each_variable():
         "b/kernel #2",
     ]
     assert axes.get_xscale() == "log"
+    assert axes.get_xlabel() == "norm of the gradient"
+    assert axes.get_title().startswith("Gradients after 1 batch")
+    assert axes.yaxis_inverted()
     axes.figure.canvas.draw()
+
+
+def test_a_figure_has_room_for_each_variable():
+    for count, height in ((0, 1.25), (1, 1.25), (12, 4.0)):
+        records = tuple(GradientRecord(f"{i}", "ok", 1.0) for i in range(count))
+        figure = GradientReport(records).plot().figure
+        assert figure.get_size_inches().tolist() == [8, height]
 
 
 def test_own_axes_and_nothing_to_draw():

@@ -20,6 +20,15 @@ def test_records_by_status(status):
     assert record.path == f"net/{status}"
 
 
+def test_the_first_culprit_is_the_most_likely_one():
+    places = Place("Log", file="net.py", line=7), Place("Exp")
+    record = GradientRecord("net/w", "missing", culprits=places)
+    assert record.culprit is places[0]
+    assert record.source == "net.py:7"
+    assert RECORDS[0].culprit is None
+    assert RECORDS[0].source == ""
+
+
 def test_report_is_a_collection_of_its_records():
     assert len(REPORT) == len(STATUSES)
     assert tuple(REPORT) == RECORDS

@@ -153,3 +153,42 @@ def test_other_zeros():
     assert root_of(step, nothing) == (Source.OTHER, "Sub")
     drawn = step.do("Mul", step.do("RandomUniform"), step.data("x", ZEROS))
     assert root_of(step, drawn) == (Source.DATA, "Mul")
+
+
+def test_of_two_computed_values_the_data_tell_more():
+    step = Step()
+    x, w = step.data("x", ZEROS), step.variable("w", ZEROS)
+    for values in ((x, w), (w, x)):
+        total = step.do("AddV2", *(step.do("Identity", v) for v in values))
+        assert root_of(step, total)[0] is Source.DATA
+    # Of two that are no data, the one that the step computes.
+    b = step.variable("b", ZEROS)
+    for values in ((step.do("Square", w), b), (b, step.do("Square", w))):
+        assert root_of(step, step.do("AddV2", *values))[1] == "Square"
+
+
+def test_no_value_is_zero_of_which_nothing_is_known():
+    roots = Roots({1: Numbers(0.0), 2: Numbers(1.0), 3: Numbers()}, {}, {})
+    assert [roots.is_zero(value) for value in range(1, 5)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_numbers_of_nothing_are_a_constant():
+    step = Step()
+    made = step.do("OnesLike", step.constant(ZEROS))
+    replay = step.replay()
+    (operation,) = replay.operations
+    for varies, source in ((False, Source.CONSTANT), (True, Source.OTHER)):
+        alone = dataclasses.replace(
+            operation,
+            kind="Fill",
+            inputs=(),
+            varies=varies,
+            differentiable=True,
+        )
+        roots = Roots(replay.values, {made.key: alone}, {})
+        assert roots.find(made.key).source is source

@@ -2,6 +2,7 @@ import keras
 from keras import layers
 
 from keras_perceptual.gradients.source_lines import (
+    locate_building,
     locate_condition,
     locate_freezing,
 )
@@ -77,3 +78,26 @@ def test_the_condition_around_the_call_of_an_optimizer():
     assert locate_condition(model, model.encoder_optimizer) is None
     plain = keras.Sequential([layers.Dense(1)])
     assert locate_condition(plain, keras.optimizers.SGD()) is None
+
+
+class Building(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.early = self.add_weight(shape=(1,), name="early")
+        self.constant = self.early * 2.0  # in __init__
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(1,), name="kernel")
+        self.unread = self.add_weight(shape=(1,), name="unread")
+        self.doubled = self.kernel * 2.0  # in build
+
+
+def test_where_a_layer_computes_with_a_variable_before_it_is_called():
+    layer = Building()
+    layer.build((None, 1))
+    for name, method in (("early", "__init__"), ("kernel", "build")):
+        place = locate_building(layer, id(getattr(layer, name)))
+        assert place.code.endswith(f"# in {method}")
+        assert (place.operation, place.within) == (f"self.{name}", method)
+    assert locate_building(layer, id(layer.unread)) is None
+    assert locate_building(layers.Dense(1), 0) is None

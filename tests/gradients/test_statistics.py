@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_perceptual.gradients import tracers
+from keras_perceptual.gradients import statistics, tracers
 from keras_perceptual.gradients.statistics import (
     SUMS,
     WIDTH,
@@ -173,3 +173,42 @@ def test_share_in_the_weights():
     assert weight_norm(variable) == 5.0
     assert ratio_of_norms(1.0, 4.0) == 0.25
     assert ratio_of_norms(1.0, 0.0) is None
+
+
+@pytest.mark.tensorflow_only
+def test_norms_of_tensors_whose_shape_is_not_known():
+    """Nor of many elements: each is looked at by itself."""
+    import tensorflow as tf
+
+    specs = [
+        tf.TensorSpec([None, 2]),
+        tf.TensorSpec([2]),
+        tf.TensorSpec([None]),
+    ]
+    norms = tf.function(lambda *x: scaled_norms(x), input_signature=specs)
+    found = norms(
+        tf.ones([8, 2]), tf.constant([3.0, 4.0]), tf.constant([2.0, 0.0, 0.0])
+    )
+    assert found.numpy().tolist() == [4, 5, 2]
+
+
+def test_norms_of_large_tensors_are_in_their_order(monkeypatch):
+    monkeypatch.setattr(statistics, "MOST_STACKED", 4)
+    tensors = [
+        keras.ops.full(shape, value)
+        for shape, value in (
+            ((16,), 1.0),
+            ((4,), 2.0),
+            ((16,), 3.0),
+            ((4,), 4.0),
+        )
+    ]
+    found = keras.ops.convert_to_numpy(scaled_norms(tensors))
+    assert found.tolist() == [4, 4, 12, 8]
+    variable = keras.Variable(np.full(16, 2.0))
+    assert weight_norm(variable) == 8
+
+
+def test_a_scale_stays_unless_it_is_said_to_adapt():
+    found = statistics_of([np.inf], loss_scale=32.0)
+    assert (found.overflowed, found.nonfinite) == (0, 1)

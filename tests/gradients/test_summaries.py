@@ -1,6 +1,10 @@
 import pytest
 
-from keras_perceptual.gradients import GradientRecord, GradientReport
+from keras_perceptual.gradients import (
+    GradientRecord,
+    GradientReport,
+    summaries,
+)
 from keras_perceptual.gradients.summaries import write_summaries
 
 REPORT = GradientReport(
@@ -25,6 +29,19 @@ def read_events(folder):
             plugin = value.metadata.plugin_data.plugin_name
             found.append((value.tag, event.step, plugin, content))
     return found
+
+
+def test_the_file_is_whole_once_it_is_written(tmp_path, monkeypatch):
+    closed = []
+
+    class Watched(summaries.EventFile):
+        def close(self):
+            super().close()
+            closed.append(self)
+
+    monkeypatch.setattr(summaries, "EventFile", Watched)
+    write_summaries(REPORT, tmp_path)
+    assert len(closed) == 1
 
 
 def test_norms_ratios_and_the_table(tmp_path):

@@ -71,3 +71,41 @@ def test_files_and_those_who_ask_for_none_have_no_colors(monkeypatch):
     assert "\033" in str(REPORT)
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\033" not in str(REPORT)
+
+
+def test_a_row_shows_all_that_is_known():
+    assert tables.rows(REPORT) == [
+        ("a/kernel", "(4, 8)", "a ()", "ok", "0.25", "0.125", ""),
+        (
+            "b/kernel",
+            "(8,)",
+            "b (<Own>)",
+            "missing",
+            "-",
+            "-",
+            "no path at all",
+        ),
+    ]
+    assert tables.rows([GradientRecord("c", "ok")])[0][2] == ""
+
+
+def test_the_width_is_that_of_the_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    for columns in (50, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert str(REPORT) == tables.as_text(REPORT, width=columns, color=False)
+
+
+def test_a_table_that_just_fits_is_not_broken():
+    wide = tables.as_text(REPORT)
+    width = max(map(len, wide.splitlines()))
+    assert tables.as_text(REPORT, width=width) == wide
+    assert tables.as_text(REPORT, width=width - 1) != wide
+
+
+def test_what_is_well_has_no_color():
+    report = GradientReport(REPORT.records[:1], batches=1)
+    assert "style" not in tables.as_html(report)
+    assert "\033" not in tables.as_text(report, color=True)
+    assert tables.title(report) == "Gradients after 1 batch: 1 ok"

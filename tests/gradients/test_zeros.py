@@ -6,6 +6,8 @@ import pytest
 from toy_steps import Step
 
 from keras_perceptual.gradients import diagnoses, zeros
+from keras_perceptual.gradients.cuts import Locator
+from keras_perceptual.gradients.zero_ends import End
 
 LAYERS = {
     name: keras.layers.Layer(name=name)
@@ -579,3 +581,23 @@ def test_numbers_that_were_not_read_prove_nothing():
     derivative = dataclasses.replace(derivative, gradients=gradients)
     replay = dataclasses.replace(replay, derivatives=(derivative,))
     assert zeros.find_causes(replay, ["one/w"], LAYERS) == {}
+
+
+def test_of_a_loop_with_two_choices_the_first_is_told():
+    step = Step()
+    w = step.variable("w", np.ones(3))
+    closed = step.data("x", np.zeros(3))
+    for line in (5, 6, 5, 6):
+        with step.at(line=line):
+            step.do("SelectV2", closed, w, step.constant(np.ones(3)))
+    ends = [
+        End(operation, diagnoses.MASKED, chosen=True)
+        for operation in step.replay().operations
+    ]
+    for turn in (ends, ends[1:]):
+        cause = zeros._choose(turn, True, Locator({}))
+        assert cause.diagnosis is diagnoses.NO_STEP
+        assert [p.line for p in cause.places] == [6 if turn is not ends else 5]
+    # Each choice once is no loop.
+    cause = zeros._choose(ends[:2], True, Locator({}))
+    assert cause.diagnosis is diagnoses.MASKED

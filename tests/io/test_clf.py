@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from color_tables import apply_with_opencolorio, check_damage
+from reference import common_lut
 
 from keras_perceptual.io import apply_table, read_clf, read_table
 
@@ -125,12 +126,24 @@ def read(path, content):
     return read_clf(path)
 
 
-@pytest.mark.parametrize("name", READ)
-def test_opencolorio_reads_the_same(name, path, rng):
-    table = read(path, READ[name])
-    assert table.title == "A look"
+@pytest.fixture
+def colors(rng):
     colors = rng.uniform(-2, 4, (2000, 3))
     colors[:1000] = rng.uniform(0, 1, (1000, 3))
+    return colors
+
+
+@pytest.mark.parametrize("name", READ)
+def test_one_table_does_what_all_steps_do(name, path, colors):
+    table = read(path, READ[name])
+    assert table.title == "A look"
+    expected = common_lut.apply(READ[name], colors)
+    np.testing.assert_allclose(apply_table(table, colors), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_opencolorio_reads_the_same(name, path, colors):
+    table = read(path, READ[name])
     found = apply_with_opencolorio(path, colors)
     np.testing.assert_allclose(found, apply_table(table, colors), atol=1e-5)
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from keras_perceptual.io.cube_header import Header
@@ -201,3 +202,27 @@ def test_a_file_may_end_before_its_rows():
     message = "line 2 .*should come before.*Received: the end of the file$"
     with pytest.raises(ValueError, match=message):
         header.start_rows(2, None)
+
+
+def test_the_table_has_the_rows_in_their_order():
+    """Curves come first, and of the cube red runs fastest."""
+    header, _ = read(
+        b'TITLE "Look"\nLUT_1D_SIZE 3\nLUT_1D_INPUT_RANGE 0 4\n' + SIZE
+    )
+    rows = np.arange(33.0).reshape(11, 3)
+    table = header.make_table(rows)
+    np.testing.assert_array_equal(table.curves, rows[:3])
+    np.testing.assert_array_equal(table.cube[1, 0, 0], rows[3 + 1])
+    np.testing.assert_array_equal(table.cube[0, 1, 0], rows[3 + 2])
+    np.testing.assert_array_equal(table.cube[0, 0, 1], rows[3 + 4])
+    assert table.curves_domain == ((0.0,) * 3, (4.0,) * 3)
+    assert (table.cube_domain, table.title) == (UNIT, "Look")
+
+
+@pytest.mark.parametrize("size", [b"LUT_1D_SIZE 2", b"LUT_3D_SIZE 2"])
+def test_a_table_of_one_kind_has_no_other(size):
+    header, expected = read(size)
+    table = header.make_table(np.zeros((*expected.values(), 3)))
+    assert (table.curves is None) == (b"3D" in size)
+    assert (table.cube is None) == (b"1D" in size)
+    assert table.title == ""

@@ -51,3 +51,27 @@ def test_seeds_spread_to_all_targets(rng):
     # Of entries in the cell of one target, the nearest alone is kept.
     assert (away <= best + step[0]).all()
     assert (away <= best + 1e-9).mean() > 0.9
+
+
+def test_what_cannot_be_made_comes_from_the_nearest_face(rng):
+    """A cube that clips at a half: the nearest place is known."""
+    cube = grid(4) / 2
+    targets = rng.uniform(0, 1, (40, 3))
+    targets[:, 1] += 0.5
+    # Any entry leads there, in as many moves as it is away.
+    seeds = np.rint(np.clip(targets, 0, 0.5) * 6)
+    for away in (0, 1):
+        places = cube_nearest._refine(cube, np.abs(seeds - away), targets)
+        np.testing.assert_allclose(
+            places, np.clip(targets, 0, 0.5) * 6, atol=1e-6
+        )
+
+
+def test_of_a_cube_that_folds_each_color_is_found():
+    """Red goes up and comes down again; every color comes from somewhere."""
+    cube = grid(5)
+    cube[..., 0] = 1 - abs(2 * cube[..., 0] - 1)
+    places, _ = invert_to_nearest(cube, 6)
+    np.testing.assert_allclose(
+        look_up_tetrahedral(places, cube), grid(6), atol=1e-6
+    )

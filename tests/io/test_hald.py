@@ -4,6 +4,7 @@ import struct
 import sys
 import zlib
 
+import checks
 import numpy as np
 import pytest
 
@@ -456,3 +457,7 @@ def test_without_pillow_a_file_is_an_error_that_says_so(monkeypatch):
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no_such"):
         read_hald(tmp_path / "no_such.png")
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(write_hald)

@@ -108,7 +108,8 @@ def test_the_way_it_is_written_changes_nothing(change, path):
         (b"Mesh 1\n" + FLAME, "line 1 .*two whole numbers"),
         (b"Mesh 1 12\nMesh 1 12\n", "line 2 .*stands in a file once"),
         (b"Mesh 1 14\n", "line 1 .*8, 10, 12 or 16"),
-        (b"Mesh 9 12\n", "line 1 .*1 to 7"),
+        (b"Mesh 0 12\n", "line 1 .*1 to 7"),
+        (b"Mesh 8 12\n", "line 1 .*1 to 7"),
         (b"Mesh 4 12\n" + FLAME, "line 3. .*4913 rows .*Mesh 4.* has 27"),
         (FLAME[:-6], "line 30 .*three numbers.*and not 2"),
         (
@@ -314,3 +315,10 @@ def test_what_a_file_cannot_hold_is_refused(path, rng):
             write_3dl(path, table)
     table = table_of(rng, curve=np.linspace(0, 1, 999) ** 2)
     write_3dl(path, resize_table(table, curves=512))
+
+
+@pytest.mark.parametrize(("away", "is_curve"), [(1, False), (2, True)])
+def test_a_shaper_may_be_rounded(away, is_curve, path):
+    """By one, as OpenColorIO does."""
+    path.write_bytes(b"0 %d 1023\n" % (512 + away) + ROWS)
+    assert (read_3dl(path).curves is not None) == is_curve

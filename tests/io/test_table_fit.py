@@ -1,5 +1,6 @@
 import sys
 
+import checks
 import keras
 import numpy as np
 import pytest
@@ -151,3 +152,7 @@ def test_without_scipy_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(ImportError, match=r"pip install scipy.*Received: "):
         fit_table(X, X)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(fit_table)

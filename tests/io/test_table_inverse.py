@@ -1,5 +1,6 @@
 import warnings
 
+import checks
 import numpy as np
 import pytest
 from color_tables import apply_with_opencolorio, grid
@@ -240,3 +241,7 @@ def test_curves_before_a_cube_are_inverted_to_the_nearest_as_well():
     colors = np.array([[0.1, 0.2, 0.22]])
     again = apply_table(inverse, apply_table(table, colors))
     np.testing.assert_allclose(again, colors, atol=1e-5)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(invert_table)

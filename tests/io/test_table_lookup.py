@@ -54,3 +54,13 @@ def test_not_a_number_stays_not_a_number(rng):
     for name in TWINS:
         found = getattr(table_lookup, name)(places, cube)
         assert np.isnan(found).tolist() == [[True] * 3, [False] * 3]
+
+
+@pytest.mark.parametrize(("size", "new"), [(2, 2), (3, 5), (5, 3), (4, 7)])
+def test_planes_are_what_is_found_at_each_place(size, new, rng):
+    cube = rng.uniform(-1, 2, (size, size, size, 3)).astype("float32")
+    found = np.stack(list(table_lookup.resample_trilinear(cube, new)))
+    places = np.indices((new,) * 3).transpose(1, 2, 3, 0)
+    places = places * (size - 1) / (new - 1)
+    expected = table_lookup.look_up_trilinear(places, cube)
+    np.testing.assert_allclose(found, expected, atol=1e-12)

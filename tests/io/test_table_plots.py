@@ -140,6 +140,9 @@ def test_curves_and_a_cube_are_drawn_in_their_order():
     axes = table.plot()
     assert [axis.name for axis in axes] == ["rectilinear", "3d"]
     assert axes[0].figure is axes[1].figure
+    # As many squares side by side.
+    width, height = axes[0].figure.get_size_inches()
+    assert width == 2 * height
 
 
 def test_colors_that_no_screen_has_and_entries_that_are_no_numbers():

@@ -33,6 +33,18 @@ def test_lines_are_the_same_in_blocks_of_any_size(
     assert numbered(blocks) == list(enumerate(lines, start=1))
 
 
+@pytest.mark.parametrize(("size", "blocks"), [(2, 0), (5, 1), (12, 1), (13, 2)])
+def test_how_much_is_left_is_known(size, blocks, tmp_path, monkeypatch):
+    """After the four bytes that tell what kind of file it is."""
+    told = []
+    monkeypatch.setattr(text_lines, "BLOCK_SIZE", 8)
+    monkeypatch.setattr(
+        text_lines, "track", lambda items, count: told.append(count) or items
+    )
+    read(tmp_path / "look.cube", b"x" * size)
+    assert told == [blocks]
+
+
 def test_ends_of_lines_may_be_mixed(tmp_path):
     blocks = read(tmp_path / "look.cube", b"a\rb\nc\r\nd\r\r\ne\n\rf\r")
     lines = [line for _, line in numbered(blocks)]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_perceptual.io.tiles import cube_size, find_layout, order
+from keras_perceptual.io.tiles import cube_size, draw, find_layout, order
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,26 @@ def test_a_channel_that_changes_nothing_leaves_the_end_open():
     strip[..., 0] = np.tile(np.arange(16), 16)
     strip[3, 5] = 1
     assert find_layout(strip, 16) is None
+
+
+def test_a_picture_that_could_be_either_is_left_open(rng):
+    """Noise is as rough in every layout, with brightness as of a strip."""
+    pixels = rng.uniform(0, 1, (64, 64, 3))
+    pixels += np.tile(np.arange(16) / 16, 4)[:, None]
+    pixels += np.tile(np.arange(16)[:, None] / 16, (4, 1))[..., None]
+    assert find_layout(pixels, 16) is None
+    # A strip of the same is one.
+    strip = pixels.reshape(4, 16, 64, 3).transpose(1, 0, 2, 3)
+    assert find_layout(strip.reshape(16, 256, 3), 16) == "tiles"
+
+
+@pytest.mark.parametrize("layout", ["hald", "tiles", "tiles_bottom_up"])
+def test_what_is_drawn_is_put_in_order_again(layout):
+    cube = np.arange(4**3 * 3).reshape(4, 4, 4, 3)
+    picture = draw(cube, layout)
+    assert picture.shape == ((8, 8, 3) if layout == "hald" else (4, 16, 3))
+    np.testing.assert_array_equal(order(picture, 4, layout), cube)
+
+
+def test_what_is_not_finite_is_left_to_be_refused_by_its_entries():
+    assert find_layout(np.full((8, 8, 3), np.nan), 4) == "tiles"

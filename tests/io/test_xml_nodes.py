@@ -51,6 +51,13 @@ def test_text_has_a_limit(read):
     assert read(b"<a>" + b"x" * 10**6 + b"</a>")[1].text == ""
 
 
+def test_a_file_that_is_too_large_is_not_begun(read, monkeypatch):
+    monkeypatch.setattr(xml_nodes, "MAX_FILE_SIZE", 10)
+    assert read(b"<abcdefg/>")[1].name == "abcdefg"
+    with pytest.raises(ValueError, match="10"):
+        read(b"<abcdefgh/>")
+
+
 def test_entities_are_refused(read):
     """What would grow, or fetch another file."""
     for declared in (

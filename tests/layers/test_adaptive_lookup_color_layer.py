@@ -765,8 +765,22 @@ def test_no_images():
     assert tuple(layer.tables_of(images).shape) == (0, 4, 4, 4, 3)
 
 
+def test_nothing_is_learned_from_no_images():
+    norm = keras.layers.BatchNormalization(momentum=0.5)
+    layer = AdaptiveLookupColorLayer(4, backbone=norm)
+    layer(np.full((2, 4, 4, 3), 0.5, "float32"), training=True)
+    before = norm.get_weights()
+    layer(np.zeros((0, 4, 4, 3), "float32"), training=True)
+    for was, is_now in zip(before, norm.get_weights(), strict=True):
+        np.testing.assert_array_equal(is_now, was)
+
+
 def test_a_config_without_a_backbone_has_the_default_one():
     layer = AdaptiveLookupColorLayer.from_config({"size": 3})
     assert layer.get_config()["backbone"] is None
     with pytest.raises(ValueError, match="needs a `backbone` that Keras can"):
         AdaptiveLookupColorLayer.from_config({"backbone": "small"})
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(AdaptiveLookupColorLayer)

@@ -195,6 +195,17 @@ def test_float64(images):
     assert found.dtype == "float64"
     expected = reference.trilinear(images.astype("float64"), some_table(layer))
     np.testing.assert_allclose(found, expected, atol=1e-14)
+    # So are the ends of a range that float32 has no numbers for.
+    layer = filled(dtype="float64", value_range=(0.1, 0.7))
+    found = to_numpy(layer(0.1 + 0.6 * images.astype("float64")))
+    np.testing.assert_allclose(found, 0.1 + 0.6 * expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_ends_of_a_range_are_those_of_the_colors(dtype):
+    """As in single precision, in which they are looked up."""
+    reading = filled(dtype=dtype, value_range=(0.1, 0.7))._reading()
+    assert reading.value_range == (float(np.float32(0.1)), np.float32(0.7))
 
 
 # Gradients.
@@ -401,6 +412,14 @@ def test_wrong_channels(data_format, shape):
     layer.build((None, 3, 4, 3))
     with pytest.raises(ValueError, match=message):
         layer(np.zeros(shape, "float32"))
+
+
+def test_a_mask_is_that_of_the_images(images):
+    layer = LookupColorLayer(4)
+    mask = np.ones((2, 6), bool)
+    assert layer.compute_mask(images, mask) is mask
+    assert layer.compute_mask([images, None], [mask, None]) is mask
+    assert layer.compute_mask(images, None) is None
 
 
 def test_set_table():
@@ -1257,3 +1276,7 @@ def test_no_images(dimensions, interpolation):
     tables = np.zeros((0, *layer.table_shape), "float32")
     assert tuple(layer(images).shape) == (0, 5, 6, 3)
     assert tuple(layer([images, tables]).shape) == (0, 5, 6, 3)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(LookupColorLayer)

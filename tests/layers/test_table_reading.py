@@ -87,3 +87,43 @@ def test_equal_settings_are_found_again():
     one, other = (Reading(**PLAIN) for _ in range(2))
     assert {one: "compiled"}[other] == "compiled"
     assert one != Reading(**{**PLAIN, "dtype": "float16"})
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_double_precision_is_kept(rng, dimensions):
+    images = rng.uniform(0, 1, (2, 4, 5, 3))
+    table = rng.uniform(0, 1, (4,) * dimensions + (3,))
+    found = read(images, table, dimensions=dimensions, dtype="float64")
+    twin = reference.trilinear if dimensions == 3 else reference.curves
+    np.testing.assert_allclose(found, twin(images, table), atol=1e-14)
+
+
+def test_what_comes_out_may_have_a_range_of_its_own(images, cube):
+    found = read(images, cube, output_range=(-2.0, 3.0))
+    expected = reference.trilinear(np.clip(images, 0, 1), cube) * 5 - 2
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gray_is_three_equal_channels_unless_the_curve_is_one(
+    rng, images, cube, channels
+):
+    gray = images[..., :1]
+    curves = rng.uniform(0, 1, (5, channels)).astype("float32")
+    np.testing.assert_array_equal(
+        read(gray, cube), read(gray.repeat(3, -1), cube)
+    )
+    found = read(gray, curves, dimensions=1)
+    assert found.shape[-1] == channels
+    domain = ((0.0,) * 3, (0.5,) * 3)
+    assert read(gray, curves, dimensions=1, domain=domain).shape[-1] == 3
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "nearest"])
+def test_a_table_for_each_image(rng, images, cube, interpolation):
+    cubes = np.stack([cube, cube[::-1]])
+    found = read(images, cubes, interpolation=interpolation)
+    for one, image, table in zip(found, images, cubes, strict=True):
+        alone = read(image[None], table, interpolation=interpolation)
+        np.testing.assert_allclose(one, alone[0], atol=1e-6)

@@ -129,3 +129,19 @@ def test_integer_targets_are_fine_and_integer_predictions_are_not(pair):
     )
     with pytest.raises(ValueError, match=r"no gradient.*y_pred.dtype=uint8"):
         loss(255 * pair[1], y_true)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(CharbonnierLoss)
+
+
+def test_what_a_mask_hides_may_hold_anything(rng):
+    loss = CharbonnierLoss()
+    true, pred = rng.uniform(0, 1, (2, 2, 8, 8, 3)).astype("float32")
+    mask = np.ones((2, 8, 8), "float32")
+    mask[:, :2] = 0
+    value = float(loss(true, pred, mask))
+    assert value > 0
+    for images in (true, pred):
+        images[:, :2] = np.nan
+    assert float(loss(true, pred, mask)) == pytest.approx(value, rel=1e-3)

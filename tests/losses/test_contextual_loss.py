@@ -292,3 +292,7 @@ def test_fit_save_and_load(tmp_path, pair):
         model.evaluate(*pair, verbose=0),
         rtol=1e-5,
     )
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(ContextualLoss)

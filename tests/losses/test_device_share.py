@@ -88,3 +88,11 @@ def test_every_loss_of_the_package_asks(monkeypatch, images):
         monkeypatch.setattr(device_share._backend, "replica_count", lambda: 3)
         (found,) = checks.gradients(lambda x, f=loss: f(black, x), images[:2])
         np.testing.assert_allclose(found, plain * 6 / 7, rtol=1e-5)
+
+
+def test_where_the_totals_are_not_known_it_stays_as_it_is(monkeypatch, images):
+    several_devices(monkeypatch, images, np.ones(7))
+    backend = device_share._backend
+    monkeypatch.setattr(backend, "replica_total", lambda x: None)
+    loss = ops.convert_to_tensor(2.5)
+    assert weigh_by_share(loss, "mean", images[:2]) is loss

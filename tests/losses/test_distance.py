@@ -1,3 +1,5 @@
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from keras_perceptual import (
     PerceivedDistance,
     TotalVariationLoss,
 )
+from keras_perceptual.losses.distance import spatial_map
 from keras_perceptual.losses.dists import STRIDES
 
 # In 301 by 290 pixels, windows of 272 are of 269 by 258 pixels: two of them
@@ -141,3 +144,46 @@ def test_differences_count_by_the_width_of_the_range(cls):
         moved = [low + (high - low) * x for x in images]
         found = cls(**settings, value_range=(low, high))(*moved)
         np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-4)
+
+
+def test_only_what_a_network_sees_can_be_encoded():
+    images = pair(40, 40)
+    encoded = LPIPS(weights="random").encode(images[0])
+    with pytest.raises(ValueError, match="Received: "):
+        CharbonnierLoss()(encoded, images[1])
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_maps_are_enlarged_and_summed(data_format):
+    """Those of pixels have the size of the images."""
+
+    def map(true, pred):
+        corner = keras.ops.convert_to_tensor([[[1.0, 0.0], [0.0, 0.0]]])
+        return {"pixels": keras.ops.ones((1, 4, 8)), "tap": corner}
+
+    loss = CharbonnierLoss(data_format=data_format)
+    distance = types.SimpleNamespace(
+        data_format=data_format,
+        network=None,
+        observe=loss._distance.observe,
+        observe_target=loss._distance.observe_target,
+        map=map,
+    )
+    shape = (1, 4, 8, 3) if data_format == "channels_last" else (1, 3, 4, 8)
+    images = keras.ops.zeros(shape)
+    found = numpy(spatial_map(distance, images, images))
+    assert found.shape == (1, 4, 8)
+    assert found[0, 0, 0] == 2 and found[0, -1, -1] == 1
+    assert (np.diff(found[0], axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_not_a_number_is_passed_on_by_the_one_image_that_has_it(place):
+    """Though a network takes the largest of several, and leaves NaN out."""
+    loss = LPIPS(weights="random", check_range="off")
+    images = pair(40, 40)
+    images[place][1, :2, :2] = np.nan
+    values = numpy(loss.per_image(*images))
+    assert np.isfinite(values).tolist() == [True, False]
+    found = numpy(loss.spatial_map(*images))
+    assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()

@@ -1,3 +1,5 @@
+import dataclasses
+
 import checks
 import keras
 import numpy as np
@@ -227,3 +229,15 @@ def test_the_parameters_are_the_published_ones(dists):
 def test_bad_arguments_are_refused(arguments, text):
     with pytest.raises(ValueError, match=text):
         DISTS(**arguments)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(DISTS)
+
+
+def test_parts_of_features_add_up_to_the_whole(rng):
+    loss = DISTS(weights="random")
+    images = rng.uniform(0, 1, (2, 2, 80, 96, 3)).astype("float32")
+    checks.check_windows(loss._distance, *images)
+    # They hold networks and arrays, and none is equal to another.
+    assert len({loss._distance, dataclasses.replace(loss._distance)}) == 2

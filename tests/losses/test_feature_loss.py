@@ -170,3 +170,36 @@ class TestMasks:
         true, pred = pair_of({})
         with pytest.raises(ValueError, match="two masks"):
             alexnet()((true, mask), pred, mask)
+
+
+class TestEncodedTargets:
+    def test_they_are_those_of_the_images(self):
+        loss, (true, pred) = alexnet(), pair_of({})
+        expected = to_numpy(loss.per_image(true, pred))
+        whole = loss.encode(true)
+        np.testing.assert_allclose(
+            to_numpy(loss.per_image(whole, pred)), expected, rtol=1e-5
+        )
+        # In parts, the last of which is smaller.
+        three = np.concatenate([true, true[:1]])
+        parts = to_numpy(loss.encode(three, batch_size=2))
+        assert parts.shape == (3, whole.shape[1])
+        np.testing.assert_allclose(parts[:2], to_numpy(whole), atol=1e-5)
+        np.testing.assert_allclose(parts[2], parts[0], atol=1e-5)
+
+    @pytest.mark.parametrize("batch_size", [None, 1])
+    def test_a_mask_goes_with_the_images(self, mask, batch_size):
+        loss = alexnet(style_weight=0.5, style_layers=["relu2"])
+        true, pred = pair_of({})
+        encoded = loss.encode(true, mask, batch_size=batch_size)
+        np.testing.assert_allclose(
+            to_numpy(loss.per_image((encoded, mask), pred)),
+            to_numpy(loss.per_image((true, mask), pred)),
+            rtol=1e-4,
+        )
+
+    @pytest.mark.parametrize("batch_size", [None, 3])
+    def test_of_no_images_there_is_none(self, mask, batch_size):
+        loss, (true, _) = alexnet(), pair_of({})
+        encoded = loss.encode(true[:0], mask[:0], batch_size=batch_size)
+        assert tuple(encoded.shape) == (0, loss.encode(true).shape[1])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_perceptual import LPIPS
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 
@@ -17,6 +18,15 @@ class SquaredDistance(PixelDistance):
     def measure(self, y_true, y_pred, mask=None):
         self.seen[:] = y_true.dtype, y_pred.dtype
         return ops.mean(ops.square(y_pred - y_true), axis=(1, 2, 3))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MappedDifference(SquaredDistance):
+    no_map = None
+    takes_mask = True
+
+    def map(self, true, pred):
+        return {"pixels": ops.mean(abs(pred["pixels"] - true["pixels"]), -1)}
 
 
 class Difference(ImageLoss):
@@ -115,6 +125,48 @@ def test_a_loss_that_cannot_look_through_windows_says_so():
     x = images(0, 1)
     with pytest.raises(ValueError, match=r"`LPIPS`.*Received: tile=256"):
         Difference().per_image(x, x, tile=256)
+
+
+def test_the_map_is_that_of_the_distance():
+    loss = Difference()
+    true, pred = images(0, 1), images(0, 0.5)
+    with pytest.raises(ValueError, match=r"no map .*Received: y_true\.shape="):
+        loss.spatial_map(true, pred)
+    loss._distance = MappedDifference.of(loss)
+    expected = np.mean(true - pred, -1)
+    for target in (true, (true, np.ones((2, 4, 4)))):
+        found = ops.convert_to_numpy(loss.spatial_map(target, pred))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert tuple(loss.spatial_map(true[:0], pred[:0]).shape) == (0, 4, 4)
+
+
+def test_a_comparison_looks_at_no_values():
+    loss = Difference()
+    true, pred = images(0, 255, "uint8"), images(0, 250, "uint8")
+    with warnings.catch_warnings():
+        # PyTorch may have a warning of its own.
+        warnings.simplefilter("error", UserWarning)
+        found = ops.convert_to_numpy(loss.compare(true, pred))
+    difference = true.astype("float32") - pred
+    np.testing.assert_allclose(
+        found, np.mean(difference**2, (1, 2, 3)), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("reduction", "shape"),
+    [("sum_over_batch_size", ()), ("sum", ()), ("none", (0,)), (None, (0,))],
+)
+def test_a_batch_without_images_costs_nothing(reduction, shape):
+    loss = Difference(reduction=reduction)
+    none = np.zeros((0, 4, 4, 3), "float32")
+    found = ops.convert_to_numpy(loss(none, none))
+    assert found.shape == shape and not found.any()
+    assert loss.per_image(none, none).shape == (0,)
+    # Nor does it matter how it is looked at.
+    windowed = LPIPS(weights="random")
+    assert tuple(windowed.per_image(none, none, tile=256).shape) == (0,)
+    assert loss.seen == []
 
 
 def test_stray_values_are_moved_into_the_range_where_that_is_asked_for():

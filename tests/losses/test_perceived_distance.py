@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import checks
@@ -292,3 +293,15 @@ def test_images_that_are_too_small_are_refused():
     small = np.zeros((1, 30, 64, 3), "float32")
     with pytest.raises(ValueError, match=r"too small for .* 'relu3'"):
         PerceivedDistance()(small, small)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(PerceivedDistance)
+
+
+def test_parts_of_features_add_up_to_the_whole(rng):
+    loss = PerceivedDistance(size="small", weights="random")
+    images = rng.uniform(0, 1, (2, 2, 80, 96, 3)).astype("float32")
+    checks.check_windows(loss._distance, *images)
+    # They hold networks and arrays, and none is equal to another.
+    assert len({loss._distance, dataclasses.replace(loss._distance)}) == 2

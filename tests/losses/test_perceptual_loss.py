@@ -512,3 +512,7 @@ def test_a_weight_of_what_is_added_without_need_is_refused():
         alexnet(added_weight=0.5)
     with pytest.raises(ValueError, match=r"Received: added_weight=-1"):
         alexnet(distance="lost", added_weight=-1)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(PerceptualLoss)

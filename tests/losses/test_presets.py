@@ -120,3 +120,25 @@ def test_a_preset_is_a_plain_configuration(name):
 def test_unknown_presets_are_refused():
     with pytest.raises(ValueError, match="Did you mean 'esrgan'"):
         PerceptualLoss.preset("esrgam")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("johnson2016_style", (None, 5.0)),
+        ("johnson2016_super_resolution", (None, None)),
+        ("srgan_vgg54", (1 / 162.5625, None)),
+        ("esrgan", (None, None)),
+        ("gatys2016", (1048.576, 0.25)),
+        ("pix2pixhd", (None, None)),
+        ("film", (1 / 255, None)),
+        ("tensorflow_style_transfer", (10000.0, 0.01)),
+    ],
+)
+def test_weights_of_terms_that_are_small_in_the_whole(name, weights):
+    """A style may be less than the digits of the content beside it."""
+    names = "content_weight", "style_weight"
+    assert tuple(map(PRESETS[name].get, names)) == weights
+    style = PRESETS[name].get("style_layers", {})
+    expected = 1.0 if name == "johnson2016_style" else 0.2
+    assert all(weight == expected for weight in style.values())

@@ -781,3 +781,22 @@ def test_a_compiled_call_in_a_tensorflow_graph_computes_the_same(pair, config):
     np.testing.assert_allclose(value, loss(y_true, y_pred), rtol=1e-6)
     (expected,) = checks.gradients(lambda x: loss(y_true, x), pair[1])
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("components", ["mean", "sum"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_the_map_has_the_loss_for_its_mean(pair, components, data_format):
+    loss = SobelGradientLoss(components=components, data_format=data_format)
+    if data_format == "channels_first":
+        pair = [np.moveaxis(x, -1, 1) for x in pair]
+    found = keras.ops.convert_to_numpy(loss.spatial_map(*pair))
+    assert found.ndim == 3
+    np.testing.assert_allclose(
+        found.mean(axis=(1, 2)),
+        keras.ops.convert_to_numpy(loss.per_image(*pair)),
+        rtol=1e-5,
+    )
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(SobelGradientLoss)

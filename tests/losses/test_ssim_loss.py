@@ -192,3 +192,19 @@ def test_fit_save_and_load(tmp_path, pair):
         model.evaluate(*pair, verbose=0),
         rtol=1e-6,
     )
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(SSIMLoss)
+
+
+def test_what_a_mask_hides_may_hold_anything(rng):
+    loss = SSIMLoss(filter_size=3)
+    true, pred = rng.uniform(0, 1, (2, 2, 12, 12, 3)).astype("float32")
+    mask = np.ones((2, 12, 12), "float32")
+    mask[:, :2] = 0
+    value = float(loss(true, pred, mask))
+    assert value > 0
+    for images in (true, pred):
+        images[:, :2] = np.nan
+    assert float(loss(true, pred, mask)) == pytest.approx(value, rel=1e-3)

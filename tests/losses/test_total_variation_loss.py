@@ -170,3 +170,19 @@ def test_wrong_arguments(arguments, message):
 def test_shapes_are_checked_although_targets_do_not_matter(pair):
     with pytest.raises(ValueError, match=r"same shape.*Received: y_true.shape"):
         TotalVariationLoss()(pair[0][:, :-1], pair[1])
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(TotalVariationLoss)
+
+
+def test_what_a_mask_hides_may_hold_anything(rng):
+    loss = TotalVariationLoss()
+    true, pred = rng.uniform(0, 1, (2, 2, 8, 8, 3)).astype("float32")
+    mask = np.ones((2, 8, 8), "float32")
+    mask[:, :2] = 0
+    value = float(loss(true, pred, mask))
+    assert value > 0
+    for images in (true, pred):
+        images[:, :2] = np.nan
+    assert float(loss(true, pred, mask)) == pytest.approx(value, rel=1e-3)

@@ -64,3 +64,14 @@ def test_a_watcher_of_the_user_does_not_follow():
     images = keras.ops.ones((1, 4, 4, 3))
     model.ask(lambda: outer(images, images))
     assert list(counting.seen) == ["inner"]
+
+
+def test_of_several_that_have_lost_theirs_the_most_similar_one():
+    def sum_of(weight):
+        return kp.WeightedSumLoss({"pixels": ("mse", weight)})
+
+    lost = [kp.LossTerms(sum_of(weight)) for weight in (1.0, 2.0, 3.0)]
+    for index, weight in enumerate((1.0, 2.0, 3.0)):
+        loss, model = sum_of(weight), Model()
+        model.compile("sgd", loss, metrics=lost)
+        assert model.ask(lambda loss=loss: find_watcher(loss)) is lost[index]

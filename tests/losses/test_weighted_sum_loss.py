@@ -119,6 +119,10 @@ def test_terms_look_at_some_channels(chosen, rng):
     assert float(loss(true, pred, mask)) == pytest.approx(
         float(every) + 0.5 * float(some), rel=1e-5
     )
+    # A mask that comes with the target has no channels to choose.
+    (seen, same), _ = loss._seen("some", (true, mask), pred)
+    np.testing.assert_array_equal(seen, true[..., chosen])
+    assert same is mask
     revived = checks.check_config(loss)
     assert float(revived(true, pred)) == float(loss(true, pred))
     (gradient,) = checks.gradients(
@@ -166,9 +170,12 @@ def test_sums_within_sums_have_an_end(pair):
     config = keras.saving.serialize_keras_object(
         kp.WeightedSumLoss({"a": loss})
     )
-    with pytest.raises(ValueError, match="side by side"):
-        for _ in range(300):
+    depth = 0
+    with pytest.raises(ValueError, match=r"depth of 20 at most.*side by side"):
+        for depth in range(300):  # noqa: B007
             loss = kp.WeightedSumLoss({"a": loss})
+    assert depth == 20
+    checks.check_config(loss)
     for _ in range(300):
         inner = {**config, "config": dict(config["config"])}
         inner["config"]["terms"] = {"a": [config, 1.0]}
@@ -208,3 +215,7 @@ def test_call_is_the_sum_as_it_is_called():
     loss = kp.WeightedSumLoss({"pixels": ("mae", 0.5), "squares": "mse"})
     true, pred = np.zeros((2, 4)), np.full((2, 4), 2.0)
     assert float(loss.call(true, pred)) == float(loss(true, pred)) == 5.0
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(kp.WeightedSumLoss)

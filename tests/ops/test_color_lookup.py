@@ -1,3 +1,6 @@
+import contextlib
+import types
+
 import checks
 import keras
 import numpy as np
@@ -6,6 +9,7 @@ from reference import color_lookup as reference
 from sampling import rarely
 
 from keras_perceptual import ops
+from keras_perceptual.ops import color_lookup
 from keras_perceptual.ops.value_range import clamp
 
 BLENDS = ("linear", "tetrahedral")
@@ -456,12 +460,41 @@ def test_wrong_shapes(colors, cube, curves):
         ops.identity_cube(1)
 
 
+@pytest.mark.parametrize(
+    ("batch", "tables", "fits"),
+    [
+        (2, 2, True),
+        (None, 2, True),
+        (2, None, True),
+        (None, None, True),
+        (2, 3, False),
+        (3, 2, False),
+        (0, 2, False),
+    ],
+)
+def test_as_many_tables_as_images_where_both_are_known(batch, tables, fits):
+    colors = types.SimpleNamespace(shape=(batch, 4, 3))
+    allowed = contextlib.nullcontext()
+    refused = pytest.raises(ValueError, match="one table for each image")
+    with allowed if fits else refused:
+        color_lookup._check_one_for_each("ask", colors, (tables, 5, 3))
+
+
+def test_a_single_color_has_no_table_of_its_own():
+    with pytest.raises(ValueError, match="tables of shape \\(3, 5, 3\\)"):
+        ops.look_up_curves(np.zeros(3, "float32"), np.zeros((3, 5, 3)))
+
+
 def test_unknown_interpolation(colors, cube):
     with pytest.raises(
         ValueError,
         match=r"interpolation.*\['linear', 'tetrahedral', 'nearest'\].*'cubic'",
     ):
         ops.look_up_cube(colors, cube, "cubic")
+    with pytest.raises(
+        ValueError, match=r"look_up_curves.*\['linear', 'nearest'\].*'cubic'"
+    ):
+        ops.look_up_curves(colors, cube[0, 0], "cubic")
 
 
 def test_curves_of_each_of_no_image():

@@ -182,3 +182,23 @@ def test_float64(pair):
     assert keras.backend.standardize_dtype(found.dtype) == "float64"
     expected = reference.contextual_distance(*pair)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(contextual_distance)
+
+
+@pytest.mark.parametrize(
+    ("size", "most", "expected"),
+    [
+        ((8, 8), 16, (4, 4)),
+        ((4, 16), 16, (2, 8)),
+        ((1, 100), 16, (1, 16)),
+        ((100, 1), 16, (16, 1)),
+        ((2, 100), 7, (1, 7)),
+        ((3, 3), 100, (3, 3)),
+        ((3, 3), 1, (1, 1)),
+    ],
+)
+def test_a_grid_has_about_the_same_proportions(size, most, expected):
+    assert grid_size(*size, most) == expected

@@ -140,3 +140,7 @@ def test_images_that_cannot_be_cut_are_refused(pair, data_format):
         r"of shape \(2, .*\) in 'channels_",
     ):
         focal_frequency_distance(*pair, patch_factor=5, data_format=data_format)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(focal_frequency_distance)

@@ -8,6 +8,7 @@ from keras_perceptual import ops
 from keras_perceptual.ops.image_gradients import (
     along,
     crop,
+    gradient_magnitude,
     normal_distance,
     pad_axes,
     spatial_axes,
@@ -329,3 +330,8 @@ def test_crop_and_along():
 def test_spatial_axes():
     assert spatial_axes("channels_last") == (1, 2)
     assert spatial_axes("channels_first") == (2, 3)
+
+
+@pytest.mark.parametrize("function", [ops.image_gradients, gradient_magnitude])
+def test_defaults_are_the_documented_ones(function):
+    checks.check_defaults(function)

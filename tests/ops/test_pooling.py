@@ -1,3 +1,4 @@
+import checks
 import keras
 import numpy as np
 import pytest
@@ -68,3 +69,7 @@ def test_means_of_blocks(size, rng):
     whole = np.zeros_like(x)
     whole[:, : size[0] // 4 * 4, : size[1] // 4 * 4] = 1 / 16
     np.testing.assert_allclose(gradient, whole, rtol=1e-6)
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(l2_pool)

@@ -117,3 +117,14 @@ def test_unknown_sizes_in_a_tensorflow_graph(images):
     expected = (*ops.laplacian_pyramid(images, 3), ops.halve_images(images))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize("downsampling", ["average", "stride", "gaussian"])
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "zero"])
+@pytest.mark.parametrize("needed", [1, 2, 5])
+def test_the_least_side_just_fits(downsampling, padding, needed):
+    side = smallest_side_before(needed, downsampling, padding)
+    expected = 2 * needed if downsampling == "average" else 2 * needed - 1
+    # A blur that mirrors needs two pixels beside one.
+    mirrors = downsampling == "gaussian" and padding == "reflect"
+    assert side == max(expected, 3 if mirrors else 1)

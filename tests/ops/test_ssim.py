@@ -1,3 +1,5 @@
+import inspect
+
 import checks
 import keras
 import numpy as np
@@ -10,10 +12,12 @@ from sampling import rarely, sample
 
 from keras_perceptual.ops.ssim import (
     MS_SSIM_WEIGHTS,
+    check_image_size,
     gaussian_window,
     ms_ssim_distance,
     smallest_size,
     ssim_distance,
+    ssim_map,
 )
 
 # By the names of the arguments here, and of those of the twin.
@@ -42,6 +46,37 @@ def pair(rng):
 
 def to_numpy(x):
     return ops.convert_to_numpy(x)
+
+
+# Masks.
+
+
+@pytest.mark.parametrize(
+    "distance",
+    [
+        ssim_distance,
+        lambda *args, **kw: ms_ssim_distance(*args, (0.4, 0.6), **kw),
+    ],
+    ids=["one scale", "two scales"],
+)
+def test_a_mask_says_where_images_are_compared(pair, distance):
+    y_true, y_pred = pair
+    settings = {"filter_size": 5, "filter_sigma": 1.0}
+    whole = to_numpy(distance(*pair, **settings))
+    mask = np.ones(y_true.shape[:3], "float32")
+    same = to_numpy(distance(*pair, mask=mask, **settings))
+    np.testing.assert_allclose(same, whole, rtol=1e-4)
+    mask[:, :14] = 0
+    half = to_numpy(distance(*pair, mask=mask, **settings))
+    y_pred = y_pred.copy()
+    y_pred[:, :14] = 0
+    np.testing.assert_allclose(
+        to_numpy(distance(y_true, y_pred, mask=mask, **settings)),
+        half,
+        rtol=1e-3,
+    )
+    none = distance(*pair, mask=np.zeros_like(mask), **settings)
+    np.testing.assert_array_equal(to_numpy(none), 0)
 
 
 # Values.
@@ -369,9 +404,34 @@ def test_small_images_are_refused(shape, data_format, message):
         ssim_distance(x, x, data_format="last")
 
 
+def test_of_one_scale_the_window_alone_has_to_fit():
+    settings = {"filter_size": 7, "data_format": "channels_last"}
+    check_image_size("it", (1, 7, 7, 3), **settings)
+    with pytest.raises(ValueError, match=r"it .*Received: .*\(1, 6, 7, 3\)"):
+        check_image_size("it", (1, 6, 7, 3), **settings)
+
+
 @pytest.mark.tensorflow_only
 def test_float64(pair):
     pair = [x.astype("float64") for x in pair]
     found = ssim_distance(*pair)
     assert keras.backend.standardize_dtype(found.dtype) == "float64"
     np.testing.assert_allclose(found, 1 - reference.ssim(*pair), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function", [ssim_distance, ms_ssim_distance, ssim_map]
+)
+def test_defaults_are_those_of_the_publication(function):
+    expected = dict(filter_size=11, filter_sigma=1.5, k1=0.01, k2=0.03)
+    if function is ms_ssim_distance:
+        expected["epsilon"] = 1e-3
+    parameters = inspect.signature(function).parameters
+    assert {name: parameters[name].default for name in expected} == expected
+
+
+def test_a_map_needs_images_as_large_as_the_window(rng):
+    x, y = rng.uniform(0, 1, (2, 1, 7, 8, 3)).astype("float32")
+    assert tuple(ssim_map(x, y, filter_size=7).shape) == (1, 7, 8)
+    with pytest.raises(ValueError, match="at least 8 pixels"):
+        ssim_map(x, y, filter_size=8)

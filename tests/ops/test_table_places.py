@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -93,6 +95,19 @@ def test_equal_ones_have_an_equal_hash():
     assert hash(one) == hash(same)
     assert one == same
     assert one != CubePlaces((3, 3, 3), "tetrahedral")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_way_through_a_tetrahedron_goes_by_the_largest_first(order):
+    color = np.zeros(3)
+    color[list(order)] = 0.9, 0.5, 0.2
+    colors = (np.array([1, 2, 0]) + color) / [3, 4, 2]
+    found = CubePlaces((4, 5, 3), "tetrahedral")(tensor(colors[None]))
+    steps = np.array([15, 3, 1])[list(order)]
+    expected = 15 + 6 + np.array([0, *np.cumsum(steps)])
+    assert [int(to_numpy(i)[0]) for i in found.indices] == expected.tolist()
+    weights = [to_numpy(weight)[0] for weight in found.weights()]
+    np.testing.assert_allclose(weights, [0.1, 0.4, 0.3, 0.2], atol=1e-5)
 
 
 def test_entries_are_the_corners_of_the_cell():

@@ -6,7 +6,11 @@ from keras import ops
 from reference import pixel_losses as reference
 from sampling import sample
 
-from keras_perceptual.ops.total_variation import VARIATIONS, total_variation
+from keras_perceptual.ops.total_variation import (
+    VARIATIONS,
+    total_variation,
+    variation_map,
+)
 
 SHAPES = [(3, 9, 12, 3), (2, 1, 6, 2), (1, 5, 1, 1), (2, 1, 1, 3)]
 
@@ -96,3 +100,55 @@ def test_wrong_arguments():
         total_variation(x, "l3")
     with pytest.raises(ValueError, match=r"four axes.*Received: images"):
         total_variation(x[0])
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "isotropic"])
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_a_difference_counts_as_the_least_of_its_two_pixels(rng, norm, layout):
+    x = rng.uniform(0, 1, (2, 6, 5, 3))
+    mask = rng.uniform(0, 1, (2, 6, 5)) * rng.integers(0, 2, (2, 6, 5))
+    mask[1] = 0
+    dy, dx = np.zeros((2, *x.shape))
+    dy[:, :-1], dx[:, :, :-1] = np.diff(x, axis=1), np.diff(x, axis=2)
+    rows, columns = np.zeros((2, *mask.shape))
+    rows[:, :-1] = np.minimum(mask[:, 1:], mask[:, :-1])
+    columns[:, :, :-1] = np.minimum(mask[..., 1:], mask[..., :-1])
+    rows, columns, weights = (w[..., None] for w in (rows, columns, mask))
+    if norm == "l1":
+        varied = abs(dy) * rows + abs(dx) * columns
+    elif norm == "l2":
+        varied = dy**2 * rows + dx**2 * columns
+    else:
+        squares = dy**2 * (rows > 0) + dx**2 * (columns > 0)
+        varied = (np.sqrt(squares + 1e-6) - 1e-3) * weights
+    # An empty mask costs nothing.
+    total = np.maximum(mask.sum(axis=(1, 2)), 1e-9)
+    expected = varied.mean(axis=-1).sum(axis=(1, 2)) / total
+    if layout == "channels_first":
+        x = np.moveaxis(x, -1, 1)
+    found = total_variation(
+        x.astype("float32"),
+        norm,
+        mask=mask.astype("float32"),
+        data_format=layout,
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), expected, rtol=1e-4, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "isotropic"])
+def test_the_map_has_the_variation_for_its_mean(rng, norm):
+    x = rng.uniform(0, 1, (2, 3, 6, 5)).astype("float32")
+    settings = {"epsilon": 0.1, "data_format": "channels_first"}
+    found = variation_map(x, norm, **settings)
+    assert tuple(found.shape) == (2, 6, 5)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(ops.mean(found, axis=(1, 2))),
+        ops.convert_to_numpy(total_variation(x, norm, **settings)),
+        rtol=1e-5,
+    )
+
+
+def test_defaults_are_the_documented_ones():
+    checks.check_defaults(total_variation)

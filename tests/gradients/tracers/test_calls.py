@@ -20,6 +20,12 @@ def test_what_varies():
         assert not Call(kind, [], [], True).varies
 
 
+def test_what_is_not_said_of_a_call():
+    call = Call("add", [], [], True)
+    assert not call.own_gradient
+    assert (call.scope, call.frames, call.choices) == ((), (), ())
+
+
 def test_what_a_call_makes_and_changes():
     x, y = torch.ones(2), torch.ones(2)
 

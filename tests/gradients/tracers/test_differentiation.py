@@ -80,3 +80,45 @@ def test_functions_are_put_back(jax):
         assert (jax.grad, jax.value_and_grad, jax.vjp) != originals
         raise RuntimeError("no")
     assert (jax.grad, jax.value_and_grad, jax.vjp) == originals
+
+
+def answered(module, answer, ask):
+    with module.differentiation_answered(answer):
+        return ask()
+
+
+@pytest.mark.parametrize("has_aux", [False, True])
+def test_what_is_asked_can_be_run_and_answered(jax, has_aux):
+    """With gradients of one's own, or those of JAX where there are none."""
+    module = tracers.load("differentiation")
+    questions = []
+
+    def answer(given):
+        def answer(question):
+            questions.append(question)
+            targets, finish = question.run(question.leaves)
+            assert [float(target) for target in targets] == [5.0]
+            return finish(targets, lambda cotangents: given)
+
+        return answer
+
+    def loss(pair, count):
+        value = pair["a"] * pair["a"] + pair["b"] * count
+        return (value, "aux") if has_aux else value
+
+    def ask():
+        inputs = {"a": np.float32(2), "b": np.float32(1)}, 1
+        return jax.value_and_grad(
+            loss, argnums=(0, 1), has_aux=has_aux, allow_int=True
+        )(*inputs)
+
+    own = [np.float32(7), np.float32(8), np.int32(9)]
+    for given, expected in ((own, [7, 8]), (None, [4, 1])):
+        value, ((found), of_count) = answered(module, answer(given), ask)
+        assert value == ((5.0, "aux") if has_aux else 5.0)
+        assert [float(found[name]) for name in "ab"] == expected
+        # There is no gradient by an integer.
+        assert of_count.dtype == jax.dtypes.float0
+    for question in questions:
+        assert [float(leaf) for leaf in question.leaves] == [2, 1, 1]
+        assert all(isinstance(x, jax.Array) for x in question.leaves)

@@ -17,7 +17,9 @@ def make_step(first, second, foreign):
     def step(data):
         with tf.GradientTape() as tape:
             loss = tf.round(first * data) + second * data * foreign
-        tape.gradient(loss, [first.value, second.value])  # Asked here.
+        found = tape.gradient(loss, [first.value, second.value])  # Asked here.
+        for gradient, variable in zip(found, (first, second), strict=True):
+            variable.assign(variable - gradient)
         return loss
 
     return step
@@ -77,3 +79,24 @@ def test_what_a_function_would_let_through(graph_replay):
     x, y = tf.constant(1.0), tf.constant(2.0)
     assert graph_replay.connected_captures(lambda: x * tf.round(y)) == {id(x)}
     assert graph_replay.connected_captures(lambda: tf.constant(1.0)) == set()
+
+
+def test_derivatives_by_what_is_no_variable_are_taken(graph_replay):
+    """The step goes on computing with them."""
+    import tensorflow as tf
+
+    weight = keras.Variable(2.0)
+
+    def step(data):
+        with tf.GradientTape() as tape:
+            with tf.GradientTape() as inner:
+                inner.watch(data)
+                y = weight * data**2
+            loss = inner.gradient(y, data)
+        tape.gradient(loss, weight.value)
+
+    x = tf.constant(4.0)
+    replay = graph_replay.trace_replay(step, (x,), [(x, "x")], [weight])
+    (derivative,) = replay.derivatives
+    assert derivative.variables == {id(weight)}
+    assert gradient_of(replay, weight)

@@ -143,3 +143,46 @@ def test_own_gradients_are_asked_one_by_one(read):
 
     assert connected(read(straight, ()))
     assert not connected(read(nothing, ()))
+
+
+def test_what_kinds_of_operations_have_a_gradient(read):
+    import tensorflow as tf
+
+    def step(x):
+        return tf.raw_ops.Round(x=x), tf.stop_gradient(x), tf.argmax([x]), -x
+
+    steps = read(step, ())
+    expected = {
+        "Round": False,
+        "StopGradient": False,
+        "Pack": True,
+        "ArgMax": False,
+        "Neg": True,
+    }
+    found = [o for o in steps.operations if o.kind in expected]
+    assert {o.kind: o.differentiable for o in found} == expected
+    assert {o.kind: steps.passes(o, 0, 0) for o in found} == expected
+
+
+def test_no_gradient_passes_where_there_is_no_place(read):
+    steps = read(lambda x: x * 2.0, ())
+    (product,) = (o for o in steps.operations if o.kind == "Mul")
+    assert steps.passes(product, 0, 0)
+    assert not steps.passes(product, 2, 0)
+    assert not steps.passes(product, 0, 1)
+
+
+def test_a_call_that_cannot_be_looked_into_is_one_operation(read, monkeypatch):
+    import tensorflow as tf
+
+    from keras_perceptual.gradients.tracers.tensorflow import graph_steps
+
+    def fail(op):
+        raise KeyError
+
+    monkeypatch.setattr(graph_steps, "_graphs_called", fail)
+    inner = tf.function(lambda x: x * 2.0)
+    steps = read(lambda x: inner(x) + 1.0, ())
+    assert "Mul" not in kinds(steps)
+    assert any(kind.endswith("PartitionedCall") for kind in kinds(steps))
+    assert connected(steps)

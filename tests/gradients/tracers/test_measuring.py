@@ -4,9 +4,12 @@ import pytest
 if keras.backend.backend() != "torch":
     pytest.skip("is about PyTorch alone", allow_module_level=True)
 
+import sys
+
 import torch
 
 from keras_perceptual.gradients.replay import Numbers
+from keras_perceptual.gradients.tracers.torch import measuring
 from keras_perceptual.gradients.tracers.torch.measuring import (
     innermost,
     layers_of,
@@ -31,6 +34,18 @@ INF, NAN = float("inf"), float("nan")
 )
 def test_numbers(numbers, expected):
     assert measure(torch.tensor(numbers)) == expected
+
+
+def test_without_what_transforms_are_seen_by(monkeypatch):
+    """What runs in one is then one operation, and nothing is inside."""
+    monkeypatch.setitem(sys.modules, "torch._C._functorch", None)
+    measuring._transforms.cache_clear()
+    try:
+        tensor = torch.ones(2)
+        assert list(layers_of(tensor)) == [tensor]
+        assert innermost(tensor) is tensor
+    finally:
+        measuring._transforms.cache_clear()
 
 
 def test_of_other_kinds_of_tensors():

@@ -45,6 +45,19 @@ def test_keys_are_not_used_again(make):
     assert len(set(keys)) == 100
 
 
+def test_what_is_noted_is_handed_back(make):
+    import tensorflow as tf
+
+    x, recorder = tf.constant(1.0), make([])
+    assert recorder.note(b"Own", [x, "no tensor"], [x]) is recorder.records[0]
+    (record,) = recorder.records
+    assert record.kind == "Own"
+    assert record.inputs == record.outputs == (id(x),)
+    with recorder.paused():
+        assert recorder.note("Own", [x], [x]) is None
+    assert len(recorder.records) == 1
+
+
 def test_what_depends_on_variables(make):
     import tensorflow as tf
 
@@ -67,6 +80,19 @@ def test_what_depends_on_variables(make):
     assert [key in recorder.holders for key in last.inputs] == [False, True]
 
 
+def test_variables_in_a_list_are_read_before(make):
+    import tensorflow as tf
+
+    weight = keras.Variable([2.0])
+    recorder, x = make([weight]), tf.constant([1.0])
+    with recorder.recording(sys._getframe()):
+        total = tf.concat([x, weight.value], axis=0)
+    assert total.numpy().tolist() == [1, 2]
+    (concat,) = (r for r in recorder.records if r.kind == "ConcatV2")
+    assert recorder.holders[concat.inputs[1]] == id(weight)
+    assert concat.outputs[0] in recorder.dependent
+
+
 def test_what_was_written_is_read(make):
     import tensorflow as tf
 
@@ -78,7 +104,7 @@ def test_what_was_written_is_read(make):
     before, write, after = (
         r for r in recorder.records if r.inputs[0] == id(canvas.handle)
     )
-    assert len(before.inputs) == 1
+    assert len(before.inputs) == len(write.outputs) == 1
     assert after.inputs[1:] == write.outputs
 
 

@@ -266,3 +266,61 @@ def test_random_numbers_to_come_are_kept(module):
         draw()
         raise KeyboardInterrupt
     assert random.getstate() == state
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="is about PyTorch alone")
+def test_what_any_of_several_choices_lets_through(module):
+    known = {"one": {1, 2}, "other": {2, 3}}
+    assert module._join(["one", "other"], known) == {1, 2, 3}
+    assert module._join(["one"], known) == {1, 2}
+    assert module._join([], known) == set()
+    assert module._join(["one", "unknown"], known) is None
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="is about JAX alone")
+def test_variables_beside_the_state_may_change(module):
+    import jax
+
+    weight, other = keras.Variable(2.0), keras.Variable(3.0)
+    # It is not seen when it is read.
+    value = other.value
+
+    def step(state, data):
+        return jax.grad(lambda w: w * value * data[0])(state[0])
+
+    replays = [
+        module.replay_step(
+            step, ((weight.value,), (np.float32(5),)), [weight], others
+        )
+        for others in ([other], [])
+    ]
+    assert [len(replay.changeable) for replay in replays] == [1, 0]
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="is about JAX alone")
+def test_what_a_step_is_given_to_train_is_known_in_its_order(module):
+    record = tracers.load("record").Record()
+    variables = [keras.Variable(x) for x in (1.0, 2.0, 3.0)]
+    state = [v.value for v in variables[:2]], np.float32(9)
+    keys = module._describe(record, (state, (np.float32(7),)), variables)
+    assert record.state == keys[:2]
+    assert [record.holders[key] for key in keys[:2]] == [
+        id(v) for v in variables[:2]
+    ]
+    # What is beside it in the state may change, the data come next.
+    assert record.changeable == {keys[2]}
+    assert record.data == {keys[3]: "x"}
+    # The last one is no part of the state.
+    assert sorted(record.holders.values()) == sorted(map(id, variables))
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="is about PyTorch alone")
+def test_random_numbers_of_pytorch_are_kept(module):
+    import torch
+
+    torch.manual_seed(0)
+    expected = torch.rand(3).tolist()
+    torch.manual_seed(0)
+    with module.random_numbers_kept():
+        torch.rand(5)
+    assert torch.rand(3).tolist() == expected

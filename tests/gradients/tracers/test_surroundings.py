@@ -57,3 +57,29 @@ def test_code_of_user():
     found = torch.nn.Module()
     found.apply(lambda module: setattr(module, "by", is_called_by_user(root)))
     assert found.by
+
+
+def test_the_branch_that_is_taken():
+    root = sys._getframe()
+    first, second = lambda: look(root), lambda: look(root)
+    for condition, others in ((True, [second]), (False, [first])):
+        _, _, (choice,) = keras.ops.cond(condition, first, second)
+        assert choice.others == others
+    branches = [lambda x: look(root), lambda x: look(root), lambda x: None]
+    _, _, (choice,) = keras.ops.switch(1, branches, 5.0)
+    assert choice.taken == 1
+    assert choice.others == [branches[0], branches[2]]
+    assert choice.operands == (5.0,)
+
+
+def test_a_layer_that_calls_another_of_its_class():
+    """Each of them once, though a layer calls itself as an operation."""
+    inner = Looking(name="inner")
+    inner.root = sys._getframe()
+
+    class Outer(keras.layers.Layer):
+        def call(self, x):
+            return inner(x)
+
+    Outer(name="outer")(torch.ones(1, 2))
+    assert inner.seen[0] == ("outer", "inner")

@@ -40,6 +40,25 @@ def test_numbers_of_other_types(tensor_numbers):
     assert not tensor_numbers.has_numbers(tf.constant("text"))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "has_numbers", "is_differentiable"),
+    [
+        ("float16", True, True),
+        ("complex64", True, True),
+        ("int32", True, False),
+        ("string", False, False),
+    ],
+)
+def test_kinds_of_tensors(
+    tensor_numbers, dtype, has_numbers, is_differentiable
+):
+    import tensorflow as tf
+
+    tensor = tf.zeros((), dtype)
+    assert tensor_numbers.has_numbers(tensor) is has_numbers
+    assert tensor_numbers.is_differentiable(tensor) is is_differentiable
+
+
 def test_gradients_of_tables_are_not_made_dense(tensor_numbers):
     import tensorflow as tf
 

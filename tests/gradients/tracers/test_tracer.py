@@ -479,6 +479,14 @@ class TestFunctions:
         variable = keras.Variable(1.0, name="gain")
         assert tracers.load("tracer").name_of(variable) == variable.path
 
+    @pytest.mark.tensorflow_only
+    def test_names_of_native_variables(self):
+        import tensorflow as tf
+
+        variable = tf.Variable(1.0, name="gain")
+        assert variable.name == "gain:0"
+        assert tracers.load("tracer").name_of(variable) == "gain"
+
     def test_public_functions_are_modules_by_name(self):
         for name, module in tracers.load("tracer").public_functions():
             assert isinstance(module, types.ModuleType)
