@@ -31,6 +31,7 @@ __all__ = [
     "replica_count",
     "replica_total",
     "take",
+    "watch_gradients",
 ]
 
 State = TypeVar("State")
@@ -278,6 +279,29 @@ def call_when(
     """
     if has_values(condition) and bool(condition):
         function(ops.convert_to_numpy(values))
+
+
+def watch_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, State]],
+    x: Tensor,
+    count: int,
+    tell: Callable[[list[Tensor]], None],
+) -> tuple[Tensor, State]:
+    """Returns what a function makes of some copies of a tensor.
+
+    Where a gradient is taken of the result, `tell` is called with the gradient
+    at each copy, all multiplied by the same factor. Nobody is called where none
+    is taken, as in an evaluation. The gradient itself stays as it is.
+
+    Args:
+        function: Function of a list of tensors, which returns a scalar tensor
+            and a structure of other tensors, of which no gradient is taken.
+        x: Floating-point tensor.
+        count: Integer, the number of copies.
+        tell: Function of a list of `count` tensors, shaped as `x`.
+    """
+    del tell
+    return function([x] * count)
 
 
 # The devices and processes of one training.

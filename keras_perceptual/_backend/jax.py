@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual._backend import defaults
-from keras_perceptual._backend.defaults import Locator
+from keras_perceptual._backend.defaults import Locator, State
 from keras_perceptual.typing import DataFormat, Tensor
 
 __all__ = [
@@ -25,10 +25,14 @@ __all__ = [
     "is_chief",
     "is_exporting",
     "read_blended",
+    "watch_gradients",
 ]
 
 # Colors to a block on a CPU: what is made of them stays in its cache.
 BLOCK = 1 << 16
+# What Keras's loss scaling begins with: gradients that are taken before a loss
+# is scaled would be zero where they are computed in half precision.
+SCALE = 2.0**15
 
 
 def filter_images(images: Tensor, window: np.ndarray) -> Tensor:
@@ -115,6 +119,47 @@ def call_when(
         lambda v: None,
         values,
     )
+
+
+def watch_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, State]],
+    x: Tensor,
+    count: int,
+    tell: Callable[[list[Tensor]], None],
+) -> tuple[Tensor, State]:
+    """Returns what a function makes of some copies of a tensor.
+
+    Why: the default tells nobody, and nothing of what is known in a backward
+    pass gets out of it. So the gradients are computed with the values, and the
+    backward pass multiplies what is there.
+    """
+    if not isinstance(x, jax.core.Tracer):
+        return function([x] * count)
+    held = jax.lax.stop_gradient(x)
+    total, pull, others = jax.vjp(function, [held] * count, has_aux=True)
+    (gradients,) = pull(jnp.full_like(total, SCALE))
+    is_differentiated = []
+
+    @jax.custom_vjp
+    def join(x: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
+        return total
+
+    def forward(
+        x: Tensor, total: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        is_differentiated.append(True)
+        return total, gradient
+
+    def backward(
+        gradient: Tensor, upstream: Tensor
+    ) -> tuple[Tensor, Tensor, None]:
+        return upstream / SCALE * gradient, upstream, None
+
+    join.defvjp(forward, backward)
+    total = join(x, total, sum(gradients))
+    if is_differentiated:
+        tell(gradients)
+    return total, others
 
 
 def is_chief(model: keras.Model) -> bool:

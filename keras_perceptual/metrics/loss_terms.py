@@ -1,5 +1,6 @@
 """A metric that shows what a sum of losses is made of."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, NoReturn, Self
 
@@ -16,8 +17,9 @@ from keras_perceptual.losses.watchers import (
     watchers,
 )
 from keras_perceptual.losses.weighted_sum_loss import WeightedSumLoss
+from keras_perceptual.metrics.term_gradients import TermGradients
 from keras_perceptual.typing import DType, Tensor
-from keras_perceptual.validation import Checker
+from keras_perceptual.validation import Checker, calls_to_user
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -73,6 +75,7 @@ class LossTerms(Configured, keras.metrics.Metric):
         self,
         loss: WeightedSumLoss,
         *,
+        gradients: bool = False,
         name: str | None = "loss_terms",
         dtype: DType | None = None,
     ) -> None:
@@ -90,11 +93,33 @@ class LossTerms(Configured, keras.metrics.Metric):
             for term in loss.terms
         }
         self._count = self.add_weight(name="count", initializer="zeros")
+        self.gradients: bool = check.boolean("gradients", gradients)
+        self._of_gradients: TermGradients | None = None
+        if gradients:
+            self._of_gradients = TermGradients(list(loss.terms), dtype)
+            _check_names(check.owner, loss, self._of_gradients)
+        # Whether gradients came in the present step, and in the last one.
+        self._is_told = self._shows_gradients = False
+        self._said: set[str] = set()
         # Whether values came since somebody last asked for an update, and
         # whether somebody did so in vain.
         self._is_fed = self._is_lost = False
         loss.watch(self)
         watchers.add(self)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The sums, and what the loss itself has to keep.
+
+        Keras hands the variables of metrics from step to step, on JAX as well.
+        """
+        return [*super().variables, *self.loss.variables]
+
+    def reset_state(self) -> None:
+        """Begins a new mean. What the loss keeps stays."""
+        self._speak()
+        for variable in super().variables:
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
 
     def follow(self, loss: WeightedSumLoss) -> None:
         """Shows the terms of another loss from now on.
@@ -125,6 +150,8 @@ class LossTerms(Configured, keras.metrics.Metric):
         if traced and _backend.has_values(self._count.value):
             # The variable would keep a tensor of a trace that it is not in.
             return
+        if self._of_gradients is not None:
+            self._of_gradients.update_state(values)
         count = ops.cast(batch_size, self._count.dtype)
         for name, value in values.items():
             # Each device of several computes its share of the loss.
@@ -133,10 +160,22 @@ class LossTerms(Configured, keras.metrics.Metric):
             self._totals[name].assign_add(value * count)
         self._count.assign_add(count)
 
+    def record_gradients(self, products: Tensor) -> None:
+        """Takes over the gradients of the terms of one batch.
+
+        Args:
+            products: Tensor shaped `(terms, terms)`, the dot products of the
+                gradients at the prediction, weighed as in the sum.
+        """
+        if self._of_gradients is not None:
+            self._is_told = True
+            self._of_gradients.update_gradients(products)
+
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Adds nothing: the loss has handed over its values already."""
+        self._shows_gradients, self._is_told = self._is_told, False
         if self._is_fed:
             self._is_fed = False
             return
@@ -153,9 +192,27 @@ class LossTerms(Configured, keras.metrics.Metric):
         """Returns the mean of each term since the last reset."""
         if self._is_lost:
             self._refuse("with a loss that was not called")
-        return {
+        self._speak()
+        found = {
             name: total / self._count for name, total in self._totals.items()
         }
+        if self._of_gradients is not None and (
+            self._is_told or self._shows_gradients
+        ):
+            found |= self._of_gradients.result()
+        return found
+
+    def _speak(self) -> None:
+        """Warns of terms that oppose each other or are not finite, once."""
+        if self._of_gradients is None:
+            return
+        for subject, sentence in self._of_gradients.complaints():
+            if subject not in self._said:
+                self._said.add(subject)
+                warnings.warn(
+                    f"{type(self).__name__}: {sentence}",
+                    stacklevel=calls_to_user(),
+                )
 
     def _refuse(self, received: str) -> NoReturn:
         """Says that nobody computes the terms."""
@@ -172,3 +229,16 @@ class LossTerms(Configured, keras.metrics.Metric):
         """Revives the metric and the loss that it shows."""
         loss = Checker(cls.__name__).revive(config, "loss")
         return cls(**{**config, "loss": loss})
+
+
+def _check_names(
+    owner: str, loss: WeightedSumLoss, shown: TermGradients
+) -> None:
+    """Refuses names of terms under which something else is shown."""
+    taken = sorted(loss.terms.keys() & shown.result().keys())
+    if taken:
+        raise ValueError(
+            f"{owner} shows shares and cosines under names that end in "
+            "'_share' and '_cosine', which terms have here. Rename the terms, "
+            f"or leave out `gradients`. Received: terms named {taken}"
+        )

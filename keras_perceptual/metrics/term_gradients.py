@@ -1,0 +1,131 @@
+"""What is shown of the gradients of the terms of a sum of losses."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_perceptual import _backend
+from keras_perceptual.ops.gradient_shares import cosines, norms, shares
+from keras_perceptual.typing import DType, Tensor
+
+# Gradients that are more than a third of a turn apart are said to oppose each
+# other: of two of the same length, more than half is lost in their sum.
+OPPOSING = -0.5
+
+
+class TermGradients(keras.metrics.Metric):
+    """Averages the shares of gradients and the cosines between them.
+
+    It also remembers which term was the first that was not finite.
+
+    Args:
+        terms: List of the names of the terms.
+        dtype: As that of a metric.
+    """
+
+    def __init__(self, terms: list[str], dtype: DType | None = None) -> None:
+        super().__init__(name="gradients", dtype=dtype)
+        self.terms = terms
+        size = len(terms)
+
+        def add(name: str, *shape: int) -> Any:
+            return self.add_variable(shape, "zeros", name=name)
+
+        self._shares = add("shares", size)
+        self._cosines = add("cosines", size, size)
+        self._count = add("count")
+        # Of the first batch that was not finite: in the first row which values
+        # were not, in the second one which gradients.
+        self._first_bad = add("first_bad", 2, size)
+
+    def update_state(self, values: Mapping[str, Tensor]) -> None:
+        """Takes note of the values of the terms of one batch.
+
+        Args:
+            values: Dictionary from the names of the terms to scalar tensors.
+        """
+        bad = [~ops.isfinite(values[name]) for name in self.terms]
+        self._note_bad(0, ops.stack(bad))
+
+    def update_gradients(self, products: Tensor) -> None:
+        """Takes note of the gradients of one batch.
+
+        Args:
+            products: Tensor shaped `(terms, terms)`, their dot products.
+        """
+        if not _backend.has_values(products) and _backend.has_values(
+            self._count.value
+        ):
+            # The variable would keep a tensor of a trace that it is not in.
+            return
+        lengths = norms(products)
+        bad = ~ops.isfinite(lengths)
+        self._note_bad(1, bad)
+        fine = ~ops.any(bad)
+        for total, batch in (
+            (self._shares, shares(lengths)),
+            (self._cosines, cosines(products)),
+        ):
+            batch = ops.where(fine, batch, ops.zeros_like(batch))
+            total.assign_add(ops.cast(batch, total.dtype))
+        self._count.assign_add(ops.cast(fine, self._count.dtype))
+
+    def _note_bad(self, row: int, bad: Tensor) -> None:
+        """Remembers which terms are not finite, if none has been before."""
+        first = ops.convert_to_tensor(self._first_bad)
+        bad = ops.cast(bad, first.dtype)
+        rows = [ops.zeros_like(bad), ops.zeros_like(bad)]
+        rows[row] = bad
+        self._first_bad.assign(
+            ops.where(ops.any(first > 0), first, ops.stack(rows))
+        )
+
+    def result(self) -> dict[str, Tensor]:
+        """Returns the mean share of each term, and the cosine of each pair."""
+        mean_shares = self._shares / self._count
+        mean_cosines = self._cosines / self._count
+        found = {
+            f"{name}_share": mean_shares[i] for i, name in enumerate(self.terms)
+        }
+        for (i, one), (j, other) in combinations(enumerate(self.terms), 2):
+            found[f"{one}_{other}_cosine"] = mean_cosines[i, j]
+        return found
+
+    def complaints(self) -> Iterator[tuple[str, str]]:
+        """Yields what to look at: its subject, and a sentence of it.
+
+        Nothing inside a trace, where numbers cannot be read.
+        """
+        if not _backend.has_values(self._count.value):
+            return
+        yield from self._not_finite()
+        count = float(self._count.value)
+        if not count:
+            return
+        found = ops.convert_to_numpy(self._cosines.value) / count
+        for (i, one), (j, other) in combinations(enumerate(self.terms), 2):
+            if found[i, j] < OPPOSING:
+                yield (
+                    f"{one} {other}",
+                    f"the gradients of {one!r} and {other!r} oppose each other "
+                    f"(their cosine is {found[i, j]:.2f}): what one term asks "
+                    "for, the other undoes. Leave one out, or give it less "
+                    "weight.",
+                )
+
+    def _not_finite(self) -> Iterator[tuple[str, str]]:
+        """Says which term was the first that was not finite."""
+        first = ops.convert_to_numpy(self._first_bad.value) > 0
+        for what, row in (("", 0), ("the gradient of ", 1)):
+            names = [self.terms[i] for i in np.flatnonzero(first[row])]
+            if not names:
+                continue
+            who = " and ".join(map(repr, names))
+            why = "while the other terms were finite."
+            if len(names) == len(self.terms) > 1:
+                who, why = "all terms", "look at the predictions and targets."
+            yield "finite", f"{what}{who} became NaN or infinite first, {why}"
