@@ -98,8 +98,6 @@ class LossTerms(Configured, keras.metrics.Metric):
         if gradients:
             self._of_gradients = TermGradients(list(loss.terms), dtype)
             _check_names(check.owner, loss, self._of_gradients)
-        # Whether gradients came in the present step, and in the last one.
-        self._is_told = self._shows_gradients = False
         self._said: set[str] = set()
         # Whether values came since somebody last asked for an update, and
         # whether somebody did so in vain.
@@ -168,14 +166,14 @@ class LossTerms(Configured, keras.metrics.Metric):
                 gradients at the prediction, weighed as in the sum.
         """
         if self._of_gradients is not None:
-            self._is_told = True
             self._of_gradients.update_gradients(products)
 
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Adds nothing: the loss has handed over its values already."""
-        self._shows_gradients, self._is_told = self._is_told, False
+        if self._of_gradients is not None:
+            self._of_gradients.end_step()
         if self._is_fed:
             self._is_fed = False
             return
@@ -196,9 +194,7 @@ class LossTerms(Configured, keras.metrics.Metric):
         found = {
             name: total / self._count for name, total in self._totals.items()
         }
-        if self._of_gradients is not None and (
-            self._is_told or self._shows_gradients
-        ):
+        if self._of_gradients is not None and self._of_gradients.is_known():
             found |= self._of_gradients.result()
         return found
 

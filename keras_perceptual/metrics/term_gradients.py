@@ -37,7 +37,11 @@ class TermGradients(keras.metrics.Metric):
 
         self._shares = add("shares", size)
         self._cosines = add("cosines", size, size)
-        self._count = add("count")
+        # Batches, and those of them with gradients that were all finite.
+        self._batches, self._count = add("batches"), add("count")
+        # Whether gradients came in the present step of a trace, and whether
+        # they did in the last one.
+        self._is_told = self._was_told = False
         # Of the first batch that was not finite: in the first row which values
         # were not, in the second one which gradients.
         self._first_bad = add("first_bad", 2, size)
@@ -51,6 +55,16 @@ class TermGradients(keras.metrics.Metric):
         bad = [~ops.isfinite(values[name]) for name in self.terms]
         self._note_bad(0, ops.stack(bad))
 
+    def end_step(self) -> None:
+        """Ends a step, in which gradients came or did not."""
+        self._was_told, self._is_told = self._is_told, False
+
+    def is_known(self) -> bool:
+        """Whether gradients came, as they do not in an evaluation."""
+        if _backend.has_values(self._batches.value):
+            return bool(self._batches.value > 0)
+        return self._is_told or self._was_told
+
     def update_gradients(self, products: Tensor) -> None:
         """Takes note of the gradients of one batch.
 
@@ -62,6 +76,7 @@ class TermGradients(keras.metrics.Metric):
         ):
             # The variable would keep a tensor of a trace that it is not in.
             return
+        self._is_told = True
         lengths = norms(products)
         bad = ~ops.isfinite(lengths)
         self._note_bad(1, bad)
@@ -73,6 +88,7 @@ class TermGradients(keras.metrics.Metric):
             batch = ops.where(fine, batch, ops.zeros_like(batch))
             total.assign_add(ops.cast(batch, total.dtype))
         self._count.assign_add(ops.cast(fine, self._count.dtype))
+        self._batches.assign_add(ops.ones_like(self._batches))
 
     def _note_bad(self, row: int, bad: Tensor) -> None:
         """Remembers which terms are not finite, if none has been before."""
