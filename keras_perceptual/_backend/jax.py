@@ -137,7 +137,8 @@ def watch_gradients(
         return function([x] * count)
     held = jax.lax.stop_gradient(x)
     total, pull, others = jax.vjp(function, [held] * count, has_aux=True)
-    (gradients,) = pull(jnp.full_like(total, SCALE))
+    # They are derived no further, by what a term itself may learn.
+    (gradients,) = jax.lax.stop_gradient(pull(jnp.full_like(total, SCALE)))
     is_differentiated = []
 
     @jax.custom_vjp

@@ -17,6 +17,26 @@ def find_optimizers(model: keras.Model) -> list[Any]:
     ]
 
 
+def find_loss_variables(model: keras.Model) -> list[Any]:
+    """Returns the variables that losses of a model keep for themselves.
+
+    Keras asks no loss for variables; those that have some name them.
+    """
+    losses = [
+        part
+        for value in vars(model).values()
+        if isinstance(value, (dict, list, tuple, keras.losses.Loss))
+        for part in keras.tree.flatten(value)
+        if isinstance(part, keras.losses.Loss)
+    ]
+    return [
+        variable
+        for loss in losses
+        for variable in getattr(loss, "variables", None) or ()
+        if isinstance(variable, keras.Variable)
+    ]
+
+
 def find_owners(model: keras.Model) -> dict[int, Any]:
     """Returns the layer each trainable variable belongs to, by `id`.
 
