@@ -133,34 +133,52 @@ def watch_gradients(
     pass gets out of it. So the gradients are computed with the values, and the
     backward pass multiplies what is there.
     """
-    if not isinstance(x, jax.core.Tracer):
+    if not _is_differentiated(x):
         return function([x] * count)
     held = jax.lax.stop_gradient(x)
     total, pull, others = jax.vjp(function, [held] * count, has_aux=True)
     # They are derived no further, by what a term itself may learn.
     (gradients,) = jax.lax.stop_gradient(pull(jnp.full_like(total, SCALE)))
-    is_differentiated = []
+    tell(gradients)
+    return _with_gradient(x, total, sum(gradients)), others
+
+
+def _is_differentiated(x: Tensor) -> bool:
+    """Whether a gradient by `x` is being taken."""
+    found = []
 
     @jax.custom_vjp
-    def join(x: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
-        return total
+    def look(x: Tensor) -> Tensor:
+        return x
 
-    def forward(
-        x: Tensor, total: Tensor, gradient: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        is_differentiated.append(True)
-        return total, gradient
+    def forward(x: Tensor) -> tuple[Tensor, None]:
+        found.append(True)
+        return x, None
 
-    def backward(
-        gradient: Tensor, upstream: Tensor
-    ) -> tuple[Tensor, Tensor, None]:
-        return upstream / SCALE * gradient, upstream, None
+    look.defvjp(forward, lambda _, upstream: (upstream,))
+    look(x)
+    return bool(found)
 
-    join.defvjp(forward, backward)
-    total = join(x, total, sum(gradients))
-    if is_differentiated:
-        tell(gradients)
-    return total, others
+
+@jax.custom_vjp
+def _with_gradient(x: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
+    """Returns `total`, whose gradient by `x` is `gradient / SCALE`."""
+    return total
+
+
+def _keep_gradient(
+    x: Tensor, total: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    return total, gradient
+
+
+def _hand_gradient(
+    gradient: Tensor, upstream: Tensor
+) -> tuple[Tensor, Tensor, None]:
+    return upstream / SCALE * gradient, upstream, None
+
+
+_with_gradient.defvjp(_keep_gradient, _hand_gradient)
 
 
 def is_chief(model: keras.Model) -> bool:

@@ -258,11 +258,19 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """What changes while a model trains, an empty list without a balance.
+        """What balances keep, here and in sums within: a variable for each.
 
-        Keras carries it along by itself, on JAX with the help of a `LossTerms`.
+        Keras saves it with the model. On JAX, a step carries along what metrics
+        have, and with a `LossTerms` of this loss, what is here.
         """
-        return [] if self._balance is None else self._balance.variables
+        own = [] if self._balance is None else self._balance.variables
+        inner = [
+            variable
+            for loss, _ in self.terms.values()
+            if isinstance(loss, WeightedSumLoss)
+            for variable in loss.variables
+        ]
+        return [*own, *inner]
 
     def watch(self, watcher: Watcher) -> None:
         """Hands the value of each term to `watcher.record` from now on.

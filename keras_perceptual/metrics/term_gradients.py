@@ -42,8 +42,8 @@ class TermGradients(keras.metrics.Metric):
         # Whether gradients came in the present step of a trace, and whether
         # they did in the last one.
         self._is_told = self._was_told = False
-        # Of the first batch that was not finite: in the first row which values
-        # were not, in the second one which gradients.
+        # In the first row which values were not finite in the first batch
+        # where some were not, and in the second one which gradients.
         self._first_bad = add("first_bad", 2, size)
 
     def update_state(self, values: Mapping[str, Tensor]) -> None:
@@ -62,7 +62,7 @@ class TermGradients(keras.metrics.Metric):
     def is_known(self) -> bool:
         """Whether gradients came, as they do not in an evaluation."""
         if _backend.has_values(self._batches.value):
-            return bool(self._batches.value > 0)
+            return float(ops.convert_to_numpy(self._batches.value)) > 0
         return self._is_told or self._was_told
 
     def update_gradients(self, products: Tensor) -> None:
@@ -88,17 +88,14 @@ class TermGradients(keras.metrics.Metric):
             batch = ops.where(fine, batch, ops.zeros_like(batch))
             total.assign_add(ops.cast(batch, total.dtype))
         self._count.assign_add(ops.cast(fine, self._count.dtype))
-        self._batches.assign_add(ops.ones_like(self._batches))
+        self._batches.assign_add(1.0)
 
     def _note_bad(self, row: int, bad: Tensor) -> None:
         """Remembers which terms are not finite, if none has been before."""
-        first = ops.convert_to_tensor(self._first_bad)
-        bad = ops.cast(bad, first.dtype)
-        rows = [ops.zeros_like(bad), ops.zeros_like(bad)]
-        rows[row] = bad
-        self._first_bad.assign(
-            ops.where(ops.any(first > 0), first, ops.stack(rows))
-        )
+        rows = list(ops.unstack(ops.convert_to_tensor(self._first_bad)))
+        bad = ops.cast(bad, rows[row].dtype)
+        rows[row] = ops.where(ops.any(rows[row] > 0), rows[row], bad)
+        self._first_bad.assign(ops.stack(rows))
 
     def result(self) -> dict[str, Tensor]:
         """Returns the mean share of each term, and the cosine of each pair."""
@@ -118,8 +115,10 @@ class TermGradients(keras.metrics.Metric):
         """
         if not _backend.has_values(self._count.value):
             return
-        yield from self._not_finite()
-        count = float(self._count.value)
+        for sentence in self._not_finite():
+            # What is NaN later may be so because of the first.
+            yield "not finite", sentence
+        count = float(ops.convert_to_numpy(self._count.value))
         if not count:
             return
         found = ops.convert_to_numpy(self._cosines.value) / count
@@ -133,15 +132,28 @@ class TermGradients(keras.metrics.Metric):
                     "weight.",
                 )
 
-    def _not_finite(self) -> Iterator[tuple[str, str]]:
-        """Says which term was the first that was not finite."""
-        first = ops.convert_to_numpy(self._first_bad.value) > 0
-        for what, row in (("", 0), ("the gradient of ", 1)):
-            names = [self.terms[i] for i in np.flatnonzero(first[row])]
-            if not names:
-                continue
-            who = " and ".join(map(repr, names))
-            why = "while the other terms were finite."
-            if len(names) == len(self.terms) > 1:
-                who, why = "all terms", "look at the predictions and targets."
-            yield "finite", f"{what}{who} became NaN or infinite first, {why}"
+    def _not_finite(self) -> Iterator[str]:
+        """Says which terms were the first that were not finite."""
+        values, slopes = (
+            [self.terms[i] for i in np.flatnonzero(row)]
+            for row in ops.convert_to_numpy(self._first_bad.value)
+        )
+        size = len(self.terms)
+        if size > 1 and len(values) == size and len(slopes) in (0, size):
+            yield (
+                "all terms became NaN or infinite at once: look at the "
+                "predictions and the targets."
+            )
+        # Once weights are NaN, so are all values: what broke them comes first.
+        elif values and (len(values) < size or size == 1):
+            yield _first("value", values)
+        elif slopes:
+            yield _first("gradient", slopes)
+
+
+def _first(what: str, names: list[str]) -> str:
+    """Says that something was not finite."""
+    return (
+        f"the {what} of {' and '.join(map(repr, names))} was the first to "
+        "become NaN or infinite."
+    )
