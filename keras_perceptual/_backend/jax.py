@@ -133,7 +133,8 @@ def watch_gradients(
     pass gets out of it. So the gradients are computed with the values, and the
     backward pass multiplies what is there.
     """
-    if not _is_differentiated(x):
+    if _times_differentiated(x) != 1:
+        # The second derivative of what is multiplied here would be zero.
         return function([x] * count)
     held = jax.lax.stop_gradient(x)
     total, pull, others = jax.vjp(function, [held] * count, has_aux=True)
@@ -143,21 +144,22 @@ def watch_gradients(
     return _with_gradient(x, total, sum(gradients)), others
 
 
-def _is_differentiated(x: Tensor) -> bool:
-    """Whether a gradient by `x` is being taken."""
-    found = []
+def _times_differentiated(x: Tensor) -> int:
+    """Returns how many times a gradient by `x` is being taken, 2 at most."""
+    found = 0
 
     @jax.custom_vjp
     def look(x: Tensor) -> Tensor:
         return x
 
     def forward(x: Tensor) -> tuple[Tensor, None]:
-        found.append(True)
-        return x, None
+        nonlocal found
+        found += 1
+        return (look(x) if found < 2 else x), None
 
     look.defvjp(forward, lambda _, upstream: (upstream,))
     look(x)
-    return bool(found)
+    return found
 
 
 @jax.custom_vjp

@@ -22,19 +22,20 @@ def find_loss_variables(model: keras.Model) -> list[Any]:
 
     Keras asks no loss for variables; those that have some name them.
     """
-    losses = [
-        part
-        for value in vars(model).values()
-        if isinstance(value, (dict, list, tuple, keras.losses.Loss))
-        for part in keras.tree.flatten(value)
-        if isinstance(part, keras.losses.Loss)
-    ]
-    return [
-        variable
-        for loss in losses
-        for variable in getattr(loss, "variables", None) or ()
-        if isinstance(variable, keras.Variable)
-    ]
+    found, seen = [], set()
+    stack = list(vars(model).values())
+    while stack:
+        part = stack.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, keras.losses.Loss):
+            found += getattr(part, "variables", None) or ()
+        elif isinstance(part, dict):
+            stack.extend(part.values())
+        elif isinstance(part, (list, tuple)):
+            stack.extend(part)
+    return [x for x in found if isinstance(x, keras.Variable)]
 
 
 def find_owners(model: keras.Model) -> dict[int, Any]:

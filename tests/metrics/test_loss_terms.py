@@ -406,7 +406,9 @@ def test_files_with_and_without_a_balance_load_each_other(images, tmp_path):
 
 @pytest.mark.skipif(BACKEND != "jax", reason="JAX alone needs it")
 def test_without_the_metric_a_step_on_jax_says_to_add_it(images):
-    model = compiled(sum_of_losses())
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 1)]
+    )
     model.compile("sgd", balanced_sum(pixels=1, edges=3))
     assert np.isfinite(model.evaluate(images, images, verbose=0)).all()
     with pytest.raises(ValueError, match=r"metrics=\[LossTerms\(loss\)\]"):
