@@ -25,6 +25,7 @@ __all__ = [
     "hann_blur",
     "has_values",
     "is_chief",
+    "is_everywhere",
     "is_exporting",
     "looking",
     "read_blended",
@@ -318,6 +319,11 @@ def replica_total(x: Tensor) -> Tensor | None:
     Every device has to ask. `None` where there is nothing to add up.
     """
     return None
+
+
+def is_everywhere(variable: keras.Variable) -> bool:
+    """Whether every device has a copy of a variable that it can change."""
+    return True
 
 
 def is_chief(model: keras.Model) -> bool:

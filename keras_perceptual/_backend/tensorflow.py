@@ -27,6 +27,7 @@ __all__ = [
     "compile_pointwise",
     "fold",
     "is_chief",
+    "is_everywhere",
     "is_exporting",
     "read_blended",
     "replica_count",
@@ -422,6 +423,16 @@ def _call_in_graph(
         return tf.constant(True)
 
     tf.cond(condition, lambda: call(values), lambda: tf.constant(False))
+
+
+def is_everywhere(variable: keras.Variable) -> bool:
+    """Whether every device has a copy of a variable that it can change.
+
+    Why: what is made outside the scope of a strategy lies on one device.
+    """
+    return replica_count() == 1 or isinstance(
+        variable.value, tf.distribute.DistributedValues
+    )
 
 
 def replica_count() -> int:

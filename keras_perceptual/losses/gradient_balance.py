@@ -59,13 +59,20 @@ class GradientBalance(keras.layers.Layer):
                 their gradients, scalar tensors.
             factors: What these have been multiplied by, from `factors`.
         """
+        if not _backend.is_everywhere(self._average):
+            raise ValueError(
+                "WeightedSumLoss with `balance` keeps a moving average, of "
+                "which each device needs a copy. Make the loss inside "
+                "`strategy.scope()`. "
+                f"Received: balance of the terms {self.names}, made outside"
+            )
         average = next_average(
             ops.convert_to_tensor(self._average),
             ops.stack([lengths[name] for name in self.names]),
             ops.stack([factors[name] for name in self.names]),
         )
         if not _backend.has_values(average) and _backend.has_values(
-            self._average.value
+            self._average
         ):
             raise ValueError(
                 "WeightedSumLoss with `balance` keeps a moving average of "

@@ -1,5 +1,6 @@
 """What is shown of the gradients of the terms of a sum of losses."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
@@ -39,9 +40,10 @@ class TermGradients(keras.metrics.Metric):
         self._cosines = add("cosines", size, size)
         # Batches, and those of them with gradients that were all finite.
         self._batches, self._count = add("batches"), add("count")
-        # Whether gradients came in the present step of a trace, and whether
-        # they did in the last one.
-        self._is_told = self._was_told = False
+        # In which threads gradients came in the present step of a trace, and
+        # in which ones in the last step: devices are traced side by side.
+        self._told: set[int] = set()
+        self._told_before: set[int] = set()
         # In the first row which values were not finite in the first batch
         # where some were not, and in the second one which gradients.
         self._first_bad = add("first_bad", 2, size)
@@ -57,13 +59,18 @@ class TermGradients(keras.metrics.Metric):
 
     def end_step(self) -> None:
         """Ends a step, in which gradients came or did not."""
-        self._was_told, self._is_told = self._is_told, False
+        thread = threading.get_ident()
+        if thread in self._told:
+            self._told_before.add(thread)
+        else:
+            self._told_before.discard(thread)
+        self._told.discard(thread)
 
     def is_known(self) -> bool:
         """Whether gradients came, as they do not in an evaluation."""
-        if _backend.has_values(self._batches.value):
-            return float(ops.convert_to_numpy(self._batches.value)) > 0
-        return self._is_told or self._was_told
+        if _backend.has_values(self._batches):
+            return float(ops.convert_to_numpy(self._batches)) > 0
+        return threading.get_ident() in self._told | self._told_before
 
     def update_gradients(self, products: Tensor) -> None:
         """Takes note of the gradients of one batch.
@@ -72,11 +79,11 @@ class TermGradients(keras.metrics.Metric):
             products: Tensor shaped `(terms, terms)`, their dot products.
         """
         if not _backend.has_values(products) and _backend.has_values(
-            self._count.value
+            self._count
         ):
             # The variable would keep a tensor of a trace that it is not in.
             return
-        self._is_told = True
+        self._told.add(threading.get_ident())
         lengths = norms(products)
         bad = ~ops.isfinite(lengths)
         self._note_bad(1, bad)
@@ -113,15 +120,15 @@ class TermGradients(keras.metrics.Metric):
 
         Nothing inside a trace, where numbers cannot be read.
         """
-        if not _backend.has_values(self._count.value):
+        if not _backend.has_values(self._count):
             return
         for sentence in self._not_finite():
             # What is NaN later may be so because of the first.
             yield "not finite", sentence
-        count = float(ops.convert_to_numpy(self._count.value))
+        count = float(ops.convert_to_numpy(self._count))
         if not count:
             return
-        found = ops.convert_to_numpy(self._cosines.value) / count
+        found = ops.convert_to_numpy(self._cosines) / count
         for (i, one), (j, other) in combinations(enumerate(self.terms), 2):
             if found[i, j] < OPPOSING:
                 yield (
@@ -136,7 +143,7 @@ class TermGradients(keras.metrics.Metric):
         """Says which terms were the first that were not finite."""
         values, slopes = (
             [self.terms[i] for i in np.flatnonzero(row)]
-            for row in ops.convert_to_numpy(self._first_bad.value)
+            for row in ops.convert_to_numpy(self._first_bad)
         )
         size = len(self.terms)
         if size > 1 and len(values) == size and len(slopes) in (0, size):

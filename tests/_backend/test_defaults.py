@@ -463,6 +463,7 @@ def test_watched_copies_change_neither_values_nor_gradients(functions, rng):
 def test_there_is_one_device_and_nothing_to_add_up(functions):
     assert functions.replica_count() == 1
     assert functions.replica_total(keras.ops.ones(2)) is None
+    assert functions.is_everywhere(keras.Variable(0.0))
 
 
 def test_one_process_is_the_chief(functions):

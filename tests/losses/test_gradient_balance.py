@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_perceptual.losses import gradient_balance
 from keras_perceptual.losses.gradient_balance import GradientBalance
 
 
@@ -34,6 +35,16 @@ def test_a_file_without_an_average_leaves_it_as_it_is():
     )
     balance.load_own_variables({"0": np.ones((2, 2))})
     assert numbers(balance.factors()) == pytest.approx({"a": 0.5, "b": 0.5})
+
+
+def test_a_balance_that_one_device_has_for_all_is_refused(monkeypatch):
+    balance = GradientBalance({"a": 1.0, "b": 1.0})
+    monkeypatch.setattr(
+        gradient_balance._backend, "is_everywhere", lambda variable: False
+    )
+    lengths = {"a": ops.array(1.0), "b": ops.array(1.0)}
+    with pytest.raises(ValueError, match=r"inside `strategy.scope\(\)`"):
+        balance.learn(lengths, balance.factors())
 
 
 @pytest.mark.skipif(
