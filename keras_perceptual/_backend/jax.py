@@ -148,7 +148,7 @@ def _times_differentiated(x: Tensor) -> int:
     """Returns how many times a gradient by `x` is being taken, 2 at most."""
     found = 0
 
-    @jax.custom_vjp
+    @jax.custom_vjp  # type: ignore[untyped-decorator]
     def look(x: Tensor) -> Tensor:
         return x
 
@@ -162,7 +162,7 @@ def _times_differentiated(x: Tensor) -> int:
     return found
 
 
-@jax.custom_vjp
+@jax.custom_vjp  # type: ignore[untyped-decorator]
 def _with_gradient(x: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
     """Returns `total`, whose gradient by `x` is `gradient / SCALE`."""
     return total

@@ -22,7 +22,8 @@ def find_loss_variables(model: keras.Model) -> list[Any]:
 
     Keras asks no loss for variables; those that have some name them.
     """
-    found, seen = [], set()
+    found: list[Any] = []
+    seen: set[int] = set()
     stack = list(vars(model).values())
     while stack:
         part = stack.pop()
