@@ -62,6 +62,21 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
     To see the value of each term in the progress bar and in the `History`,
     pass `LossTerms(loss)` as a metric: it shows what the loss computed anyway.
 
+    With `balance="gradient"` you say what share each term is to have of the
+    gradient at the prediction, and the weights that give it are found. A share
+    is the norm of the gradient of a weighed term, over the whole batch, among
+    the sum of those of all terms. The terms' own backward passes are looked at,
+    and none is added: a step takes as long as with fixed weights. The weights
+    follow a moving average over the last ten batches or so, from the second
+    batch on; the given weights set the sum of the norms, and so what a learning
+    rate means. A batch in which the gradient of a term is zero or not finite
+    leaves the average as it is. It is saved with the model (but not in a whole
+    `.h5` file), is the same on all devices of a `tf.distribute.Strategy`, and
+    does not depend on loss scaling. An evaluation leaves it alone and takes
+    the weights of the moment, so that `val_loss` is not comparable over time:
+    watch a term or a metric instead. On JAX, `fit` carries the average along
+    with `metrics=[LossTerms(loss)]`.
+
     Args:
         terms: Dictionary from names to pairs of a loss and its weight, or to
             losses alone, of weight 1. A loss is a `keras.losses.Loss` or the
@@ -70,6 +85,12 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         channels: Optional dictionary from names of terms to the channels that
             they look at, a list of integers: `{"features": [0, 1, 2]}` leaves
             a fourth channel to the others. Defaults to all channels.
+        balance: `"gradient"`, for weights that are found. Defaults to `None`:
+            they stay as they are given.
+        shares: Optional dictionary from the names of all terms, but those of
+            weight 0, to floats above 0, with `balance`: what each is to have of
+            the gradient. The proportions count: `{"pixels": 1, "features": 4}`
+            is a fifth for the pixels. Defaults to the same for all terms.
         name: String. Defaults to `"weighted_sum_loss"`.
 
     Call arguments:
@@ -81,7 +102,10 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         What the losses return: a scalar, unless they have `reduction=None`.
 
     Raises:
-        ValueError: If there is no term, or a name, a loss or a weight is none.
+        ValueError: If there is no term, or a name, a loss or a weight is none;
+            with a balance, if a term is not reduced to one number, or if a
+            compiled step of JAX or several devices have no way to keep the
+            average.
 
     Example:
 
@@ -98,11 +122,28 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
     >>> float(loss(image, image))
     0.0
 
-    In a model: `model.compile("adam", loss, metrics=[kp.LossTerms(loss)])`.
+    With weights that are found:
+
+    >>> loss = kp.WeightedSumLoss(
+    ...     {"pixels": "mae", "edges": kp.SobelGradientLoss()},
+    ...     balance="gradient",
+    ...     shares={"pixels": 1, "edges": 3},
+    ... )
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same")]
+    ... )
+    >>> model.compile("adam", loss, metrics=[kp.LossTerms(loss)])
+    >>> images = keras.random.uniform((4, 8, 8, 3))
+    >>> history = model.fit(images, images, verbose=0)
+    >>> sorted(loss.term_weights())
+    ['edges', 'pixels']
 
     Reference:
         `loss_weights` of `keras.Model.compile`, which weighs the losses of
-        several outputs in the same way.
+        several outputs in the same way. Défossez et al. 2022, "High Fidelity
+        Neural Audio Compression", https://arxiv.org/abs/2210.13438, section
+        3.4, balances gradients at the prediction; Chen et al. 2018,
+        "GradNorm", https://arxiv.org/abs/1711.02257, those at shared weights.
     """
 
     def __init__(

@@ -31,10 +31,21 @@ class LossTerms(Configured, keras.metrics.Metric):
     computed, and this averages them over an epoch, as Keras does with the
     loss. The values are those before the weights.
 
+    With `gradients=True` it also shows, while training, what share each weighed
+    term has of the gradient at the prediction, as `<term>_share`, and the
+    cosine between the gradients of each pair of terms, as
+    `<term>_<term>_cosine`: 1 where both ask for the same change, 0 where they
+    have nothing to do with each other, below 0 where they are at odds. Means
+    are over batches whose gradients are all finite. It warns, once and in one
+    line each, of a pair whose mean cosine is below -0.5, and of the term whose
+    value or gradient was the first to become NaN or infinite.
+
     Args:
         loss: The `WeightedSumLoss` that the model is compiled with. Where it
             is another object of the same terms, as after `load_model` of an
             `.h5` file, the metric goes over to the one of the model.
+        gradients: Boolean, whether shares and cosines are shown as well.
+            Nothing is computed for them but dot products. Defaults to `False`.
         name: String. Defaults to `"loss_terms"`; what is shown are the names
             of the terms.
         {sums_dtype}
@@ -44,8 +55,9 @@ class LossTerms(Configured, keras.metrics.Metric):
         means; NaN where the loss has not been computed.
 
     Raises:
-        ValueError: If `loss` is not a `WeightedSumLoss`; in the first step, if
-            the model has no such loss.
+        ValueError: If `loss` is not a `WeightedSumLoss`, or a term of it has
+            the name of what is shown; in the first step, if the model has no
+            such loss.
 
     Example:
 
@@ -65,6 +77,11 @@ class LossTerms(Configured, keras.metrics.Metric):
     >>> history = model.fit(images, images, verbose=0)
     >>> sorted(history.history)
     ['edges', 'loss', 'pixels']
+    >>> shown = kp.LossTerms(loss, gradients=True)
+    >>> model.compile("adam", loss, metrics=[shown])
+    >>> history = model.fit(images, images, verbose=0)
+    >>> [name for name in sorted(history.history) if "_" in name]
+    ['edges_share', 'pixels_edges_cosine', 'pixels_share']
 
     Reference:
         Keras shows the losses of several outputs in this way,
