@@ -10,7 +10,8 @@ in the loss alone:
   it is, and edges with a weight of 0.05; every other term is weighted so that
   at the common start it is worth five times as much as the mean absolute error;
 - a candidate `A + B balanced` is trained on a `WeightedSumLoss` that gives each
-  term the same share of the gradient at the prediction; nothing is weighted;
+  term the same share of the gradient at the prediction, or a fifth to the
+  first with `1:4` behind it; nothing is weighted;
 - a candidate of one term is trained on nothing else.
 
 Judges look at parts of photographs that no network has seen. They are some of
@@ -211,13 +212,27 @@ CANDIDATES = (
     "MAE + edges balanced",
     "MAE + VGG16 balanced",
     "MAE + AlexNet balanced",
+    "MAE + VGG16 balanced 1:4",
+    "MAE + AlexNet balanced 1:4",
 )
 BALANCED = " balanced"
 
 
 def terms_of(candidate):
     """Returns the names of the terms of a candidate."""
-    return candidate.removesuffix(BALANCED).split(" + ")
+    return candidate.partition(BALANCED)[0].split(" + ")
+
+
+def shares_of(candidate):
+    """Returns what the terms of a candidate have of the gradient, if told."""
+    _, balanced, shares = candidate.partition(BALANCED)
+    names = terms_of(candidate)
+    if not balanced:
+        return None
+    numbers = (
+        [float(x) for x in shares.split(":")] if shares else [1] * len(names)
+    )
+    return dict(zip(names, numbers, strict=True))
 
 
 def peak_signal_to_noise_ratio(truth, images):
@@ -283,17 +298,27 @@ def encode(loss, images):
 # One run.
 
 
-def train(network, terms, weights, inputs, targets, *, epochs, batch_size):
+def train(
+    network,
+    terms,
+    weights,
+    inputs,
+    targets,
+    *,
+    epochs,
+    batch_size,
+    shares=None,
+):
     """Trains on weighted terms, while the learning rate falls to zero.
 
     Each term has an output of its own, the same picture, since each has a kind
-    of target of its own. Without weights the terms are balanced, which one
-    loss does, and their targets are the same pictures.
+    of target of its own. With shares the terms are balanced, which one loss
+    does, and their targets are the same pictures.
     """
     steps = epochs * -(-len(inputs) // batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(1e-3, steps)
-    if weights is None:
-        loss = kp.WeightedSumLoss(terms, balance="gradient")
+    if shares:
+        loss = kp.WeightedSumLoss(terms, balance="gradient", shares=shares)
         network.compile(
             keras.optimizers.Adam(schedule), loss, metrics=[kp.LossTerms(loss)]
         )
@@ -585,10 +610,10 @@ def main():
             if not waiting:
                 continue
             terms = {name: TERMS[name]() for name in terms_of(candidate)}
-            balanced = candidate.endswith(BALANCED)
+            shares = shares_of(candidate)
             targets = (
                 crops
-                if balanced
+                if shares
                 else {name: encode(loss, crops) for name, loss in terms.items()}
             )
             for task, path in waiting.items():
@@ -598,7 +623,7 @@ def main():
                 network.set_weights(starts[task].get_weights())
                 weights = (
                     None
-                    if balanced
+                    if shares
                     else weigh(
                         terms,
                         targets,
@@ -615,6 +640,7 @@ def main():
                     targets,
                     epochs=EPOCHS,
                     batch_size=BATCH,
+                    shares=shares,
                 )
                 keep(path, ops.convert_to_numpy(network(shown[task])))
                 print(

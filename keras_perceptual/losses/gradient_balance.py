@@ -68,7 +68,9 @@ class GradientBalance(keras.layers.Layer):
             )
         average = next_average(
             ops.convert_to_tensor(self._average),
-            ops.stack([lengths[name] for name in self.names]),
+            ops.cast(
+                ops.stack([lengths[name] for name in self.names]), "float32"
+            ),
             ops.stack([factors[name] for name in self.names]),
         )
         if not _backend.has_values(average) and _backend.has_values(

@@ -211,6 +211,7 @@ def test_model_that_is_well(mode):
     assert {record.status for record in callback.report} == {"ok"}
 
 
+@pytest.mark.slow
 def test_a_balanced_loss_goes_on_as_without_the_check():
     """Steps that are taken once more leave its average as it is."""
     averages = []
