@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import pytest
 from forgetting import forgetting
+from sampling import QUICK_SETTINGS, items_of_a_sample
 
 # What backends and Keras consist of stays until the end: to look through all of
 # it, each time garbage is collected, would take longer than many a file.
@@ -59,13 +60,21 @@ def pytest_addoption(parser):
         "--all",
         action="store_true",
         dest="run_all",
-        help="also run what is marked slow: examples, other processes, ...",
+        help="also run what is marked slow: examples, other processes, and "
+        "all settings of a test where it is otherwise run with a few",
     )
     parser.addoption(
         "--damaged-files",
         type=int,
         default=3000,
         help="how many files with random damage each reader is given",
+    )
+    parser.addoption(
+        "--settings",
+        type=int,
+        metavar="N",
+        help="run each test with N of its settings at most, drawn by its "
+        f"name (default: {QUICK_SETTINGS}, and all with --all)",
     )
     parser.addoption(
         "--all-cells",
@@ -83,7 +92,26 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if all(path.endswith(".py") for path in paths) else 2
 
 
+@pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config, items):
+    most = config.getoption("--settings")
+    if most is None:
+        # First, so that -m knows of it.
+        quick = [item for item in items if "slow" not in item.keywords]
+        for item in set(quick) - items_of_a_sample(quick, QUICK_SETTINGS):
+            item.add_marker(pytest.mark.slow)
+    yield
+    skip_what_is_left_out(config, items)
+    if most is not None:
+        # Last, of what -m selects and nothing skips.
+        kept = items_of_a_sample(items, most)
+        config.hook.pytest_deselected(
+            items=[item for item in items if item not in kept]
+        )
+        items[:] = [item for item in items if item in kept]
+
+
+def skip_what_is_left_out(config, items):
     reasons = {}
     if not config.getoption("run_all"):
         reasons["slow"] = "takes long: is run with --all"

@@ -1,10 +1,16 @@
 """Which of many settings a test is always run with, and which with --all.
 
-The others run on the first backend alone: a sample of them tells whether
-another backend computes the same.
+A few settings of each test are run in a hurry, and on the oldest versions. What
+`rarely`, `sample` and `once` leave out is run on the first backend alone: a
+sample tells whether another backend computes the same.
 """
 
+import zlib
+
 import pytest
+
+# Of each test, without --all.
+QUICK_SETTINGS = 3
 
 
 def sample(settings, every=3):
@@ -45,3 +51,26 @@ def once(settings, but=1):
 
 def values_of(setting):
     return setting if isinstance(setting, tuple) else (setting,)
+
+
+def items_of_a_sample(items, most):
+    """Returns the tests that are run with some of their settings.
+
+    Each process, and each run, draws the same ones.
+
+    Args:
+        items: List of tests as pytest collects them, one a setting.
+        most: Most settings of each test. They are at equal distances.
+    """
+    settings = {}
+    for item in items:
+        if not any(item.iter_markers("skip")):
+            settings.setdefault(item.nodeid.split("[")[0], []).append(item)
+    kept = set()
+    for name, each in settings.items():
+        first, taken = zlib.crc32(name.encode()), min(most, len(each))
+        kept.update(
+            each[(first + place * len(each) // taken) % len(each)]
+            for place in range(taken)
+        )
+    return kept

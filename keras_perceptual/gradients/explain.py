@@ -24,6 +24,7 @@ from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     find_owners,
     operations_by_name,
+    tell_apart,
     variables_of,
 )
 from keras_perceptual.gradients.observer import GradientObserver
@@ -105,13 +106,21 @@ class Explainer:
             return explain_leaving(cast(Exception, self._error), keys)
         owners = find_owners(self._model)
         found = missing.find_causes(
-            replay, keys, *self._where(), owners=_names_of(owners)
+            replay, keys, *self._where(), owners=self._names_of(owners, keys)
         )
         left_out = find_left_out(replay, keys, *self._where())
         return {
             key: left_out.get(key) or self._add_places(key, cause, owners)
             for key, cause in found.items()
         }
+
+    def _names_of(
+        self, owners: Mapping[int, Any], keys: Sequence[int]
+    ) -> dict[int, str]:
+        """Returns the name of the layer of each variable in question."""
+        layers = {id(owners[key]): owners[key] for key in keys if key in owners}
+        names = tell_apart(self._model, list(layers.values()))
+        return {key: names[id(owners[key])] for key in keys if key in owners}
 
     def _add_places(
         self, key: int, cause: Cause, owners: Mapping[int, Any]
@@ -241,7 +250,7 @@ class Explainer:
         where, owners = self._where(), find_owners(self._model)
         # What was computed before the step can be differentiated once.
         before = missing.find_computed_before(
-            replay, keys, *where, owners=_names_of(owners)
+            replay, keys, *where, owners=self._names_of(owners, keys)
         )
         return {
             key: self._add_places(key, cause, owners)
@@ -335,8 +344,3 @@ _IDLE = {
     "apply": lambda *args, **kwargs: None,
     "stateless_apply": _stay,
 }
-
-
-def _names_of(owners: Mapping[int, Any]) -> dict[int, str]:
-    """Returns the name of the layer of each variable by `id`."""
-    return {key: layer.name for key, layer in owners.items()}

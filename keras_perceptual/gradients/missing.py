@@ -61,7 +61,8 @@ def find_causes(
         variables: Keys of the variables in question.
         layers: The layers of the model by name.
         functions: As for `places.locate`.
-        owners: The name of the layer that each variable belongs to.
+        owners: The layer that each variable belongs to, as
+            `model_parts.tell_apart` names it.
 
     Returns:
         A dictionary with the `Cause` of each variable. One that the step does
@@ -173,7 +174,8 @@ def find_computed_before(
         variables: Keys of the variables in question.
         layers: The layers of the model by name.
         functions: As for `places.locate`.
-        owners: The name of the layer that each variable belongs to.
+        owners: The layer that each variable belongs to, as
+            `model_parts.tell_apart` names it.
 
     Returns:
         A dictionary with the `Cause` of each such variable.
@@ -557,11 +559,17 @@ class _Search:
 
     @functools.cached_property
     def _inside_layers(self) -> dict[str, list[Operation]]:
-        """The operations in each layer, by its name."""
+        """The operations in each layer, as `model_parts.tell_apart` names it.
+
+        That is its own name, or that of a layer around it and its own.
+        """
         inside: dict[str, list[Operation]] = {}
         for operation in self._replay.operations:
+            outer: list[str] = []
             for name in ways.layers_around(operation, self._locator.layers):
-                inside.setdefault(name, []).append(operation)
+                for key in (name, *(f"{other}/{name}" for other in outer)):
+                    inside.setdefault(key, []).append(operation)
+                outer.append(name)
         return inside
 
     @functools.cached_property

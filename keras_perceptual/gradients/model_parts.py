@@ -1,6 +1,7 @@
 """Finding the optimizers of a model and the layers that own its variables."""
 
-from collections.abc import Callable, Iterable
+import collections
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -89,6 +90,30 @@ def operations_by_name(model: keras.Model) -> dict[str, Any]:
     for part in (*layers, *plain):
         named.setdefault(part.name, part)
     return named
+
+
+def tell_apart(model: keras.Model, layers: Sequence[Any]) -> dict[int, str]:
+    """Returns a name for each of some layers, by `id`.
+
+    Where several layers of the model are called the same, as in two networks
+    that one function makes, the name of what is around it goes before it:
+    `"encoder_a/dense"`.
+    """
+    parts = [p for p in walk_parts(model) if isinstance(p, keras.Layer)]
+    # A Sequential model calls the Functional one in it without its name.
+    nameless = {id(getattr(part, "_functional", None)) for part in parts}
+    parts = [part for part in parts if id(part) not in nameless]
+    count = collections.Counter(part.name for part in parts)
+    names = {}
+    for layer in layers:
+        names[id(layer)] = layer.name
+        if count[layer.name] == 1:
+            continue
+        around = [p for p in parts if p is not layer and _holds(p, layer)]
+        if around:
+            holder = min(around, key=lambda part: len([*walk_parts(part)]))
+            names[id(layer)] = f"{holder.name}/{layer.name}"
+    return names
 
 
 def find_neighbors(

@@ -256,6 +256,31 @@ def test_nothing_is_left_in_the_model():
     assert inspect.isfunction(step)
 
 
+def test_layers_of_one_name():
+    """Two networks that one function makes: the other one's is not meant."""
+
+    def network(name):
+        return keras.Sequential([layers.Dense(4, name="dense")], name=name)
+
+    class Pair(keras.Model):
+        def __init__(self):
+            super().__init__(name="pair")
+            self.used, self.forgotten = network("used"), network("forgotten")
+
+        def build(self, shape):
+            self.used.build(shape)
+            self.forgotten.build(shape)
+
+        def call(self, inputs):
+            return self.used(inputs)
+
+    model = Pair()
+    model.compile("sgd", "mse")
+    missing = errors_of(model).report.missing
+    assert {r.path.split("/")[-3] for r in missing} == {"forgotten"}
+    assert {r.reason for r in missing} == {diagnoses.UNUSED.title}
+
+
 @pytest.mark.tensorflow_only
 class TestTensorFlow:
     def test_numpy_function(self):
@@ -300,18 +325,42 @@ class TestTensorFlow:
         assert_marked(error.report.missing[0].culprit, "# here")
         assert "2 of 4 trainable variables cannot learn" in str(error)
 
-    def test_computation_that_leaves_tensorflow(self):
+    @pytest.mark.parametrize(
+        "owner, name",
+        [
+            (None, "numpy"),
+            # They take the memory of a tensor, which no method is asked for.
+            (np, "asarray"),
+            (np, "array"),
+            (ops, "convert_to_numpy"),
+        ],
+    )
+    def test_computation_that_leaves_tensorflow(self, owner, name):
         import tensorflow as tf
 
         def in_numpy(y_true, y_pred):
-            error = np.square(y_true - y_pred.numpy())  # numpy
-            return tf.constant(error)
+            arguments = [y_pred] if owner else []
+            read = getattr(owner or y_pred, name)(*arguments)  # numpy
+            return tf.constant(np.square(y_true - read))
 
         model = two_layers()
         model.compile("sgd", in_numpy, run_eagerly=True)
         error = errors_of(model)
         assert {r.reason for r in error.report} == {diagnoses.LEFT.title}
         assert_marked(error.report.records[0].culprit, "# numpy")
+
+    def test_weights_that_are_computed_with_as_arrays(self):
+        class Own(layers.Dense):
+            def call(self, x):
+                kernel, _ = self.get_weights()  # arrays
+                return x @ ops.convert_to_tensor(kernel)
+
+        model = two_layers(Own(4, name="middle"))
+        model.compile("sgd", "mse", run_eagerly=True)
+        missing = errors_of(model).report.missing
+        assert missing[0].path.endswith("middle/kernel")
+        assert missing[0].reason == diagnoses.LEFT.title
+        assert_marked(missing[0].culprit, "# arrays")
 
     def test_value_read_back_from_a_variable(self):
         class Canvas(layers.Layer):

@@ -10,6 +10,7 @@ from keras_perceptual.gradients.model_parts import (
     find_owners,
     operations_by_name,
     plain_operations,
+    tell_apart,
     variables_of,
 )
 
@@ -133,7 +134,7 @@ class Keeping(keras.losses.Loss):
 @pytest.mark.parametrize("way", ["compiled", "for outputs", "attribute"])
 def test_variables_of_losses(way):
     loss = Keeping()
-    model = healthy_model(loss={"out": loss, "b": "mse"}["out"])
+    model = healthy_model(loss=loss)
     if way == "for outputs":
         model.loss = {"a": ["mse", loss], "b": None}
     if way == "attribute":
@@ -141,3 +142,19 @@ def test_variables_of_losses(way):
         model.adversary = loss
     found = find_loss_variables(model)
     assert {id(v) for v in found} == {id(loss.variables[0])}
+
+
+def test_layers_of_one_name_are_told_apart_by_what_is_around_them():
+    def network(name):
+        inner = keras.Sequential([layers.Dense(2, name="same")], name="inner")
+        return keras.Sequential([inner, layers.Dense(1)], name=name)
+
+    model = keras.Sequential([keras.Input((3,)), network("a"), network("b")])
+    first, second = (outer.layers[0].layers[0] for outer in model.layers)
+    alone = layers.Dense(2, name="alone")
+    model.add(alone)
+    names = tell_apart(model, [first, second, alone])
+    assert names[id(first)] == names[id(second)] == "inner/same"
+    assert names[id(alone)] == "alone"
+    a, b = (outer.layers[0] for outer in model.layers[:2])
+    assert set(tell_apart(model, [a, b]).values()) == {"a/inner", "b/inner"}

@@ -114,7 +114,7 @@ def test_gradients_that_come_from_behind_a_block(jax, module):
 def test_blocks_that_are_alike_are_compiled_once(jax, module, monkeypatch):
     compiled = []
     monkeypatch.setattr(
-        module, "_compile", lambda f: compiled.append(f) or jax.jit(f)
+        module, "compile_fast", lambda f: compiled.append(f) or jax.jit(f)
     )
     blocks = module.Blocks()
     for function, number in [
@@ -125,20 +125,3 @@ def test_blocks_that_are_alike_are_compiled_once(jax, module, monkeypatch):
         calls, arrays = calls_of(jax, module, function, 1.0)
         blocks.run(blocks.make(calls), arrays)
         assert len(compiled) == number
-
-
-def test_an_option_that_jax_does_not_know(jax, module, monkeypatch):
-    """It saves time, no more."""
-    jit = jax.jit
-
-    def without_options(function, compiler_options=None):
-        if compiler_options:
-            raise ValueError("no such option")
-        return jit(function)
-
-    monkeypatch.setattr(jax, "jit", without_options)
-    module._options.cache_clear()
-    try:
-        assert float(module._compile(lambda x: x + 1)(1.0)) == 2
-    finally:
-        module._options.cache_clear()

@@ -6,7 +6,6 @@ loop, are compiled once.
 """
 
 import dataclasses
-import functools
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import jax
 
 from keras_perceptual.gradients.replay import Operation
 from keras_perceptual.gradients.tracers.jax import jaxprs, rules
+from keras_perceptual.gradients.tracers.jax.compilation import compile_fast
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Blocks:
             arrays: The values that go in, by their keys.
         """
         if block.steps not in self._compiled:
-            self._compiled[block.steps] = _compile(self._forward(block))
+            self._compiled[block.steps] = compile_fast(self._forward(block))
         made = self._compiled[block.steps](
             [arrays[key] for key in block.keys[: block.given]]
         )
@@ -128,7 +128,7 @@ class Blocks:
         which = (block.steps, tuple(sorted(above)))
         if which not in self._compiled:
             alone: dict[Any, Any] = {}
-            compiled = _compile(self._backward(block, alone))
+            compiled = compile_fast(self._backward(block, alone))
             self._compiled[which] = compiled, alone
         compiled, alone = self._compiled[which]
         found, parts = compiled([arrays[key] for key in block.keys], above)
@@ -186,21 +186,3 @@ class Blocks:
             return found, several
 
         return compute
-
-
-def _compile(function: Any) -> Any:
-    return jax.jit(function, compiler_options=_options())
-
-
-@functools.cache
-def _options() -> Any:
-    """Returns what halves the time that JAX compiles for, where it knows it.
-
-    What is compiled runs once, or as often as a loop turns.
-    """
-    options = {"xla_backend_optimization_level": 0}
-    try:
-        jax.jit(lambda: 0, compiler_options=options)()
-    except Exception:
-        return None
-    return options

@@ -9,13 +9,7 @@ from keras_perceptual.gradients.statistics import (
     scaled_norms,
     statistics_rows,
 )
-
-# The numbers of the second program need not be those of the first to the last
-# bit, and it runs a few times: it is compiled as fast as can be.
-_FAST = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-}
+from keras_perceptual.gradients.tracers.jax.compilation import compile_fast
 
 
 class Call:
@@ -98,7 +92,7 @@ class Program:
             _leading_to(closed, self._tensors.num_leaves)
         )
         self._calls = calls
-        self._statistics = jax.jit(self._rows, compiler_options=_FAST)
+        self._statistics = compile_fast(self._rows)
 
     def step(self, state: Any, data: Any) -> Any:
         """Takes the step."""

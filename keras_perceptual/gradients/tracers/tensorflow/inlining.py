@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_perceptual.gradients.patches import intercepted
@@ -21,6 +22,7 @@ from keras_perceptual.gradients.tracers.tensorflow.op_recorder import OpRecorder
 
 _TENSORFLOW = os.path.dirname(inspect.getfile(tf)) + os.sep
 _KERAS = os.path.dirname(inspect.getfile(keras)) + os.sep
+_VARIABLES = "resource_variable_ops.py"
 # They trace a function in order to change its graph.
 _NEED_GRAPHS = "tensorflow.python.ops.parallel_for"
 # It would not have its operations recorded.
@@ -299,9 +301,13 @@ def _listen_to_python(listen: Any, recorder: OpRecorder) -> None:
         _note_python(recorder, "EagerPyFunc", inputs, result)
         return result if several else result[0]
 
-    def leave(original: Any, tensor: Any, *args: Any, **kwargs: Any) -> Any:
+    def leave(
+        original: Any, tensor: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
         if id(tensor) in recorder.dependent:
-            if not _caller(OURS).f_code.co_filename.startswith(_TENSORFLOW):
+            file = _caller(OURS).f_code.co_filename
+            # A variable reads its tensor for whoever asked it.
+            if file.endswith(_VARIABLES) or not file.startswith(_TENSORFLOW):
                 recorder.note("numpy", [tensor], [])
         return original(tensor, *args, **kwargs)
 
@@ -317,6 +323,9 @@ def _listen_to_python(listen: Any, recorder: OpRecorder) -> None:
     listen(ops._EagerTensorBase, "numpy", leave)
     listen(ops._EagerTensorBase, "__array__", leave)
     listen(ops._EagerTensorBase, "__float__", leave)
+    # NumPy takes the memory of a tensor, and does not ask for an array.
+    for name in ("array", "asarray", "asanyarray", "ascontiguousarray"):
+        listen(np, name, leave)
     listen(ops._EagerTensorBase, "__bool__", decide)
 
 
