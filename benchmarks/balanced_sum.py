@@ -70,7 +70,7 @@ def load_pairs(count):
         top, left = (random.integers(0, n - SIDE + 1) for n in image.shape[:2])
         large.append(image[top : top + SIDE, left : left + SIDE] / 255.0)
     large = np.stack(large).astype("float32")
-    return ops.convert_to_numpy(ops.average_pool(large, 2)), large
+    return ops.convert_to_numpy(ops.average_pool(large, 2, 2)), large
 
 
 def compiled(name, balanced, watched):

@@ -18,8 +18,8 @@ from keras_perceptual.typing import Tensor
 class GradientBalance(keras.layers.Layer):
     """Finds by what to multiply terms so that their gradients have shares.
 
-    It is a layer only in that Keras saves its weight, a moving average of the
-    shares that the gradients have of themselves.
+    It is a layer only in that Keras saves its weight, a moving average of what
+    the gradients have of themselves.
 
     Args:
         shares: Dictionary from names of terms to floats above 0, of which the
@@ -32,7 +32,7 @@ class GradientBalance(keras.layers.Layer):
         asked = np.array(list(shares.values()), "float64")
         self._asked = (asked / asked.sum()).astype("float32")
         self._average = self.add_weight(
-            shape=(2, len(shares)),
+            shape=(len(shares),),
             initializer="zeros",
             trainable=False,
             name="average",

@@ -70,25 +70,27 @@ def teaches(lengths: Tensor) -> Tensor:
 
 
 def next_average(average: Tensor, lengths: Tensor, factors: Tensor) -> Tensor:
-    """Returns a moving average of shares with one batch more in it.
+    """Returns a moving average of gradients with one batch more in it.
+
+    Averaged are the norms without factors, as parts of the sum of those with
+    factors. As long as the factors stay, that is the mean share of a term by
+    its factor, so that `correcting_factors` has the mean share where it is to
+    be, however much single batches differ.
 
     A batch in which a gradient is zero or not finite leaves it as it is.
 
     Args:
-        average: Tensor shaped `(2, terms)`: in the first row the sum of shares,
-            each with the weight that is left of it; in the second one the sum
-            of these weights.
+        average: Tensor shaped `(terms,)`, of zeros before the first batch.
         lengths: Tensor shaped `(terms,)`, the norms of the gradients of one
             batch.
         factors: Tensor shaped `(terms,)`, by which these have been multiplied.
 
     Returns:
-        A tensor shaped `(2, terms)`.
+        A tensor shaped `(terms,)`.
     """
     found = teaches(lengths)
-    lengths = ops.where(found, lengths / factors, ops.ones_like(lengths))
-    batch = shares(lengths)
-    batch = ops.stack([batch, ops.ones_like(batch)])
+    lengths = ops.where(found, lengths, ops.ones_like(lengths))
+    batch = shares(lengths) / factors
     moved = DECAY * average + (1 - DECAY) * batch
     return ops.where(found, moved, average)
 
@@ -100,13 +102,12 @@ def correcting_factors(average: Tensor, asked: Tensor) -> Tensor:
     norms of the weighed ones add up to what they add up to without factors.
 
     Args:
-        average: Tensor shaped `(2, terms)`, from `next_average`.
+        average: Tensor shaped `(terms,)`, from `next_average`.
         asked: Tensor shaped `(terms,)`, shares that add up to 1.
 
     Returns:
         A tensor shaped `(terms,)`: ones as long as no batch has been seen.
     """
-    total, weight = average[0], average[1]
+    factors = ops.divide_no_nan(asked * ops.sum(average), average)
     # Of a share that is too small for a float, nothing can be made.
-    factors = ops.divide_no_nan(asked * weight, total)
     return ops.where(factors > 0, factors, ops.ones_like(factors))

@@ -10,12 +10,6 @@ def as_array(x):
     return ops.convert_to_numpy(x)
 
 
-def average_of(batches):
-    """The average by its definition: weights that fall with age."""
-    weights = DECAY ** np.arange(len(batches))[::-1]
-    return np.average(batches, axis=0, weights=weights)
-
-
 def test_products_norms_and_cosines_are_those_of_numpy(rng):
     gradients = rng.normal(size=(3, 2, 4, 4, 3)).astype("float32")
     flat = gradients.reshape(3, -1).astype("float64")
@@ -57,25 +51,45 @@ def test_small_gradients_have_a_cosine(rng):
 def test_the_average_forgets_and_a_common_factor_is_of_no_effect(rng):
     """So neither loss scaling nor the size of the batch counts."""
     lengths = rng.uniform(0.1, 2, size=(12, 3)).astype("float32")
-    average = ops.zeros((2, 3))
+    average, batches = ops.zeros(3), []
     for index, batch in enumerate(lengths):
         factors = rng.uniform(0.5, 2, size=3).astype("float32")
         scale = np.float32(10.0 ** (index % 4))
         average = gradient_shares.next_average(
             average, ops.array(scale * batch * factors), ops.array(factors)
         )
-    natural = lengths / lengths.sum(axis=1, keepdims=True)
+        batches.append(batch / np.sum(batch * factors))
+    weights = DECAY ** np.arange(12)[::-1]
+    by_hand = np.average(batches, axis=0, weights=weights)
     asked = np.array([0.5, 0.3, 0.2], "float32")
     np.testing.assert_allclose(
         as_array(gradient_shares.correcting_factors(average, ops.array(asked))),
-        asked / average_of(natural),
+        asked * np.sum(by_hand) / by_hand,
         rtol=1e-5,
     )
 
 
+def test_mean_shares_are_those_asked_for_where_batches_differ_a_lot(rng):
+    """By a factor of three up and down, with no trend."""
+    asked = np.array([0.2, 0.8], "float32")
+    noise = np.exp(rng.normal(size=(3000, 2)).astype("float32"))
+    average, found = np.zeros(2, "float32"), []
+    for lengths in noise * np.array([1e-3, 1.0], "float32"):
+        total = np.sum(average)
+        factors = asked * total / average if total else np.ones(2, "float32")
+        weighed = lengths * factors
+        found.append(weighed / np.sum(weighed))
+        average = as_array(
+            gradient_shares.next_average(
+                ops.array(average), ops.array(weighed), ops.array(factors)
+            )
+        )
+    np.testing.assert_allclose(np.mean(found[50:], axis=0), asked, rtol=0.05)
+
+
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
 def test_a_batch_without_a_gradient_leaves_the_average_as_it_is(bad):
-    average = np.array([[0.4, 0.6], [1.0, 1.0]], "float32")
+    average = np.array([0.4, 0.6], "float32")
     lengths = np.array([1.0, bad], "float32")
     found = gradient_shares.next_average(
         ops.array(average), ops.array(lengths), ops.ones(2)
@@ -85,15 +99,15 @@ def test_a_batch_without_a_gradient_leaves_the_average_as_it_is(bad):
 
 def test_without_a_batch_nothing_is_corrected():
     found = gradient_shares.correcting_factors(
-        ops.zeros((2, 2)), ops.array([0.9, 0.1])
+        ops.zeros(2), ops.array([0.9, 0.1])
     )
     np.testing.assert_array_equal(as_array(found), [1, 1])
 
 
 def test_shares_that_are_there_already_need_no_correction():
     """Then the balanced sum is the fixed one: the sum of norms stays."""
-    average = ops.array([[0.3, 0.7], [1.0, 1.0]])
-    found = gradient_shares.correcting_factors(average, average[0])
+    average = ops.array([0.3, 0.7])
+    found = gradient_shares.correcting_factors(average, average)
     np.testing.assert_allclose(as_array(found), [1, 1], rtol=1e-6)
 
 
