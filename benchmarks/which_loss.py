@@ -9,6 +9,9 @@ in the loss alone:
 - a candidate `A + B` is trained on the sum of these terms. The first counts as
   it is, and edges with a weight of 0.05; every other term is weighted so that
   at the common start it is worth five times as much as the mean absolute error;
+- a candidate `A + B balanced` is trained on a `WeightedSumLoss` that gives each
+  term the same share of the gradient at the prediction, or a fifth to the
+  first with `1:4` behind it; nothing is weighted;
 - a candidate of one term is trained on nothing else.
 
 Judges look at parts of photographs that no network has seen. They are some of
@@ -206,7 +209,30 @@ CANDIDATES = (
     "MAE + perceived even",
     "MAE + AlexNet lost",
     "MAE + VGG16 lost",
+    "MAE + edges balanced",
+    "MAE + VGG16 balanced",
+    "MAE + AlexNet balanced",
+    "MAE + VGG16 balanced 1:4",
+    "MAE + AlexNet balanced 1:4",
 )
+BALANCED = " balanced"
+
+
+def terms_of(candidate):
+    """Returns the names of the terms of a candidate."""
+    return candidate.partition(BALANCED)[0].split(" + ")
+
+
+def shares_of(candidate):
+    """Returns what the terms of a candidate have of the gradient, if told."""
+    _, balanced, shares = candidate.partition(BALANCED)
+    names = terms_of(candidate)
+    if not balanced:
+        return None
+    numbers = (
+        [float(x) for x in shares.split(":")] if shares else [1] * len(names)
+    )
+    return dict(zip(names, numbers, strict=True))
 
 
 def peak_signal_to_noise_ratio(truth, images):
@@ -272,14 +298,34 @@ def encode(loss, images):
 # One run.
 
 
-def train(network, terms, weights, inputs, targets, *, epochs, batch_size):
+def train(
+    network,
+    terms,
+    weights,
+    inputs,
+    targets,
+    *,
+    epochs,
+    batch_size,
+    shares=None,
+):
     """Trains on weighted terms, while the learning rate falls to zero.
 
     Each term has an output of its own, the same picture, since each has a kind
-    of target of its own.
+    of target of its own. With shares the terms are balanced, which one loss
+    does, and their targets are the same pictures.
     """
     steps = epochs * -(-len(inputs) // batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(1e-3, steps)
+    if shares:
+        loss = kp.WeightedSumLoss(terms, balance="gradient", shares=shares)
+        network.compile(
+            keras.optimizers.Adam(schedule), loss, metrics=[kp.LossTerms(loss)]
+        )
+        network.fit(
+            inputs, targets, epochs=epochs, batch_size=batch_size, verbose=0
+        )
+        return
     keys = {name: f"term{index}" for index, name in enumerate(terms)}
     model = keras.Model(
         network.inputs,
@@ -385,7 +431,7 @@ def mean_ranks(results):
                 row = table.setdefault(
                     candidate, {"all": [], "fidelity": [], "perception": []}
                 )
-                terms = candidate.split(" + ")
+                terms = terms_of(candidate)
                 if not any(term.startswith(own) for term in terms):
                     row["all"].append(rank)
                     row[kind].append(rank)
@@ -563,20 +609,27 @@ def main():
             }
             if not waiting:
                 continue
-            terms = {name: TERMS[name]() for name in candidate.split(" + ")}
-            targets = {
-                name: encode(loss, crops) for name, loss in terms.items()
-            }
+            terms = {name: TERMS[name]() for name in terms_of(candidate)}
+            shares = shares_of(candidate)
+            targets = (
+                crops
+                if shares
+                else {name: encode(loss, crops) for name, loss in terms.items()}
+            )
             for task, path in waiting.items():
                 started = time.time()
                 inputs = TASKS[task](crops, np.random.default_rng(40 + seed))
                 network = build_network()
                 network.set_weights(starts[task].get_weights())
-                weights = weigh(
-                    terms,
-                    targets,
-                    crops[:16],
-                    ops.convert_to_numpy(network(inputs[:16])),
+                weights = (
+                    None
+                    if shares
+                    else weigh(
+                        terms,
+                        targets,
+                        crops[:16],
+                        ops.convert_to_numpy(network(inputs[:16])),
+                    )
                 )
                 keras.utils.set_random_seed(50 + seed)
                 train(
@@ -587,12 +640,13 @@ def main():
                     targets,
                     epochs=EPOCHS,
                     batch_size=BATCH,
+                    shares=shares,
                 )
                 keep(path, ops.convert_to_numpy(network(shown[task])))
                 print(
                     f"{seed} {task:10} {candidate:24}"
                     f"{time.time() - started:4.0f} s, weights",
-                    {name: round(x, 4) for name, x in weights.items()},
+                    {name: round(x, 4) for name, x in (weights or {}).items()},
                     flush=True,
                 )
     if not options.no_report:

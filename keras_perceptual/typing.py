@@ -71,6 +71,9 @@ Padding: TypeAlias = Literal["reflect", "replicate", "valid"]
 Downsampling: TypeAlias = Literal["average", "stride", "gaussian"]
 VariationNorm: TypeAlias = Literal["l1", "l2", "isotropic"]
 
+# What the weights of a sum of losses follow.
+Balance: TypeAlias = Literal["gradient"]
+
 # What is compared of features.
 FeatureDifference: TypeAlias = Literal[
     "mse", "mae", "charbonnier", "cosine", "lost"

@@ -18,6 +18,7 @@ from keras_perceptual.losses.sobel_gradient_loss import (
     NORMS,
     UNDIRECTED,
 )
+from keras_perceptual.losses.weighted_sum_loss import BALANCES
 from keras_perceptual.ops.color_difference import COLOR_DIFFERENCES
 from keras_perceptual.ops.color_lookup import INTERPOLATIONS
 from keras_perceptual.ops.distances import FEATURE_DISTANCES
@@ -39,6 +40,7 @@ WORDS = {
     "Padding": PADDINGS,
     "Downsampling": DOWNSAMPLINGS,
     "VariationNorm": VARIATIONS,
+    "Balance": BALANCES,
     "ColorDifference": COLOR_DIFFERENCES,
     "FeatureDifference": FEATURE_DISTANCES,
     "GramNormalization": GRAM_NORMALIZATIONS,

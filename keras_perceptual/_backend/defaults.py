@@ -25,12 +25,14 @@ __all__ = [
     "hann_blur",
     "has_values",
     "is_chief",
+    "is_everywhere",
     "is_exporting",
     "looking",
     "read_blended",
     "replica_count",
     "replica_total",
     "take",
+    "watch_gradients",
 ]
 
 State = TypeVar("State")
@@ -280,6 +282,29 @@ def call_when(
         function(ops.convert_to_numpy(values))
 
 
+def watch_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, State]],
+    x: Tensor,
+    count: int,
+    tell: Callable[[list[Tensor]], None],
+) -> tuple[Tensor, State]:
+    """Returns what a function makes of some copies of a tensor.
+
+    Where a gradient is taken of the result, `tell` is called with the gradient
+    at each copy, all multiplied by the same factor. Nobody is called where none
+    is taken, as in an evaluation. The gradient itself stays as it is.
+
+    Args:
+        function: Function of a list of tensors, which returns a scalar tensor
+            and a structure of other tensors, of which no gradient is taken.
+        x: Floating-point tensor.
+        count: Integer, the number of copies.
+        tell: Function of a list of `count` tensors, shaped as `x`.
+    """
+    del tell
+    return function([x] * count)
+
+
 # The devices and processes of one training.
 
 
@@ -294,6 +319,11 @@ def replica_total(x: Tensor) -> Tensor | None:
     Every device has to ask. `None` where there is nothing to add up.
     """
     return None
+
+
+def is_everywhere(variable: keras.Variable) -> bool:
+    """Whether every device has a copy of a variable that it can change."""
+    return True
 
 
 def is_chief(model: keras.Model) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from keras_perceptual._backend import defaults
-from keras_perceptual._backend.defaults import Locator
+from keras_perceptual._backend.defaults import Locator, State
 from keras_perceptual.typing import DataFormat, Tensor
 
 __all__ = [
@@ -25,10 +25,14 @@ __all__ = [
     "is_chief",
     "is_exporting",
     "read_blended",
+    "watch_gradients",
 ]
 
 # Colors to a block on a CPU: what is made of them stays in its cache.
 BLOCK = 1 << 16
+# What Keras's loss scaling begins with: gradients that are taken before a loss
+# is scaled would be zero where they are computed in half precision.
+SCALE = 2.0**15
 
 
 def filter_images(images: Tensor, window: np.ndarray) -> Tensor:
@@ -115,6 +119,68 @@ def call_when(
         lambda v: None,
         values,
     )
+
+
+def watch_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, State]],
+    x: Tensor,
+    count: int,
+    tell: Callable[[list[Tensor]], None],
+) -> tuple[Tensor, State]:
+    """Returns what a function makes of some copies of a tensor.
+
+    Why: the default tells nobody, and nothing of what is known in a backward
+    pass gets out of it. So the gradients are computed with the values, and the
+    backward pass multiplies what is there.
+    """
+    if _times_differentiated(x) != 1:
+        # The second derivative of what is multiplied here would be zero.
+        return function([x] * count)
+    held = jax.lax.stop_gradient(x)
+    total, pull, others = jax.vjp(function, [held] * count, has_aux=True)
+    # They are derived no further, by what a term itself may learn.
+    (gradients,) = jax.lax.stop_gradient(pull(jnp.full_like(total, SCALE)))
+    tell(gradients)
+    return _with_gradient(x, total, sum(gradients)), others
+
+
+def _times_differentiated(x: Tensor) -> int:
+    """Returns how many times a gradient by `x` is being taken, 2 at most."""
+    found = 0
+
+    @jax.custom_vjp  # type: ignore[untyped-decorator]
+    def look(x: Tensor) -> Tensor:
+        return x
+
+    def forward(x: Tensor) -> tuple[Tensor, None]:
+        nonlocal found
+        found += 1
+        return (look(x) if found < 2 else x), None
+
+    look.defvjp(forward, lambda _, upstream: (upstream,))
+    look(x)
+    return found
+
+
+@jax.custom_vjp  # type: ignore[untyped-decorator]
+def _with_gradient(x: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
+    """Returns `total`, whose gradient by `x` is `gradient / SCALE`."""
+    return total
+
+
+def _keep_gradient(
+    x: Tensor, total: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    return total, gradient
+
+
+def _hand_gradient(
+    gradient: Tensor, upstream: Tensor
+) -> tuple[Tensor, Tensor, None]:
+    return upstream / SCALE * gradient, upstream, None
+
+
+_with_gradient.defvjp(_keep_gradient, _hand_gradient)
 
 
 def is_chief(model: keras.Model) -> bool:

@@ -27,11 +27,13 @@ __all__ = [
     "compile_pointwise",
     "fold",
     "is_chief",
+    "is_everywhere",
     "is_exporting",
     "read_blended",
     "replica_count",
     "replica_total",
     "take",
+    "watch_gradients",
 ]
 
 
@@ -199,6 +201,32 @@ def _in_blocks(
     flat = tf.reshape(points, (images, -1, points.shape[-1]))
     found = read(flat, *tables)
     return ops.reshape(found, (*ops.shape(points)[:-1], found.shape[-1]))
+
+
+def watch_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, State]],
+    x: Tensor,
+    count: int,
+    tell: Callable[[list[Tensor]], None],
+) -> tuple[Tensor, State]:
+    """Returns what a function makes of some copies of a tensor.
+
+    Why: the default tells nobody. The copies are one operation, whose gradient
+    is computed when those of all copies are there.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def copy(
+        x: Tensor,
+    ) -> tuple[tuple[Tensor, ...], Callable[..., Tensor]]:
+        def gradient(*upstream: Tensor) -> Tensor:
+            gradients = [tf.convert_to_tensor(part) for part in upstream]
+            tell([tf.stop_gradient(part) for part in gradients])
+            return tf.add_n(gradients)
+
+        return tuple(tf.identity(x) for _ in range(count)), gradient
+
+    return function(list(copy(x)))
 
 
 def _has_accelerator() -> bool:
@@ -395,6 +423,16 @@ def _call_in_graph(
         return tf.constant(True)
 
     tf.cond(condition, lambda: call(values), lambda: tf.constant(False))
+
+
+def is_everywhere(variable: keras.Variable) -> bool:
+    """Whether every device has a copy of a variable that it can change.
+
+    Why: what is made outside the scope of a strategy lies on one device.
+    """
+    return replica_count() == 1 or isinstance(
+        variable.value, tf.distribute.DistributedValues
+    )
 
 
 def replica_count() -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from keras_perceptual._backend import defaults
-from keras_perceptual._backend.defaults import Locator
+from keras_perceptual._backend.defaults import Locator, State
 from keras_perceptual.typing import DataFormat, Tensor
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "looking",
     "read_blended",
     "take",
+    "watch_gradients",
 ]
 
 # Colors to a block on a CPU: what is made of them stays in its cache.
@@ -258,6 +259,41 @@ def read_blended(places: Locator, colors: Tensor, tables: Tensor) -> Tensor:
         for one in zip(points, tables, strict=True)
     ]
     return torch.stack(found).reshape(*colors.shape[:-1], tables.shape[-1])
+
+
+def watch_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, State]],
+    x: Tensor,
+    count: int,
+    tell: Callable[[list[Tensor]], None],
+) -> tuple[Tensor, State]:
+    """Returns what a function makes of some copies of a tensor.
+
+    Why: the default tells nobody. The copies are one operation, whose gradient
+    is computed when those of all copies are there.
+    """
+    return function(list(WatchedCopies.apply(x, count, tell)))
+
+
+class WatchedCopies(torch.autograd.Function):
+    """What `watch_gradients` records for its gradient."""
+
+    @staticmethod
+    def forward(
+        context: Any,
+        x: Tensor,
+        count: int,
+        tell: Callable[[list[Tensor]], None],
+    ) -> tuple[Tensor, ...]:
+        """Returns the copies, which share their memory."""
+        context.tell = tell
+        return tuple(x.view_as(x) for _ in range(count))
+
+    @staticmethod
+    def backward(context: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """Tells of the gradients, and adds them up."""
+        context.tell([part.detach() for part in upstream])
+        return functools.reduce(torch.add, upstream), None, None
 
 
 class BlendedRead(torch.autograd.Function):

@@ -9,6 +9,7 @@ import keras
 from keras_perceptual.gradients import judging, snapshots
 from keras_perceptual.gradients.fit_check import FitCheck
 from keras_perceptual.gradients.function_check import check_function
+from keras_perceptual.gradients.model_parts import find_loss_variables
 from keras_perceptual.gradients.report import GradientReport
 
 
@@ -118,7 +119,11 @@ def check_gradients(
 def _as_it_was(model: keras.Model) -> Iterator[None]:
     """Puts weights, metrics and the train function back afterwards."""
     train_function = model.train_function
-    variables = [*model.variables, *model.metrics_variables]
+    variables = [
+        *model.variables,
+        *model.metrics_variables,
+        *find_loss_variables(model),
+    ]
     try:
         with (
             snapshots.attributes_put_back(model),

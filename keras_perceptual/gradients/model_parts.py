@@ -18,6 +18,28 @@ def find_optimizers(model: keras.Model) -> list[Any]:
     ]
 
 
+def find_loss_variables(model: keras.Model) -> list[Any]:
+    """Returns the variables that losses of a model keep for themselves.
+
+    Keras asks no loss for variables; those that have some name them.
+    """
+    found: list[Any] = []
+    seen: set[int] = set()
+    stack = list(vars(model).values())
+    while stack:
+        part = stack.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, keras.losses.Loss):
+            found += getattr(part, "variables", None) or ()
+        elif isinstance(part, dict):
+            stack.extend(part.values())
+        elif isinstance(part, (list, tuple)):
+            stack.extend(part)
+    return [x for x in found if isinstance(x, keras.Variable)]
+
+
 def find_owners(model: keras.Model) -> dict[int, Any]:
     """Returns the layer each trainable variable belongs to, by `id`.
 

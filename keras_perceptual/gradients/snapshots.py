@@ -15,7 +15,10 @@ import keras
 import numpy as np
 
 from keras_perceptual.gradients import tracers
-from keras_perceptual.gradients.model_parts import find_optimizers
+from keras_perceptual.gradients.model_parts import (
+    find_loss_variables,
+    find_optimizers,
+)
 from keras_perceptual.model_walk import walk_parts
 
 # More is not copied: a training that just fits into the memory has to go on.
@@ -37,7 +40,12 @@ def variables_of_step(model: keras.Model) -> list[Any]:
         for variable in optimizer.variables
         if not tuple(variable.shape)
     ]
-    found = [*model.variables, *model.metrics_variables, *small]
+    found = [
+        *model.variables,
+        *model.metrics_variables,
+        *find_loss_variables(model),
+        *small,
+    ]
     return list({id(variable): variable for variable in found}.values())
 
 

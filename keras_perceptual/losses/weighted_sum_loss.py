@@ -5,18 +5,21 @@ import inspect
 import re
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Protocol, Self, TypeAlias
+from typing import Any, NoReturn, Protocol, Self, TypeAlias, cast
 
 import keras
 from keras import ops
 
-from keras_perceptual import validation
+from keras_perceptual import _backend, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.losses.device_share import weigh_by_share
+from keras_perceptual.losses.gradient_balance import GradientBalance
 from keras_perceptual.losses.watchers import find_watcher
-from keras_perceptual.typing import ArrayLike, Targets, Tensor
+from keras_perceptual.ops.gradient_shares import dot_products, norms
+from keras_perceptual.typing import ArrayLike, Balance, Targets, Tensor
 from keras_perceptual.validation import Checker
 
+BALANCES = ("gradient",)
 # How deep sums may be within sums.
 MOST_NESTED = 20
 
@@ -33,6 +36,13 @@ class Watcher(Protocol):
         self, values: Mapping[str, Tensor], batch_size: int | Tensor
     ) -> None:
         """Takes note of the terms of a batch."""
+
+
+class GradientWatcher(Watcher, Protocol):
+    """A watcher that is told of the gradients of the terms as well."""
+
+    def record_gradients(self, products: Tensor) -> None:
+        """Takes note of the dot products of the gradients of a batch."""
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -52,6 +62,21 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
     To see the value of each term in the progress bar and in the `History`,
     pass `LossTerms(loss)` as a metric: it shows what the loss computed anyway.
 
+    With `balance="gradient"` you say what share each term is to have of the
+    gradient at the prediction, and the weights that give it are found. A share
+    is the norm of the gradient of a weighed term, over the whole batch, among
+    the sum of those of all terms. The terms' own backward passes are looked at,
+    and none is added: a step takes as long as with fixed weights. The weights
+    follow a moving average over the last ten batches or so, from the second
+    batch on; the given weights set the sum of the norms, and so what a learning
+    rate means. A batch in which the gradient of a term is zero or not finite
+    leaves the average as it is. It is saved with the model (but not in a whole
+    `.h5` file), is the same on all devices of a `tf.distribute.Strategy`, and
+    does not depend on loss scaling. An evaluation leaves it alone and takes
+    the weights of the moment, so that `val_loss` is not comparable over time:
+    watch a term or a metric instead. On JAX, `fit` carries the average along
+    with `metrics=[LossTerms(loss)]`.
+
     Args:
         terms: Dictionary from names to pairs of a loss and its weight, or to
             losses alone, of weight 1. A loss is a `keras.losses.Loss` or the
@@ -60,6 +85,12 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         channels: Optional dictionary from names of terms to the channels that
             they look at, a list of integers: `{"features": [0, 1, 2]}` leaves
             a fourth channel to the others. Defaults to all channels.
+        balance: `"gradient"`, for weights that are found. Defaults to `None`:
+            they stay as they are given.
+        shares: Optional dictionary from the names of all terms, but those of
+            weight 0, to floats above 0, with `balance`: what each is to have of
+            the gradient. The proportions count: `{"pixels": 1, "features": 4}`
+            is a fifth for the pixels. Defaults to the same for all terms.
         name: String. Defaults to `"weighted_sum_loss"`.
 
     Call arguments:
@@ -71,7 +102,10 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         What the losses return: a scalar, unless they have `reduction=None`.
 
     Raises:
-        ValueError: If there is no term, or a name, a loss or a weight is none.
+        ValueError: If there is no term, or a name, a loss or a weight is none;
+            with a balance, if a term is not reduced to one number, or if a
+            compiled step of JAX or several devices have no way to keep the
+            average.
 
     Example:
 
@@ -88,11 +122,28 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
     >>> float(loss(image, image))
     0.0
 
-    In a model: `model.compile("adam", loss, metrics=[kp.LossTerms(loss)])`.
+    With weights that are found:
+
+    >>> loss = kp.WeightedSumLoss(
+    ...     {"pixels": "mae", "edges": kp.SobelGradientLoss()},
+    ...     balance="gradient",
+    ...     shares={"pixels": 1, "edges": 3},
+    ... )
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same")]
+    ... )
+    >>> model.compile("adam", loss, metrics=[kp.LossTerms(loss)])
+    >>> images = keras.random.uniform((4, 8, 8, 3))
+    >>> history = model.fit(images, images, verbose=0)
+    >>> sorted(loss.term_weights())
+    ['edges', 'pixels']
 
     Reference:
         `loss_weights` of `keras.Model.compile`, which weighs the losses of
-        several outputs in the same way.
+        several outputs in the same way. Défossez et al. 2022, "High Fidelity
+        Neural Audio Compression", https://arxiv.org/abs/2210.13438, section
+        3.4, balances gradients at the prediction; Chen et al. 2018,
+        "GradNorm", https://arxiv.org/abs/1711.02257, those at shared weights.
     """
 
     def __init__(
@@ -100,6 +151,8 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         terms: Terms,
         *,
         channels: Mapping[str, Sequence[int]] | None = None,
+        balance: Balance | None = None,
+        shares: Mapping[str, float] | None = None,
         name: str | None = "weighted_sum_loss",
     ) -> None:
         check = Checker(self)
@@ -108,6 +161,22 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         self.channels = _check_channels(check, channels, self.terms)
         _check_depth(check.owner, self)
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
+        self.balance: Balance | None = balance
+        self.shares: dict[str, float] | None = None
+        self._balance: GradientBalance | None = None
+        if balance is not None:
+            check.choice("balance", balance, BALANCES)
+            self.shares = _check_balance(check, shares, self.terms)
+            self._balance = GradientBalance(
+                self.shares
+                or {name: 1.0 for name, (_, w) in self.terms.items() if w > 0}
+            )
+        elif shares is not None:
+            raise ValueError(
+                f'{check.owner} holds shares with `balance="gradient"`, and '
+                "without it the weights of the terms. Add it, or leave out "
+                f"`shares`. Received: shares={validation.show(shares)}"
+            )
 
     def __call__(
         self,
@@ -116,20 +185,80 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
         sample_weight: ArrayLike | None = None,
     ) -> Tensor:
         """Computes the sum of the terms."""
-        values = {
-            name: _compute(
-                loss, self._seen(name, y_true, y_pred), sample_weight
-            )
-            for name, (loss, _) in self.terms.items()
-        }
         if not self._watchers:
             lost = find_watcher(self)
             if lost is not None:
                 lost.follow(self)
+        total, values = self._sum_up(y_true, y_pred, sample_weight)
         for watcher in list(self._watchers):
             watcher.record(values, ops.shape(y_pred)[0])
-        return sum(
-            weight * values[name] for name, (_, weight) in self.terms.items()
+        return total
+
+    def _sum_up(
+        self,
+        y_true: Targets,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the sum, and the values of its terms."""
+        told = [
+            cast(GradientWatcher, watcher)
+            for watcher in self._watchers
+            if getattr(watcher, "gradients", False)
+        ]
+        is_watched = bool(told) or self._balance is not None
+        factors = {} if self._balance is None else self._balance.factors()
+
+        def add_up(copies: Sequence[Any]) -> tuple[Tensor, dict[str, Tensor]]:
+            values = {
+                name: _compute(
+                    loss, self._seen(name, y_true, copy), sample_weight
+                )
+                for copy, (name, (loss, _)) in zip(
+                    copies, self.terms.items(), strict=True
+                )
+            }
+            weighed = [
+                weight * _multiply(factors.get(name), values[name])
+                for name, (_, weight) in self.terms.items()
+            ]
+            total = sum(weighed)
+            if is_watched and tuple(total.shape) != ():
+                self._refuse_vector(total)
+            return total, values
+
+        def tell(gradients: list[Tensor]) -> None:
+            products = dot_products(gradients)
+            total = _backend.replica_total(products)
+            products = products if total is None else total
+            for watcher in told:
+                watcher.record_gradients(products)
+            if self._balance is not None:
+                lengths = norms(products)
+                self._balance.learn(
+                    {name: lengths[i] for i, name in enumerate(self.terms)},
+                    factors,
+                )
+
+        if not is_watched:
+            return add_up([y_pred] * len(self.terms))
+        y_pred = ops.convert_to_tensor(y_pred)
+        dtype = keras.backend.standardize_dtype(y_pred.dtype)
+        if "float" not in dtype:
+            return add_up([y_pred] * len(self.terms))
+        if dtype != "float64":
+            # The sum of squares of a gradient is too small for 16 bits.
+            y_pred = ops.cast(y_pred, "float32")
+        return _backend.watch_gradients(add_up, y_pred, len(self.terms), tell)
+
+    def _refuse_vector(self, total: Tensor) -> NoReturn:
+        """Says that there is no one gradient of several numbers."""
+        raise ValueError(
+            f"{type(self).__name__} can look at the gradients of terms that "
+            "are reduced to one number. Give each a `reduction`, such as "
+            "'sum_over_batch_size', or leave out `balance` and "
+            "`LossTerms(loss, gradients=True)`. "
+            f"Received: terms whose sum is shaped {tuple(total.shape)}"
         )
 
     def _seen(self, name: str, *images: Any) -> Sequence[Any]:
@@ -154,6 +283,35 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
     ) -> Tensor:
         """Computes the sum of the terms, each reduced in its own way."""
         return self(y_true, y_pred)
+
+    def term_weights(self) -> dict[str, Tensor]:
+        """Returns what each term is multiplied by at present.
+
+        Returns:
+            A dictionary from the names of the terms to their weights, which
+            are floats without a balance, and scalar tensors with one.
+        """
+        factors = {} if self._balance is None else self._balance.factors()
+        return {
+            name: _multiply(factors.get(name), weight)
+            for name, (_, weight) in self.terms.items()
+        }
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What balances keep, here and in sums within: a variable for each.
+
+        Keras saves it with the model. On JAX, a step carries along what metrics
+        have, and with a `LossTerms` of this loss, what is here.
+        """
+        own = [] if self._balance is None else self._balance.variables
+        inner = [
+            variable
+            for loss, _ in self.terms.values()
+            if isinstance(loss, WeightedSumLoss)
+            for variable in loss.variables
+        ]
+        return [*own, *inner]
 
     def watch(self, watcher: Watcher) -> None:
         """Hands the value of each term to `watcher.record` from now on.
@@ -190,6 +348,14 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
             for name, (loss, weight) in terms.items()
         }
         return cls(**{**config, "terms": revived})
+
+
+def _multiply(factor: Tensor | None, value: Any) -> Any:
+    """Returns a number or a tensor times a factor, if there is one."""
+    if factor is None:
+        return value
+    dtype = getattr(value, "dtype", factor.dtype)
+    return ops.cast(factor, dtype) * value
 
 
 def _compute(
@@ -346,6 +512,43 @@ def _check_channels(
             check.integer(f"channels[{name!r}]", c, minimum=0) for c in chosen
         ]
     return found
+
+
+def _check_balance(
+    check: Checker,
+    shares: Mapping[str, float] | None,
+    terms: Mapping[str, tuple[keras.losses.Loss, float]],
+) -> dict[str, float] | None:
+    """Returns the shares asked for, refusing terms that can have none."""
+    counting = [name for name, (_, weight) in terms.items() if weight > 0]
+    if not counting:
+        raise ValueError(
+            f"{check.owner} needs a term of a weight above 0 to balance. "
+            f"Received: terms={validation.show(terms)}"
+        )
+    for name in counting:
+        loss = terms[name][0]
+        if loss.reduction in (None, "none"):
+            raise ValueError(
+                f"{check.owner} needs terms that are reduced to one number "
+                "to balance their gradients. Give this one a `reduction`, "
+                "such as 'sum_over_batch_size'. "
+                f"Received: terms[{name!r}]={validation.show(loss)}"
+            )
+    if shares is None:
+        return None
+    if not isinstance(shares, dict) or shares.keys() != set(counting):
+        raise ValueError(
+            f"{check.owner} needs `shares` to be a dictionary from the names "
+            f"of the terms to what each is to have of the gradient, of which "
+            "the proportions count, such as "
+            f"{dict.fromkeys(counting, 1.0)}. Terms of weight 0 have none. "
+            f"Received: shares={validation.show(shares)}"
+        )
+    return {
+        name: check.number(f"the share of {name!r}", shares[name], above=0)
+        for name in counting
+    }
 
 
 def _check_depth(owner: str, loss: Any) -> None:

@@ -442,9 +442,28 @@ def test_calls_with_the_values_where_the_condition_holds(functions):
     assert seen == [[0.0, 2.0]]
 
 
+def test_watched_copies_change_neither_values_nor_gradients(functions, rng):
+    """What is told is checked where a backend tells: in test_overrides.py."""
+    x = rng.normal(size=(2, 3)).astype("float32")
+
+    def weighed(copies):
+        sums = [keras.ops.sum(copy**2) for copy in copies]
+        return sums[0] + 3 * sums[1], sums
+
+    def total(x):
+        return functions.watch_gradients(weighed, x, 2, lambda found: None)[0]
+
+    assert float(total(keras.ops.array(x))) == pytest.approx(
+        4 * np.sum(x**2), rel=1e-5
+    )
+    (found,) = checks.gradients(total, x)
+    np.testing.assert_allclose(found, 8 * x, rtol=1e-5)
+
+
 def test_there_is_one_device_and_nothing_to_add_up(functions):
     assert functions.replica_count() == 1
     assert functions.replica_total(keras.ops.ones(2)) is None
+    assert functions.is_everywhere(keras.Variable(0.0))
 
 
 def test_one_process_is_the_chief(functions):

@@ -281,3 +281,68 @@ def test_another_backend_computes_with_the_defaults(backend):
     found = json.loads(printed.splitlines()[-1])
     for some, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(some, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() not in BACKENDS, reason="nobody trains there"
+)
+def test_whoever_watches_is_told_of_every_copy_when_a_gradient_is_taken(rng):
+    """In proportion, and not when the value alone is computed."""
+    x, told = rng.normal(size=(2, 3)).astype("float32"), []
+
+    def weighed(copies):
+        sums = [keras.ops.sum(copy**2) for copy in copies]
+        # The third copy is not used.
+        return sums[0] + 3 * sums[1], sums
+
+    def total(x):
+        return _backend.watch_gradients(weighed, x, 3, told.append)[0]
+
+    total(keras.ops.array(x))
+    assert not told
+    # The factor is that of the loss, such as of loss scaling.
+    (found,) = checks.gradients(lambda x: 4 * total(x), x)
+    np.testing.assert_allclose(found, 32 * x, rtol=1e-5)
+    (gradients,) = told
+    first, second, third = map(keras.ops.convert_to_numpy, gradients)
+    assert np.all(np.abs(first) > np.abs(x)) and not third.any()
+    np.testing.assert_allclose(second, 3 * first, rtol=1e-5)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() not in BACKENDS, reason="nobody trains there"
+)
+def test_watched_copies_have_second_derivatives(rng):
+    x = rng.normal(size=3).astype("float32")
+
+    def penalty(x):
+        def value(x):
+            return _backend.watch_gradients(
+                lambda copies: (keras.ops.sum(copies[0] ** 3), ()),
+                x,
+                2,
+                lambda found: None,
+            )[0]
+
+        return keras.ops.sum(slope(value, x) ** 2)
+
+    (found,) = checks.gradients(penalty, x)
+    np.testing.assert_allclose(found, 36 * x**3, rtol=1e-4)
+
+
+def slope(function, x):
+    """Returns a gradient that can be differentiated."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        return tape.gradient(value, x)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.grad(function)(x)
+    import torch
+
+    return torch.autograd.grad(function(x), x, create_graph=True)[0]

@@ -180,6 +180,20 @@ def test_a_strategy_counts_its_devices_and_adds_up_in_its_steps():
     assert strategy.run(lambda: _backend.replica_count()) == 1
 
 
+def test_a_variable_that_was_made_outside_a_strategy_is_on_one_device(
+    monkeypatch,
+):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    outside = keras.Variable(0.0)
+    with strategy.scope():
+        inside = keras.Variable(0.0)
+    assert _backend.is_everywhere(outside)
+    own = sys.modules["keras_perceptual._backend.tensorflow"]
+    monkeypatch.setattr(own, "replica_count", lambda: 2)
+    assert not own.is_everywhere(outside)
+    assert own.is_everywhere(inside)
+
+
 @pytest.mark.parametrize(
     "task, jobs, expected",
     [

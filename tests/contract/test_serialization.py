@@ -163,6 +163,8 @@ CONFIGURATIONS = {
                 "edges": (kp.SobelGradientLoss("l2", scales=2), 0.05),
             },
             "channels": {"edges": [0, 2]},
+            "balance": "gradient",
+            "shares": {"pixels": 1.0, "edges": 3.0},
             "name": "both",
         },
     ],
@@ -230,6 +232,7 @@ CONFIGURATIONS = {
             "loss": kp.WeightedSumLoss(
                 {"edges": (kp.SobelGradientLoss("l2"), 0.05)}
             ),
+            "gradients": True,
             "name": "parts",
             "dtype": "bfloat16",
         },

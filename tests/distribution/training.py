@@ -12,7 +12,7 @@ BATCH = 8
 # The last batch is short: of three images, two devices get two and one. JAX
 # does not share out what cannot be divided.
 IMAGES = 10 if keras.backend.backend() == "jax" else 11
-CASES = ("image_weights", "masks")
+CASES = ("image_weights", "masks", "balanced")
 
 
 class WorkerModel(keras.Model):
@@ -43,7 +43,7 @@ def photographs(count=IMAGES, seed=0):
     return x, y, masks, weights
 
 
-def sum_of_losses():
+def sum_of_losses(**options):
     """Edges, features and pixels; Keras's mean divides by the mask."""
     return kp.WeightedSumLoss(
         {
@@ -55,7 +55,8 @@ def sum_of_losses():
                 kp.PerceptualLoss("alexnet", weights="random"),
                 0.01,
             ),
-        }
+        },
+        **options,
     )
 
 
@@ -65,8 +66,10 @@ def compile_for(case, model, judge):
     if case == "image_weights":
         loss = kp.SobelGradientLoss(reduction="mean_with_sample_weight")
     else:
-        loss = sum_of_losses()
-        metrics = [kp.LossTerms(loss)]
+        shares = {"pixels": 1, "edges": 1, "features": 2}
+        balanced = {"balance": "gradient", "shares": shares}
+        loss = sum_of_losses(**balanced if case == "balanced" else {})
+        metrics = [kp.LossTerms(loss, gradients=case == "balanced")]
         metrics += [kp.LPIPSMetric()] if judge else []
     optimizer = keras.optimizers.SGD(0.05)
     model.compile(optimizer, loss, metrics=metrics)
@@ -101,6 +104,8 @@ def run(case, strategy=None, model_class=keras.Model, judge=False):
             verbose=0,
         ).history
     found = {name: np.array(values) for name, values in history.items()}
+    for name, weight in getattr(model.loss, "term_weights", dict)().items():
+        found[f"weight of {name}"] = keras.ops.convert_to_numpy(weight)
     found |= {
         variable.path: keras.ops.convert_to_numpy(variable.value)
         for variable in model.trainable_variables

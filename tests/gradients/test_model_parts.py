@@ -1,8 +1,10 @@
 import keras
+import pytest
 from gradient_models import healthy_model
 from keras import layers
 
 from keras_perceptual.gradients.model_parts import (
+    find_loss_variables,
     find_neighbors,
     find_optimizers,
     find_owners,
@@ -116,6 +118,30 @@ def test_variables_of_an_optimizer():
     model.optimizer.build(model.trainable_variables)
     known = [v.path for v in variables_of(model.optimizer)]
     assert known == [v.path for v in model.trainable_variables]
+
+
+class Keeping(keras.losses.Loss):
+    """A loss with a variable of its own."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.variables = [keras.Variable(0.0), "no variable"]
+
+    def call(self, y_true, y_pred):
+        return (y_true - y_pred) ** 2
+
+
+@pytest.mark.parametrize("way", ["compiled", "for outputs", "attribute"])
+def test_variables_of_losses(way):
+    loss = Keeping()
+    model = healthy_model(loss=loss)
+    if way == "for outputs":
+        model.loss = {"a": ["mse", loss], "b": None}
+    if way == "attribute":
+        model.compile("sgd", "mse")
+        model.adversary = loss
+    found = find_loss_variables(model)
+    assert {id(v) for v in found} == {id(loss.variables[0])}
 
 
 def test_layers_of_one_name_are_told_apart_by_what_is_around_them():

@@ -135,6 +135,14 @@ def test_line_that_starts_the_training_is_not_part_of_the_step():
     assert locate(Operation("X", (), (), frames=own), {}).line == 2
 
 
+@pytest.mark.parametrize("around", [(), (frame(TRAINER, 1, "fit"),)])
+def test_line_that_predicts_within_the_step_is_part_of_it(around):
+    step = (frame(__file__, 2, "loss"), frame(TRAINER, 3, "one_step_on_data"))
+    frames = (*[frame(__file__), *around][: 2 * len(around)], *step)
+    place = locate_frames("", (*frames, frame(KERAS)))
+    assert (place.line, place.within) == (2, "loss")
+
+
 def test_losses_of_this_package_are_told_apart():
     below = Operation("StopGradient", (), (), frames=(frame(LOSS),))
     own = Operation(

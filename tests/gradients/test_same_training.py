@@ -15,6 +15,7 @@ from gradient_models import Closed, nan_loss, regression_data
 from keras import layers, ops
 from sampling import sample
 
+import keras_perceptual as kp
 from keras_perceptual.callbacks import GradientSanityCallback
 
 BACKEND = keras.backend.backend()
@@ -208,6 +209,30 @@ def test_model_that_is_well(mode):
     size = 10 if mode == "plain" else 8
     callback = compare(lambda: make_network(MODES[mode]), batch_size=size)
     assert {record.status for record in callback.report} == {"ok"}
+
+
+@pytest.mark.slow
+def test_a_balanced_loss_goes_on_as_without_the_check():
+    """Steps that are taken once more leave its average as it is."""
+    averages = []
+
+    def make():
+        loss = kp.WeightedSumLoss(
+            {"squares": "mse", "sizes": "mae"}, balance="gradient"
+        )
+        averages.append(loss.variables[0])
+        model = make_network({}, Closed(name="middle"), loss=loss)
+        model.compile(
+            model.optimizer, loss, metrics=[kp.LossTerms(loss, gradients=True)]
+        )
+        return model
+
+    callback = compare(make, {"on_zero": "warn"})
+    assert callback.report.with_status("zero")
+    values = [ops.convert_to_numpy(average) for average in averages]
+    assert values[0].any()
+    for value in values[1:]:
+        np.testing.assert_array_equal(value, values[0])
 
 
 class Cut(layers.Layer):

@@ -219,3 +219,251 @@ def test_call_is_the_sum_as_it_is_called():
 
 def test_defaults_are_the_documented_ones():
     checks.check_defaults(kp.WeightedSumLoss)
+
+
+# Shares of the gradient.
+
+
+def balanced(terms=None, **options):
+    options = {"balance": "gradient", "shares": {"a": 0.2, "b": 0.8}} | options
+    return kp.WeightedSumLoss(terms or TERMS, **options)
+
+
+TERMS = {
+    "a": ("mse", 0.5),
+    "b": (kp.SobelGradientLoss("l2"), 2.0),
+}
+
+
+def gradient(function, x):
+    """Returns a gradient as an array, of which nobody else is told."""
+    return checks.gradients(function, x)[0]
+
+
+def twin(terms, asked, steps, decay=0.9):
+    """Balances by hand: gradients of each term alone, and NumPy.
+
+    Yields the weights before each step, and the gradient of that step.
+    """
+    average = None
+    for true, pred in steps:
+        alone = [
+            given * gradient(lambda x, t=term, y=true: t(y, x), pred)
+            for term, given in terms.values()
+        ]
+        factors = np.ones(len(alone))
+        if average is not None:
+            factors = np.array(asked) * np.sum(average) / average
+        yield (
+            [f * w for f, (_, w) in zip(factors, terms.values(), strict=True)],
+            sum(f * g for f, g in zip(factors, alone, strict=True)),
+        )
+        lengths = np.array([np.linalg.norm(g) for g in alone])
+        batch = lengths / np.sum(factors * lengths)
+        average = decay * (0 if average is None else average) + batch
+
+
+def test_balanced_weights_and_gradients_are_those_of_a_twin(rng):
+    """Values, weights and gradients, and nothing moves in an evaluation."""
+    steps = rng.uniform(size=(6, 2, 3, 8, 8, 3)).astype("float32")
+    steps *= np.linspace(0.2, 1, 6, dtype="float32")[
+        :, None, None, None, None, None
+    ]
+    loss = balanced()
+    expected = twin(loss.terms, [0.2, 0.8], steps)
+    for (true, pred), (weights, slope) in zip(steps, expected, strict=True):
+        found = [float(w) for w in loss.term_weights().values()]
+        np.testing.assert_allclose(found, weights, rtol=1e-4)
+        by_hand = sum(
+            w * float(term(true, pred))
+            for w, (term, _) in zip(weights, loss.terms.values(), strict=True)
+        )
+        np.testing.assert_allclose(float(loss(true, pred)), by_hand, rtol=1e-4)
+        np.testing.assert_allclose(
+            gradient(lambda x, y=true: loss(y, x), pred),
+            slope,
+            rtol=1e-3,
+            atol=1e-3 * np.max(np.abs(slope)),
+        )
+    assert weights != [0.5, 2.0]
+
+
+def test_a_balanced_sum_has_a_true_gradient(pair):
+    """That of the sum whose weights are at present those of the balance."""
+    true, pred = pair
+    loss = balanced()
+    (average,) = loss.variables
+
+    def value(x):
+        average.assign([0.05, 0.15])
+        return loss(true, x)
+
+    checks.check_finite_differences(value, pred)
+    average.assign([0.05, 0.15])
+    weights = loss.term_weights()
+    assert {n: float(w) for n, w in weights.items()} == pytest.approx(
+        {"a": 0.4, "b": 2 * 0.8 / 0.75}, rel=1e-5
+    )
+
+
+def test_shares_of_a_step_are_those_that_were_asked_for(pair):
+    true, pred = pair
+    loss = balanced(shares={"a": 5, "b": 15})
+    gradient(lambda x: loss(true, x), pred)
+    lengths = [
+        float(weight)
+        * np.linalg.norm(gradient(lambda x, t=term: t(true, x), pred))
+        for weight, (term, _) in zip(
+            loss.term_weights().values(), loss.terms.values(), strict=True
+        )
+    ]
+    np.testing.assert_allclose(lengths[0] / sum(lengths), 0.25, rtol=1e-5)
+    # The sum of the norms is that of the weights that were given.
+    given = [
+        weight * np.linalg.norm(gradient(lambda x, t=term: t(true, x), pred))
+        for term, weight in loss.terms.values()
+    ]
+    np.testing.assert_allclose(sum(lengths), sum(given), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["nan", "equal", "integers"])
+def test_batches_that_tell_nothing_leave_the_weights(name, pair):
+    """One that is not finite, one without a gradient, and integers."""
+    true, pred = pair
+    loss = balanced({"a": ("mse", 1.0), "b": ("mae", 1.0)})
+    gradient(lambda x: loss(true, x), pred)
+    before = [float(w) for w in loss.term_weights().values()]
+    if name == "integers":
+        zeros = np.zeros((2, 4), "int32")
+        assert float(loss(zeros, zeros)) == 0.0
+    else:
+        pred = true.copy() if name == "equal" else pred * np.float32("nan")
+        gradient(lambda x: loss(true, x), pred)
+    assert [float(w) for w in loss.term_weights().values()] == before
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_gradients_in_half_precision_are_measured_in_single(dtype, rng):
+    """Their squares would be zero in half precision; double stays double."""
+    if (dtype, BACKEND) == ("float64", "jax"):
+        pytest.skip("has no float64 as it is set up")
+    true = rng.uniform(size=(2, 64, 64, 3)).astype("float32")
+    pred = ops.cast(true + 1e-3 * rng.normal(size=true.shape), dtype)
+    weights = []
+    for x in (pred, ops.cast(pred, "float32")):
+        loss = balanced({"a": ("mse", 1.0), "b": (kp.CharbonnierLoss(), 1.0)})
+        found = half_gradient(lambda x, loss=loss: loss(true, x), x)
+        assert found.dtype == x.dtype
+        weights.append([float(w) for w in loss.term_weights().values()])
+    np.testing.assert_allclose(*weights, rtol=1e-4)
+    assert weights[0][0] != 1.0
+
+
+def half_gradient(function, x):
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        return tape.gradient(value, x)
+    if BACKEND == "jax":
+        import jax
+
+        return jax.grad(function)(x)
+    x = x.clone().requires_grad_()
+    function(x).backward()
+    return x.grad
+
+
+def test_a_term_of_no_weight_has_no_share(pair):
+    true, pred = pair
+    terms = TERMS | {"shown": (kp.CharbonnierLoss(), 0)}
+    loss = balanced(terms)
+    gradient(lambda x: loss(true, x), pred)
+    weights = {n: float(w) for n, w in loss.term_weights().items()}
+    assert weights["shown"] == 0 and weights["a"] != 0.5
+    assert balanced(terms, shares=None)._balance.names == ["a", "b"]
+
+
+def test_a_balance_goes_through_json(pair):
+    true, pred = pair
+    loss = balanced(shares={"b": 3, "a": 1})
+    revived = checks.check_config(loss)
+    assert revived.shares == {"a": 1.0, "b": 3.0}
+    assert revived.balance == "gradient"
+    for each in (loss, revived):
+        gradient(lambda x, each=each: each(true, x), pred)
+    assert float(revived(true, pred)) == float(loss(true, pred))
+
+
+def test_without_a_balance_nothing_is_kept_and_old_files_load():
+    loss = edges_and_pixels()
+    assert loss.variables == [] and loss.balance is loss.shares is None
+    assert loss.term_weights() == {"pixels": 1.0, "edges": 0.05}
+    config = loss.get_config()
+    del config["balance"], config["shares"]
+    assert type(loss).from_config(config).get_config() == loss.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"balance": "gradients"}, "Did you mean 'gradient'"),
+        ({"balance": None}, "Add it, or leave out `shares`"),
+        ({"shares": {"a": 1}}, r"names of the terms.*Received: shares"),
+        ({"shares": {"a": 1, "b": 1, "c": 1}}, "Terms of weight 0 have none"),
+        ({"shares": {"a": 1, "b": 0}}, "the share of 'b'.*above 0"),
+        ({"shares": [1, 1]}, "needs `shares` to be a dictionary"),
+        ({"terms": {"a": ("mse", 0)}}, "a weight above 0 to balance"),
+        (
+            {"terms": {"a": "mse", "b": kp.SSIMLoss(reduction=None)}},
+            "reduced to one number",
+        ),
+    ],
+)
+def test_refuses_what_cannot_be_balanced(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        balanced(**arguments)
+
+
+def test_refuses_a_term_that_is_not_reduced_when_it_is_called(pair):
+    """A sum within the sum, whose own reduction says nothing."""
+    inner = kp.WeightedSumLoss(
+        {"c": kp.SSIMLoss(filter_size=3, reduction=None)}
+    )
+    loss = balanced({"a": "mse", "b": inner})
+    with pytest.raises(ValueError, match="Give each a `reduction`"):
+        loss(*pair)
+
+
+@pytest.mark.parametrize("trained_alone", [False, True])
+def test_parameters_of_a_term_keep_their_gradient(trained_alone, rng):
+    """What a term learns itself, as an adversary does, is not cut off."""
+    true, pred, scale = rng.uniform(size=(3, 2, 4)).astype("float32")
+
+    class Scaled(keras.losses.Loss):
+        scale = None
+
+        def call(self, y_true, y_pred):
+            return ops.mean((y_pred * Scaled.scale - y_true) ** 2, axis=-1)
+
+    def value(pred, scale, loss):
+        Scaled.scale = scale
+        return loss(true, pred)
+
+    found = [
+        checks.gradients(
+            lambda p, s, loss=loss: value(
+                ops.stop_gradient(p) if trained_alone else p, s, loss
+            ),
+            pred,
+            scale,
+        )[1]
+        for loss in (
+            balanced({"a": Scaled(), "b": "mse"}),
+            kp.WeightedSumLoss({"a": Scaled(), "b": "mse"}),
+        )
+    ]
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    assert np.any(found[0])
