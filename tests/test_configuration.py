@@ -51,7 +51,8 @@ def test_an_argument_may_be_written_otherwise():
 def test_what_the_constructor_does_not_take_is_left_out():
     """Keras keeps the reduction of every loss."""
     loss = WeightedSumLoss({"pixels": keras.losses.MeanSquaredError()})
-    assert set(loss.get_config()) == {"name", "terms", "channels"}
+    names = {"name", "terms", "channels", "balance", "shares"}
+    assert set(loss.get_config()) == names
 
 
 @pytest.mark.parametrize("given", [{}, {"filter_size": 5}])
