@@ -254,6 +254,7 @@ def check_windows(distance, true, pred):
 
     The parts overlap by one column, which belongs to the first of them.
     """
+    true, pred = map(keras.ops.convert_to_tensor, (true, pred))
     true, pred = (distance.see(distance.stage(x)) for x in (true, pred))
     zeros = keras.ops.zeros(len(next(iter(pred.values()))))
     state = distance.start(zeros)
