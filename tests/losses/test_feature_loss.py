@@ -184,7 +184,9 @@ class TestEncodedTargets:
         three = np.concatenate([true, true[:1]])
         parts = to_numpy(loss.encode(three, batch_size=2))
         assert parts.shape == (3, whole.shape[1])
-        np.testing.assert_allclose(parts[:2], to_numpy(whole), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            parts[:2], to_numpy(whole), rtol=1e-5, atol=1e-5
+        )
         np.testing.assert_allclose(parts[2], parts[0], rtol=1e-5, atol=1e-5)
 
     @pytest.mark.parametrize("batch_size", [None, 1])
