@@ -301,15 +301,15 @@ def _listen_to_python(listen: Any, recorder: OpRecorder) -> None:
         _note_python(recorder, "EagerPyFunc", inputs, result)
         return result if several else result[0]
 
-    def leave(
-        original: Any, tensor: Any = None, *args: Any, **kwargs: Any
-    ) -> Any:
+    def leave(original: Any, *args: Any, **kwargs: Any) -> Any:
+        # NumPy takes what it is to read by name, too.
+        tensor = next(iter((*args, *kwargs.values())), None)
         if id(tensor) in recorder.dependent:
             file = _caller(OURS).f_code.co_filename
             # A variable reads its tensor for whoever asked it.
             if file.endswith(_VARIABLES) or not file.startswith(_TENSORFLOW):
                 recorder.note("numpy", [tensor], [])
-        return original(tensor, *args, **kwargs)
+        return original(*args, **kwargs)
 
     def decide(original: Any, tensor: Any) -> Any:
         caller = _caller(OURS, _TENSORFLOW, _KERAS)
