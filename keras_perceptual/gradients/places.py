@@ -35,7 +35,8 @@ _PACKAGE = pathlib.Path(__file__).parents[1]
 _RUN_INSTEAD = {"PyFunc": "tf.numpy_function", "EagerPyFunc": "tf.py_function"}
 _OUR_LOSSES = f"{_PACKAGE / 'losses'}{os.sep}"
 # How Keras calls a training step: what is above it is not a part of the step.
-_TRAINERS = ("fit", "train_on_batch", "one_step_on_data")
+_FITS = ("fit", "train_on_batch")
+_TRAINERS = (*_FITS, "one_step_on_data")
 # How Keras calls the operations of a Functional model.
 _GRAPH_RUNNER = os.path.join("ops", "function.py")
 # They call other functions, which tell more.
@@ -244,10 +245,10 @@ def _within_step(frames: Sequence[Any]) -> Sequence[Any]:
     In a step, the user's code may call `predict`, which holds none of it.
     """
     inside = _behind(frames, lambda f: _is_trainer(f, _TRAINERS))
-    if all(is_library(frame.filename) for frame in inside):
-        fits = [frame for frame in frames if _is_trainer(frame, _TRAINERS[:2])]
-        return _behind(frames, lambda frame: frame is next(iter(fits), None))
-    return inside
+    if any(not is_library(frame.filename) for frame in inside):
+        return inside
+    fits = [i for i, f in enumerate(frames) if _is_trainer(f, _FITS)]
+    return frames[fits[0] + 1 :] if fits else frames
 
 
 def _is_trainer(frame: Any, names: Sequence[str]) -> bool:
