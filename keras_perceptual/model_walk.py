@@ -6,11 +6,18 @@ from typing import Any
 import keras
 
 
-def walk_parts(model: Any) -> Iterator[Any]:
+def walk_parts(
+    model: Any,
+    kinds: tuple[type, ...] = (keras.Layer, keras.optimizers.Optimizer),
+) -> Iterator[Any]:
     """Yields the layers and optimizers held by a model, itself included.
 
     Attributes are followed through layers, lists, tuples, sets and
-    dictionaries; an optimizer is not looked into.
+    dictionaries; nothing else is looked into.
+
+    Args:
+        model: The model, or a layer.
+        kinds: Tuple of the classes whose objects are yielded.
     """
     seen = set()
     stack = [model]
@@ -19,10 +26,9 @@ def walk_parts(model: Any) -> Iterator[Any]:
         if id(part) in seen:
             continue
         seen.add(id(part))
-        if isinstance(part, keras.optimizers.Optimizer):
+        if isinstance(part, kinds):
             yield part
-        elif isinstance(part, keras.Layer):
-            yield part
+        if isinstance(part, keras.Layer):
             stack.extend(reversed(list(vars(part).values())))
         elif isinstance(part, dict):
             stack.extend(reversed(list(part.values())))

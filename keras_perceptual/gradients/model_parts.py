@@ -1,6 +1,7 @@
 """Finding the optimizers of a model and the layers that own its variables."""
 
 import collections
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -24,19 +25,10 @@ def find_loss_variables(model: keras.Model) -> list[Any]:
     Keras asks no loss for variables; those that have some name them.
     """
     found: list[Any] = []
-    seen: set[int] = set()
-    stack = list(vars(model).values())
-    while stack:
-        part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(part, keras.losses.Loss):
-            found += getattr(part, "variables", None) or ()
-        elif isinstance(part, dict):
-            stack.extend(part.values())
-        elif isinstance(part, (list, tuple)):
-            stack.extend(part)
+    for loss in walk_parts(model, (keras.losses.Loss,)):
+        # What somebody else calls so may be anything, and may fail.
+        with contextlib.suppress(Exception):
+            found += loss.variables
     return [x for x in found if isinstance(x, keras.Variable)]
 
 

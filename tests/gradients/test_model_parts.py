@@ -144,6 +144,20 @@ def test_variables_of_losses(way):
     assert {id(v) for v in found} == {id(loss.variables[0])}
 
 
+@pytest.mark.parametrize("theirs", [lambda loss: [], lambda loss: 1 / 0])
+def test_what_other_losses_call_variables_is_no_matter(theirs):
+    """A method, as here, or a property that fails."""
+
+    class WithMethod(keras.losses.MeanSquaredError):
+        variables = theirs
+
+    class WithProperty(keras.losses.MeanSquaredError):
+        variables = property(theirs)
+
+    for cls in (WithMethod, WithProperty):
+        assert find_loss_variables(healthy_model(loss=cls())) == []
+
+
 def test_layers_of_one_name_are_told_apart_by_what_is_around_them():
     def network(name):
         inner = keras.Sequential([layers.Dense(2, name="same")], name="inner")
