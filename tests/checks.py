@@ -7,6 +7,7 @@ import re
 
 import keras
 import numpy as np
+import pytest
 
 
 def gradients(function, *inputs):
@@ -247,6 +248,17 @@ def check_defaults(function):
             assert parameter.default == ast.literal_eval(said[1] or said[2])
             found += 1
     assert found
+
+
+def check_hidden(loss, true, pred):
+    """Checks that what a mask hides of images may hold anything."""
+    mask = np.ones(true.shape[:-1], "float32")
+    mask[:, :2] = 0
+    value = float(loss(true, pred, mask))
+    assert value > 0
+    for images in (true, pred):
+        images[:, :2] = np.nan
+    assert float(loss(true, pred, mask)) == pytest.approx(value, rel=1e-3)
 
 
 def check_windows(distance, true, pred):
