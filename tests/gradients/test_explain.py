@@ -349,16 +349,6 @@ class TestTensorFlow:
         assert {r.reason for r in error.report} == {diagnoses.LEFT.title}
         assert_marked(error.report.records[0].culprit, "# numpy")
 
-    def test_numpy_is_asked_by_name_while_a_step_is_looked_into(self):
-        def by_name(y_true, y_pred):
-            weight = np.array(object=[0.5], dtype="float32")
-            return ops.mean(ops.round(y_pred) * weight)  # here
-
-        model = two_layers()
-        model.compile("sgd", by_name, run_eagerly=True)
-        missing = errors_of(model).report.missing
-        assert_marked(missing[0].culprit, "# here")
-
     def test_weights_that_are_computed_with_as_arrays(self):
         class Own(layers.Dense):
             def call(self, x):

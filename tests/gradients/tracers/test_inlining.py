@@ -1,5 +1,6 @@
 import sys
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.tensorflow_only
@@ -163,6 +164,13 @@ def test_python_functions(record):
     assert recorder.records[1].outputs == (id(recorder.result[1]),)
     recorder = record(lambda: tf.numpy_function(abs, [x], tf.float32))
     assert kinds(recorder) == ["PyFunc"]
+
+
+def test_numpy_may_be_asked_by_name(record):
+    """It is not called in another way than the step calls it."""
+    recorder = record(lambda: np.array(dtype="float32", object=[1, 2]))
+    assert recorder.result.tolist() == [1, 2]
+    assert recorder.result.dtype == "float32"
 
 
 def test_a_group_of_names_that_went_away(record, monkeypatch):
