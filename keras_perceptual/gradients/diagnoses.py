@@ -132,6 +132,15 @@ NO_LOSS = Diagnosis(
         "on the result. Add the result to the loss, or check fewer variables."
     ),
 )
+OTHER_LOSS = Diagnosis(
+    title="the loss that is differentiated by it does not depend on it",
+    status="missing",
+    advice=(
+        "The step asks for the gradient of a loss by them that is computed "
+        "from something else. Differentiate the loss that they are to lower, "
+        "and compute it from what they compute."
+    ),
+)
 IGNORES_MODEL = Diagnosis(
     title="the loss does not depend on the model",
     status="missing",
@@ -185,6 +194,18 @@ NOT_ASKED = Diagnosis(
         "A custom `train_step` differentiates by other variables only. "
         "Differentiate by `self.trainable_variables`, or freeze what is not "
         f"to be trained with `layer.trainable = False`. {_DECIDED_ONCE}"
+    ),
+)
+LEFT_ALONE = Diagnosis(
+    title="no gradient reaches it, and the step asks for none",
+    status="missing",
+    later=True,
+    certain=False,
+    advice=(
+        "That is as it should be for a teacher, a target network or a copy "
+        "for inference: set `trainable = False` on them before `compile`. "
+        "What is to be trained has to be called where gradients are taken, "
+        "and the step has to differentiate by `self.trainable_variables`."
     ),
 )
 NOT_APPLIED = Diagnosis(

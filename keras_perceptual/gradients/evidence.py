@@ -332,7 +332,8 @@ class Evidence:
 
     def _has_stranger(self) -> bool:
         """Whether an optimizer trains in place of these variables others."""
-        ours = {id(v) for v in self.variables()}
+        # A step may freeze some for a while, as that of a GAN.
+        ours = {id(v) for v in (*self.variables(), *self._model.variables)}
         trained = (
             {id(v) for v in variables_of(optimizer)}
             for optimizer in self._observer.called

@@ -111,9 +111,7 @@ def find_uses(
             and (value in reached or kind_of(operation) in READERS)
         ]
         if uses and variable not in asked:
-            places[variable] = dataclasses.replace(
-                locator.locate(uses[0]), operation="used", function=""
-            )
+            places[variable] = _place_of_use(locator.locate(uses[0]))
     return places
 
 
@@ -339,7 +337,7 @@ class _Search:
             if variable in derivative.variables
         ]
         if not asked:
-            return Cause(diagnoses.NOT_ASKED, self._locate_other(bit))
+            return self._explain_not_asked(bit, values)
         if any(value in d.gradients for _, d in asked for value in values):
             return self._explain_lost_gradient(values, asked)
         unused = self.explain_unused(variable)
@@ -349,7 +347,7 @@ class _Search:
             return Cause(diagnoses.UNUSED)
         targets = tuple(t for _, d in asked for t in d.targets)
         if not any(self._depends(target, bit) for target in targets):
-            return self._explain_no_loss(bit, targets)
+            return self._explain_no_loss(bit, targets, asked)
         cuts = tuple(
             operation
             for index, _ in asked
@@ -362,6 +360,31 @@ class _Search:
                 return cause
         may_open = tuple(self._choices.may_open(o, bit) for o in cuts)
         return self._explain_cut(cuts, may_open)
+
+    def _explain_not_asked(self, bit: int, values: Sequence[Hashable]) -> Cause:
+        """Returns the `Cause` where the step has a gradient for others only.
+
+        What none could reach, such as a teacher's, is not forgotten.
+        """
+        derivatives = self._replay.derivatives
+        reached = {value for d in derivatives for value in d.gradients}
+        uses = [
+            operation
+            for value in values
+            for operation, _ in self._users.get(value, ())
+        ]
+        read = {
+            value
+            for operation in uses
+            if kind_of(operation) in READERS
+            for value in operation.outputs
+        }
+        if not derivatives or not reached.isdisjoint(read.union(values)):
+            return Cause(diagnoses.NOT_ASKED, self._locate_other(bit))
+        places = tuple(
+            _place_of_use(place) for place in self._locator.locate_last(uses)
+        )
+        return Cause(diagnoses.LEFT_ALONE, places)
 
     def _is_used(self, value: Any) -> bool:
         """Whether more is done with a value than to differentiate by it."""
@@ -446,7 +469,12 @@ class _Search:
             (place or self._locator.locate(inside[0]),),
         )
 
-    def _explain_no_loss(self, bit: int, targets: Sequence[Hashable]) -> Cause:
+    def _explain_no_loss(
+        self,
+        bit: int,
+        targets: Sequence[Hashable],
+        asked: Sequence[tuple[int, Derivative]],
+    ) -> Cause:
         """Returns the `Cause` where no target is computed from a variable."""
         needed = self._needed_for(targets)
         end = self._positions[needed[-1]] if needed else len(self._positions)
@@ -476,6 +504,9 @@ class _Search:
         instead = instead or self._find_loss_without_model(targets)
         if instead:
             return Cause(diagnoses.IGNORES_PREDICTION, instead)
+        other = self._find_other_loss([d for _, d in asked if not d.of_all])
+        if other:
+            return Cause(diagnoses.OTHER_LOSS, other)
         return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
 
     def _is_constant(self, operation: Operation) -> bool:
@@ -485,6 +516,37 @@ class _Search:
             and any(value in d.gradients for d in self._replay.derivatives)
             for value in operation.outputs
         )
+
+    def _find_other_loss(
+        self, derivatives: Sequence[Derivative]
+    ) -> tuple[Place, ...]:
+        """Returns where a loss is that none of the variables asked about enters.
+
+        Where it is the loss of others, it is there that it is asked about.
+        """
+        for derivative in derivatives:
+            if self._is_answered(derivative):
+                continue
+            if any(
+                self._is_answered(other)
+                and not set(other.targets).isdisjoint(derivative.targets)
+                for other in self._replay.derivatives
+            ):
+                return _locate_derivatives([derivative])
+            needed = self._needed_for(derivative.targets)
+            beside = _beside(derivative, needed[-1]) if needed else ()
+            return beside or self._locator.locate_last(needed)
+        return ()
+
+    def _is_answered(self, derivative: Derivative) -> bool:
+        """Whether a loss depends on one of the variables asked about."""
+        values = ways.values_of(self._replay, [*derivative.variables])
+        reached = ways.follow(
+            self._replay.operations,
+            [[key for keys in values.values() for key in keys]],
+            ways.carries_values,
+        )
+        return not reached.keys().isdisjoint(derivative.targets)
 
     def _find_layer_on_labels(
         self, targets: Sequence[Hashable]
@@ -597,6 +659,25 @@ class _Search:
             ).by_operation(self._positions)
             for derivative in self._replay.derivatives
         ]
+
+
+def _beside(derivative: Derivative, operation: Operation) -> tuple[Place, ...]:
+    """Returns where a function that asks for gradients has a value computed.
+
+    It is empty where that is computed somewhere else.
+    """
+    asking = [f for f in derivative.frames if not is_library(f.filename)][-1:]
+    for index, frame in enumerate(operation.frames):
+        for other in asking:
+            if (frame.filename, frame.name) == (other.filename, other.name):
+                place = locate_frames("", operation.frames[: index + 1])
+                return (dataclasses.replace(place, operation=operation.kind),)
+    return ()
+
+
+def _place_of_use(place: Place) -> Place:
+    """Returns a place where it does not matter what is done there."""
+    return dataclasses.replace(place, operation="used", function="")
 
 
 def _locate_derivatives(derivatives: Iterable[Derivative]) -> tuple[Place, ...]:

@@ -171,7 +171,7 @@ def locate(
     function = _public_function(frames, functions) or _RUN_INSTEAD.get(
         operation.kind, ""
     )
-    layer, step = _innermost(operation.scope, layers)
+    layer, step = _innermost(operation, layers)
     steps = (step,) if step else _likely_steps(layer, function, operation.kind)
     if steps:
         # Lines above those of the graph tell where the model is called.
@@ -287,16 +287,16 @@ def _relative(path: str) -> str:
 
 
 def _innermost(
-    scope: Sequence[str], layers: Mapping[str, Any]
+    operation: Operation, layers: Mapping[str, Any]
 ) -> tuple[Any, Any]:
-    """Returns the innermost layer of a scope and the operation in it, if any.
+    """Returns the innermost layer around and the operation in it, if any.
 
     An operation of a Functional model is no layer. Backends have scopes of
     their own that may be called as it is: it counts in its own model only.
     """
     step = None
-    for name in reversed(scope):
-        for candidate in (name, re.sub(r"_\d+$", "", name)):
+    for names in reversed(operation.around):
+        for candidate in names:
             found = layers.get(candidate)
             if isinstance(found, keras.Layer):
                 own = any(step is other for other in plain_operations(found))

@@ -5,6 +5,7 @@ classes; what is found out with them does not depend on the backend.
 """
 
 import dataclasses
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -63,6 +64,8 @@ class Operation:
             `None` where that is not known; of an `if` of Python, what goes in.
             An operation that stands for the choice, of kind `"If"`, has them
             too.
+        counts_scopes: Whether the backend puts a number behind a name in
+            `scope` that it has had before.
     """
 
     kind: str
@@ -75,6 +78,17 @@ class Operation:
     own_gradient: bool = False
     conditional: bool = False
     alternatives: frozenset[Hashable] | None = None
+    counts_scopes: bool = False
+
+    @property
+    def around(self) -> list[tuple[str, ...]]:
+        """What the names in `scope` stand for, each time the likeliest first.
+
+        Counted, `dense_1` may be the second call of `dense`.
+        """
+        if not self.counts_scopes:
+            return [(name,) for name in self.scope]
+        return [(name, re.sub(r"_\d+$", "", name)) for name in self.scope]
 
 
 @dataclasses.dataclass(frozen=True)

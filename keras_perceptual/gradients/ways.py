@@ -5,7 +5,6 @@ them a value comes. No walk takes more than one turn through the operations.
 """
 
 import enum
-import re
 from collections.abc import (
     Callable,
     Collection,
@@ -197,9 +196,5 @@ def layers_around(
         operation: The `Operation`.
         layers: The layers of the model by name.
     """
-    for name in operation.scope:
-        plain = re.sub(r"_\d+$", "", name)
-        if name in layers:
-            yield name
-        elif plain in layers:
-            yield plain
+    for names in operation.around:
+        yield from [name for name in names if name in layers][:1]

@@ -66,10 +66,11 @@ class Explainer:
 class Case:
     """The evidence of a small model, and all it is made of."""
 
-    def __init__(self, zeros_for_none=False, **policy):
+    def __init__(self, *frozen, zeros_for_none=False, **policy):
         self.model = keras.Sequential(
             [
                 keras.Input((4,)),
+                *frozen,
                 layers.Dense(2, name="first", kernel_initializer="ones"),
                 layers.Dense(1, name="second"),
             ],
@@ -407,6 +408,16 @@ class TestWhatNobodyHands:
         case.observer.called = [optimizer]
         report = case.judge(None, None, None, None)
         assert {r.reason for r in report} == {diagnoses.STRANGER.title}
+
+    def test_optimizer_of_what_is_frozen_for_a_while(self):
+        """A GAN freezes the discriminator while the generator learns."""
+        frozen = keras.layers.Dense(2, trainable=False)
+        case = Case(frozen)
+        optimizer = keras.optimizers.SGD()
+        optimizer.build(frozen.weights)
+        case.observer.called = [optimizer]
+        report = case.judge(*[None] * 6, finished=False)
+        assert {r.reason for r in report} == {diagnoses.NOT_HANDED.title}
 
     def test_optimizer_that_is_not_built(self):
         """It knows of no variables yet, theirs or others."""

@@ -225,6 +225,34 @@ def test_nobody_asked():
     assert cause_of(Net()).places == ()
 
 
+def test_what_no_gradient_reaches_is_not_forgotten():
+    """A teacher stays as it is, and is no reason to stop."""
+    net = Net()
+    with net.at("teacher", line=4):
+        u = net.variable("u", np.eye(3))
+        taught = net.do("StopGradient", net.do("MatMul", net.hidden, u))
+    cause = cause_of(net.ask(target=net.loss_of(taught, line=5)), "u")
+    assert cause.diagnosis is diagnoses.LEFT_ALONE
+    assert places_of(cause) == [("used", 4)]
+    # Where one would reach it, it is left out.
+    followed = net.loss_of(net.do("MatMul", net.hidden, u), line=6)
+    cause = cause_of(net.ask(target=followed), "u")
+    assert cause.diagnosis is diagnoses.NOT_ASKED
+
+
+def test_the_loss_of_something_else_is_differentiated():
+    net = Net()
+    u = net.variable("u", np.eye(3))
+    own = net.loss_of(net.do("MatMul", net.x, u), line=5)
+    net.differentiate(own, ["w"], line=100)
+    cause = cause_of(net)
+    assert cause.diagnosis is diagnoses.OTHER_LOSS
+    assert places_of(cause) == [("Mean", 5)]
+    # It may be the loss of others: then the question is wrong.
+    net.differentiate(own, ["u"], line=101)
+    assert places_of(cause_of(net)) == [("gradient", 100)]
+
+
 def test_nobody_applied_it():
     cause = cause_of(Net().ask())
     assert cause.diagnosis is diagnoses.NOT_APPLIED

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import os
 import sys
@@ -70,7 +71,7 @@ def test_innermost_line_of_the_user():
         "float", [frame(__file__, 2), frame(__file__, 1), frame(KERAS)]
     )
     assert place.source == f"{os.path.relpath(__file__)}:1"
-    assert place.code == "import importlib.util"
+    assert place.code == "import dataclasses"
     assert place.name == "float"
     assert locate_frames("float", [frame(KERAS)]).source == ""
 
@@ -83,6 +84,7 @@ def test_layers_are_found_by_their_scope():
         (),
         scope=("net_1", "inner_2", "sub"),
         frames=(frame(__file__), frame(KERAS, 1, "argmax")),
+        counts_scopes=True,
     )
     place = locate(operation, {"inner": layer, "net": layer})
     assert (place.layer, place.layer_class) == ("inner", "Dense")
@@ -90,6 +92,9 @@ def test_layers_are_found_by_their_scope():
     assert str(place).startswith(
         "keras.ops.argmax (ArgMax) in layer 'inner' (Dense), "
     )
+    # Not counted, that is another layer, as of a network in a loss.
+    operation = dataclasses.replace(operation, counts_scopes=False)
+    assert not locate(operation, {"inner": layer, "net": layer}).layer
 
 
 @pytest.mark.parametrize(
@@ -173,7 +178,7 @@ def test_functional_models_have_operations_and_neighbors():
             "Cast",
             (),
             (),
-            scope=("net_1", "cast"),
+            scope=("net", "cast"),
             frames=(*STEP, frame(KERAS, 1, "cast")),
         ),
         named,

@@ -380,6 +380,73 @@ def starting_at_zero():
     return train(stack(Residual(name="residual")))
 
 
+def perceptual_loss():
+    """A loss with a network that nobody has thought of freezing."""
+    features = layers.Dense(3, name="body_1")
+
+    def distance(y_true, y_pred):
+        apart = features(y_true) - features(y_pred)
+        return ops.mean(ops.square(apart), -1)
+
+    return distance
+
+
+def test_a_network_in_a_loss_is_no_error():
+    """Its layers may be called as those of the model, but for a number."""
+    error, report = train(stack(loss=perceptual_loss()))
+    assert error is None
+    assert len(report.ok) == 4
+    assert {r.layer for r in report.untracked} == {""}
+
+
+class Distiller(keras.Model):
+    """A step that asks a teacher, who is not frozen, and trains a student."""
+
+    def __init__(self):
+        super().__init__()
+        self.teacher = layers.Dense(1)
+        self.student = layers.Dense(1)
+        self.teacher.build((None, 4))
+        self.student.build((None, 4))
+
+    def call(self, x):
+        return self.student(x)
+
+    def train_step(self, data):
+        x, _ = data
+        weights = self.student.trainable_variables
+        if BACKEND == "tensorflow":
+            import tensorflow as tf
+
+            wanted = self.teacher(x)
+            with tf.GradientTape() as tape:
+                loss = ops.mean(ops.square(wanted - self.student(x)))
+            gradients = tape.gradient(loss, weights)
+        else:
+            import torch
+
+            with torch.no_grad():
+                wanted = self.teacher(x)
+            loss = ops.mean(ops.square(wanted - self.student(x)))
+            self.zero_grad()
+            loss.backward()
+            gradients = [weight.value.grad for weight in weights]
+        self.optimizer.apply(gradients, weights)
+        return {"loss": loss}
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="asks for all gradients")
+def test_a_teacher_who_is_not_frozen_is_no_error():
+    model = Distiller()
+    model.compile("sgd")
+    error, report = train(model)
+    assert error is None
+    assert len(report.ok) == 2
+    assert {record.reason for record in report.missing} == {
+        "no gradient reaches it, and the step asks for none"
+    }
+
+
 BODY = ["net/body/kernel", "net/body/bias"]
 HEAD = ["net/head/kernel", "net/head/bias"]
 

@@ -1,4 +1,5 @@
 import keras
+import pytest
 
 from keras_perceptual.gradients import ways
 from keras_perceptual.gradients.replay import Operation, Replay
@@ -143,9 +144,15 @@ def test_relus_of_values():
     }
 
 
-def test_names_of_layers():
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    # Called again, a layer has a number behind its name where they count.
+    [(True, ["outer", "inner", "dense_1"]), (False, ["outer", "dense_1"])],
+)
+def test_names_of_layers(counts, expected):
     layers = dict.fromkeys(("outer", "inner", "dense_1"), keras.layers.Layer())
     scope = ("outer", "unknown", "inner_3", "dense_1")
-    found = ways.layers_around(operation("Mul", "", "", scope=scope), layers)
-    # A layer that is called again has a number behind its name.
-    assert list(found) == ["outer", "inner", "dense_1"]
+    found = ways.layers_around(
+        operation("Mul", "", "", scope=scope, counts_scopes=counts), layers
+    )
+    assert list(found) == expected

@@ -151,6 +151,7 @@ class GraphSteps:
             inputs=tuple(inputs),
             outputs=tuple(outputs),
             scope=_scope_of(op, place),
+            counts_scopes=True,
             frames=GraphFrames(op),
             differentiable=native is None or self._has_gradient(native),
             varies=native is not None and is_stateful(op.type),

@@ -30,7 +30,11 @@ from keras_perceptual.gradients.tracers.torch.surroundings import (
 
 @dataclasses.dataclass
 class Asked:
-    """A call that asked for gradients, as `replay.Derivative` has it."""
+    """A call that asked for gradients, as `replay.Derivative` has it.
+
+    Attributes:
+        read: The variables whose gradients are looked at afterwards.
+    """
 
     targets: tuple[Any, ...]
     variables: frozenset[Any]
@@ -38,6 +42,7 @@ class Asked:
     contributions: dict[Any, Any]
     frames: tuple[Any, ...]
     of_all: bool
+    read: set[Any] = dataclasses.field(default_factory=set)
 
 
 class GradientCalls:
@@ -65,7 +70,12 @@ class GradientCalls:
         """
         recording = self._recording
         _, variable = recording.followed.get(id(tensor), (None, None))
-        if variable is None or any(variable in a.variables for a in self.asked):
+        if variable is None:
+            return
+        asked = [a for a in self.asked if variable in a.variables]
+        for one in asked:
+            one.read.add(variable)
+        if asked:
             return
         if is_called_by_user(recording.root):
             outputs = [] if found is None else [recording.key(found)]

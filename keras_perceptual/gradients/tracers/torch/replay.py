@@ -136,6 +136,18 @@ def _join(choices: Any, alternatives: Any) -> Any:
     return None
 
 
+def _wanted(one: Any, holders: Any) -> Any:
+    """Returns the variables that a gradient is wanted of, or that have one.
+
+    `backward` computes those of all: what has none, and nobody looks at, may
+    be meant to have none.
+    """
+    if not one.of_all or not one.read:
+        return one.variables
+    found = {holders[key] for key in one.gradients if key in holders}
+    return one.variables & (one.read | found)
+
+
 def _as_replay(
     recording: Recording, asked: Any, data: Any, alternatives: Any
 ) -> Any:
@@ -160,7 +172,7 @@ def _as_replay(
         derivatives=tuple(
             Derivative(
                 one.targets,
-                one.variables,
+                _wanted(one, recording.holders),
                 one.gradients,
                 {
                     (operations[call], place): size
