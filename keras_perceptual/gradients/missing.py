@@ -520,7 +520,7 @@ class _Search:
     def _find_other_loss(
         self, derivatives: Sequence[Derivative]
     ) -> tuple[Place, ...]:
-        """Returns where a loss is that none of the variables asked about enters.
+        """Returns where a loss is that none of the asked variables enters.
 
         Where it is the loss of others, it is there that it is asked about.
         """

@@ -87,7 +87,7 @@ def group_records(records: Iterable[GradientRecord]) -> list[Group]:
         key=lambda group: (
             not group.culprits,
             # It hangs on something else, which is to be mended first.
-            group.diagnosis is diagnoses.STUCK,
+            group.diagnosis in (diagnoses.STUCK, diagnoses.CANCELS),
             group.diagnosis.general,
         ),
     )

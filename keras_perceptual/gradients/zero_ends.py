@@ -21,6 +21,7 @@ from keras_perceptual.gradients.kinds import (
     ELEMENTWISE,
     JOINS,
     LEVEL,
+    MOVING,
     MULTIPLICATIONS,
     NORMALIZATIONS,
     PADS,
@@ -188,7 +189,7 @@ class Judge:
         if kind in SOFTMAX:
             return self._judge_softmax(operation, kind)
         if self._cancels(operation, place):
-            return End(operation, self._name_cancelling(operation, kind))
+            return End(operation, self._name_cancelling(operation))
         if kind in RELU_GRADIENTS:
             return self._judge_derivative(operation, place)
         if kind in LEVEL:
@@ -283,11 +284,9 @@ class Judge:
             return False
         return bool(through and below.size <= ROUNDING * through)
 
-    def _name_cancelling(self, operation: Operation, kind: str) -> Diagnosis:
-        # A softmax may be written out: numbers divided by their sum.
-        if kind in DIVISIONS and self._size(operation.inputs[1]) == 1:
-            if "softmax" in self._locator.locate(operation).function:
-                return diagnoses.SOFTMAX_OF_ONE
+    def _name_cancelling(self, operation: Operation) -> Diagnosis:
+        if self._is_written_out(operation):
+            return diagnoses.SOFTMAX_OF_ONE
         return diagnoses.CANCELS
 
     def _size(self, value: Any) -> float | None:
@@ -321,6 +320,9 @@ class Judge:
     def _judge_level(self, operation: Operation, place: int) -> End:
         """Returns the `End` where the slope is zero for all that goes in."""
         value = operation.inputs[place]
+        softmax = self._find_softmax_of_one(value)
+        if softmax is not None:
+            return End(softmax, diagnoses.SOFTMAX_OF_ONE)
         if self._step.roots.is_zero(value):
             root = self._step.roots.find(value)
             if root.source is Source.DATA:
@@ -330,6 +332,34 @@ class Judge:
             elif self._may_pass(value, root):
                 return End(operation)
         return End(operation, self._name_level(operation))
+
+    def _find_softmax_of_one(self, value: Any) -> Operation | None:
+        """Returns the softmax over a single value that a value is, if any.
+
+        A loss clips its ones, so that no gradient comes to the softmax at all.
+        """
+        maker = self._step.makers.get(value)
+        while maker is not None and kind_of(maker) in MOVING | BOUNDS:
+            learned = [
+                given
+                for given in maker.inputs
+                if self._step.origin_of(given) & Origin.HOLDER
+            ]
+            maker = self._step.makers.get(learned[0]) if learned else None
+        if maker is None or self._size(maker.outputs[0]) != 1:
+            return None
+        if kind_of(maker) == "softmax":
+            given = self._size(maker.inputs[0])
+            return maker if given is not None and given < FAR_APART else None
+        return maker if self._is_written_out(maker) else None
+
+    def _is_written_out(self, operation: Operation) -> bool:
+        """Whether it divides by the sum of a softmax over a single value."""
+        return (
+            kind_of(operation) in DIVISIONS
+            and self._size(operation.inputs[1]) == 1
+            and "softmax" in self._locator.locate(operation).function
+        )
 
     def _may_pass(self, value: Any, root: Root) -> bool:
         """Whether random numbers, as of a dropout, made a value zero."""

@@ -96,8 +96,8 @@ def test_a_function_has_no_training_step():
         ("uncertain", "LEFT_ALONE NOT_RUN UNTRAINED"),
         (
             "later",
-            "NOT_ASKED LEFT_ALONE NOT_APPLIED NOT_HANDED NOT_RUN FROZEN_IN_STEP "
-            "ZERO_UNDER_PENALTY",
+            "NOT_ASKED LEFT_ALONE NOT_APPLIED NOT_HANDED NOT_RUN "
+            "FROZEN_IN_STEP ZERO_UNDER_PENALTY",
         ),
         (
             "permanent",

@@ -246,10 +246,11 @@ def test_what_tells_most_comes_first():
         record("general"),
         record("stuck", diagnoses.STUCK),
         record("own", diagnoses.UNUSED),
+        record("cancels", diagnoses.CANCELS, (ROUND,)),
         record("placed", diagnoses.CUT, (ROUND,)),
     ]
     paths = [path for group in group_records(rows) for path in group.paths]
-    assert paths == ["placed", "own", "general", "stuck"]
+    assert paths == ["placed", "cancels", "own", "general", "stuck"]
 
 
 def test_a_callback_can_be_told_to_leave_variables_out():

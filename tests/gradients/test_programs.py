@@ -447,6 +447,29 @@ def test_a_teacher_who_is_not_frozen_is_no_error():
     }
 
 
+def test_a_loss_that_clips_the_ones_of_a_softmax():
+    """No gradient comes to the softmax then; TensorFlow is given its logits."""
+    head = layers.Dense(1, activation="softmax", name="head")
+    x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+    labels = (x[:, :1] > 0).astype("float32")
+    model = stack(head=head, loss="binary_crossentropy")
+    error, report = train(model, x, labels)
+    if BACKEND == "tensorflow":
+        assert error is None
+        return
+    assert "softmax over a single value: keras.ops.softmax" in str(error)
+    assert {record.culprit.layer for record in report} == {"head"}
+
+
+def test_a_batch_normalization_of_single_samples():
+    x = np.random.default_rng(0).normal(size=(4, 4)).astype("float32")
+    model = stack(layers.BatchNormalization(name="norm"))
+    callback = GradientSanityCallback()
+    with pytest.raises(GradientSanityError, match="It cancels out at"):
+        model.fit(x, x[:, :1], batch_size=1, verbose=0, callbacks=[callback])
+    assert [r.path for r in callback.report.zero][:2] == BODY
+
+
 BODY = ["net/body/kernel", "net/body/bias"]
 HEAD = ["net/head/kernel", "net/head/bias"]
 

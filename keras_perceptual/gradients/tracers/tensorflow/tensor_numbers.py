@@ -90,6 +90,14 @@ class TensorNumbers(Mapping[Any, Any]):
         )
 
 
+def _sum_to(gradient: Any, value: Any) -> Any:
+    """Returns a gradient added up for a value that was broadcast."""
+    added = gradient.ndim - len(value.shape)
+    gradient = gradient.sum(tuple(range(added)))
+    short = [axis for axis, size in enumerate(value.shape) if size == 1]
+    return gradient.sum(tuple(short), keepdims=True)
+
+
 class Contributions(Mapping[Any, Any]):
     """What operations add to the gradients of their inputs, as far as known.
 
@@ -108,7 +116,7 @@ class Contributions(Mapping[Any, Any]):
             for operation in operations
             if self._is_known(operation)
             for place, key in enumerate(operation.inputs)
-            if self._is_whole(operation, place, key)
+            if key in values and not (operation.kind in _DIVISIONS and place)
         ]
         self._known = frozenset(self._pairs)
         self._read: dict[Any, Any] = {}
@@ -118,14 +126,6 @@ class Contributions(Mapping[Any, Any]):
         if operation.kind not in kinds or len(operation.outputs) != 1:
             return False
         return operation.outputs[0] in self._gradients
-
-    def _is_whole(self, operation: Any, place: Any, key: Any) -> bool:
-        """Whether the gradient is not added up for a smaller input."""
-        if operation.kind in _DIVISIONS and place:
-            return False
-        gradient = self._gradients[operation.outputs[0]]
-        value = self._values.get(key)
-        return value is not None and value.shape == gradient.shape
 
     def __getitem__(self, pair: Any) -> float:
         if pair not in self._known:
@@ -142,6 +142,7 @@ class Contributions(Mapping[Any, Any]):
                 gradient = gradient * self._values[other].numpy()
             elif operation.kind in _DIVISIONS:
                 gradient = gradient / self._values[operation.inputs[1]].numpy()
+            gradient = _sum_to(gradient, self._values[operation.inputs[place]])
         return numbers_of(gradient).size
 
     def __contains__(self, pair: Any) -> bool:
