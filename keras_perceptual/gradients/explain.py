@@ -105,8 +105,13 @@ class Explainer:
         if replay is None:
             return explain_leaving(cast(Exception, self._error), keys)
         owners = find_owners(self._model)
+        observer = self._observer
         found = missing.find_causes(
-            replay, keys, *self._where(), owners=self._names_of(owners, keys)
+            replay,
+            keys,
+            *self._where(),
+            owners=self._names_of(owners, keys),
+            handed=observer.handed.keys() - observer.connected,
         )
         left_out = find_left_out(replay, keys, *self._where())
         return {

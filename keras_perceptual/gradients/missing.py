@@ -5,6 +5,7 @@ import functools
 import os
 from collections.abc import (
     Callable,
+    Collection,
     Hashable,
     Iterable,
     Iterator,
@@ -53,6 +54,7 @@ def find_causes(
     layers: Mapping[str, Any],
     functions: Sequence[tuple[str, ModuleType]] = (),
     owners: Mapping[Any, str] | None = None,
+    handed: Collection[Any] = (),
 ) -> dict[Any, Cause]:
     """Finds out why variables have no gradient.
 
@@ -63,6 +65,8 @@ def find_causes(
         functions: As for `places.locate`.
         owners: The layer that each variable belongs to, as
             `model_parts.tell_apart` names it.
+        handed: Keys of the variables that came to an optimizer, without a
+            gradient. A call that had one for them is not the one to explain.
 
     Returns:
         A dictionary with the `Cause` of each variable. One that the step does
@@ -70,7 +74,7 @@ def find_causes(
     """
     variables = list(dict.fromkeys(variables))
     locator = Locator(layers, functions)
-    search = _Search(replay, variables, locator, owners or {})
+    search = _Search(replay, variables, locator, owners or {}, handed)
     return {
         variable: search.find_cause(1 << index, variable)
         for index, variable in enumerate(variables)
@@ -314,10 +318,12 @@ class _Search:
         variables: Sequence[Any],
         locator: Locator,
         owners: Mapping[Any, str],
+        handed: Collection[Any] = (),
     ) -> None:
         self._replay = replay
         self._locator = locator
         self._owners = owners
+        self._handed = handed
         self._values = ways.values_of(replay, variables)
         self._users = ways.users_of(replay.operations)
         self._reach = Reach.of(replay.operations, self._values.values())
@@ -338,6 +344,13 @@ class _Search:
         ]
         if not asked:
             return self._explain_not_asked(bit, values)
+        if variable in self._handed:
+            unanswered = [
+                (index, derivative)
+                for index, derivative in asked
+                if derivative.gradients.keys().isdisjoint(values)
+            ]
+            asked = unanswered or asked
         if any(value in d.gradients for _, d in asked for value in values):
             return self._explain_lost_gradient(values, asked)
         unused = self.explain_unused(variable)

@@ -259,6 +259,18 @@ def test_nobody_applied_it():
     assert places_of(cause) == [("gradient", 99)]
 
 
+def test_the_call_whose_result_an_optimizer_was_given():
+    """A step may differentiate twice, to look ahead first."""
+    net = Net().ask()
+    with net.at(line=5):
+        rounded = net.do("Round", net.output)
+    net.ask(target=net.loss_of(rounded, line=6))
+    assert cause_of(net).diagnosis is diagnoses.NOT_APPLIED
+    cause = cause_of(net, handed={"w"})
+    assert cause.diagnosis is diagnoses.CUT
+    assert places_of(cause) == [("Round", 5)]
+
+
 def test_read_before_there_was_one():
     net = Net()
     with net.at(line=7):
