@@ -109,6 +109,17 @@ UNUSED = Diagnosis(
     ),
     on_backend={"jax": _STATELESS},
 )
+SKIPPED = Diagnosis(
+    title="not used in the checked batches, because of a condition",
+    status="missing",
+    later=True,
+    certain=False,
+    advice=(
+        "What calls their layer depends on a condition that another batch may "
+        "meet, as the choice of an expert does. Raise `steps` to look at more "
+        "batches. What is never called may be taken out of the model."
+    ),
+)
 UNUSED_IN_CALLED_LAYER = Diagnosis(
     title="never used by its layer, although that is called",
     status="missing",
@@ -240,6 +251,15 @@ NOT_RUN = Diagnosis(
         "An optimizer holds them, but it was not called in the checked "
         "batches, for example because of a condition. Raise `steps` if their "
         f"turn comes later. {_DECIDED_ONCE}"
+    ),
+)
+WRITTEN = Diagnosis(
+    title="the step writes to it, and no gradient comes to it",
+    status="missing",
+    certain=False,
+    advice=(
+        "It is a state rather than a weight, such as a counter or a running "
+        "mean: create it with `trainable=False`."
     ),
 )
 STRANGER = Diagnosis(

@@ -158,6 +158,8 @@ class Evidence:
             connected=id(variable) in observer.connected,
             stranger=stranger,
         )
+        if diagnosis is diagnoses.NONE and self._has_changed(variable):
+            return status, diagnoses.WRITTEN
         if diagnosis is not diagnoses.NOT_HANDED:
             return status, diagnosis
         if self._has_changed(variable):
@@ -175,6 +177,12 @@ class Evidence:
         finished: bool,
     ) -> None:
         """Finds out more about what is not as it should be."""
+        for variable, status, _ in verdicts:
+            cause = self._causes.get(id(variable))
+            skipped = cause and cause.diagnosis is diagnoses.SKIPPED
+            if skipped and status != "missing":
+                # Its turn has come.
+                del self._causes[id(variable)]
 
         def those(wanted: Callable[[Any, str, Any], Any]) -> list[Any]:
             return [

@@ -35,6 +35,7 @@ from keras_perceptual.gradients.source_lines import (
     locate_building,
     locate_condition,
     locate_freezing,
+    locate_skipping,
 )
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -132,6 +133,12 @@ class Explainer:
     ) -> Cause:
         """Names the line that is to blame where no operation is."""
         place, replay = None, cast(Replay, self._replay)
+        if self._may_be_skipped(key, cause):
+            condition = locate_skipping(self._model, owners.get(key))
+            # Where the step has a gradient this time, it draws by itself.
+            if condition is not None or cause.diagnosis is not diagnoses.UNUSED:
+                found = () if condition is None else (condition,)
+                return Cause(diagnoses.SKIPPED, found)
         if cause.diagnosis is diagnoses.NOT_APPLIED:
             place = self._locate_call(key, replay)
         elif cause.diagnosis is diagnoses.UNUSED:
@@ -141,6 +148,18 @@ class Explainer:
         if place is None or not place.file:
             return cause
         return Cause(cause.diagnosis, (place, *cause.places), cause.note)
+
+    def _may_be_skipped(self, key: int, cause: Cause) -> bool:
+        """Whether another batch may use what this one did not.
+
+        A step that is traced has decided about that for good.
+        """
+        if self._seam.tracer.is_traced_once:
+            return False
+        handed = key in self._observer.handed
+        return cause.diagnosis is diagnoses.UNUSED or (
+            cause.diagnosis is diagnoses.NOT_APPLIED and handed
+        )
 
     def _locate_call(self, key: int, replay: Replay) -> Place | None:
         """Returns where gradients go that were asked for along with one.

@@ -2,12 +2,14 @@
 
 Taking a step again runs the user's code again. What that leaves behind, as far
 as it can be seen, is put back: values of variables, and plain attributes of
-the model and its layers, such as counters and `trainable`.
+the model and its layers, such as counters and `trainable`, and generators of
+random numbers.
 """
 
 import contextlib
 import functools
 import math
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +28,7 @@ MOST_BYTES = 2**30
 # The widest numbers that variables are made of.
 _BYTES = 8
 _PLAIN = (bool, int, float, str, type(None))
+_GENERATORS = (random.Random, np.random.RandomState, np.random.Generator)
 
 
 def variables_of_step(model: keras.Model) -> list[Any]:
@@ -107,8 +110,9 @@ def copy_attributes(model: keras.Model) -> list[Any]:
     """Returns the plain attributes of a model, its layers and its variables.
 
     Plain are numbers, texts and truth values, and lists, tuples, sets and
-    dictionaries of nothing else. What Keras itself notes down in a layer is
-    left out: that it is built, for example, has to stay.
+    dictionaries of nothing else; so are generators of random numbers. What
+    Keras itself notes down in a layer is left out: that it is built, for
+    example, has to stay.
 
     Each comes with whether its owner was built.
     """
@@ -182,23 +186,35 @@ def _is_plain(value: Any) -> bool:
         return all(_is_plain(part) for part in value.items())
     if issubclass(type(value), (list, set, tuple)):
         return all(isinstance(part, _PLAIN) for part in value)
-    return isinstance(value, _PLAIN)
+    return isinstance(value, _PLAIN + _GENERATORS)
 
 
 def _copy(value: Any) -> Any:
-    """Returns what a list, set or dictionary holds now."""
+    """Returns what a list, set, dictionary or generator holds now."""
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if isinstance(value, np.random.RandomState):
+        return value.get_state()
+    if isinstance(value, np.random.Generator):
+        return value.bit_generator.state
     if isinstance(value, dict):
         return dict(value)
     return list(value) if isinstance(value, (list, set)) else value
 
 
 def _fill(value: Any, content: Any) -> None:
-    """Has a list, set or dictionary hold something again.
+    """Has a list, set, dictionary or generator hold something again.
 
     Those of a layer note down in it what is put into them. What comes back is
     known there already.
     """
-    if isinstance(value, dict):
+    if isinstance(value, random.Random):
+        value.setstate(content)
+    elif isinstance(value, np.random.RandomState):
+        value.set_state(content)
+    elif isinstance(value, np.random.Generator):
+        value.bit_generator.state = content
+    elif isinstance(value, dict):
         dict.clear(value)
         dict.update(value, content)
     elif isinstance(value, list):

@@ -7,12 +7,13 @@ import itertools
 import re
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import keras
 
 from keras_perceptual.gradients.places import Place, is_library, locate_frames
+from keras_perceptual.model_walk import walk_parts
 
 
 def locate_building(layer: Any, key: int) -> Place | None:
@@ -78,6 +79,99 @@ def locate_condition(
     return next(filter(None, places), None)
 
 
+def locate_skipping(model: keras.Model, layer: Any) -> Place | None:
+    """Returns what may keep the code of a model from calling a layer.
+
+    Args:
+        model: The model.
+        layer: A layer in it.
+
+    Returns:
+        The `Place` of an `if` that a method has around what it names by an
+        attribute that holds the layer, before it, or in a loop over it; `None`
+        where none is found. Whether it trains is no such condition.
+    """
+    for holder in list(walk_parts(model, (keras.Layer,))):
+        held = vars(holder)
+        names = {
+            name
+            # PyTorch keeps modules apart.
+            for name, part in {**held, **held.get("_modules", {})}.items()
+            if part is not holder
+            and any(inner is layer for inner in walk_parts(part))
+        }
+        for method in _methods_of(type(holder)) if names else ():
+            lines, first, path = _read_lines(method)
+            node = _find_skipping(_parse(lines), names)
+            if node is not None:
+                return dataclasses.replace(
+                    _place(path, first + node.lineno - 1, method),
+                    operation="the condition",
+                )
+    return None
+
+
+def _methods_of(owner: type) -> Iterator[Any]:
+    """Yields the methods of a class, but for those that create layers."""
+    for name in dir(owner):
+        method = inspect.getattr_static(owner, name)
+        if inspect.isfunction(method) and name not in ("__init__", "build"):
+            yield method
+
+
+def _find_skipping(tree: ast.AST, names: Collection[str]) -> Any:
+    """Returns a condition that some attributes of `self` lie behind."""
+    loops = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.For | ast.comprehension)
+    ]
+    conditions = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If | ast.IfExp) and _is_open(node)
+    ]
+    for loop in loops:
+        if _names_one(loop.iter, names):
+            filters = getattr(loop, "ifs", [])
+            for inner in [*filters, *ast.walk(loop)]:
+                if inner in [*filters, *conditions]:
+                    return inner
+    # The innermost one comes last.
+    for node in reversed(conditions):
+        if _names_one([node.body, node.orelse], names):
+            return node
+    for node in conditions:
+        later = (n for n in ast.walk(tree) if _is_behind(n, node))
+        if any(isinstance(inner, ast.Return) for inner in ast.walk(node)):
+            if any(_names_one(inner, names) for inner in later):
+                return node
+    return None
+
+
+def _is_behind(node: ast.AST, other: Any) -> bool:
+    return getattr(node, "lineno", 0) > (other.end_lineno or other.lineno)
+
+
+def _is_open(node: ast.If | ast.IfExp) -> bool:
+    """Whether a condition asks for more than whether the model trains."""
+    names = {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
+    return names != {"training"}
+
+
+def _names_one(part: Any, names: Collection[str]) -> bool:
+    """Whether code, or a list of it, names one of some attributes."""
+    if isinstance(part, list):
+        return any(_names_one(inner, names) for inner in part)
+    return any(
+        isinstance(inner, ast.Attribute)
+        and inner.attr in names
+        and isinstance(inner.value, ast.Name)
+        and inner.value.id == "self"
+        for inner in ast.walk(part)
+    )
+
+
 def _conditions(
     owner: type,
     method: str,
@@ -119,7 +213,11 @@ def _conditions(
             _place(path, line, function), operation="the condition"
         )
 
-    yield from search(ast.parse(textwrap.dedent("".join(lines))), None)
+    yield from search(_parse(lines), None)
+
+
+def _parse(lines: Sequence[str]) -> ast.AST:
+    return ast.parse(textwrap.dedent("".join(lines)))
 
 
 def _called_of_self(node: ast.AST) -> tuple[str, bool]:

@@ -93,10 +93,10 @@ def test_a_function_has_no_training_step():
             "CUT PENALTY FAILS CUT_LOSS CUT_IN_BRANCH NONFINITE MADE_FORWARD "
             "MADE_BACKWARD",
         ),
-        ("uncertain", "LEFT_ALONE NOT_RUN UNTRAINED"),
+        ("uncertain", "SKIPPED LEFT_ALONE NOT_RUN WRITTEN UNTRAINED"),
         (
             "later",
-            "NOT_ASKED LEFT_ALONE NOT_APPLIED NOT_HANDED NOT_RUN "
+            "SKIPPED NOT_ASKED LEFT_ALONE NOT_APPLIED NOT_HANDED NOT_RUN "
             "FROZEN_IN_STEP ZERO_UNDER_PENALTY",
         ),
         (

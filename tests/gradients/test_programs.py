@@ -447,6 +447,66 @@ def test_a_teacher_who_is_not_frozen_is_no_error():
     }
 
 
+class Experts(keras.Model):
+    """Calls the one or the other layer, as the dice fall."""
+
+    def __init__(self):
+        super().__init__()
+        self.experts = [layers.Dense(1, name=name) for name in "ab"]
+        for expert in self.experts:
+            expert.build((None, 4))
+        self.dice = np.random.default_rng(1)
+        self.chosen = []
+
+    def call(self, x):
+        self.chosen += [int(self.dice.random() < 0.5)]
+        return sum(
+            expert(x)
+            for number, expert in enumerate(self.experts)
+            if number == self.chosen[-1]
+        )
+
+
+# Keras warns of each batch by itself.
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.skipif(BACKEND == "jax", reason="traces each step")
+def test_what_waits_for_its_turn_is_no_error():
+    """A step of Python may use in a batch what it has not in another."""
+    x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+    runs = []
+    for callbacks in ([], [GradientSanityCallback()]):
+        keras.utils.set_random_seed(0)
+        model = Experts()
+        model.compile("sgd", "mse", run_eagerly=True)
+        model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=callbacks)
+        runs.append((model.chosen, model.get_weights()))
+    assert runs[0][0] == runs[1][0]
+    assert len(set(runs[0][0])) == 2
+    for mine, plain in zip(runs[1][1], runs[0][1], strict=True):
+        np.testing.assert_array_equal(mine, plain)
+    assert len(callbacks[0].report.ok) == 4
+
+
+class Counting(layers.Layer):
+    """Counts its calls, in what it forgets to say is no weight."""
+
+    def build(self, shape):
+        self.count = self.add_weight(shape=(), initializer="zeros")
+
+    def call(self, x):
+        self.count.assign(ops.stop_gradient(self.count + 1.0))
+        return x
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="keeps no such counter")
+def test_a_state_that_may_be_trained_is_no_error():
+    error, report = train(stack(Counting(name="counting")))
+    assert error is None
+    (record,) = report.missing
+    assert "the step writes to it" in record.reason
+    assert record.layer == "counting"
+
+
 def test_a_loss_that_clips_the_ones_of_a_softmax():
     """No gradient comes to the softmax then; TensorFlow is given its logits."""
     head = layers.Dense(1, activation="softmax", name="head")

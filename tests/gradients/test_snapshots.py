@@ -1,3 +1,5 @@
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -119,6 +121,21 @@ def test_attributes_of_every_kind_are_put_back():
     assert not hasattr(layer, "fresh")
     assert (layer.seen is held[0]) and (layer.table is held[1])
     assert layer.names is held[2]
+
+
+def test_generators_draw_the_same_again():
+    model = stateful_model()
+    layer = model.layers[0]
+    layer.one = np.random.default_rng(0)
+    layer.two = np.random.RandomState(0)
+    layer.three = random.Random(0)
+
+    def draw():
+        return layer.one.random(), layer.two.rand(), layer.three.random()
+
+    with snapshots.attributes_put_back(model):
+        first = draw()
+    assert draw() == first
 
 
 def test_containers_that_were_replaced_come_back():

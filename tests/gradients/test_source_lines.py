@@ -1,10 +1,12 @@
 import keras
+import pytest
 from keras import layers
 
 from keras_perceptual.gradients.source_lines import (
     locate_building,
     locate_condition,
     locate_freezing,
+    locate_skipping,
 )
 
 
@@ -101,3 +103,58 @@ def test_where_a_layer_computes_with_a_variable_before_it_is_called():
         assert (place.operation, place.within) == (f"self.{name}", method)
     assert locate_building(layer, id(layer.unread)) is None
     assert locate_building(layers.Dense(1), 0) is None
+
+
+class Experts(keras.Model):
+    """Has a layer for each way of being skipped, and of not being."""
+
+    def __init__(self):
+        super().__init__()
+        self.listed = [layers.Dense(1)]
+        self.early = layers.Dense(1)
+        self.filtered = [layers.Dense(1)]
+        self.chosen = layers.Dense(1)
+        self.inner = keras.Sequential([layers.Dense(1)])
+        self.noise = layers.Dense(1)
+        self.always = layers.Dense(1)
+        self.nowhere = layers.Dense(1)
+
+    def call(self, x, training=None):
+        x = self.always(x)
+        if training:
+            x = self.noise(x)
+        for expert in self.listed:
+            if len(x) == 7:  # listed
+                continue
+            x = expert(x)
+        x = self.chosen(x) if x is None else x  # chosen
+        x += sum(f(x) for f in self.filtered if len(x) > 3)  # filtered
+        return self.finish(x)
+
+    def finish(self, x):
+        if x is not None:
+            if len(x) > 7:  # inner
+                x = self.inner(x)
+        if len(x) > 9:  # early
+            return x
+        return self.early(x)
+
+
+@pytest.mark.parametrize(
+    "name", ["listed", "filtered", "chosen", "inner", "early"]
+)
+def test_what_may_keep_a_layer_from_being_called(name):
+    model = Experts()
+    part = getattr(model, name)
+    layer = part[0] if isinstance(part, list) else part
+    if name == "inner":
+        layer = part.layers[0]
+    place = locate_skipping(model, layer)
+    assert place.code.endswith(f"# {name}")
+    assert place.operation == "the condition"
+
+
+@pytest.mark.parametrize("name", ["noise", "always", "nowhere"])
+def test_what_is_called_at_any_rate_or_not_at_all(name):
+    model = Experts()
+    assert locate_skipping(model, getattr(model, name)) is None
