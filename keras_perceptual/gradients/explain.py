@@ -156,9 +156,10 @@ class Explainer:
         """
         if self._seam.tracer.is_traced_once:
             return False
-        handed = key in self._observer.handed
+        observer = self._observer
+        refused = observer.handed.keys() - observer.connected
         return cause.diagnosis is diagnoses.UNUSED or (
-            cause.diagnosis is diagnoses.NOT_APPLIED and handed
+            cause.diagnosis is diagnoses.NOT_APPLIED and key in refused
         )
 
     def _locate_call(self, key: int, replay: Replay) -> Place | None:

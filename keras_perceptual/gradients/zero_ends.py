@@ -424,6 +424,11 @@ class Judge:
             return End(named, diagnoses.TIMES_ZERO)
         if root.source is Source.CONSTANT:
             return self._judge_constant(operation, named, multiplies)
+        variable = self._find_zero_variable(factor)
+        if variable is not None and not self._step.moves(variable):
+            # Whatever it is multiplied by may move.
+            partners = self._step.partners_in(variable)
+            return End(operation, diagnoses.STUCK, partners)
         origin = self._step.origin_of(factor)
         if root.source is Source.CHANGEABLE:
             return End(named, diagnoses.ZERO)
@@ -447,6 +452,23 @@ class Judge:
         if partners and root.source is Source.VARIABLE:
             return End(operation, diagnoses.STUCK, partners)
         return End(operation)
+
+    def _find_zero_variable(self, value: Any) -> Any:
+        """Returns the variable that alone keeps a product zero, if any."""
+        maker = self._step.makers.get(value)
+        while maker is not None and value not in self._step.replay.holders:
+            kind = kind_of(maker)
+            factors = maker.inputs[:2] if kind in PRODUCTS else ()
+            if kind in ADDED_PRODUCTS:
+                return None
+            if kind in MOVING and len(maker.inputs) == 1:
+                factors = maker.inputs
+            zeros = [v for v in factors if self._step.roots.is_zero(v)]
+            if len(zeros) != 1:
+                return None
+            value = zeros[0]
+            maker = self._step.makers.get(value)
+        return value if value in self._step.replay.holders else None
 
     def _judge_constant(
         self, operation: Operation, named: Operation, multiplies: bool

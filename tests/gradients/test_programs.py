@@ -339,6 +339,21 @@ class Amplifying(layers.Layer):
         return x * self.settings.gain  # to blame
 
 
+class Adapting(layers.Layer):
+    """Adds a product of two weights, neither of which can begin."""
+
+    def build(self, shape):
+        self.down = self.add_weight(shape=(4, 2), initializer="zeros")
+        self.up = self.add_weight(shape=(2, 4), initializer="zeros")
+
+    def call(self, x):
+        return x + ops.matmul(ops.matmul(x, self.down), self.up)  # to blame
+
+
+def adapting_from_zero():
+    return train(stack(Adapting(name="adapt")))
+
+
 def hidden_variable():
     return train(stack(Amplifying(name="amplifier")))
 
@@ -553,6 +568,12 @@ HEAD = ["net/head/kernel", "net/head/bias"]
         (broken_labels, "nonfinite", BODY + HEAD, "'y' of the batch"),
         (dying, "zero", [*BODY, "net/gate/variable"], "leaky"),
         (muted, "zero", BODY, "factor"),
+        (
+            adapting_from_zero,
+            "zero",
+            ["net/adapt/variable", "net/adapt/variable_1"],
+            "initialize one of them",
+        ),
         (hidden_variable, "untracked", ["gain"], "add_weight"),
         (penalty_alone, "missing", BODY, "penalty"),
         (straight_through, "ok", [], ""),
