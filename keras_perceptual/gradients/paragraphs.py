@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_perceptual.gradients import diagnoses
-from keras_perceptual.gradients.mends import find_mend
+from keras_perceptual.gradients.mends import UNKNOWN, find_mend
 from keras_perceptual.gradients.places import Place
 from keras_perceptual.gradients.risks import find_risk
 
@@ -30,6 +30,10 @@ HEADINGS = {
 WITHOUT_LINE = (
     "Look where the model is built: a Functional model runs its operations "
     "without a line of code."
+)
+OUTSIDE_TAPE = (
+    "A tape of TensorFlow records what runs inside `with tf.GradientTape()`, "
+    "and nothing else: if this runs before, move it inside."
 )
 SWAPPED = (
     "A loss of this package takes its first argument for the target, which "
@@ -251,11 +255,13 @@ def mend_at(group: Group, places: Sequence[Place]) -> list[str]:
         return []
     if group.status == "nonfinite":
         return [" ".join(find_risk(p.operation, p.function)) for p in places]
-    return [
-        SWAPPED
-        if place.in_our_loss
-        else " ".join(
-            find_mend(place.operation, place.function, place.layer_class)
-        )
-        for place in places
-    ]
+    return [_mend_at(place) for place in places]
+
+
+def _mend_at(place: Place) -> str:
+    """Returns what to do where an operation passes no gradient back."""
+    if place.in_our_loss:
+        return SWAPPED
+    mend = find_mend(place.operation, place.function, place.layer_class)
+    outside = mend is UNKNOWN and keras.backend.backend() == "tensorflow"
+    return " ".join([*mend, OUTSIDE_TAPE] if outside else mend)

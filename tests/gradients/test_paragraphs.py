@@ -281,3 +281,12 @@ def test_no_mend_where_it_does_not_depend_on_the_operation():
     (group,) = group_records([record("a", diagnoses.CUT, (ROUND,))])
     (mend, _) = mend_at(group, [ROUND, SQRT])
     assert "staircase" in mend
+
+
+def test_what_no_tape_has_recorded():
+    """An operation that has a gradient elsewhere may run too early."""
+    (group,) = group_records([record("a", diagnoses.CUT)])
+    (mend,) = mend_at(group, [Place("BiasAdd", "keras.ops.add")])
+    is_tensorflow = keras.backend.backend() == "tensorflow"
+    assert ("tf.GradientTape" in mend) == is_tensorflow
+    assert "GradientTape" not in mend_at(group, [ROUND])[0]
