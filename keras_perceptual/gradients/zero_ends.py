@@ -432,9 +432,10 @@ class Judge:
         origin = self._step.origin_of(factor)
         if root.source is Source.CHANGEABLE:
             return End(named, diagnoses.ZERO)
-        if self._step.moves(factor) or origin & Origin.VARYING:
-            closed = root.source is Source.LEVEL
-            return End(named, diagnoses.ZERO if closed else None)
+        moves = self._step.moves(factor)
+        if moves or origin & Origin.VARYING:
+            told = root.source is Source.LEVEL or not moves
+            return End(named, diagnoses.ZERO if told else None)
         partners = self._step.partners_in(factor)
         if root.source is Source.DATA:
             masked = multiplies and not origin & Origin.HOLDER

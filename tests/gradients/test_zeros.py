@@ -254,17 +254,10 @@ def test_what_waits_for_something_that_may_change_may_change():
             ),
             diagnoses.MASKED,
         ),
-        # Another batch, or another draw, may be different.
+        # Another batch may be different.
         (
             lambda net, v: net.do(
                 "Cast", net.do("Greater", v, net.constant(1e9))
-            ),
-            None,
-        ),
-        (
-            lambda net, v: net.do(
-                "Cast",
-                net.do("Greater", net.do("RandomUniform"), net.constant(0.9)),
             ),
             None,
         ),
@@ -273,7 +266,6 @@ def test_what_waits_for_something_that_may_change_may_change():
     ],
 )
 def test_a_factor_of_zero(factor, diagnosis):
-    # What is drawn at random has two rows.
     net = Net(np.random.default_rng(0).normal(size=(2, 3)))
     value = net.dense("one", net.x)
     with net.at("gate", line=5):
@@ -281,6 +273,18 @@ def test_a_factor_of_zero(factor, diagnosis):
     found = net.ask(net.loss_of(net.dense("three", value, line=7))).find()
     expected = None if diagnosis is None else (diagnosis, ("Mul", 5))
     assert found.get("one/w") == expected
+
+
+def test_a_mask_that_is_drawn_is_shown():
+    """Another draw may be different."""
+    net = Net(np.random.default_rng(0).normal(size=(2, 3)))
+    value = net.dense("one", net.x)
+    with net.at("gate", line=5):
+        drawn = net.do("RandomUniform")
+        mask = net.do("Cast", net.do("Greater", drawn, net.constant(0.9)))
+        value = net.do("Mul", value, mask)
+    found = net.ask(net.loss_of(net.dense("three", value, line=7))).find()
+    assert found["one/w"] == (diagnoses.ZERO, ("Greater", 5))
 
 
 def test_a_number_of_python_that_is_zero():
