@@ -134,7 +134,9 @@ class Explainer:
         """Names the line that is to blame where no operation is."""
         place, replay = None, cast(Replay, self._replay)
         if self._may_be_skipped(key, cause):
-            condition = locate_skipping(self._model, owners.get(key))
+            condition = locate_skipping(
+                self._model, owners.get(key), self._observer.connected
+            )
             # Where the step has a gradient this time, it draws by itself.
             if condition is not None or cause.diagnosis is not diagnoses.UNUSED:
                 found = () if condition is None else (condition,)

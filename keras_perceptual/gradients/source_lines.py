@@ -79,12 +79,16 @@ def locate_condition(
     return next(filter(None, places), None)
 
 
-def locate_skipping(model: keras.Model, layer: Any) -> Place | None:
+def locate_skipping(
+    model: keras.Model, layer: Any, learning: Collection[int] = ()
+) -> Place | None:
     """Returns what may keep the code of a model from calling a layer.
 
     Args:
         model: The model.
         layer: A layer in it.
+        learning: The `id` of variables with a gradient: what holds one of
+            them and the layer has been called.
 
     Returns:
         The `Place` of an `if` that a method has around what it names by an
@@ -97,8 +101,10 @@ def locate_skipping(model: keras.Model, layer: Any) -> Place | None:
             name
             # PyTorch keeps modules apart.
             for name, part in {**held, **held.get("_modules", {})}.items()
-            if part is not holder
-            and any(inner is layer for inner in walk_parts(part))
+            for item in _layers_in(part)
+            if item is not holder
+            and any(inner is layer for inner in walk_parts(item))
+            and not any(id(v) in learning for v in item.variables)
         }
         for method in _methods_of(type(holder)) if names else ():
             lines, first, path = _read_lines(method)
@@ -109,6 +115,18 @@ def locate_skipping(model: keras.Model, layer: Any) -> Place | None:
                     operation="the condition",
                 )
     return None
+
+
+def _layers_in(part: Any) -> Iterator[Any]:
+    """Yields the layers that an attribute is, or holds in containers."""
+    if isinstance(part, keras.Layer):
+        yield part
+    elif isinstance(part, dict):
+        for item in part.values():
+            yield from _layers_in(item)
+    elif isinstance(part, (list, tuple)):
+        for item in part:
+            yield from _layers_in(item)
 
 
 def _methods_of(owner: type) -> Iterator[Any]:

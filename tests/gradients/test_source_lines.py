@@ -154,6 +154,15 @@ def test_what_may_keep_a_layer_from_being_called(name):
     assert place.operation == "the condition"
 
 
+def test_what_is_called_skips_nothing_inside():
+    """What holds the layer has weights that learn."""
+    model = Experts()
+    layer, other = layers.Dense(1), layers.Dense(1)
+    model.inner = keras.Sequential([keras.Input((1,)), layer, other])
+    assert locate_skipping(model, layer) is not None
+    assert locate_skipping(model, layer, {id(other.kernel)}) is None
+
+
 @pytest.mark.parametrize("name", ["noise", "always", "nowhere"])
 def test_what_is_called_at_any_rate_or_not_at_all(name):
     model = Experts()
