@@ -1,6 +1,7 @@
 """A layer that reads colors from a table that it learns."""
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, Self, cast
 
@@ -438,6 +439,14 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         if self.shared and np.shape(table) == self.table_shape[:1]:
             table = keras.ops.convert_to_numpy(table)[:, None]
         table = self._checked("table", table, self.table_shape)
+        if table.max() >= 128 and np.all(table == np.round(table)):
+            warnings.warn(
+                f"{type(self).__name__} has tables in (0, 1), whatever the "
+                "`value_range`. These look like colors in (0, 255): divide "
+                f"them by 255. Received: a table of whole numbers up to "
+                f"{table.max():g}",
+                stacklevel=validation.calls_to_user(),
+            )
         if shaper is not None:
             if self.shaper_size is None:
                 raise ValueError(
@@ -754,12 +763,19 @@ class LookupColorLayer(Configured, keras.layers.Layer):
             "channels_first": (-3, "(batch, 3, height, width)", 3),
         }[self.data_format]
         if len(shape) < least or shape[axis] not in (1, 3, 4):
+            other = validation.looks_like(shape) or self.data_format
+            advice = (
+                "Take out what is something else, or set `data_format` to the "
+                "layout that the images have"
+                if other == self.data_format
+                else f"These look as if they were {other!r}: pass "
+                f"`data_format={other!r}`"
+            )
             raise ValueError(
                 f"{type(self).__name__} looks up colors of three channels, "
                 f"red, green and blue, in images shaped {layout}; a fourth is "
-                "transparency and stays, and one alone is gray. Take out what "
-                "is something else, or set `data_format` to the layout that "
-                f"the images have. Received: images of shape {shape}"
+                f"transparency and stays, and one alone is gray. {advice}. "
+                f"Received: images of shape {shape}"
             )
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> Shape:

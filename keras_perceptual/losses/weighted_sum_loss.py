@@ -17,7 +17,7 @@ from keras_perceptual.losses.gradient_balance import GradientBalance
 from keras_perceptual.losses.watchers import find_watcher
 from keras_perceptual.ops.gradient_shares import dot_products, norms
 from keras_perceptual.typing import ArrayLike, Balance, Targets, Tensor
-from keras_perceptual.validation import Checker
+from keras_perceptual.validation import Checker, show
 
 BALANCES = ("gradient",)
 # How deep sums may be within sums.
@@ -175,7 +175,7 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
             raise ValueError(
                 f'{check.owner} holds shares with `balance="gradient"`, and '
                 "without it the weights of the terms. Add it, or leave out "
-                f"`shares`. Received: shares={validation.show(shares)}"
+                f"`shares`. Received: shares={show(shares)}"
             )
 
     def __call__(
@@ -337,7 +337,7 @@ class WeightedSumLoss(Configured, keras.losses.Loss):
             raise ValueError(
                 f"A configuration of {owner} needs `terms`, a dictionary from "
                 "names to pairs of a loss and its weight. Save the loss again. "
-                f"Received: terms={validation.show(terms)}"
+                f"Received: terms={show(terms)}"
             )
         _check_config_depth(owner, terms)
         revived = {
@@ -384,9 +384,9 @@ def _take(
     count = shape[axis] if len(shape) == 4 else 0
     if count is not None and max(channels) >= count:
         raise ValueError(
-            f"{type(loss).__name__} is to show the term {name!r} the channels "
-            f"{channels}, which these images do not have. Count from 0, and "
-            "give it images, not encoded ones. "
+            f"{type(loss).__name__} is to show the term {show(name)} the "
+            f"channels {channels}, which these images do not have. Count from "
+            "0, and give it images, not encoded ones. "
             f"Received: images of shape {shape}"
         )
     first, last = channels[0], channels[-1] + 1
@@ -406,7 +406,7 @@ def _check_terms(
             f"{owner} needs a dictionary of at least one term, such as "
             "{'pixels': keras.losses.MeanAbsoluteError(), 'edges': "
             f"(SobelGradientLoss(), 0.05)}}. Received: "
-            f"terms={validation.show(terms)}"
+            f"terms={show(terms)}"
         )
     found = {}
     for name, term in terms.items():
@@ -415,20 +415,22 @@ def _check_terms(
             if len(term) != 2:
                 raise ValueError(
                     f"{owner} needs a loss, or a pair of a loss and its "
-                    f"weight, such as ({name!r}: (loss, 0.1)). "
-                    f"Received: terms[{name!r}]={validation.show(term)}"
+                    f"weight, such as ({show(name)}: (loss, 0.1)). "
+                    f"Received: terms[{show(name)}]={show(term)}"
                 )
             loss, weight = term
         if not isinstance(name, str) or not name or name == "loss":
             raise ValueError(
                 f"{owner} needs a name for each term, under which its value "
                 "is shown beside the `loss` itself. "
-                f"Received: a term named {validation.show(name)}"
+                f"Received: a term named {show(name)}"
             )
         loss = _check_loss(owner, name, loss, weight)
         found[name] = (
             loss,
-            Checker(owner).number(f"the weight of {name!r}", weight, minimum=0),
+            Checker(owner).number(
+                f"the weight of {show(name)}", weight, minimum=0
+            ),
         )
     return found
 
@@ -451,7 +453,7 @@ def _check_loss(
                 f"{validation.nearest_names(loss, known)}Give its name, such "
                 "as 'mean_absolute_error', or an instance of "
                 "`keras.losses.Loss`. "
-                f"Received: terms[{name!r}]={validation.show(loss)}"
+                f"Received: terms[{show(name)}]={show(loss)}"
             )
         return loss_class()
     if isinstance(loss, keras.losses.Loss):
@@ -468,7 +470,7 @@ def _check_loss(
         )
     raise ValueError(
         f"{owner} adds up instances of `keras.losses.Loss`. {mend} "
-        f"Received: terms[{name!r}]={validation.show(loss)}"
+        f"Received: terms[{show(name)}]={show(loss)}"
     )
 
 
@@ -498,18 +500,19 @@ def _check_channels(
             f"{check.owner} needs `channels` to be a dictionary from names of "
             "terms to lists of channels, such as {'features': [0, 1, 2]}. The "
             f"terms are {list(terms)}. "
-            f"Received: channels={validation.show(channels)}"
+            f"Received: channels={show(channels)}"
         )
     found = {}
     for name, chosen in channels.items():
         if not isinstance(chosen, list | tuple) or not chosen:
             raise ValueError(
-                f"{check.owner} needs `channels` of {name!r} to be a list of "
-                "at least one integer, counted from 0. "
-                f"Received: channels={validation.show(channels)}"
+                f"{check.owner} needs `channels` of {show(name)} to be a list "
+                "of at least one integer, counted from 0. "
+                f"Received: channels={show(channels)}"
             )
         found[name] = [
-            check.integer(f"channels[{name!r}]", c, minimum=0) for c in chosen
+            check.integer(f"channels[{show(name)}]", c, minimum=0)
+            for c in chosen
         ]
     return found
 
@@ -524,7 +527,7 @@ def _check_balance(
     if not counting:
         raise ValueError(
             f"{check.owner} needs a term of a weight above 0 to balance. "
-            f"Received: terms={validation.show(terms)}"
+            f"Received: terms={show(terms)}"
         )
     for name in counting:
         loss = terms[name][0]
@@ -533,7 +536,7 @@ def _check_balance(
                 f"{check.owner} needs terms that are reduced to one number "
                 "to balance their gradients. Give this one a `reduction`, "
                 "such as 'sum_over_batch_size'. "
-                f"Received: terms[{name!r}]={validation.show(loss)}"
+                f"Received: terms[{show(name)}]={show(loss)}"
             )
     if shares is None:
         return None
@@ -543,10 +546,10 @@ def _check_balance(
             f"of the terms to what each is to have of the gradient, of which "
             "the proportions count, such as "
             f"{dict.fromkeys(counting, 1.0)}. Terms of weight 0 have none. "
-            f"Received: shares={validation.show(shares)}"
+            f"Received: shares={show(shares)}"
         )
     return {
-        name: check.number(f"the share of {name!r}", shares[name], above=0)
+        name: check.number(f"the share of {show(name)}", shares[name], above=0)
         for name in counting
     }
 

@@ -10,6 +10,7 @@ from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.metrics.per_image_mean import PerImageMean
 from keras_perceptual.ops.psnr import decibels, squared_error
+from keras_perceptual.range_check import RangeCheck
 from keras_perceptual.typing import (
     DataFormat,
     DType,
@@ -77,6 +78,11 @@ class SquaredError(ImageLoss):
             value_range=value_range,
             check_range=check_range,
             data_format=data_format,
+        )
+        # What is wrong is said of the metric, which the user knows.
+        self._check = Checker(owner)
+        self._range_check = RangeCheck(
+            owner, self.check_range, self.value_range, self.data_format
         )
         self.border: int = border
         self.luma: bool = luma
