@@ -27,6 +27,7 @@ again and again for several.
 import argparse
 import collections
 import contextlib
+import functools
 import json
 import pathlib
 import sys
@@ -41,9 +42,32 @@ VALUE, GRADIENT = 1e-5, 1e-4
 HALF = ("mixed_float16", "mixed_bfloat16")
 OPTIONS = {"compile": False}
 
-# By class, or all networks, and by what differs: how large a difference is
-# right, and why.
-REASONS = []
+# Of losses and metrics of them, what magnifies rounding, by what differs, and
+# the largest difference that was measured, rounded up. That it is rounding is
+# shown anew for each difference, see `Doubt`.
+REASONS = {
+    ("DISTS", "gradient"): (
+        1e-2,
+        "its constants under roots and ratios, 1e-12 and 1e-6",
+    ),
+    ("ColorDifferenceLoss", "gradient"): (
+        5e-4,
+        "the direction from one color to another that is nearly the same",
+    ),
+    ("ContextualLoss", "value"): (
+        5e-5,
+        "one minus the cosine of features that are nearly parallel",
+    ),
+    ("LPIPS", "gradient"): (
+        1.0,
+        "a maximum or a ReLU whose two sides are equal but for rounding",
+    ),
+}
+# How far a network of half precision may be off: of 8 bits, the last.
+HALF_OFF = {"value": 1e-2, "gradient": 1.0}
+# Noise, as a part of the range, that stands for what float32 rounds in a
+# network; and how much more than it a difference may be.
+NOISE, FACTOR = 1e-6, 3
 
 
 def sources(case, given):
@@ -242,12 +266,71 @@ def differences(found, expected):
     return {"value": float(value), "gradient": float(gradient)}
 
 
-def reason_for(case, mode, what, size):
-    """Returns why a difference is right, or `None`."""
-    for fits, kind, most, reason in REASONS:
-        if kind == what and size <= most and fits(case, mode):
-            return reason
-    return None
+class Doubt:
+    """Whether a difference of a case is one of rounding.
+
+    Args:
+        case: The case.
+        made: Its object.
+    """
+
+    def __init__(self, case, made):
+        self.case, self.made = case, made
+
+    @functools.cached_property
+    def sensitivity(self):
+        """How much noise changes value and gradients, in double precision."""
+        images = cases.images_of(self.case)
+        low, high = self.case["settings"]["value_range"]
+        rng = np.random.default_rng(0)
+        noisy = [
+            {
+                name: x
+                if name not in ("true", "pred") or x.dtype == "uint8"
+                else x + NOISE * (high - low) * rng.normal(size=x.shape)
+                for name, x in images.items()
+            }
+            for _ in range(3)
+        ]
+        with double():
+            exact, *others = (
+                measure_precisely(self.case, self.made, x)
+                for x in (images, *noisy)
+            )
+        found = [differences(x, exact) for x in others]
+        return {
+            what: max(x[what] for x in found) for what in ("value", "gradient")
+        }
+
+    @functools.cached_property
+    def in_single(self):
+        """How far the modes of a case in half precision are off in single."""
+        settings = {**self.case["settings"], "dtype": "float32"}
+        _, _, found = compare({**self.case, "settings": settings})
+        return found
+
+    def reason(self, mode, what, size):
+        """Returns why a difference is right, or `None`.
+
+        Args:
+            mode: String, the mode that is off.
+            what: `"value"` or `"gradient"`.
+            size: Float, by how much.
+        """
+        if self.case["settings"].get("dtype") in HALF:
+            off = self.in_single.get(mode, {}).get(what, 0)
+            limit = 10 * {"value": VALUE, "gradient": GRADIENT}[what]
+            if size <= HALF_OFF[what] and off <= limit:
+                return f"half precision, {off:.1e} in single"
+            return None
+        name = cases.loss_in(self.case)
+        most, reason = REASONS.get((name, what), (0, None))
+        if not size <= most:
+            return None
+        noise = self.sensitivity[what]
+        if size <= FACTOR * noise:
+            return f"{reason}: noise of {NOISE:.0e} changes it by {noise:.1e}"
+        return None
 
 
 def compare(case, kept=None):
@@ -320,16 +403,22 @@ def revive(case, kept):
     return made
 
 
-def judge(case, found):
+def judge(found, reason_for):
     """Returns differences without a reason, and those with one.
 
-    Both are lists of a mode, what differs, by how much, and the reason.
+    Args:
+        found: Dictionary from modes to differences.
+        reason_for: Function of a mode, of what differs and by how much, which
+            returns a reason or `None`.
+
+    Returns:
+        Two lists of a mode, what differs, by how much, and the reason.
     """
     bad, known = [], []
     for mode, sizes in found.items():
         for what, limit in (("value", VALUE), ("gradient", GRADIENT)):
             if not sizes[what] <= limit:
-                reason = reason_for(case, mode, what, sizes[what])
+                reason = reason_for(mode, what, sizes[what])
                 entry = (mode, what, float(sizes[what]), reason)
                 (bad if reason is None else known).append(entry)
     return bad, known
@@ -375,7 +464,7 @@ def run(count, seed, save=None, against=None, report=None, names=None):
             value, gradients = reference
             gradients = [x.astype("float32").tolist() for x in gradients]
             kept.append({"value": value, "gradients": gradients, **keep(made)})
-        bad, known = judge(case, found)
+        bad, known = judge(found, Doubt(case, made).reason)
         for entries in (bad, known):
             for mode, what, size, reason in entries:
                 report(

@@ -165,6 +165,7 @@ DRAWS = {
         "weights": one_of(r, [1.0], [0.5, 0.5], [0.2, 0.3, 0.5]),
         "filter_size": one_of(r, 3, 7),
         "filter_sigma": one_of(r, 0.8, 1.5),
+        "k1": one_of(r, 0.01, 0.05),
         "k2": one_of(r, 0.03, 0.1),
         "epsilon": one_of(r, 1e-3, 0.2),
     },
@@ -200,7 +201,13 @@ DRAWS = {
         "size": one_of(r, 2, 5, [3, 4, 6]),
         "num_tables": one_of(r, 1, 3),
         "backbone": one_of(r, "average", "average", "convolution", None),
-        "interpolation": one_of(r, "linear", "tetrahedral", "nearest"),
+        **one_of(
+            r,
+            {"interpolation": "linear", "extrapolate": "linear"},
+            {"interpolation": "linear", "extrapolate": "clamp"},
+            {"interpolation": "tetrahedral"},
+            {"interpolation": "nearest"},
+        ),
     },
     "WeightedSumLoss": lambda r: {
         "weights": [float(x) for x in r.uniform(0.1, 2.0, size=3)],
@@ -607,6 +614,12 @@ def measure_twice(metric, true, pred, weights):
         weighed = weights if weights is None else factor * weights
         state = metric.stateless_update_state(state, true, pred, weighed)
     return metric.stateless_result(state)
+
+
+def loss_in(case):
+    """Returns the name of the loss of a case, also of one in a metric."""
+    loss = METRICS.get(case["name"]) or case["arguments"].get("loss")
+    return loss or case["name"]
 
 
 def is_encoded(case):
