@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 # Of each test, without --all.
-QUICK_SETTINGS = 3
+QUICK_SETTINGS = 2
 
 
 def sample(settings, every=3):

@@ -26,6 +26,7 @@ from keras_perceptual.features.rewiring import (
     tap_network,
 )
 from keras_perceptual.features.taps import check_taps, standardize_tap
+from keras_perceptual.image_validation import ImageChecker
 from keras_perceptual.ops.value_range import rescale
 from keras_perceptual.typing import (
     ArrayLike,
@@ -34,10 +35,9 @@ from keras_perceptual.typing import (
     Tensor,
     ValueRange,
 )
-from keras_perceptual.validation import Checker
 
 OWNER = "FeatureExtractor"
-check: Checker = Checker(OWNER)
+check: ImageChecker = ImageChecker(OWNER)
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])

@@ -7,16 +7,14 @@ and compiled code, and are differentiated there by all backends; a network is
 built once and kept for later calls.
 """
 
-import collections
-import threading
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 
 from keras_perceptual import losses
 from keras_perceptual.docstrings import fill_from
-from keras_perceptual.losses.image_loss import ImageLoss
+from keras_perceptual.functional.kept_losses import measure
 from keras_perceptual.typing import (
     ArrayLike,
     ColorDifference,
@@ -37,12 +35,6 @@ from keras_perceptual.typing import (
     ValueRange,
     VariationNorm,
 )
-
-# How many losses are kept, each with its network.
-MOST_KEPT = 16
-
-_kept: collections.OrderedDict[Any, ImageLoss] = collections.OrderedDict()
-_lock = threading.Lock()
 
 
 @fill_from(losses.CharbonnierLoss)
@@ -84,7 +76,7 @@ def charbonnier_loss(
     Reference:
         [Lai et al., 2017](https://arxiv.org/abs/1704.03915).
     """
-    return _measure(
+    return measure(
         losses.CharbonnierLoss,
         y_true,
         y_pred,
@@ -136,7 +128,7 @@ def color_difference(
     Reference:
         [Sharma et al., 2005](https://doi.org/10.1002/col.20070).
     """
-    return _measure(
+    return measure(
         losses.ColorDifferenceLoss,
         y_true,
         y_pred,
@@ -192,7 +184,7 @@ def contextual_loss(
     Reference:
         [Mechrez et al., 2018](https://arxiv.org/abs/1803.02077).
     """
-    return _measure(
+    return measure(
         losses.ContextualLoss,
         y_true,
         y_pred,
@@ -247,7 +239,7 @@ def dists(
     Reference:
         [Ding et al., 2020](https://arxiv.org/abs/2004.07728).
     """
-    return _measure(
+    return measure(
         losses.DISTS,
         y_true,
         y_pred,
@@ -302,7 +294,7 @@ def focal_frequency_loss(
     Reference:
         [Jiang et al., 2021](https://arxiv.org/abs/2012.12821).
     """
-    return _measure(
+    return measure(
         losses.FocalFrequencyLoss,
         y_true,
         y_pred,
@@ -359,7 +351,7 @@ def lpips(
     Reference:
         [Zhang et al., 2018](https://arxiv.org/abs/1801.03924).
     """
-    return _measure(
+    return measure(
         losses.LPIPS,
         y_true,
         y_pred,
@@ -418,7 +410,7 @@ def ms_ssim(
     Reference:
         [Wang et al., 2003](https://doi.org/10.1109/ACSSC.2003.1292216).
     """
-    return 1 - _measure(
+    return 1 - measure(
         losses.MSSSIMLoss,
         y_true,
         y_pred,
@@ -480,7 +472,7 @@ def perceived_distance(
     Reference:
         The guide "A distance that sees as people do".
     """
-    return _measure(
+    return measure(
         losses.PerceivedDistance,
         y_true,
         y_pred,
@@ -546,7 +538,7 @@ def perceptual_loss(
     Reference:
         [Johnson et al., 2016](https://arxiv.org/abs/1603.08155).
     """
-    return _measure(
+    return measure(
         losses.PerceptualLoss,
         y_true,
         y_pred,
@@ -621,7 +613,7 @@ def sobel_gradient_loss(
     Reference:
         [Ranftl et al., 2019](https://arxiv.org/abs/1907.01341).
     """
-    return _measure(
+    return measure(
         losses.SobelGradientLoss,
         y_true,
         y_pred,
@@ -685,7 +677,7 @@ def ssim(
     Reference:
         [Wang et al., 2004](https://doi.org/10.1109/TIP.2003.819861).
     """
-    return 1 - _measure(
+    return 1 - measure(
         losses.SSIMLoss,
         y_true,
         y_pred,
@@ -739,7 +731,7 @@ def total_variation(
         [Rudin, Osher and Fatemi, 1992](
             https://doi.org/10.1016/0167-2789(92)90242-F).
     """
-    return _measure(
+    return measure(
         losses.TotalVariationLoss,
         images,
         images,
@@ -750,68 +742,3 @@ def total_variation(
         data_format=data_format,
         dtype=dtype,
     )
-
-
-def _measure(
-    cls: type[ImageLoss],
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    *,
-    mask: ArrayLike | None = None,
-    **settings: Any,
-) -> Tensor:
-    """Returns one value an image, by a loss that is kept for the next call."""
-    # Each argument is handed on by its name: TensorFlow's AutoGraph, which
-    # rewrites the callers in a traced function, adds its own to `locals()`.
-    loss = _loss(cls, settings)
-    return loss.compare(y_true, y_pred, mask=mask)
-
-
-def _loss(cls: type[ImageLoss], settings: dict[str, Any]) -> ImageLoss:
-    """Returns the loss of some settings, the same one for equal settings."""
-    # Where an argument is left out, these decide.
-    defaults = keras.config.floatx(), keras.config.image_data_format()
-    key = cls, defaults, _frozen(settings)
-    try:
-        hash(key)
-    except TypeError:
-        return _build(cls, settings)  # A picture, for example.
-    with _lock:
-        if key not in _kept:
-            _kept[key] = _build(cls, settings)
-        _kept.move_to_end(key)
-        while len(_kept) > MOST_KEPT:
-            _kept.popitem(last=False)
-        return _kept[key]
-
-
-def _build(cls: type[ImageLoss], settings: dict[str, Any]) -> ImageLoss:
-    """Returns a new loss, built outside of any trace.
-
-    A network that is built while a function is traced would never get its
-    weights. Backends trace by thread.
-    """
-    found: list[ImageLoss | Exception] = []
-
-    def build() -> None:
-        try:
-            found.append(cls(**settings))
-        except Exception as error:  # Raised where it is waited for.
-            found.append(error)
-
-    thread = threading.Thread(target=build)
-    thread.start()
-    thread.join()
-    (result,) = found
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
-def _frozen(value: Any) -> Any:
-    """Returns settings as something that can be hashed, if they can be."""
-    if isinstance(value, dict):
-        return tuple((name, _frozen(x)) for name, x in value.items())
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(x) for x in value)
-    return type(value), value

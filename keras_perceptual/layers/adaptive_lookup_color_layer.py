@@ -10,6 +10,7 @@ from keras import ops
 from keras_perceptual import _backend, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
+from keras_perceptual.image_validation import ImageChecker
 from keras_perceptual.io.color_table import CUBE_SIZES
 from keras_perceptual.layers.lookup_color_layer import LookupColorLayer
 from keras_perceptual.layers.mixing_network import build_mixing_network
@@ -363,7 +364,7 @@ class AdaptiveLookupColorLayer(Configured, keras.layers.Layer):
 
     def _check_images(self, shape: Sequence[int | None]) -> None:
         of_frame = shape if len(shape) != 5 else (shape[0], *shape[2:])
-        Checker(self).image_shape(
+        ImageChecker(self).image_shape(
             tuple(of_frame),
             channels=(3, 4),
             data_format=self.data_format,

@@ -1,7 +1,6 @@
 """A layer that reads colors from a table that it learns."""
 
 import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, Self, cast
 
@@ -9,19 +8,24 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_perceptual import _backend, validation
+from keras_perceptual import _backend
 from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
 from keras_perceptual.io.color_table import (
-    CUBE_SIZES,
-    CURVE_SIZES,
     DEFAULT_DOMAIN,
     ColorTable,
-    check_domain,
     check_table,
 )
 from keras_perceptual.io.cube import read_cube, write_cube
 from keras_perceptual.io.table_plots import plot_entries
+from keras_perceptual.layers.table_checks import (
+    check_channels,
+    check_entries,
+    check_shaper,
+    check_size,
+    check_table_domain,
+    get_initializer,
+)
 from keras_perceptual.layers.table_files import (
     from_color_table,
     moved,
@@ -245,7 +249,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         self.dimensions = int(
             check.choice("dimensions", dimensions, DIMENSIONS)
         )
-        self.size = _check_size(check.owner, size, self.dimensions)
+        self.size = check_size(check.owner, size, self.dimensions)
         self.interpolation = Checker(
             f"{check.owner} with dimensions={dimensions}"
         ).choice(
@@ -285,24 +289,31 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 "has none. Use dimensions=1, or leave out `shared`. Received: "
                 f"shared={shared!r}, dimensions={dimensions!r}"
             )
-        self.shaper_size = shaper_size
-        if shaper_size is not None:
-            self.shaper_size = check.integer(
-                "shaper_size",
-                shaper_size,
-                minimum=CURVE_SIZES[0],
-                maximum=CURVE_SIZES[1],
-            )
-        self._check_shaper(shaper_regularizer, shaper_constraint)
-        self.table_initializer = _get_initializer(
-            check.owner, table_initializer
+        self.shaper_size = check_shaper(
+            check.owner,
+            shaper_size,
+            self.dimensions,
+            regularizer=shaper_regularizer,
+            constraint=shaper_constraint,
         )
+        self.table_initializer = get_initializer(check.owner, table_initializer)
         self.table_regularizer = keras.regularizers.get(table_regularizer)
         self.table_constraint = keras.constraints.get(table_constraint)
         self.shaper_regularizer = keras.regularizers.get(shaper_regularizer)
         self.shaper_constraint = keras.constraints.get(shaper_constraint)
-        self.curves_domain = self._check_domain("curves", curves_domain)
-        self.cube_domain = self._check_domain("cube", cube_domain)
+        self.curves_domain, self.cube_domain = (
+            check_table_domain(
+                check.owner,
+                kind,
+                domain,
+                shaper_size=self.shaper_size,
+                dimensions=self.dimensions,
+            )
+            for kind, domain in (
+                ("curves", curves_domain),
+                ("cube", cube_domain),
+            )
+        )
         self.shaper: keras.Variable | None = None
         given = GivenTable(
             owner=check.owner,
@@ -332,7 +343,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
     def build(self, input_shape: Sequence[Any]) -> None:
         """Creates the table, unless one is given with the images."""
         image_shape, table_shape = _split(input_shape)
-        self._check_channels(image_shape)
+        check_channels(type(self).__name__, image_shape, self.data_format)
         if self.shaper_size is not None:
             self.shaper = self.add_weight(
                 name="shaper",
@@ -374,7 +385,9 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         table = None
         if isinstance(inputs, list | tuple):
             images, table = inputs
-        self._check_channels(tuple(images.shape))
+        check_channels(
+            type(self).__name__, tuple(images.shape), self.data_format
+        )
         if not _backend.is_exporting(images):
             self._range_check({"input": images})
         table = self._source.read(table)
@@ -438,15 +451,13 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         """
         if self.shared and np.shape(table) == self.table_shape[:1]:
             table = keras.ops.convert_to_numpy(table)[:, None]
-        table = self._checked("table", table, self.table_shape)
-        if table.max() >= 128 and np.all(table == np.round(table)):
-            warnings.warn(
-                f"{type(self).__name__} has tables in (0, 1), whatever the "
-                "`value_range`. These look like colors in (0, 255): divide "
-                f"them by 255. Received: a table of whole numbers up to "
-                f"{table.max():g}",
-                stacklevel=validation.calls_to_user(),
-            )
+        check = functools.partial(
+            check_entries,
+            type(self).__name__,
+            size=self.size,
+            dimensions=self.dimensions,
+        )
+        table = check("table", table, self.table_shape)
         if shaper is not None:
             if self.shaper_size is None:
                 raise ValueError(
@@ -454,7 +465,7 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                     "the layer with `shaper_size`, or leave the shaper out. "
                     f"Received: shaper of type {type(shaper).__name__}"
                 )
-            shaper = self._checked("shaper", shaper, (self.shaper_size, 3))
+            shaper = check("shaper", shaper, (self.shaper_size, 3))
         if not self.built:
             self.build(
                 (None, None, None, 3)
@@ -464,30 +475,6 @@ class LookupColorLayer(Configured, keras.layers.Layer):
         self._source.weight.assign(table)
         if self.shaper is not None and shaper is not None:
             self.shaper.assign(shaper)
-
-    def _checked(
-        self, name: str, entries: ArrayLike, shape: tuple[int, ...]
-    ) -> np.ndarray:
-        """Returns entries as a NumPy array, if they are what is needed."""
-        owner = type(self).__name__
-        entries = keras.ops.convert_to_numpy(entries)
-        if entries.shape != shape:
-            raise ValueError(
-                f"{owner} with size={self.size} and "
-                f"dimensions={self.dimensions} needs a {name} of shape {shape}"
-                + (", indexed [r, g, b]. " if len(shape) == 4 else ". ")
-                + f"Reshape the {name}, or make the layer of its size. "
-                f"Received: {name}.shape={entries.shape}"
-            )
-        finite = np.isfinite(entries)
-        if not np.all(finite):
-            raise ValueError(
-                f"{owner} needs a {name} of finite numbers. Repair the entries "
-                "that are not, for example with `numpy.nan_to_num`. "
-                f"Received: a {name} with {np.sum(~finite)} entries that are "
-                "NaN or infinite"
-            )
-        return entries
 
     @classmethod
     def from_table(cls, table: ColorTable, **arguments: Any) -> Self:
@@ -715,73 +702,16 @@ class LookupColorLayer(Configured, keras.layers.Layer):
                 pictures[title] = (shown - low) / (high - low)
         return plot_entries(owner, entries, self.name, pictures, axes)
 
-    def _check_shaper(self, regularizer: Any, constraint: Any) -> None:
-        """Refuses a shaper where none can be."""
-        if self.shaper_size is not None and self.dimensions != 3:
-            raise ValueError(
-                f"{type(self).__name__} puts a shaper before a cube, and "
-                "dimensions=1 is curves alone. Use dimensions=3, or leave out "
-                "`shaper_size`. "
-                f"Received: shaper_size={self.shaper_size!r}, "
-                f"dimensions={self.dimensions!r}"
-            )
-        given = regularizer or constraint
-        if self.shaper_size is None and given is not None:
-            raise ValueError(
-                f"{type(self).__name__} has no shaper for a regularizer or a "
-                "constraint to apply to. Pass `shaper_size`, or use "
-                "`table_regularizer` and `table_constraint`. "
-                f"Received: {validation.show(given)}"
-            )
-
-    def _check_domain(self, kind: str, domain: Domain | None) -> Domain | None:
-        """Refuses the domain of a table that the layer does not have."""
-        if domain is None:
-            return None
-        owner = type(self).__name__
-        has_it = self.dimensions == (1 if kind == "curves" else 3)
-        if not has_it and (kind == "cube" or self.shaper_size is None):
-            raise ValueError(
-                f"{owner} has no {kind} whose domain could be given. Leave out "
-                f"`{kind}_domain`, or give the domain of the table that is "
-                f"there. Received: {kind}_domain={validation.show(domain)}, "
-                f"dimensions={self.dimensions}, "
-                f"shaper_size={self.shaper_size!r}"
-            )
-        return check_domain(owner, f"{kind}_domain", domain)
-
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Returns the mask of the images."""
         if isinstance(previous_mask, list | tuple):
             return previous_mask[0]
         return previous_mask
 
-    def _check_channels(self, shape: Shape) -> None:
-        shape = tuple(shape)
-        axis, layout, least = {
-            "channels_last": (-1, "(batch, height, width, 3)", 1),
-            "channels_first": (-3, "(batch, 3, height, width)", 3),
-        }[self.data_format]
-        if len(shape) < least or shape[axis] not in (1, 3, 4):
-            other = validation.looks_like(shape) or self.data_format
-            advice = (
-                "Take out what is something else, or set `data_format` to the "
-                "layout that the images have"
-                if other == self.data_format
-                else f"These look as if they were {other!r}: pass "
-                f"`data_format={other!r}`"
-            )
-            raise ValueError(
-                f"{type(self).__name__} looks up colors of three channels, "
-                f"red, green and blue, in images shaped {layout}; a fourth is "
-                f"transparency and stays, and one alone is gray. {advice}. "
-                f"Received: images of shape {shape}"
-            )
-
     def compute_output_shape(self, input_shape: Sequence[Any]) -> Shape:
         """Returns the shape of the images; gray ones may become colors."""
         image_shape, _ = _split(input_shape)
-        self._check_channels(image_shape)
+        check_channels(type(self).__name__, image_shape, self.data_format)
         shape = list(image_shape)
         axis = -1 if self.data_format == "channels_last" else -3
         if shape[axis] == 1:
@@ -796,36 +726,3 @@ def _split(shape: Sequence[Any]) -> tuple[Shape, Shape | None]:
         image_shape, table_shape = shape
         return tuple(image_shape), tuple(table_shape)
     return tuple(shape), None
-
-
-def _check_size(
-    owner: str, size: int | Sequence[int], dimensions: int
-) -> int | tuple[int, ...]:
-    """Returns the number of entries, or three of them for a cube."""
-    low, high = CURVE_SIZES if dimensions == 1 else CUBE_SIZES
-    check = functools.partial(
-        Checker(owner).integer, "size", minimum=low, maximum=high
-    )
-    if dimensions == 3 and isinstance(size, list | tuple) and len(size) == 3:
-        return tuple(map(check, size))
-    return check(cast(int, size))
-
-
-def _get_initializer(owner: str, initializer: Initializer | ArrayLike) -> Any:
-    """Returns a Keras initializer, or "identity", which Keras reads otherwise.
-
-    To Keras, "identity" is the identity matrix.
-    """
-    # A string first: comparing an array with one gives an array.
-    if initializer is None or (
-        isinstance(initializer, str) and initializer == "identity"
-    ):
-        return "identity"
-    if hasattr(initializer, "shape") or isinstance(initializer, (list, tuple)):
-        raise ValueError(
-            f"{owner} takes no array as `table_initializer`, for it would be "
-            "written into every config. Make the layer first and pass the "
-            "array to its method `set_table`. Received: table_initializer of "
-            f"type {type(initializer).__name__}"
-        )
-    return keras.initializers.get(initializer)

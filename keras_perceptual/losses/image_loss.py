@@ -8,6 +8,7 @@ from keras import ops, tree
 from keras_perceptual import _backend
 from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
+from keras_perceptual.image_validation import ImageChecker, shape_and_dtype
 from keras_perceptual.losses.device_share import weigh_by_share
 from keras_perceptual.losses.distance import (
     Distance,
@@ -30,7 +31,6 @@ from keras_perceptual.typing import (
     Tensor,
     ValueRange,
 )
-from keras_perceptual.validation import Checker, shape_and_dtype
 
 
 @fill
@@ -58,7 +58,7 @@ class ImageLoss(Configured, keras.losses.Loss):
         name: str | None = None,
         dtype: DType | None = None,
     ) -> None:
-        self._check = check = Checker(self)
+        self._check = check = ImageChecker(self)
         policy = check.policy(dtype)
         half = policy.compute_dtype in ("float16", "bfloat16")
         super().__init__(

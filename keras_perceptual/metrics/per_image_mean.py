@@ -3,11 +3,10 @@
 import keras
 from keras import ops
 
-from keras_perceptual import validation
 from keras_perceptual.configuration import Configured
+from keras_perceptual.image_validation import ImageChecker, shape_and_dtype
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.typing import ArrayLike, Targets, Tensor
-from keras_perceptual.validation import Checker
 
 
 class PerImageMean(Configured, keras.metrics.Mean):
@@ -30,12 +29,12 @@ class PerImageMean(Configured, keras.metrics.Mean):
     ) -> None:
         """Adds the images of one batch."""
         if sample_weight is not None:
-            shape, _ = validation.shape_and_dtype(sample_weight)
+            shape, _ = shape_and_dtype(sample_weight)
             distance = self.loss._distance
             takes_mask = distance.takes_mask or distance.no_mask is not None
             if len(shape) > 2 and takes_mask:
                 y_true, sample_weight = (y_true, sample_weight), None
-        Checker(self).sample_weight(sample_weight)
+        ImageChecker(self).sample_weight(sample_weight)
         # Nothing is learned from a metric: whole numbers will do.
         y_pred = ops.stop_gradient(
             ops.convert_to_tensor(y_pred, dtype=self.loss.dtype)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_perceptual.docstrings import fill
+from keras_perceptual.image_validation import ImageChecker
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.metrics.per_image_mean import PerImageMean
@@ -80,7 +81,7 @@ class SquaredError(ImageLoss):
             data_format=data_format,
         )
         # What is wrong is said of the metric, which the user knows.
-        self._check = Checker(owner)
+        self._check = ImageChecker(owner)
         self._range_check = RangeCheck(
             owner, self.check_range, self.value_range, self.data_format
         )

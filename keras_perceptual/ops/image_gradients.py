@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_perceptual import _backend
+from keras_perceptual.image_validation import shape_and_dtype
 from keras_perceptual.typing import (
     ArrayLike,
     DataFormat,
@@ -20,7 +21,7 @@ from keras_perceptual.typing import (
     SlopeOperator,
     Tensor,
 )
-from keras_perceptual.validation import Checker, shape_and_dtype
+from keras_perceptual.validation import Checker
 
 # The smallest height and width that each padding can continue by one pixel.
 PADDINGS = {"reflect": 2, "replicate": 1, "valid": 0}

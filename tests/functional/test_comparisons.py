@@ -7,7 +7,6 @@ import pytest
 from sampling import once
 
 import keras_perceptual as kp
-from keras_perceptual.functional import comparisons
 
 BACKEND = keras.backend.backend()
 
@@ -77,7 +76,7 @@ def pair(rng):
 
 def test_no_function_is_left_out():
     public = {n for n in vars(kp.functional) if not n.startswith("_")}
-    assert public - {"comparisons"} == set(FUNCTIONS)
+    assert public - {"comparisons", "kept_losses"} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -150,60 +149,12 @@ def test_channels_first(pair):
     )
 
 
-def test_a_network_is_built_once_for_equal_settings(pair, monkeypatch):
-    monkeypatch.setattr(comparisons, "_kept", comparisons._kept.copy())
-    comparisons._kept.clear()
-    for _ in range(2):
-        kp.functional.lpips(*pair, weights="random")
-    assert len(comparisons._kept) == 1
-    kp.functional.lpips(*pair, weights="random", linear_heads=False)
-    # 1 and True are equal, and so are their hashes.
-    kp.functional.charbonnier_loss(*pair, 1)
-    kp.functional.charbonnier_loss(*pair, 1.0)
-    assert len(comparisons._kept) == 4
-    monkeypatch.setattr(comparisons, "MOST_KEPT", 2)
-    kp.functional.ssim(*pair)
-    assert len(comparisons._kept) == 2
-
-
 @pytest.mark.filterwarnings("ignore:TotalVariationLoss takes images")
 def test_what_is_not_given_is_that_of_keras_at_each_call(pair):
     last = numpy(kp.functional.total_variation(pair[0]))
     keras.config.set_image_data_format("channels_first")
     first = numpy(kp.functional.total_variation(pair[0]))
     assert not np.allclose(first, last)
-
-
-@pytest.mark.parametrize("setting", ["picture", "model"])
-def test_settings_that_cannot_be_compared(pair, setting):
-    style = pair[0, 0]
-    settings = {"backbone": "alexnet", "layers": ["relu1"]}
-    if setting == "picture":
-        settings |= {"style_weight": 1.0, "style_image": style}
-    else:
-        inputs = keras.Input((None, None, 3))
-        outputs = keras.layers.Conv2D(2, 3)(inputs)
-        settings = {"backbone": keras.Model(inputs, outputs)}
-    np.testing.assert_array_equal(
-        numpy(kp.functional.perceptual_loss(*pair, **settings)),
-        numpy(kp.PerceptualLoss(**settings).per_image(*pair)),
-    )
-
-
-@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch traces nothing here")
-def test_the_first_call_may_be_in_a_traced_function(pair, monkeypatch):
-    """The network has its weights all the same."""
-    monkeypatch.setattr(comparisons, "_kept", comparisons._kept.copy())
-    comparisons._kept.clear()
-    _, gradient = checks.compiled_gradient(
-        lambda x, y: keras.ops.sum(kp.functional.lpips(x, y))
-    )(*pair)
-    (expected,) = checks.gradients(
-        lambda y: keras.ops.sum(kp.LPIPS().per_image(pair[0], y)), pair[1]
-    )
-    np.testing.assert_allclose(
-        gradient, expected, atol=1e-4 * abs(expected).max()
-    )
 
 
 def test_what_is_refused_is_refused_as_by_the_class(pair):

@@ -74,38 +74,6 @@ def test_config_goes_through_json(pair):
     assert float(revived(*pair)) == float(loss(*pair))
 
 
-@pytest.mark.parametrize(
-    ("terms", "message"),
-    [
-        ({}, r"Received: terms=\{\}"),
-        ([keras.losses.MeanSquaredError()], "needs a dictionary"),
-        ({"a": "mea"}, r"Did you mean 'mse'|Received: terms\['a'\]='mea'"),
-        ({"a": "mean_absolut_error"}, "Did you mean 'mean_absolute_error'"),
-        ({"a": (0.1, kp.SSIMLoss())}, r"in front of its weight: \(loss, 0.1\)"),
-        ({"a": (0.1, "mse")}, r"in front of its weight: \(loss, 0.1\)"),
-        ({"a": kp.SSIMLoss}, r"Create one: `SSIMLoss\(\)`"),
-        ({"a": keras.losses.mean_squared_error}, "put a function into"),
-        ({"a": (kp.SSIMLoss(), 1, 2)}, "a pair of a loss and its weight"),
-        ({"loss": keras.losses.MeanSquaredError()}, "named 'loss'"),
-        ({"a": (keras.losses.MeanSquaredError(), -1)}, "Received: the weight"),
-        ({"a": (keras.losses.MeanSquaredError(), "x")}, "a finite number"),
-    ],
-)
-def test_refuses_what_is_no_term(terms, message):
-    with pytest.raises(ValueError, match=message):
-        kp.WeightedSumLoss(terms)
-
-
-@pytest.mark.parametrize(
-    "name", ["mse", "MSE", "mean_squared_error", "MeanSquaredError"]
-)
-def test_losses_of_keras_by_name(name, pair):
-    loss = kp.WeightedSumLoss({"a": (name, 0.5)})
-    expected = 0.5 * float(keras.losses.MeanSquaredError()(*pair))
-    assert float(loss(*pair)) == pytest.approx(expected, rel=1e-6)
-    checks.check_config(loss)
-
-
 @pytest.mark.parametrize("chosen", [[0, 1, 2], [3], [2, 0]])
 def test_terms_look_at_some_channels(chosen, rng):
     true, pred = rng.uniform(size=(2, 2, 12, 12, 4)).astype("float32")
@@ -143,20 +111,6 @@ def test_channels_go_by_the_layout_of_the_term(rng):
     assert float(loss(true, pred)) == pytest.approx(
         float(term(true[:, 1:3], pred[:, 1:3])), rel=1e-6
     )
-
-
-@pytest.mark.parametrize(
-    ("channels", "message"),
-    [
-        ([0, 1], "a dictionary from names"),
-        ({"b": [0]}, r"The terms are \['a'\]"),
-        ({"a": []}, "at least one integer"),
-        ({"a": [-1]}, "at least 0"),
-    ],
-)
-def test_refuses_what_are_no_channels(channels, message):
-    with pytest.raises(ValueError, match=message):
-        kp.WeightedSumLoss({"a": "mse"}, channels=channels)
 
 
 def test_refuses_channels_that_images_lack(pair):
@@ -404,27 +358,6 @@ def test_without_a_balance_nothing_is_kept_and_old_files_load():
     config = loss.get_config()
     del config["balance"], config["shares"]
     assert type(loss).from_config(config).get_config() == loss.get_config()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"balance": "gradients"}, "Did you mean 'gradient'"),
-        ({"balance": None}, "Add it, or leave out `shares`"),
-        ({"shares": {"a": 1}}, r"names of the terms.*Received: shares"),
-        ({"shares": {"a": 1, "b": 1, "c": 1}}, "Terms of weight 0 have none"),
-        ({"shares": {"a": 1, "b": 0}}, "the share of 'b'.*above 0"),
-        ({"shares": [1, 1]}, "needs `shares` to be a dictionary"),
-        ({"terms": {"a": ("mse", 0)}}, "a weight above 0 to balance"),
-        (
-            {"terms": {"a": "mse", "b": kp.SSIMLoss(reduction=None)}},
-            "reduced to one number",
-        ),
-    ],
-)
-def test_refuses_what_cannot_be_balanced(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        balanced(**arguments)
 
 
 def test_refuses_a_term_that_is_not_reduced_when_it_is_called(pair):
