@@ -42,9 +42,11 @@ VALUE, GRADIENT = 1e-5, 1e-4
 HALF = ("mixed_float16", "mixed_bfloat16")
 OPTIONS = {"compile": False}
 
-# Of losses and metrics of them, what magnifies rounding, by what differs, and
-# the largest difference that was measured, rounded up. That it is rounding is
-# shown anew for each difference, see `Doubt`.
+FLAT = "a maximum over features that are equal but for rounding"
+NEAR_ONE = "one minus a distance of nearly one"
+# Of losses, also within metrics, and of metrics: what magnifies rounding, by
+# what differs, and the largest difference that was measured, rounded up. That
+# it is rounding is shown anew for each difference, see `Doubt`.
 REASONS = {
     ("DISTS", "gradient"): (
         1e-2,
@@ -58,13 +60,13 @@ REASONS = {
         5e-5,
         "one minus the cosine of features that are nearly parallel",
     ),
-    ("LPIPS", "gradient"): (
-        1.0,
-        "a maximum or a ReLU whose two sides are equal but for rounding",
-    ),
+    ("LPIPS", "gradient"): (0.5, FLAT),
+    ("PerceptualLoss", "gradient"): (0.05, FLAT),
+    ("MSSSIMMetric", "value"): (5e-5, NEAR_ONE),
+    ("SSIMMetric", "value"): (5e-5, NEAR_ONE),
 }
 # How far a network of half precision may be off: of 8 bits, the last.
-HALF_OFF = {"value": 1e-2, "gradient": 1.0}
+HALF_OFF = {"value": 2e-3, "gradient": 0.5}
 # Noise, as a part of the range, that stands for what float32 rounds in a
 # network; and how much more than it a difference may be.
 NOISE, FACTOR = 1e-6, 3
@@ -323,13 +325,13 @@ class Doubt:
             if size <= HALF_OFF[what] and off <= limit:
                 return f"half precision, {off:.1e} in single"
             return None
-        name = cases.loss_in(self.case)
-        most, reason = REASONS.get((name, what), (0, None))
-        if not size <= most:
-            return None
-        noise = self.sensitivity[what]
-        if size <= FACTOR * noise:
-            return f"{reason}: noise of {NOISE:.0e} changes it by {noise:.1e}"
+        for name in (self.case["name"], cases.loss_in(self.case)):
+            most, reason = REASONS.get((name, what), (0, None))
+            if size <= most and size <= FACTOR * self.sensitivity[what]:
+                return (
+                    f"{reason}: noise of {NOISE:.0e} changes it by "
+                    f"{self.sensitivity[what]:.1e}"
+                )
         return None
 
 
