@@ -1,11 +1,18 @@
+import contextlib
+import sys
+
+import numpy as np
 import pytest
 
+import keras_perceptual as kp
 from keras_perceptual.event_file import EventFile
+
+IMAGES = np.zeros((1, 4, 4, 3), "float32")
 
 
 def read_events(folder):
     """Returns tag, step, plugin and value of what TensorBoard would show."""
-    import tensorflow as tf
+    tf = pytest.importorskip("tensorflow")
 
     (path,) = folder.iterdir()
     found = []
@@ -28,13 +35,12 @@ def write_one_of_each(folder):
 
 
 def test_what_was_added_is_there_before_the_file_is_closed(tmp_path):
-    file = write_one_of_each(tmp_path / "a" / "b")
-    assert read_events(tmp_path / "a" / "b") == [
-        ("loss", 3, "scalars", 0.25),
-        ("sheet", 2, "images", [b"4", b"5", b"png"]),
-        ("words", 1, "text", b"text"),
-    ]
-    file.close()
+    with contextlib.closing(write_one_of_each(tmp_path / "a" / "b")):
+        assert read_events(tmp_path / "a" / "b") == [
+            ("loss", 3, "scalars", 0.25),
+            ("sheet", 2, "images", [b"4", b"5", b"png"]),
+            ("words", 1, "text", b"text"),
+        ]
 
 
 def test_each_file_has_a_name_of_its_own(tmp_path):
@@ -52,3 +58,30 @@ def test_tensorboard_shows_pictures(tmp_path):
     (picture,) = events.Tensors("sheet")
     assert list(picture.tensor_proto.string_val) == [b"4", b"5", b"png"]
     assert events.PluginTagToContent("images") == {"sheet": b""}
+
+
+def test_tensorboard_writes_where_there_is_no_tensorflow(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tensorflow", None)
+        write_one_of_each(tmp_path / "a" / "b").close()
+    assert [row[0] for row in read_events(tmp_path / "a" / "b")] == [
+        "loss",
+        "sheet",
+        "words",
+    ]
+    assert read_events(tmp_path / "a" / "b")[0] == ("loss", 3, "scalars", 0.25)
+
+
+def test_what_is_to_be_installed_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    for make in (
+        lambda: EventFile(tmp_path),
+        # Before anything is trained.
+        lambda: kp.GradientSanityCallback(log_dir=tmp_path),
+        lambda: kp.ImageLogger(tmp_path, inputs=IMAGES),
+    ):
+        with pytest.raises(ImportError, match=r"install tensorboard`.*Rec"):
+            make()
+    kp.ImageLogger(tmp_path, inputs=IMAGES, tensorboard=False)

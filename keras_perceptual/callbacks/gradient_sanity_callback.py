@@ -7,7 +7,7 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from keras_perceptual import validation
+from keras_perceptual import event_file, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.gradients import judging, message, summaries
 from keras_perceptual.gradients.fit_check import FitCheck
@@ -52,13 +52,16 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
             for example `"*/key/bias"`. Defaults to none.
         log_dir: A path, the folder in which the report is written for
             TensorBoard when the check ends, whatever it found: norms, ratios
-            and the table. Defaults to nowhere.
+            and the table. TensorFlow or TensorBoard writes it. Defaults to
+            nowhere.
 
     Attributes:
         report: The `GradientReport` of the last `fit`, or `None` before the
             first batch. `print(callback.report)` shows a table.
 
     Raises:
+        ImportError: If neither TensorFlow nor TensorBoard is installed, and
+            there is a `log_dir`.
         ValueError: If an argument is not one of those above.
         GradientSanityError: During `fit`, as described. Its `.report` holds
             what is known of every variable. It is a `ValueError`.
@@ -130,6 +133,7 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         self.log_dir = log_dir
         if log_dir is not None:
             self.log_dir = check.folder(log_dir)
+            event_file.check_installed()
         self._check: Any = None
         self._function = None
         self._said_late = False

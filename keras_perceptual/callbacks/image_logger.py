@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_perceptual import _backend, validation
+from keras_perceptual import _backend, event_file, validation
 from keras_perceptual.callbacks.image_choice import ImageChoice, take_first
 from keras_perceptual.callbacks.image_sheet import draw_sheet
 from keras_perceptual.callbacks.picture_writer import PictureWriter
@@ -63,13 +63,14 @@ class ImageLogger(keras.callbacks.Callback):
             image. Without matplotlib they are left out, with a warning.
             Defaults to `True`.
         png: Boolean, whether to write PNG files. Defaults to `True`.
-        tensorboard: Boolean, whether to write for TensorBoard. Defaults to
-            `True`.
+        tensorboard: Boolean, whether to write for TensorBoard, which takes
+            TensorFlow or TensorBoard. Defaults to `True`.
         data_format: `"channels_last"` or `"channels_first"`, of the images.
             Defaults to `keras.config.image_data_format()`.
 
     Raises:
-        ImportError: If Pillow is not installed.
+        ImportError: If Pillow is not installed, or nothing that can write for
+            TensorBoard is.
         ValueError: If an argument is not one of those above; in `fit`, before
             the first batch, if the prediction is no batch of images: gray, RGB
             or RGB with transparency, one for each input.
@@ -147,6 +148,8 @@ class ImageLogger(keras.callbacks.Callback):
                 "Leave out one of the two arguments, or the callback. "
                 f"Received: png={png!r}, tensorboard={tensorboard!r}"
             )
+        if self.tensorboard:
+            event_file.check_installed()
         import_pillow(check.owner, "leave the callback out")
 
         def take(images: Any) -> np.ndarray:

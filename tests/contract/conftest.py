@@ -1,0 +1,25 @@
+"""The site, built once for all tests that look at it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from public_objects import REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the site, where MkDocs is installed."""
+    pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    built = subprocess.run(
+        [*command, "--site-dir", folder],
+        cwd=REPOSITORY,
+        env=dict(os.environ, NO_MKDOCS_2_WARNING="1"),
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
