@@ -24,7 +24,11 @@ def check_file(
         ValueError: If something else is at the path, or the file is larger.
         OSError: If there is nothing, as `FileNotFoundError`.
     """
-    state = os.stat(path)
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        # The system repeats a path whole, however long it is.
+        raise OSError(error.errno, error.strerror, shorten(path)) from None
     received = f"{argument}={show_path(path)}"
     if stat.S_ISDIR(state.st_mode):
         return
@@ -43,5 +47,10 @@ def check_file(
 
 def show_path(path: PathLike | bytes) -> str:
     """Returns a path as it stands in messages: of a long one the end."""
+    return repr(shorten(path))
+
+
+def shorten(path: PathLike | bytes) -> str:
+    """Returns a path as text, and of a long one the end."""
     text = os.fsdecode(path)
-    return repr(text if len(text) <= 200 else "..." + text[-200:])
+    return text if len(text) <= 200 else "..." + text[-200:]

@@ -179,8 +179,15 @@ class ImageChecker(Checker):
             data_format: Where the channels are.
             predicted: Whether `y_pred` has to let a gradient through.
         """
-        true_shape, _ = shape_and_dtype(y_true)
+        true_shape, true_dtype = shape_and_dtype(y_true)
         pred_shape, pred_dtype = shape_and_dtype(y_pred)
+        for name, dtype in (("y_true", true_dtype), ("y_pred", pred_dtype)):
+            if dtype.startswith("complex"):
+                raise ValueError(
+                    f"{self.owner} compares images of real numbers. Take the "
+                    "absolute value or the real part, or put the two parts "
+                    f"into channels. Received: {name}.dtype={dtype}"
+                )
         if predicted:
             self.predicted_dtype(pred_dtype)
         received = (

@@ -42,3 +42,10 @@ def test_what_has_no_end_is_refused(linked, tmp_path):
 def test_where_nothing_is_that_is_said(tmp_path):
     with pytest.raises(FileNotFoundError):
         check_file("read", tmp_path / "none", 3)
+
+
+@pytest.mark.parametrize("path", ["/x" * 5000, "folder/" * 40 + "none"])
+def test_of_a_long_path_the_end_is_shown(path):
+    with pytest.raises(OSError, match=r"\.\.\..{200}'$") as raised:
+        check_file("read", path, 3)
+    assert len(str(raised.value)) < 300

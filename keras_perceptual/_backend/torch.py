@@ -23,6 +23,7 @@ __all__ = [
     "call_when",
     "choose",
     "clamp",
+    "filter_images",
     "frozen_call",
     "hann_blur",
     "has_values",
@@ -88,6 +89,23 @@ def take(table: Tensor, index: Tensor) -> Tensor:
     return table.index_select(0, index.reshape(-1)).reshape(index.shape)
 
 
+def filter_images(images: Tensor, window: np.ndarray) -> Tensor:
+    """Averages each channel with a window along both axes, within bounds."""
+    # Speed: 3 to 6 alone, 1.1 to 1.7 with its gradient. Keras copies into
+    # another order, which `torch.func.vmap` refuses as well.
+    if _is_compiled():
+        return defaults.filter_images(images, window)
+    x = images.permute(0, 3, 1, 2)
+    weights = torch.as_tensor(window, dtype=x.dtype, device=x.device)
+    channels = int(x.shape[1])
+    for height, width in ((-1, 1), (1, -1)):
+        kernel = weights.reshape(1, 1, height, width)
+        x = torch.nn.functional.conv2d(
+            x, kernel.repeat(channels, 1, 1, 1), groups=channels
+        )
+    return x.permute(0, 2, 3, 1)
+
+
 def hann_blur(
     x: Tensor, strides: int | tuple[int, int], data_format: DataFormat
 ) -> Tensor:
@@ -98,6 +116,8 @@ def hann_blur(
     """
     # Speed: 6 with the gradient, 2 with the channels first. Keras copies what
     # it pads, and rearranges the rest.
+    if _is_compiled():
+        return defaults.hann_blur(x, strides, data_format)
     last = data_format == "channels_last"
     x = x.permute(0, 3, 1, 2) if last else x
     window = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
@@ -180,6 +200,8 @@ def _is_simple(layer: keras.layers.Conv2D) -> bool:
 
 def _convolve(layer: keras.layers.Conv2D, inputs: Tensor) -> Tensor:
     """Does what `Conv2D.call` does."""
+    if _is_compiled():
+        return type(layer).call(layer, inputs)
     same = layer.padding == "same"
     sizes = zip(layer.kernel_size, layer.dilation_rate, strict=True)
     last = layer.data_format == "channels_last"
@@ -207,6 +229,16 @@ def _pool(layer: keras.layers.MaxPooling2D, inputs: Tensor) -> Tensor:
         layer.strides,
     )
     return _channels_last(outputs, last)
+
+
+def _is_compiled() -> bool:
+    """Whether `torch.compile` is tracing.
+
+    It cannot differentiate a convolution of images whose channels come last and
+    whose size it does not know, as after a second size; of those that Keras
+    makes it can.
+    """
+    return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
 
 
 def _channels_last(outputs: Tensor, last: bool) -> Tensor:

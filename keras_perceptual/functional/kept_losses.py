@@ -17,7 +17,7 @@ _lock = threading.Lock()
 
 
 def measure(
-    cls: type[ImageLoss],
+    cls: type[Any],
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,

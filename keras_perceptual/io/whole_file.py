@@ -7,6 +7,7 @@ import stat
 import warnings
 from collections.abc import Iterable
 
+from keras_perceptual.files import show_path
 from keras_perceptual.typing import PathLike
 
 
@@ -22,7 +23,7 @@ def replace_file(
         path: String or path-like object, the file.
         parts: Iterable of bytes, what it holds.
     """
-    name = os.fsdecode(path)
+    name, shown = os.fsdecode(path), show_path(path)
     # A link stays one, and what it points to is replaced.
     target = os.path.realpath(name)
     former = None
@@ -32,7 +33,7 @@ def replace_file(
         raise ValueError(
             f"{owner} writes ordinary files, and something else is in "
             "that place. Choose another path. "
-            f"Received: path={name!r}"
+            f"Received: path={shown}"
         )
     unfinished = os.path.join(
         os.path.dirname(target),
@@ -56,7 +57,7 @@ def replace_file(
             f"{owner} put a new file in the place of one that has other "
             "names (hard links). They keep the old file. Write to each of "
             "them, or link them anew. "
-            f"Received: path={name!r} with {former.st_nlink} "
+            f"Received: path={shown} with {former.st_nlink} "
             "names",
             stacklevel=3,
         )

@@ -1,6 +1,7 @@
 """Checks of what `LookupColorLayer` is configured and called with."""
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_perceptual import validation
+from keras_perceptual.image_validation import looks_like
 from keras_perceptual.io.color_table import (
     CUBE_SIZES,
     CURVE_SIZES,
@@ -20,7 +22,7 @@ from keras_perceptual.typing import (
     Initializer,
     Shape,
 )
-from keras_perceptual.validation import Checker
+from keras_perceptual.validation import Checker, calls_to_user
 
 Size: TypeAlias = int | tuple[int, ...]
 
@@ -117,11 +119,18 @@ def check_channels(owner: str, shape: Shape, data_format: DataFormat) -> None:
         "channels_first": (-3, "(batch, 3, height, width)", 3),
     }[data_format]
     if len(shape) < least or shape[axis] not in (1, 3, 4):
+        other = looks_like(shape) or data_format
+        advice = (
+            "Take out what is something else, or set `data_format` to the "
+            "layout that the images have"
+            if other == data_format
+            else f"These look as if they were {other!r}: pass "
+            f"`data_format={other!r}`"
+        )
         raise ValueError(
             f"{owner} looks up colors of three channels, red, green and blue, "
             f"in images shaped {layout}; a fourth is transparency and stays, "
-            "and one alone is gray. Take out what is something else, or set "
-            "`data_format` to the layout that the images have. "
+            f"and one alone is gray. {advice}. "
             f"Received: images of shape {shape}"
         )
 
@@ -152,5 +161,13 @@ def check_entries(
             "that are not, for example with `numpy.nan_to_num`. "
             f"Received: a {name} with {np.sum(~finite)} entries that are "
             "NaN or infinite"
+        )
+    if entries.max() >= 128 and np.all(entries == np.round(entries)):
+        warnings.warn(
+            f"{owner} has values in (0, 1) in a {name}, whatever the "
+            "`value_range`. These look like colors in (0, 255): divide them "
+            f"by 255. Received: a {name} of whole numbers up to "
+            f"{entries.max():g}",
+            stacklevel=calls_to_user(),
         )
     return entries

@@ -22,6 +22,7 @@ from keras import ops
 from keras_perceptual.features.extractor import FeatureExtractor
 from keras_perceptual.losses.encoding import decode
 from keras_perceptual.ops.distances import one_or_nan
+from keras_perceptual.ops.resizing import resize_maps
 from keras_perceptual.ops.windows import fold_windows
 from keras_perceptual.typing import DataFormat, Tensor
 
@@ -375,14 +376,8 @@ def spatial_map(
     axis = 1 if distance.data_format == "channels_last" else 2
     size = ops.shape(y_pred)[axis : axis + 2]
     found = sum(
-        x
-        if name == "pixels"  # It has the size of the images.
-        else ops.image.resize(
-            ops.expand_dims(x, -1),
-            size,
-            interpolation="bilinear",
-            data_format="channels_last",
-        )[..., 0]
+        # Pixels have the size of the images.
+        x if name == "pixels" else resize_maps(x, *size)
         for name, x in maps.items()
     )
     if distance.network is None:

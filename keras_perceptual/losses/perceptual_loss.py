@@ -90,7 +90,7 @@ class PerceptualDistance(FeatureDistance):
                 "a path from the start: `PerceptualLoss(backbone=..., "
                 "weights='backbone.weights.h5')`. Received: weights=None"
             )
-        found = {}
+        found, shape = {}, tuple(images.shape)
         for scale in range(self.scales):
             if scale:
                 images = halve_images(images, "channels_last")
@@ -99,11 +99,14 @@ class PerceptualDistance(FeatureDistance):
             except ValueError as error:
                 if not scale:
                     raise
+                side = self.extractor.smallest_side()
                 raise ValueError(
-                    f"{self.owner} looks at these images at {self.scales} "
-                    f"scales, here at {2**scale} times less than their size, "
-                    f"so that it needs larger ones. {error}. "
-                    f"Received: scales={self.scales}"
+                    f"{self.owner} looks at images at {self.scales} scales, "
+                    "and of these a layer sees nothing at one of them. Use "
+                    f"images of at least {2 ** (self.scales - 1) * side} "
+                    "pixels a side, fewer scales, or layers nearer to the "
+                    f"input. Received: scales={self.scales}, images of shape "
+                    f"{shape}"
                 ) from error
             if self.normalize_features:
                 features = map_values(unit_normalize, features)

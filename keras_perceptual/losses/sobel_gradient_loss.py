@@ -20,6 +20,7 @@ from keras_perceptual.ops.distances import (
     charbonnier_penalty,
     mean_per_image,
     power_penalty,
+    sum_over_positions,
 )
 from keras_perceptual.ops.image_gradients import (
     OPERATORS,
@@ -232,12 +233,12 @@ class SobelDistance(PixelDistance):
         if len(penalties) < len(weights):
             weights = [functools.reduce(ops.minimum, weights)]
         area = center_mask(mask, self.operator, self.padding)
-        area = ops.sum(area, axis=(1, 2))
+        area = sum_over_positions(area)
         # Without a pixel to be seen, the sum is zero, and the mean too.
         area = ops.where(area > 0, area, ops.ones_like(area))
         channels = -1 if self.data_format == "channels_last" else 1
         return [
-            ops.sum(ops.mean(x, axis=channels) * weight, axis=(1, 2)) / area
+            sum_over_positions(ops.mean(x, axis=channels) * weight) / area
             for x, weight in zip(penalties, weights, strict=True)
         ]
 

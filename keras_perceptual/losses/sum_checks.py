@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import keras
 
 from keras_perceptual import validation
-from keras_perceptual.validation import Checker
+from keras_perceptual.validation import Checker, show
 
 Terms: TypeAlias = Mapping[
     str,
@@ -26,7 +26,7 @@ def check_terms(
             f"{owner} needs a dictionary of at least one term, such as "
             "{'pixels': keras.losses.MeanAbsoluteError(), 'edges': "
             f"(SobelGradientLoss(), 0.05)}}. Received: "
-            f"terms={validation.show(terms)}"
+            f"terms={show(terms)}"
         )
     found = {}
     for name, term in terms.items():
@@ -35,20 +35,22 @@ def check_terms(
             if len(term) != 2:
                 raise ValueError(
                     f"{owner} needs a loss, or a pair of a loss and its "
-                    f"weight, such as ({name!r}: (loss, 0.1)). "
-                    f"Received: terms[{name!r}]={validation.show(term)}"
+                    f"weight, such as ({show(name)}: (loss, 0.1)). "
+                    f"Received: terms[{show(name)}]={show(term)}"
                 )
             loss, weight = term
         if not isinstance(name, str) or not name or name == "loss":
             raise ValueError(
                 f"{owner} needs a name for each term, under which its value "
                 "is shown beside the `loss` itself. "
-                f"Received: a term named {validation.show(name)}"
+                f"Received: a term named {show(name)}"
             )
         loss = _check_loss(owner, name, loss, weight)
         found[name] = (
             loss,
-            Checker(owner).number(f"the weight of {name!r}", weight, minimum=0),
+            Checker(owner).number(
+                f"the weight of {show(name)}", weight, minimum=0
+            ),
         )
     return found
 
@@ -71,7 +73,7 @@ def _check_loss(
                 f"{validation.nearest_names(loss, known)}Give its name, such "
                 "as 'mean_absolute_error', or an instance of "
                 "`keras.losses.Loss`. "
-                f"Received: terms[{name!r}]={validation.show(loss)}"
+                f"Received: terms[{show(name)}]={show(loss)}"
             )
         return loss_class()
     if isinstance(loss, keras.losses.Loss):
@@ -88,7 +90,7 @@ def _check_loss(
         )
     raise ValueError(
         f"{owner} adds up instances of `keras.losses.Loss`. {mend} "
-        f"Received: terms[{name!r}]={validation.show(loss)}"
+        f"Received: terms[{show(name)}]={show(loss)}"
     )
 
 
@@ -118,18 +120,19 @@ def check_channels(
             f"{check.owner} needs `channels` to be a dictionary from names of "
             "terms to lists of channels, such as {'features': [0, 1, 2]}. The "
             f"terms are {list(terms)}. "
-            f"Received: channels={validation.show(channels)}"
+            f"Received: channels={show(channels)}"
         )
     found = {}
     for name, chosen in channels.items():
         if not isinstance(chosen, list | tuple) or not chosen:
             raise ValueError(
-                f"{check.owner} needs `channels` of {name!r} to be a list of "
-                "at least one integer, counted from 0. "
-                f"Received: channels={validation.show(channels)}"
+                f"{check.owner} needs `channels` of {show(name)} to be a list "
+                "of at least one integer, counted from 0. "
+                f"Received: channels={show(channels)}"
             )
         found[name] = [
-            check.integer(f"channels[{name!r}]", c, minimum=0) for c in chosen
+            check.integer(f"channels[{show(name)}]", c, minimum=0)
+            for c in chosen
         ]
     return found
 
@@ -144,7 +147,7 @@ def check_balance(
     if not counting:
         raise ValueError(
             f"{check.owner} needs a term of a weight above 0 to balance. "
-            f"Received: terms={validation.show(terms)}"
+            f"Received: terms={show(terms)}"
         )
     for name in counting:
         loss = terms[name][0]
@@ -153,7 +156,7 @@ def check_balance(
                 f"{check.owner} needs terms that are reduced to one number "
                 "to balance their gradients. Give this one a `reduction`, "
                 "such as 'sum_over_batch_size'. "
-                f"Received: terms[{name!r}]={validation.show(loss)}"
+                f"Received: terms[{show(name)}]={show(loss)}"
             )
     if shares is None:
         return None
@@ -163,9 +166,9 @@ def check_balance(
             f"of the terms to what each is to have of the gradient, of which "
             "the proportions count, such as "
             f"{dict.fromkeys(counting, 1.0)}. Terms of weight 0 have none. "
-            f"Received: shares={validation.show(shares)}"
+            f"Received: shares={show(shares)}"
         )
     return {
-        name: check.number(f"the share of {name!r}", shares[name], above=0)
+        name: check.number(f"the share of {show(name)}", shares[name], above=0)
         for name in counting
     }

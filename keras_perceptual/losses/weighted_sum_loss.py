@@ -382,9 +382,10 @@ def _take(
     count = shape[axis] if len(shape) == 4 else 0
     if count is not None and max(channels) >= count:
         raise ValueError(
-            f"{type(loss).__name__} is to show the term {name!r} the channels "
-            f"{channels}, which these images do not have. Count from 0, and "
-            "give it images, not encoded ones. "
+            f"{type(loss).__name__} is to show the term "
+            f"{validation.show(name)} the channels {channels}, which these "
+            "images do not have. Count from 0, and give it images, not "
+            "encoded ones. "
             f"Received: images of shape {shape}"
         )
     first, last = channels[0], channels[-1] + 1

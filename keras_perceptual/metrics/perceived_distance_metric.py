@@ -23,8 +23,8 @@ class PerceivedDistanceMetric(ImageLossMetric):
 
     Args:
         loss: The `PerceivedDistance` that is averaged: that of the model, to
-            share its network, or another one. Defaults to
-            `PerceivedDistance()`.
+            share its network, or another one; or the name of a network,
+            `"alexnet"` or `"vgg16"`. Defaults to `PerceivedDistance()`.
         {tile}
         name: String. Defaults to `"perceived_distance"`.
         {sums_dtype}
@@ -41,8 +41,8 @@ class PerceivedDistanceMetric(ImageLossMetric):
         From `result()`, the mean; 0 before the first image.
 
     Raises:
-        ValueError: If `loss` is not a `PerceivedDistance`, or if there are
-            settings beside it.
+        ValueError: If `loss` is not a `PerceivedDistance`, nor the name of a
+            network, or if there are settings beside it.
 
     Example:
 
@@ -60,12 +60,14 @@ class PerceivedDistanceMetric(ImageLossMetric):
 
     def __init__(
         self,
-        loss: PerceivedDistance | None = None,
+        loss: PerceivedDistance | str | None = None,
         *,
         tile: int | None = None,
         name: str | None = "perceived_distance",
         dtype: DType | None = None,
         **settings: Any,
     ) -> None:
+        if isinstance(loss, str):
+            loss, settings = None, {"backbone": loss, **settings}
         loss = make_loss(self, PerceivedDistance, loss, settings)
         super().__init__(loss, tile=tile, name=name, dtype=dtype)

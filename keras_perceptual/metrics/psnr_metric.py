@@ -6,10 +6,12 @@ import keras
 from keras import ops
 
 from keras_perceptual.docstrings import fill
+from keras_perceptual.image_validation import ImageChecker
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.metrics.per_image_mean import PerImageMean
 from keras_perceptual.ops.psnr import decibels, squared_error
+from keras_perceptual.range_check import RangeCheck
 from keras_perceptual.typing import (
     DataFormat,
     DType,
@@ -77,6 +79,11 @@ class SquaredError(ImageLoss):
             value_range=value_range,
             check_range=check_range,
             data_format=data_format,
+        )
+        # What is wrong is said of the metric, which the user knows.
+        self._check = ImageChecker(owner)
+        self._range_check = RangeCheck(
+            owner, self.check_range, self.value_range, self.data_format
         )
         self.border: int = border
         self.luma: bool = luma

@@ -71,11 +71,6 @@ def power_penalty(x: Tensor, exponent: float) -> Tensor:
 def mean_over_positions(x: Tensor, weights: Tensor | None = None) -> Tensor:
     """Averages each channel over all positions of an image.
 
-    TensorFlow adds up the positions of a channel one after the other, and in
-    float32 a sum of millions loses what is added last: of an image of 2048 by
-    2048 pixels the third digit is wrong. Along one axis after the other, no
-    sum is long.
-
     Args:
         x: Floating-point tensor shaped `(batch, rows, columns, channels)`.
         weights: Optional weights of the positions, shaped
@@ -93,12 +88,43 @@ def mean_over_positions(x: Tensor, weights: Tensor | None = None) -> Tensor:
     [[3.0, 4.0]]
     """
     if weights is None:
-        # The gradient of a sum is one number for all, that of a mean is
-        # written out for each position on PyTorch.
-        columns = ops.cast(ops.shape(x)[2], x.dtype)
-        return ops.mean(ops.sum(x, axis=2), axis=1) / columns
-    weighted = x * ops.expand_dims(weights, -1)
-    return ops.sum(ops.sum(weighted, axis=2), axis=1)
+        return ops.mean(_mean_of_sums(x, 2), axis=1)
+    return sum_over_positions(x * ops.expand_dims(weights, -1))
+
+
+def sum_over_positions(x: Tensor) -> Tensor:
+    """Adds up all positions of each image, in short sums.
+
+    TensorFlow adds them up one after the other, and in float32 a sum of
+    millions loses what is added last: of an image of 2048 by 2048 pixels the
+    third digit is wrong. Along one axis after the other, no sum is long. XLA
+    makes one sum of two, unless they are divided in between.
+
+    Args:
+        x: Floating-point tensor shaped `(batch, rows, columns, ...)`.
+
+    Returns:
+        Tensor shaped `(batch, ...)`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_perceptual.ops.distances import sum_over_positions
+    >>> x = keras.ops.reshape(keras.ops.arange(8.0), (2, 2, 2))
+    >>> keras.ops.convert_to_numpy(sum_over_positions(x)).tolist()
+    [6.0, 22.0]
+    """
+    rows = _mean_of_sums(x, 2)
+    return ops.sum(rows, axis=1) * ops.cast(ops.shape(x)[2], x.dtype)
+
+
+def _mean_of_sums(x: Tensor, *axes: int) -> Tensor:
+    """Averages, by a sum whose gradient is one number for all.
+
+    That of a mean is written out for each position on PyTorch.
+    """
+    count = math.prod(ops.shape(x)[axis] for axis in axes)
+    return ops.sum(x, axis=axes) / ops.cast(count, x.dtype)
 
 
 def mean_per_image(x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -115,14 +141,11 @@ def mean_per_image(x: Tensor, mask: Tensor | None = None) -> Tensor:
         Tensor shaped `(batch,)`.
     """
     if mask is None:
-        # Rows first: no sum is long, and the gradient of a sum is a single
-        # number for all, where that of a mean is divided place by place.
-        rows = ops.sum(x, axis=tuple(range(2, len(x.shape))))
-        places = math.prod(ops.shape(x)[2:])
-        return ops.mean(rows, axis=1) / ops.cast(places, x.dtype)
+        # Rows first: no sum is long, see `sum_over_positions`.
+        return ops.mean(_mean_of_sums(x, *range(2, len(x.shape))), axis=1)
     height, width = ops.shape(x)[1:3]
     weights = normalize_mask(resize_mask(mask, height, width))
-    return ops.sum(ops.mean(x, axis=-1) * weights, axis=(1, 2))
+    return sum_over_positions(ops.mean(x, axis=-1) * weights)
 
 
 def one_or_nan(x: Tensor) -> Tensor:
@@ -160,7 +183,7 @@ def normalize_mask(mask: Tensor) -> Tensor:
     Returns:
         Tensor shaped as `mask`; zeros stay zeros.
     """
-    area = ops.sum(mask, axis=(1, 2), keepdims=True)
+    area = ops.reshape(sum_over_positions(mask), (-1, 1, 1))
     return mask / ops.where(area > 0, area, ops.ones_like(area))
 
 

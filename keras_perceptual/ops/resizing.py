@@ -1,4 +1,4 @@
-"""Shrinking images."""
+"""Shrinking images, and enlarging maps."""
 
 from keras import ops
 
@@ -41,6 +41,45 @@ def shrink_shorter_side(images: Tensor, side: int) -> Tensor:
     return images
 
 
+def resize_maps(
+    maps: Tensor, height: int | Tensor, width: int | Tensor
+) -> Tensor:
+    """Returns maps of another size, bilinear and without smoothing.
+
+    Keras resizes to a size that is known while a graph is built; here it may
+    be known when the graph runs.
+
+    Args:
+        maps: Floating-point tensor shaped `(batch, rows, columns)`.
+        height: Integer, or integer scalar tensor.
+        width: Integer, or integer scalar tensor.
+
+    Returns:
+        Tensor shaped `(batch, height, width)`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_perceptual.ops.resizing import resize_maps
+    >>> maps = keras.ops.convert_to_tensor([[[0.0, 1.0]]])
+    >>> keras.ops.convert_to_numpy(resize_maps(maps, 1, 4)).tolist()
+    [[[0.0, 0.25, 0.75, 1.0]]]
+    """
+    images = ops.expand_dims(maps, -1)
+    if isinstance(height, int) and isinstance(width, int):
+        return ops.image.resize(
+            images,
+            (height, width),
+            interpolation="bilinear",
+            data_format="channels_last",
+        )[..., 0]
+    for axis, size in ((1, height), (2, width)):
+        step = ops.cast(ops.shape(images)[axis], images.dtype)
+        step = step / ops.cast(size, images.dtype)
+        images = _sample(images, axis, size, step)
+    return images[..., 0]
+
+
 def _minimum(x: int | Tensor, y: int | Tensor) -> int | Tensor:
     """Returns the smaller of two sizes, which may not be known yet."""
     if isinstance(x, int) and isinstance(y, int):
@@ -55,7 +94,7 @@ def _sample(
     last = ops.shape(images)[axis] - 1
     points = (ops.arange(size, dtype=images.dtype) + 0.5) * step - 0.5
     points = ops.maximum(points, 0)
-    below = ops.cast(ops.floor(points), "int32")
+    below = ops.minimum(ops.cast(ops.floor(points), "int32"), last)
     share = points - ops.cast(below, images.dtype)
     share = ops.reshape(share, (-1, 1, 1) if axis == 1 else (-1, 1))
     near = ops.take(images, below, axis=axis)

@@ -242,19 +242,20 @@ def check_image_size(
     needed = smallest_size(filter_size, scales)
     if not sizes or min(sizes) >= needed:
         return
-    remedy = "a smaller `filter_size`"
+    remedies = ["Pass larger images"]
     possible = [
         n
         for n in range(1, scales)
         if min(sizes) >= smallest_size(filter_size, n)
     ]
     if possible:
-        remedy = f"`weights` of at most {possible[-1]} scales, or {remedy}"
+        remedies.append(f"`weights` of at most {possible[-1]} scales")
     at_scales = f" at {scales} scales" if scales > 1 else ""
     raise ValueError(
         f"{owner} needs images at least {needed} pixels high and wide for a "
-        f"window of {filter_size} pixels{at_scales}. Pass larger images, "
-        f"{remedy}. Received: images of shape {shape} in {data_format!r}"
+        f"window of {filter_size} pixels{at_scales}. {', '.join(remedies)}, or "
+        f"a smaller `filter_size`. Received: images of shape {shape} in "
+        f"{data_format!r}"
     )
 
 

@@ -2,7 +2,11 @@
 
 from keras import ops
 
-from keras_perceptual.ops.distances import absolute, mean_per_image
+from keras_perceptual.ops.distances import (
+    absolute,
+    mean_over_positions,
+    mean_per_image,
+)
 from keras_perceptual.ops.image_gradients import image_gradients
 from keras_perceptual.ops.slope_masks import mask_slopes
 from keras_perceptual.typing import ArrayLike, DataFormat, Tensor, VariationNorm
@@ -80,7 +84,7 @@ def _weigh(
     axis = 1 if Checker("").data_format(data_format) == "channels_first" else -1
     mask = ops.cast(mask, dy.dtype)
     rows, columns = mask_slopes(mask, "forward", "replicate")
-    share = ops.mean(mask, axis=(1, 2), keepdims=True)
+    share = mean_over_positions(ops.expand_dims(mask, -1))[..., None]
     total = ops.where(share > 0, share, ops.ones_like(share))
     if norm == "isotropic":
         # Both directions are under one root, which the pixel weighs.

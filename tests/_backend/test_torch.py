@@ -65,3 +65,21 @@ def test_a_later_process_is_not_the_chief(monkeypatch):
     monkeypatch.setattr(group, "is_initialized", lambda: True)
     monkeypatch.setattr(group, "get_rank", lambda: 1)
     assert not _backend.is_chief(None)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_gradients_of_a_second_size(rng):
+    """Whose sizes PyTorch takes for unknown, and fails with plain views."""
+    torch._dynamo.reset()
+    window = np.array([0.25, 0.5, 0.25])
+
+    def gradient(x):
+        x = x.clone().requires_grad_()
+        cost = _backend.filter_images(x, window).square().sum()
+        return torch.autograd.grad(cost, [x])[0]
+
+    compiled = torch.compile(gradient)
+    for size in ((9, 8), (11, 7), (12, 10)):
+        x = torch.tensor(rng.uniform(size=(2, *size, 3)).astype("float32"))
+        torch.testing.assert_close(compiled(x), gradient(x))

@@ -107,3 +107,10 @@ def test_a_place_that_cannot_be_written_to_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"^write_cube writes ordinary files"):
         write(tmp_path, b"a")
     assert os.listdir(tmp_path) == []
+
+
+def test_of_a_long_path_the_end_is_shown(tmp_path):
+    folder = tmp_path.joinpath(*(["folder"] * 40))
+    folder.mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"path='\.\.\..{200}'$"):
+        replace_file("write", folder, [])

@@ -1229,3 +1229,20 @@ def test_no_images(dimensions, interpolation):
 
 def test_defaults_are_the_documented_ones():
     checks.check_defaults(LookupColorLayer)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_layout_that_is_the_other_one_is_named(data_format):
+    other = {"channels_last": (1, 3, 16, 16), "channels_first": (1, 16, 16, 3)}
+    layer = LookupColorLayer(2, data_format=data_format)
+    with pytest.raises(ValueError, match=r"look as if.*pass `data_format='"):
+        layer(np.zeros(other[data_format], "float32"))
+
+
+def test_a_table_of_bytes_is_told():
+    """Of a brighter one nothing is said."""
+    layer = LookupColorLayer(2, 1)
+    with pytest.warns(UserWarning, match=r"divide them by 255"):
+        layer.set_table([[0, 0, 0], [255, 255, 255]])
+    layer.set_table([[0, 0, 0], [255.5, 255, 255]])
+    layer.set_table([[0, 0, 0], [2, 2, 2]])

@@ -11,6 +11,7 @@ from keras_perceptual import (
     LPIPS,
     CharbonnierLoss,
     PerceivedDistance,
+    SobelGradientLoss,
     TotalVariationLoss,
 )
 from keras_perceptual.losses.distance import spatial_map
@@ -187,3 +188,17 @@ def test_not_a_number_is_passed_on_by_the_one_image_that_has_it(place):
     assert np.isfinite(values).tolist() == [True, False]
     found = numpy(loss.spatial_map(*images))
     assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
+
+
+@pytest.mark.tensorflow_only
+def test_maps_of_images_whose_size_is_not_known_while_tracing():
+    import tensorflow as tf
+
+    loss, images = SobelGradientLoss(scales=2), pair(16, 22)
+    traced = tf.function(
+        loss.spatial_map,
+        input_signature=2 * [tf.TensorSpec((None,) * 3 + (3,))],
+    )
+    np.testing.assert_allclose(
+        traced(*images), numpy(loss.spatial_map(*images)), atol=1e-5
+    )

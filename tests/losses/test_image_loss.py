@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_perceptual import LPIPS
+from keras_perceptual import LPIPS, CharbonnierLoss
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 
@@ -178,3 +178,12 @@ def test_stray_values_are_moved_into_the_range_where_that_is_asked_for():
     np.testing.assert_array_equal(
         ops.convert_to_numpy(loss(true, pred)), ops.convert_to_numpy(expected)
     )
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_complex_numbers_are_refused(place):
+    """Rather than compared without their imaginary parts."""
+    images = [np.zeros((1, 8, 8, 3), "float32") for _ in range(2)]
+    images[place] = images[place].astype("complex64")
+    with pytest.raises(ValueError, match=r"real numbers.*dtype=complex64"):
+        CharbonnierLoss()(*images)

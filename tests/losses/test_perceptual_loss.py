@@ -469,10 +469,12 @@ def test_grows_with_the_strength_of_a_distortion(backbone, distortion):
     assert values[0] > 0
 
 
-def test_at_several_scales_the_message_says_at_which(pair):
+def test_at_several_scales_the_message_says_how_large_to_be(pair):
     images, noisy = (x[:, :40, :40] for x in pair)
-    with pytest.raises(ValueError, match=r"2 scales, here at 2 times less"):
-        alexnet(scales=2)(images, noisy)
+    with pytest.raises(ValueError, match=r"3 scales.*at least 124 pixels"):
+        alexnet(scales=3)(images, noisy)
+    large = np.zeros((1, 124, 124, 3), "float32")
+    assert float(alexnet(scales=3)(large, large)) == 0
 
 
 def test_between_smooth_and_sharp():

@@ -400,3 +400,10 @@ def test_parameters_of_a_term_keep_their_gradient(trained_alone, rng):
     ]
     np.testing.assert_allclose(*found, rtol=1e-5)
     assert np.any(found[0])
+
+
+@pytest.mark.parametrize("term", [3, (3, 0.1), "unknown", ("mse", -1.0)])
+def test_a_long_name_is_not_repeated_whole(term):
+    with pytest.raises(ValueError, match="Received: ") as raised:
+        kp.WeightedSumLoss({"a" * 9999: term})
+    assert len(str(raised.value)) < 900

@@ -43,3 +43,8 @@ def test_the_obvious_call_works():
     checks.check_config(metric)
     with pytest.raises(ValueError, match="Put them into the loss: `Perceived"):
         kp.PerceivedDistanceMetric(metric.loss, size="full")
+
+
+def test_a_network_may_be_named():
+    metric = kp.PerceivedDistanceMetric("vgg16", size="small")
+    assert metric.loss.backbone == "vgg16" and metric.loss.size == "small"

@@ -110,3 +110,12 @@ def test_what_cannot_be_compared_is_refused(images):
         kp.PSNRMetric(value_range=(0, 255)).update_state(
             images[0], images[1][:, 1:]
         )
+
+
+def test_what_is_wrong_is_said_of_the_metric(images):
+    metric = kp.PSNRMetric(check_range="raise")
+    with pytest.raises(ValueError, match=r"^PSNRMetric: y_true holds values"):
+        metric.update_state(*images)
+    metric = kp.PSNRMetric(value_range=(0, 255))
+    with pytest.raises(ValueError, match=r"^PSNRMetric"):
+        metric.update_state(images[0][0], images[1][0])

@@ -2,7 +2,7 @@ import checks
 import keras
 import numpy as np
 import pytest
-from checks import check_finite_differences
+from checks import check_finite_differences, compiled_gradient
 from keras import ops
 
 from keras_perceptual.ops.distances import (
@@ -105,6 +105,21 @@ def test_keeps_its_digits_on_large_images(weighted, rng):
         x.mean((1, 2), dtype="float64"),
         rtol=3e-6,
     )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_compiler_makes_no_long_sum_of_short_ones(weighted, rng):
+    """XLA adds up in one go what two sums after each other add up."""
+    x = rng.gamma(1.0, 2.0, size=(2, 2048, 2048)).astype("float32")
+
+    def average(mask, x):
+        return keras.ops.sum(mean_per_image(x, mask if weighted else None))
+
+    mean, _ = compiled_gradient(average, xla=True)(x, x[..., None])
+    exact = x.astype("float64")
+    shares = exact if weighted else np.ones_like(exact)
+    expected = 2 * np.mean((exact * shares).sum((1, 2)) / shares.sum((1, 2)))
+    np.testing.assert_allclose(mean, expected, rtol=3e-6)
 
 
 def to_numpy(x):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from checks import check_finite_differences
 
-from keras_perceptual.ops.resizing import shrink_shorter_side
+from keras_perceptual.ops.resizing import resize_maps, shrink_shorter_side
 
 
 def numpy(x):
@@ -65,4 +65,23 @@ def test_sizes_that_are_not_known_while_tracing(size, rng):
     )
     np.testing.assert_allclose(
         traced(images), numpy(shrink_shorter_side(images, 8)), atol=1e-6
+    )
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("size", [(12, 19), (3, 4), (5, 7)])
+def test_maps_of_a_size_that_is_not_known_while_tracing(size, rng):
+    """By an own resizing, which agrees with that of Keras."""
+    import tensorflow as tf
+
+    maps = rng.uniform(size=(2, 5, 7)).astype("float32")
+    found = tf.function(
+        lambda x, like: resize_maps(x, *tf.unstack(tf.shape(like))),
+        input_signature=[
+            tf.TensorSpec((None, None, None)),
+            tf.TensorSpec((None, None)),
+        ],
+    )(maps, np.zeros(size, "float32"))
+    np.testing.assert_allclose(
+        found, numpy(resize_maps(maps, *size)), atol=1e-6
     )

@@ -392,7 +392,11 @@ def test_the_smallest_size_just_fits(filter_size, scales):
             r"`weights` of at most 4 scales, or a smaller `filter_size`. "
             r"Received: images of shape \(1, 100, 200, 3\) in 'channels_last'$",
         ),
-        ((1, 3, 200, 10), "channels_first", r"images, a smaller `filter_size`"),
+        (
+            (1, 3, 200, 10),
+            "channels_first",
+            r"images, or a smaller `filter_size`",
+        ),
         ((1, 3, 20, 200), "channels_first", r"`weights` of at most 1 scales"),
     ],
 )
