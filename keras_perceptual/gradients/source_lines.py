@@ -1,9 +1,11 @@
 """Lines of the user's code that no recorded operation leads to."""
 
 import ast
+import collections
 import dataclasses
 import inspect
 import itertools
+import linecache
 import re
 import textwrap
 import traceback
@@ -108,7 +110,9 @@ def locate_skipping(
         }
         for method in _methods_of(type(holder)) if names else ():
             lines, first, path = _read_lines(method)
-            node = _find_skipping(_parse(lines), names)
+            node = _find_skipping(
+                _parse(lines), names, _fixed_attributes(type(holder))
+            )
             if node is not None:
                 return dataclasses.replace(
                     _place(path, first + node.lineno - 1, method),
@@ -137,7 +141,28 @@ def _methods_of(owner: type) -> Iterator[Any]:
             yield method
 
 
-def _find_skipping(tree: ast.AST, names: Collection[str]) -> Any:
+def _fixed_attributes(owner: type) -> set[str]:
+    """Returns what `build` sets, from shapes, and nothing else in the file."""
+
+    def set_in(tree: ast.AST) -> list[str]:
+        return [
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+        ]
+
+    lines, _, path = _read_lines(getattr(owner, "build", None))
+    found = collections.Counter(set_in(_parse(lines)))
+    everywhere = collections.Counter(
+        set_in(_parse(linecache.getlines(path))) if found else ()
+    )
+    return {name for name in found if everywhere[name] == found[name]}
+
+
+def _find_skipping(
+    tree: ast.AST, names: Collection[str], fixed: Collection[str]
+) -> Any:
     """Returns a condition that some attributes of `self` lie behind."""
     loops = [
         node
@@ -147,7 +172,7 @@ def _find_skipping(tree: ast.AST, names: Collection[str]) -> Any:
     conditions = [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.If | ast.IfExp) and _is_open(node)
+        if isinstance(node, ast.If | ast.IfExp) and _is_open(node, fixed)
     ]
     for loop in loops:
         if _names_one(loop.iter, names):
@@ -171,10 +196,19 @@ def _is_behind(node: ast.AST, other: Any) -> bool:
     return getattr(node, "lineno", 0) > (other.end_lineno or other.lineno)
 
 
-def _is_open(node: ast.If | ast.IfExp) -> bool:
-    """Whether a condition asks for more than whether the model trains."""
-    names = {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
-    return names != {"training"}
+def _is_open(node: ast.If | ast.IfExp, fixed: Collection[str]) -> bool:
+    """Whether another batch may decide otherwise.
+
+    It will not if only the training or the shapes that a layer was built for
+    are asked for.
+    """
+    asked = {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
+    attributes = {
+        n.attr for n in ast.walk(node.test) if isinstance(n, ast.Attribute)
+    }
+    if asked == {"self"} and attributes:
+        return not attributes.issubset(fixed)
+    return asked != {"training"}
 
 
 def _names_one(part: Any, names: Collection[str]) -> bool:

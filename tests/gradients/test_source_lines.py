@@ -167,3 +167,32 @@ def test_what_is_called_skips_nothing_inside():
 def test_what_is_called_at_any_rate_or_not_at_all(name):
     model = Experts()
     assert locate_skipping(model, getattr(model, name)) is None
+
+
+class Residual(layers.Layer):
+    """Decides by the shapes that it is built for, and by a switch."""
+
+    def __init__(self):
+        super().__init__()
+        self.match = layers.Dense(2)
+        self.late = layers.Dense(2)
+
+    def build(self, shape):
+        self.same = shape[-1] == 2
+        self.grown = False
+
+    def grow(self):
+        self.grown = True
+
+    def call(self, x):
+        if self.grown:  # late
+            x = self.late(x)
+        return x if self.same else self.match(x)
+
+
+def test_what_the_shapes_decide_is_decided_for_good():
+    residual = Residual()
+    residual.build((None, 2))
+    model = keras.Sequential([keras.Input((2,)), residual])
+    assert locate_skipping(model, residual.match) is None
+    assert locate_skipping(model, residual.late).code.endswith("# late")
