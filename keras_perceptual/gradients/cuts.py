@@ -17,9 +17,11 @@ from collections.abc import (
 from types import ModuleType
 from typing import Any, Self
 
-from keras_perceptual.gradients import ways
+from keras_perceptual.gradients import diagnoses, ways
+from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.kinds import (
     COMPARISONS,
+    RELUS,
     SHAPE_READERS,
     kind_of,
 )
@@ -234,3 +236,32 @@ def find_ends(
             if ahead:
                 wanted[value] = wanted.get(value, 0) | ahead
     return Ends(dict(reversed(direct.items())), dict(reversed(cuts.items())))
+
+
+def explain_cut(
+    operations: Sequence[Operation], may_open: Sequence[bool], locator: Locator
+) -> Cause:
+    """Returns the `Cause` of gradients that end at operations without one.
+
+    Args:
+        operations: The operations, in their order.
+        may_open: For each of them, whether another branch may be taken that
+            lets gradients through.
+        locator: The `Locator`.
+    """
+    places = locator.locate_cuts(operations)
+    cuts = {
+        operation: opens
+        for operation, opens in zip(operations, may_open, strict=True)
+        if kind_of(operation) not in SHAPE_READERS
+    }
+    # Whether a ReLU is open is a comparison, and only its derivative asks.
+    if cuts and all(
+        kind_of(operation) in COMPARISONS
+        and locator.locate(operation).function.rpartition(".")[2] in RELUS
+        for operation in cuts
+    ):
+        return Cause(diagnoses.SECOND_DERIVATIVE, places)
+    if all(cuts.values() if cuts else may_open):
+        return Cause(diagnoses.CUT_IN_BRANCH, places)
+    return Cause(diagnoses.CUT, places)

@@ -15,6 +15,7 @@ from keras_perceptual.gradients import (
     nonfinite,
     penalties,
     tracers,
+    uses,
     zeros,
 )
 from keras_perceptual.gradients.added_losses import find_left_out
@@ -282,7 +283,7 @@ class Explainer:
         return {
             key: self._add_places(key, cause, owners)
             for key, cause in before.items()
-        } | missing.find_failing(replay, keys, *where)
+        } | uses.find_failing(replay, keys, *where)
 
     @unless_it_fails(list)
     def find_untracked(self) -> list[tuple[Any, Place]]:
@@ -300,7 +301,7 @@ class Explainer:
         replay = self._take()
         if replay is None:
             return []
-        places = missing.find_uses(
+        places = uses.find_uses(
             replay, [id(v) for v in strangers], *self._where()
         )
         return [(v, places[id(v)]) for v in strangers if id(v) in places]

@@ -1,6 +1,5 @@
 """Why a variable has no gradient, read off the replay of a step."""
 
-import dataclasses
 import functools
 import os
 from collections.abc import (
@@ -8,7 +7,6 @@ from collections.abc import (
     Collection,
     Hashable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
     Set,
@@ -24,22 +22,25 @@ from keras_perceptual.gradients.cuts import (
     Choices,
     Locator,
     Reach,
+    explain_cut,
     find_ends,
 )
+from keras_perceptual.gradients.inner_derivatives import (
+    explain_derivative,
+    locate_beside,
+    locate_derivatives,
+)
 from keras_perceptual.gradients.kinds import (
-    COMPARISONS,
     DIFFERENTIATION,
     LEAVING,
-    PYTHON,
     READERS,
-    RELU_GRADIENTS,
-    RELUS,
     SHAPE_READERS,
     ZEROS,
     kind_of,
 )
-from keras_perceptual.gradients.places import Place, is_library, locate_frames
+from keras_perceptual.gradients.places import Place
 from keras_perceptual.gradients.replay import Derivative, Operation, Replay
+from keras_perceptual.gradients.uses import place_of_use
 from keras_perceptual.gradients.ways import Origin
 
 # What it is called in a replay that `.grad` was read before there was one.
@@ -81,85 +82,6 @@ def find_causes(
     }
 
 
-def find_uses(
-    replay: Replay,
-    strangers: Sequence[Any],
-    layers: Mapping[str, Any],
-    functions: Sequence[tuple[str, ModuleType]] = (),
-) -> dict[Any, Place]:
-    """Finds out where variables are used that nobody asks a gradient of.
-
-    Args:
-        replay: The `Replay` of the step.
-        strangers: Keys of the variables in question.
-        layers: The layers of the model by name.
-        functions: As for `places.locate`.
-
-    Returns:
-        A dictionary with the `Place` where each variable is used first on the
-        way to what is differentiated, for those that the step could have
-        asked a gradient of.
-    """
-    locator = Locator(layers, functions)
-    asked = {v for d in replay.derivatives if not d.of_all for v in d.variables}
-    reached = {k for d in replay.derivatives for k in d.gradients}
-    users = ways.users_of(replay.operations)
-    places = {}
-    for variable, values in ways.values_of(replay, strangers).items():
-        uses = [
-            operation
-            for value in values
-            for operation, place in users.get(value, ())
-            if ways.carries_gradient(operation, place, 0)
-            and not reached.isdisjoint(operation.outputs)
-            and (value in reached or kind_of(operation) in READERS)
-        ]
-        if uses and variable not in asked:
-            places[variable] = _place_of_use(locator.locate(uses[0]))
-    return places
-
-
-def find_failing(
-    replay: Replay,
-    variables: Sequence[Any],
-    layers: Mapping[str, Any],
-    functions: Sequence[tuple[str, ModuleType]] = (),
-) -> dict[Any, Cause]:
-    """Finds the Python functions whose gradient makes a step fail.
-
-    Args:
-        replay: The `Replay` of the step.
-        variables: Keys of the variables to follow.
-        layers: The layers of the model by name.
-        functions: As for `places.locate`.
-
-    Returns:
-        A dictionary with the `Cause` for each variable that such a function
-        lies behind.
-    """
-    locator = Locator(layers, functions)
-    values = ways.values_of(replay, variables)
-    reached = ways.follow(
-        replay.operations, values.values(), ways.carries_gradient
-    )
-    targets = [t for d in replay.derivatives for t in d.targets]
-    guilty = [
-        operation
-        for operation in ways.needed_for(replay.operations, targets)
-        if kind_of(operation) in PYTHON
-    ]
-    causes = {}
-    for index, variable in enumerate(values):
-        places = tuple(
-            locator.locate(operation)
-            for operation in guilty
-            if any(reached.get(v, 0) >> index & 1 for v in operation.inputs)
-        )
-        if places:
-            causes[variable] = Cause(diagnoses.FAILS, places)
-    return causes
-
-
 def find_computed_before(
     replay: Replay,
     variables: Sequence[Any],
@@ -190,122 +112,6 @@ def find_computed_before(
         for key, cause in causes.items()
         if cause is not None
         and cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER
-    }
-
-
-def explain_cut(
-    operations: Sequence[Operation], may_open: Sequence[bool], locator: Locator
-) -> Cause:
-    """Returns the `Cause` of gradients that end at operations without one.
-
-    Args:
-        operations: The operations, in their order.
-        may_open: For each of them, whether another branch may be taken that
-            lets gradients through.
-        locator: The `Locator`.
-    """
-    places = locator.locate_cuts(operations)
-    cuts = {
-        operation: opens
-        for operation, opens in zip(operations, may_open, strict=True)
-        if kind_of(operation) not in SHAPE_READERS
-    }
-    # Whether a ReLU is open is a comparison, and only its derivative asks.
-    if cuts and all(
-        kind_of(operation) in COMPARISONS
-        and locator.locate(operation).function.rpartition(".")[2] in RELUS
-        for operation in cuts
-    ):
-        return Cause(diagnoses.SECOND_DERIVATIVE, places)
-    if all(cuts.values() if cuts else may_open):
-        return Cause(diagnoses.CUT_IN_BRANCH, places)
-    return Cause(diagnoses.CUT, places)
-
-
-def explain_derivative(
-    replay: Replay, reach: Reach, bit: int, locator: Locator
-) -> Cause | None:
-    """Returns the `Cause` where a loss holds derivatives of values alone.
-
-    Args:
-        replay: The `Replay` of the step.
-        reach: The `Reach` of the variables.
-        bit: The bit of the variable in question.
-        locator: The `Locator`.
-
-    Returns:
-        The `Cause`, or `None` where the loss holds no derivative, by what is
-        no variable, of something that the variable enters.
-    """
-    inner = [
-        derivative
-        for derivative in _derivatives_in_losses(replay)
-        if any(reach.differentiable.get(t, 0) & bit for t in derivative.targets)
-    ]
-    if not inner:
-        return None
-    behind = [
-        operation
-        for operation in ways.needed_for(
-            replay.operations, [t for d in inner for t in d.targets]
-        )
-        if any(reach.any.get(v, 0) & bit for v in operation.inputs)
-    ]
-    # Where a derivative is differentiated that the variable still enters, it
-    # gets lost in the second one.
-    if len(inner) > 1:
-        relus = ways.relus_of(replay.operations)
-        straight = [
-            relu
-            for operation in behind
-            if kind_of(operation) in RELU_GRADIENTS
-            and (relu := relus.get(operation.inputs[-1]))
-        ]
-        return Cause(
-            diagnoses.SECOND_DERIVATIVE,
-            locator.locate_last(straight[:1] or behind),
-        )
-    return Cause(
-        diagnoses.DERIVATIVE_ONLY,
-        (*_locate_derivatives(inner), *locator.locate_last(behind)),
-    )
-
-
-def _derivatives_in_losses(replay: Replay) -> list[Derivative]:
-    """Returns the derivatives, by what is no variable, that losses hold.
-
-    A loss holds one also where it holds a derivative of that.
-    """
-    variables = set(replay.holders.values())
-    outer, waiting = [], {}
-    for index, derivative in enumerate(replay.derivatives):
-        if variables.isdisjoint(derivative.variables):
-            waiting[index] = _parts_of(replay, derivative)
-        else:
-            outer.append(index)
-    held = []
-    while outer:
-        targets = [t for i in outer for t in replay.derivatives[i].targets]
-        needed = ways.needed_for(replay.operations, targets)
-        # Where none is known to be a part of it, it may well be held.
-        outer = [
-            index
-            for index, parts in waiting.items()
-            if not parts or not parts.isdisjoint(needed)
-        ]
-        held += outer
-        waiting = {i: p for i, p in waiting.items() if i not in outer}
-    return [replay.derivatives[index] for index in sorted(held)]
-
-
-def _parts_of(replay: Replay, derivative: Derivative) -> set[Operation]:
-    """Returns the operations that stand on the line of a derivative."""
-    own = [f for f in derivative.frames if not is_library(f.filename)]
-    line = (own[-1].filename, own[-1].lineno) if own else None
-    return {
-        operation
-        for operation in replay.operations
-        if any((f.filename, f.lineno) == line for f in operation.frames)
     }
 
 
@@ -395,7 +201,7 @@ class _Search:
         if not derivatives or not reached.isdisjoint(read.union(values)):
             return Cause(diagnoses.NOT_ASKED, self._locate_other(bit))
         places = tuple(
-            _place_of_use(place) for place in self._locator.locate_last(uses)
+            place_of_use(place) for place in self._locator.locate_last(uses)
         )
         return Cause(diagnoses.LEFT_ALONE, places)
 
@@ -452,7 +258,7 @@ class _Search:
             self._replay.derivatives,
             key=lambda d: any(self._depends(t, bit) for t in d.targets),
         )
-        return _locate_derivatives(derivatives[-1:])
+        return locate_derivatives(derivatives[-1:])
 
     def _explain_lost_gradient(
         self,
@@ -465,7 +271,7 @@ class _Search:
                     place = self._locator.locate(operation)
                     return Cause(diagnoses.TOO_EARLY, (place,))
         return Cause(
-            diagnoses.NOT_APPLIED, _locate_derivatives(d for _, d in asked)
+            diagnoses.NOT_APPLIED, locate_derivatives(d for _, d in asked)
         )
 
     def explain_unused(self, variable: Any) -> Cause | None:
@@ -545,9 +351,9 @@ class _Search:
                 and not set(other.targets).isdisjoint(derivative.targets)
                 for other in self._replay.derivatives
             ):
-                return _locate_derivatives([derivative])
+                return locate_derivatives([derivative])
             needed = self._needed_for(derivative.targets)
-            beside = _beside(derivative, needed[-1]) if needed else ()
+            beside = locate_beside(derivative, needed[-1]) if needed else ()
             return beside or self._locator.locate_last(needed)
         return ()
 
@@ -657,7 +463,7 @@ class _Search:
             for value in operation.inputs:
                 bits |= self._reach.any.get(value, 0) & left
             if bits and (found := self._locator.locate_last([operation])):
-                places |= dict.fromkeys(_single_bits(bits), found)
+                places |= dict.fromkeys(ways.single_bits(bits), found)
                 left &= ~bits
         return places
 
@@ -672,40 +478,3 @@ class _Search:
             ).by_operation(self._positions)
             for derivative in self._replay.derivatives
         ]
-
-
-def _beside(derivative: Derivative, operation: Operation) -> tuple[Place, ...]:
-    """Returns where a function that asks for gradients has a value computed.
-
-    It is empty where that is computed somewhere else.
-    """
-    asking = [f for f in derivative.frames if not is_library(f.filename)][-1:]
-    for index, frame in enumerate(operation.frames):
-        for other in asking:
-            if (frame.filename, frame.name) == (other.filename, other.name):
-                place = locate_frames("", operation.frames[: index + 1])
-                return (dataclasses.replace(place, operation=operation.kind),)
-    return ()
-
-
-def _place_of_use(place: Place) -> Place:
-    """Returns a place where it does not matter what is done there."""
-    return dataclasses.replace(place, operation="used", function="")
-
-
-def _locate_derivatives(derivatives: Iterable[Derivative]) -> tuple[Place, ...]:
-    """Returns the places where gradients are asked for, each once."""
-    places = [
-        dataclasses.replace(
-            locate_frames("", derivative.frames), operation="gradient"
-        )
-        for derivative in derivatives
-    ]
-    return tuple(dict.fromkeys(place for place in places if place.file))
-
-
-def _single_bits(bits: int) -> Iterator[int]:
-    """Yields the bits of which an integer is made up."""
-    while bits:
-        yield bits & -bits
-        bits &= bits - 1

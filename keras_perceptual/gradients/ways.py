@@ -198,3 +198,10 @@ def layers_around(
     """
     for names in operation.around:
         yield from [name for name in names if name in layers][:1]
+
+
+def single_bits(bits: int) -> Iterator[int]:
+    """Yields the bits of which an integer is made up."""
+    while bits:
+        yield bits & -bits
+        bits &= bits - 1

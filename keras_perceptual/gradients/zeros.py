@@ -11,9 +11,9 @@ from typing import Any
 
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
-from keras_perceptual.gradients.cuts import Locator, find_ends
+from keras_perceptual.gradients.cuts import Locator, explain_cut, find_ends
+from keras_perceptual.gradients.inner_derivatives import explain_derivative
 from keras_perceptual.gradients.kinds import BRANCHES, SHAPE_READERS, kind_of
-from keras_perceptual.gradients.missing import explain_cut, explain_derivative
 from keras_perceptual.gradients.replay import Operation, Replay
 from keras_perceptual.gradients.zero_ends import End, Judge, Step
 
