@@ -68,6 +68,7 @@ INTERNAL_MODULES = [
     "docstrings",
     "event_file",
     "files",
+    "image_validation",
     "model_walk",
     "plotting",
     "progress",
