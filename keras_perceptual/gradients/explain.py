@@ -107,13 +107,12 @@ class Explainer:
         if replay is None:
             return explain_leaving(cast(Exception, self._error), keys)
         owners = find_owners(self._model)
-        observer = self._observer
         found = missing.find_causes(
             replay,
             keys,
             *self._where(),
             owners=self._names_of(owners, keys),
-            handed=observer.handed.keys() - observer.connected,
+            handed=self._handed_without(),
         )
         left_out = find_left_out(replay, keys, *self._where())
         return {
@@ -159,11 +158,14 @@ class Explainer:
         """
         if self._seam.tracer.is_traced_once:
             return False
-        observer = self._observer
-        refused = observer.handed.keys() - observer.connected
         return cause.diagnosis is diagnoses.UNUSED or (
-            cause.diagnosis is diagnoses.NOT_APPLIED and key in refused
+            cause.diagnosis is diagnoses.NOT_APPLIED
+            and key in self._handed_without()
         )
+
+    def _handed_without(self) -> set[int]:
+        """Returns what came to an optimizer, and never with a gradient."""
+        return self._observer.handed.keys() - self._observer.connected
 
     def _locate_call(self, key: int, replay: Replay) -> Place | None:
         """Returns where gradients go that were asked for along with one.

@@ -108,11 +108,12 @@ def locate_skipping(
             and any(inner is layer for inner in walk_parts(item))
             and not any(id(v) in learning for v in item.variables)
         }
-        for method in _methods_of(type(holder)) if names else ():
+        if not names:
+            continue
+        fixed = _fixed_attributes(type(holder))
+        for method in _methods_of(type(holder)):
             lines, first, path = _read_lines(method)
-            node = _find_skipping(
-                _parse(lines), names, _fixed_attributes(type(holder))
-            )
+            node = _find_skipping(_parse(lines), names, fixed)
             if node is not None:
                 return dataclasses.replace(
                     _place(path, first + node.lineno - 1, method),

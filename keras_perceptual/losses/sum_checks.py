@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 
 import keras
 
-from keras_perceptual import validation
-from keras_perceptual.validation import Checker, show
+from keras_perceptual.validation import Checker, nearest_names, show
 
 Terms: TypeAlias = Mapping[
     str,
@@ -70,7 +69,7 @@ def _check_loss(
         if loss_class is None:
             raise ValueError(
                 f"{owner} does not know this loss of Keras. "
-                f"{validation.nearest_names(loss, known)}Give its name, such "
+                f"{nearest_names(loss, known)}Give its name, such "
                 "as 'mean_absolute_error', or an instance of "
                 "`keras.losses.Loss`. "
                 f"Received: terms[{show(name)}]={show(loss)}"

@@ -136,7 +136,7 @@ def make_loss(
     if not isinstance(loss, kind):
         raise ValueError(
             f"{owner} averages `{kind.__name__}`. Give it one, or its "
-            f"arguments by name, and use `ImageLossMetric` for other losses. "
+            "arguments by name, and use `ImageLossMetric` for other losses. "
             "Received: "
             f"loss={validation.show(loss)}"
         )
