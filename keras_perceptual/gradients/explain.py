@@ -16,6 +16,7 @@ from keras_perceptual.gradients import (
     penalties,
     tracers,
     uses,
+    ways,
     zeros,
 )
 from keras_perceptual.gradients.added_losses import find_left_out
@@ -30,7 +31,7 @@ from keras_perceptual.gradients.model_parts import (
 )
 from keras_perceptual.gradients.observer import GradientObserver
 from keras_perceptual.gradients.places import Place, locate_frames, locate_step
-from keras_perceptual.gradients.replay import Replay
+from keras_perceptual.gradients.replay import Replay, is_due_to_none
 from keras_perceptual.gradients.seam import Seam
 from keras_perceptual.gradients.source_lines import (
     locate_building,
@@ -270,12 +271,15 @@ class Explainer:
     @unless_it_fails(dict)
     def failing(self, error: BaseException) -> dict[int, Cause]:
         """Returns the `Cause` by `id` of an error in the gradients."""
-        if not tracers.load("tracer").says_gradient_failed(error):
+        failed = tracers.load("tracer").says_gradient_failed(error)
+        if not failed and not is_due_to_none(error):
             return {}
         self.forget()
         replay = self._take()
         if replay is None:
             return {}
+        if not failed:
+            return self.missing(self._unanswered(replay))
         keys = [id(variable) for variable in self._model.trainable_variables]
         where, owners = self._where(), find_owners(self._model)
         # What was computed before the step can be differentiated once.
@@ -286,6 +290,20 @@ class Explainer:
             key: self._add_places(key, cause, owners)
             for key, cause in before.items()
         } | uses.find_failing(replay, keys, *where)
+
+    def _unanswered(self, replay: Replay) -> list[Any]:
+        """Returns the variables that were asked about and got `None`."""
+        variables = self._model.trainable_variables
+        values = ways.values_of(replay, list(map(id, variables)))
+        return [
+            variable
+            for variable in variables
+            if any(
+                id(variable) in derivative.variables
+                and derivative.gradients.keys().isdisjoint(values[id(variable)])
+                for derivative in replay.derivatives
+            )
+        ]
 
     @unless_it_fails(list)
     def find_untracked(self) -> list[tuple[Any, Place]]:

@@ -145,6 +145,13 @@ class Replay:
     changeable: frozenset[Hashable] = frozenset()
 
 
+def is_due_to_none(error: BaseException) -> bool:
+    """Whether code may have failed for a gradient that is `None`."""
+    return isinstance(error, (AttributeError, TypeError, ValueError)) and (
+        "None" in str(error)
+    )
+
+
 @dataclasses.dataclass
 class Moment:
     """What one step begins with.

@@ -172,10 +172,14 @@ def attributes_put_back(
 
 @functools.cache
 def _names_of_keras() -> set[str]:
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
+    # Without names of their own, they use up those that Keras counts.
+    inner = keras.optimizers.Adam(name="inner")
     parts = (
-        *(keras.Layer(), keras.Model(), keras.Variable(0.0)),
-        *(optimizer, optimizer.inner_optimizer),
+        keras.Layer(name="layer"),
+        keras.Model(name="model"),
+        keras.Variable(0.0, name="variable"),
+        keras.optimizers.LossScaleOptimizer(inner, name="outer"),
+        inner,
     )
     return {name for part in parts for name in vars(part)} - {"_trainable"}
 

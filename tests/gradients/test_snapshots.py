@@ -254,6 +254,20 @@ def test_what_keras_notes_down_stays():
     assert int(model.optimizer.iterations) == 2
 
 
+def test_names_that_keras_counts_are_not_used_up():
+    """Paths of variables without a name are the same with the check."""
+    keras.utils.clear_session(free_memory=False)
+    snapshots._names_of_keras.__wrapped__()
+    names = [
+        part(*arguments).name
+        for part, arguments in (
+            *((keras.Variable, (0.0,)), (layers.Layer, ()), (keras.Model, ())),
+            (keras.optimizers.Adam, ()),
+        )
+    ]
+    assert names == ["variable", "layer", "model", "adam"]
+
+
 def test_variables_made_in_a_step_that_broke():
     """Something finite stands in for what they began with."""
     held, made, well = (keras.Variable([np.nan, 1.0]) for _ in range(3))

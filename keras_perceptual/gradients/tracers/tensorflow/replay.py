@@ -12,7 +12,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_perceptual.gradients.replay import Derivative, Operation, Replay
+from keras_perceptual.gradients.replay import (
+    Derivative,
+    Operation,
+    Replay,
+    is_due_to_none,
+)
 from keras_perceptual.gradients.tracers.tensorflow import (
     graph_replay,
     graph_steps,
@@ -158,9 +163,11 @@ def _run(
         stack.enter_context(recorder.recording(sys._getframe()))
         try:
             step(*arguments)
-        except Exception:
+        except Exception as error:
             # What is wrong with the gradients may have ended it.
-            if tapes.error is None:
+            if tapes.error is None and not (
+                tapes.questions and is_due_to_none(error)
+            ):
                 raise
     _look_into_branches(recorder, choices)
     return _describe(recorder, tapes.questions, names, others)

@@ -11,7 +11,12 @@ import keras
 import numpy as np
 import torch
 
-from keras_perceptual.gradients.replay import Derivative, Operation, Replay
+from keras_perceptual.gradients.replay import (
+    Derivative,
+    Operation,
+    Replay,
+    is_due_to_none,
+)
 from keras_perceptual.gradients.tracers.torch.gradient_calls import (
     GradientCalls,
 )
@@ -54,9 +59,11 @@ def replay_step(
             with Listening(recording, gradient_calls).listening():
                 step(*arguments)
                 alternatives = recording.find_alternatives()
-        except Exception:
+        except Exception as error:
             # What was seen up to there tells why gradients cannot be had.
-            if not gradient_calls.failed:
+            if not gradient_calls.failed and not (
+                gradient_calls.asked and is_due_to_none(error)
+            ):
                 raise
         finally:
             recording.originals.put_back()
