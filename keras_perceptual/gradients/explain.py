@@ -34,9 +34,11 @@ from keras_perceptual.gradients.places import Place, locate_frames, locate_step
 from keras_perceptual.gradients.replay import Replay, is_due_to_none
 from keras_perceptual.gradients.seam import Seam
 from keras_perceptual.gradients.source_lines import (
+    has_weights_in,
     locate_building,
     locate_condition,
     locate_freezing,
+    locate_mention,
     locate_skipping,
 )
 
@@ -136,7 +138,9 @@ class Explainer:
         place, replay = None, cast(Replay, self._replay)
         if self._may_be_skipped(key, cause):
             condition = locate_skipping(
-                self._model, owners.get(key), self._observer.connected
+                self._model,
+                owners.get(key),
+                has_weights_in(self._observer.connected),
             )
             # Where the step has a gradient this time, it draws by itself.
             if condition is not None or cause.diagnosis is not diagnoses.UNUSED:
@@ -145,12 +149,27 @@ class Explainer:
         if cause.diagnosis is diagnoses.NOT_APPLIED:
             place = self._locate_call(key, replay)
         elif cause.diagnosis is diagnoses.UNUSED:
-            place = locate_step(replay)
+            place = self._locate_mention(owners.get(key), replay)
+            place = place or locate_step(replay)
         elif cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER:
-            place = locate_building(owners[key], key)
+            owner = owners[key]
+            own = (v for v in owner.variables if id(v) == key)
+            place = locate_building(owner, key) or self._locate_mention(
+                next(own, None), replay
+            )
         if place is None or not place.file:
             return cause
         return Cause(cause.diagnosis, (place, *cause.places), cause.note)
+
+    def _locate_mention(self, part: Any, replay: Replay) -> Place | None:
+        """Returns where a part of the model is named, that is not used."""
+        run = {
+            (frame.filename, frame.name)
+            for operation in replay.operations
+            for frame in operation.frames
+        }
+        is_called = has_weights_in(self._observer.connected)
+        return locate_mention(self._model, part, is_called, run)
 
     def _may_be_skipped(self, key: int, cause: Cause) -> bool:
         """Whether another batch may use what this one did not.

@@ -12,6 +12,7 @@ from keras_perceptual.gradients import (
     judging,
     message,
     tracers,
+    uncalled,
 )
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.diagnoses import Diagnosis
@@ -203,7 +204,10 @@ class FitCheck:
             finished=finished,
             unexplained=self._evidence.unexplained(),
         )
-        texts = [t for t in self._texts(to_warn) if t not in self._warned]
+        texts = self._texts(to_warn)
+        if finished and self.policy.on_missing != "ignore":
+            texts += self._describe_uncalled()
+        texts = [text for text in texts if text not in self._warned]
         self._warned.update(texts)
         return self._make_error(to_raise), texts
 
@@ -239,6 +243,15 @@ class FitCheck:
                 message.describe_unmatched(self.owner, patterns, paths)
             )
         return texts
+
+    def _describe_uncalled(self) -> list[str]:
+        """Tells of layers that have no variables as nothing calls them."""
+        try:
+            found = uncalled.find_uncalled(self._model)
+        except Exception as error:
+            return [message.describe_trouble(self.owner, error)]
+        found = [(p, at) for p, at in found if not self.policy.ignores(p.name)]
+        return [message.describe_uncalled(self.owner, found)] if found else []
 
     def _total(self) -> int:
         """Returns how many variables are to be trained."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_perceptual.gradients.paragraphs import (
     HEADINGS,
@@ -19,6 +19,7 @@ from keras_perceptual.gradients.paragraphs import (
 )
 
 if TYPE_CHECKING:
+    from keras_perceptual.gradients.places import Place
     from keras_perceptual.gradients.report import GradientRecord, GradientReport
 
 
@@ -170,6 +171,25 @@ def describe_stale(
         "optimizer were made for the former set. Call `model.compile` again "
         "whenever `trainable` was changed or layers were added. "
         f"Received: {named}"
+    )
+
+
+def describe_uncalled(owner: str, found: Sequence[tuple[Any, Place]]) -> str:
+    """Tells of layers that were never called, in one line.
+
+    Args:
+        owner: The name of the object that checked.
+        found: Pairs of a layer, and of the `Place` that names it.
+    """
+    one = len(found) == 1
+    layer, place = found[0]
+    return (
+        f"{owner}: {'a layer was' if one else f'{len(found)} layers were'} "
+        "never called in the checked batches: without variables, "
+        f"{'it learns' if one else 'they learn'} nothing. {layer.name!r} "
+        f"({type(layer).__name__}): {place}. Call what was forgotten, or "
+        "remove it. If this is intended, leave it out with `ignore`. "
+        f"Received: uncalled={shorten(part.name for part, _ in found)}"
     )
 
 

@@ -161,6 +161,9 @@ class _Search:
             return self._explain_lost_gradient(values, asked)
         unused = self.explain_unused(variable)
         if unused is not None:
+            other = self._find_other_loss(asked)
+            if other and unused.diagnosis is diagnoses.UNUSED:
+                return Cause(diagnoses.OTHER_LOSS, other)
             return unused
         if self._is_copied(bit, variable):
             return Cause(diagnoses.UNUSED)
@@ -323,7 +326,7 @@ class _Search:
         instead = instead or self._find_loss_without_model(targets)
         if instead:
             return Cause(diagnoses.IGNORES_PREDICTION, instead)
-        other = self._find_other_loss([d for _, d in asked if not d.of_all])
+        other = self._find_other_loss(asked)
         if other:
             return Cause(diagnoses.OTHER_LOSS, other)
         return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
@@ -337,18 +340,21 @@ class _Search:
         )
 
     def _find_other_loss(
-        self, derivatives: Sequence[Derivative]
+        self, asked: Sequence[tuple[int, Derivative]]
     ) -> tuple[Place, ...]:
         """Returns where a loss is that none of the asked variables enters.
 
         Where it is the loss of others, it is there that it is asked about.
         """
-        for derivative in derivatives:
-            if self._is_answered(derivative):
+        for _, derivative in asked:
+            if derivative.of_all or self._is_answered(derivative):
                 continue
+            enters = ways.follow(
+                self._replay.operations, [derivative.targets]
+            ).keys()
             if any(
                 self._is_answered(other)
-                and not set(other.targets).isdisjoint(derivative.targets)
+                and not enters.isdisjoint(other.targets)
                 for other in self._replay.derivatives
             ):
                 return locate_derivatives([derivative])

@@ -10,12 +10,17 @@ import re
 import textwrap
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 
 from keras_perceptual.gradients.places import Place, is_library, locate_frames
 from keras_perceptual.model_walk import walk_parts
+
+# Methods that make what a layer has.
+_MAKING = ("__init__", "build")
+# Attributes that list weights, or tell about them.
+_LISTING = re.compile(r"weights$|variables$|^trainable$|^built$|^losses$")
 
 
 def locate_building(layer: Any, key: int) -> Place | None:
@@ -81,35 +86,34 @@ def locate_condition(
     return next(filter(None, places), None)
 
 
+def has_weights_in(learning: Collection[int]) -> Callable[[Any], bool]:
+    """Returns a function that tells whether a layer has weights that learn.
+
+    Args:
+        learning: The `id` of variables with a gradient.
+    """
+    return lambda layer: any(id(v) in learning for v in layer.variables)
+
+
 def locate_skipping(
-    model: keras.Model, layer: Any, learning: Collection[int] = ()
+    model: keras.Model,
+    layer: Any,
+    is_called: Callable[[Any], bool] = lambda layer: False,
 ) -> Place | None:
     """Returns what may keep the code of a model from calling a layer.
 
     Args:
         model: The model.
         layer: A layer in it.
-        learning: The `id` of variables with a gradient: what holds one of
-            them and the layer has been called.
+        is_called: Function that tells whether a layer that holds this one is
+            known to have been called, such as that of `has_weights_in`.
 
     Returns:
         The `Place` of an `if` that a method has around what it names by an
         attribute that holds the layer, before it, or in a loop over it; `None`
         where none is found. Whether it trains is no such condition.
     """
-    for holder in list(walk_parts(model, (keras.Layer,))):
-        held = vars(holder)
-        names = {
-            name
-            # PyTorch keeps modules apart.
-            for name, part in {**held, **held.get("_modules", {})}.items()
-            for item in _layers_in(part)
-            if item is not holder
-            and any(inner is layer for inner in walk_parts(item))
-            and not any(id(v) in learning for v in item.variables)
-        }
-        if not names:
-            continue
+    for holder, names in _find_holders(model, layer, is_called):
         fixed = _fixed_attributes(type(holder))
         for method in _methods_of(type(holder)):
             lines, first, path = _read_lines(method)
@@ -122,23 +126,124 @@ def locate_skipping(
     return None
 
 
-def _layers_in(part: Any) -> Iterator[Any]:
-    """Yields the layers that an attribute is, or holds in containers."""
-    if isinstance(part, keras.Layer):
-        yield part
-    elif isinstance(part, dict):
-        for item in part.values():
-            yield from _layers_in(item)
-    elif isinstance(part, (list, tuple)):
+def locate_mention(
+    model: keras.Model,
+    part: Any,
+    is_called: Callable[[Any], bool] = lambda layer: False,
+    run: Collection[tuple[str, str]] | None = None,
+) -> Place | None:
+    """Returns where the code of a model names a part that it does not use.
+
+    Args:
+        model: The model.
+        part: A layer or a variable in it.
+        is_called: As for `locate_skipping`.
+        run: The file and the name of each function that a step runs, or
+            `None` where that is not known.
+
+    Returns:
+        The `Place` of the first line in such a method that names the attribute
+        that holds the part, or else, of a layer, of the line that sets it;
+        `None` where none is found.
+    """
+    found = []
+    holders = _find_holders(model, part, is_called)
+    for rank, (holder, names) in enumerate(holders):
+        making = (getattr(type(holder), name, None) for name in _MAKING)
+        for method in (*_methods_of(type(holder)), *making):
+            lines, first, path = _read_lines(method)
+            is_making = getattr(method, "__name__", "") in _MAKING
+            if is_making:
+                wanted = isinstance(part, keras.Layer)
+            else:
+                wanted = run is None or (path, method.__name__) in run
+            if not wanted:
+                continue
+            for node in _mentions_in(_parse(lines), names):
+                if is_making is isinstance(node.ctx, ast.Store):
+                    line = first + node.lineno - 1
+                    found.append((is_making, rank, line, node.attr, method))
+    if not found:
+        return None
+    *_, line, name, method = min(found, key=lambda f: f[:3])
+    path = inspect.getsourcefile(method) or ""
+    return dataclasses.replace(
+        _place(path, line, method), operation=f"self.{name}"
+    )
+
+
+def is_conditional(model: keras.Model, part: Any) -> bool:
+    """Whether code names a part of a model behind a condition of any kind.
+
+    Args:
+        model: The model.
+        part: A layer or a variable in it.
+    """
+    for holder, names in _find_holders(model, part, lambda layer: True):
+        for method in _methods_of(type(holder)):
+            for node in ast.walk(_parse(_read_lines(method)[0])):
+                if isinstance(node, ast.If | ast.IfExp | ast.BoolOp):
+                    if _names_one(node, names):
+                        return True
+    return False
+
+
+def _mentions_in(
+    tree: ast.AST, names: Collection[str]
+) -> Iterator[ast.Attribute]:
+    """Yields the attributes of `self`, but where only weights are listed."""
+    listed = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and _LISTING.search(node.attr)
+    }
+    for node in ast.walk(tree):
+        if _is_own(node, names) and node not in listed:
+            yield node
+
+
+def _find_holders(
+    model: keras.Model, part: Any, is_called: Callable[[Any], bool]
+) -> Iterator[tuple[keras.Layer, set[str]]]:
+    """Yields layers with the attributes by which they hold a part.
+
+    What is known to have been called is not what is left out.
+    """
+    for holder in list(walk_parts(model, (keras.Layer,))):
+        held = vars(holder)
+        names = {
+            name
+            # PyTorch keeps modules apart.
+            for name, value in {**held, **held.get("_modules", {})}.items()
+            for item in _items_in(value)
+            if item is part
+            or (
+                isinstance(item, keras.Layer)
+                and item is not holder
+                and any(inner is part for inner in walk_parts(item))
+                and not is_called(item)
+            )
+        }
+        if names:
+            yield holder, names
+
+
+def _items_in(part: Any) -> Iterator[Any]:
+    """Yields what an attribute is, or what is in it if it is a container."""
+    if isinstance(part, dict):
+        part = list(part.values())
+    if isinstance(part, (list, tuple)):
         for item in part:
-            yield from _layers_in(item)
+            yield from _items_in(item)
+    else:
+        yield part
 
 
 def _methods_of(owner: type) -> Iterator[Any]:
     """Yields the methods of a class, but for those that create layers."""
     for name in dir(owner):
         method = inspect.getattr_static(owner, name)
-        if inspect.isfunction(method) and name not in ("__init__", "build"):
+        if inspect.isfunction(method) and name not in _MAKING:
             yield method
 
 
@@ -216,12 +321,16 @@ def _names_one(part: Any, names: Collection[str]) -> bool:
     """Whether code, or a list of it, names one of some attributes."""
     if isinstance(part, list):
         return any(_names_one(inner, names) for inner in part)
-    return any(
-        isinstance(inner, ast.Attribute)
-        and inner.attr in names
-        and isinstance(inner.value, ast.Name)
-        and inner.value.id == "self"
-        for inner in ast.walk(part)
+    return any(_is_own(inner, names) for inner in ast.walk(part))
+
+
+def _is_own(node: ast.AST, names: Collection[str]) -> TypeGuard[ast.Attribute]:
+    """Whether code is one of some attributes of `self`."""
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr in names
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
     )
 
 

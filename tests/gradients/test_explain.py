@@ -413,6 +413,44 @@ class TestTensorFlow:
         error = errors_of(model)
         assert {r.reason for r in error.report} == {diagnoses.NOT_APPLIED.title}
 
+    @pytest.mark.parametrize("run_eagerly", [False, True])
+    def test_step_that_fails_for_want_of_gradients(self, run_eagerly):
+        """It ends before an optimizer is called, and does not say why."""
+        import tensorflow as tf
+
+        class Clipping(keras.Sequential):
+            def train_step(self, batch):
+                x, y = batch
+                with tf.GradientTape() as tape:
+                    rounded = tf.round(self(x))  # rounded
+                    loss = self.compute_loss(x=x, y=y, y_pred=rounded)
+                weights = self.trainable_variables
+                grads = tape.gradient(loss, weights)
+                grads = [tf.clip_by_norm(g, 1.0) for g in grads]
+                self.optimizer.apply(grads, weights)
+                return {"loss": loss}
+
+        model = Clipping([keras.Input((4,)), layers.Dense(1, name="head")])
+        model.compile("sgd", "mse", run_eagerly=run_eagerly)
+        error = errors_of(model)
+        assert_marked(error.report.missing[0].culprit, "# rounded")
+
+    def test_step_that_fails_for_another_none(self):
+        """Where all gradients are there, the error is the user's own."""
+        import tensorflow as tf
+
+        class Failing(keras.Sequential):
+            def train_step(self, batch):
+                with tf.GradientTape() as tape:
+                    loss = self.compute_loss(y=batch[1], y_pred=self(batch[0]))
+                tape.gradient(loss, self.trainable_variables)
+                return None + loss
+
+        model = Failing([keras.Input((4,)), layers.Dense(1, name="head")])
+        model.compile("sgd", "mse")
+        with pytest.raises(ValueError, match="None"):
+            model.fit(*data(), callbacks=[GradientSanityCallback()])
+
     def test_call_that_leaves_one_out_among_others(self):
         """The optimizer that was called last has nothing to do with it."""
         error = errors_of(self.rivals(lambda g: g[:-1]))

@@ -205,6 +205,16 @@ def test_the_loss_of_something_else_is_differentiated():
     assert places_of(cause_of(net)) == [("gradient", 100)]
 
 
+def test_a_term_of_the_loss_of_others_is_differentiated():
+    """It is asked about in the wrong place, rather than computed wrongly."""
+    net = Net()
+    u = net.variable("u", np.eye(3))
+    own = net.loss_of(net.do("MatMul", net.x, u), line=5)
+    net.differentiate(own, ["w"], line=100)
+    net.differentiate(net.do("Mul", own, own), ["u"], line=101)
+    assert places_of(cause_of(net)) == [("gradient", 100)]
+
+
 def test_nobody_applied_it():
     cause = cause_of(Net().ask())
     assert cause.diagnosis is diagnoses.NOT_APPLIED
@@ -264,7 +274,17 @@ def test_to_be_asked_about_is_no_use():
     net = Net()
     u = net.variable("u", np.eye(3))
     net.do("gradient", net.loss, u)
-    assert cause_of(net.ask("u"), "u").diagnosis is diagnoses.UNUSED
+    net.ask("u", "w")
+    assert cause_of(net, "u").diagnosis is diagnoses.UNUSED
+
+
+def test_what_is_asked_about_alone_and_never_used():
+    """The loss that is differentiated has a line, and what is unused none."""
+    net = Net()
+    net.variable("u", np.eye(3))
+    cause = cause_of(net.ask("u"), "u")
+    assert cause.diagnosis is diagnoses.OTHER_LOSS
+    assert places_of(cause) == [("Mean", 4)]
 
 
 def test_a_moving_average_is_no_use():

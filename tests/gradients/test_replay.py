@@ -7,6 +7,7 @@ from keras_perceptual.gradients.replay import (
     Numbers,
     Operation,
     Replay,
+    is_due_to_none,
 )
 
 
@@ -44,3 +45,10 @@ def test_moments_share_nothing():
         ("batch", "values", "attributes", "state")
     )
     assert Replay((), {}, ()).values is not Replay((), {}, ()).values
+
+
+def test_errors_that_speak_of_none():
+    assert is_due_to_none(ValueError("None values not supported."))
+    assert is_due_to_none(AttributeError("'NoneType' has no 'clip'"))
+    assert not is_due_to_none(ValueError("shapes differ"))
+    assert not is_due_to_none(RuntimeError("None"))

@@ -3,9 +3,12 @@ import pytest
 from keras import layers
 
 from keras_perceptual.gradients.source_lines import (
+    has_weights_in,
+    is_conditional,
     locate_building,
     locate_condition,
     locate_freezing,
+    locate_mention,
     locate_skipping,
 )
 
@@ -160,7 +163,10 @@ def test_what_is_called_skips_nothing_inside():
     layer, other = layers.Dense(1), layers.Dense(1)
     model.inner = keras.Sequential([keras.Input((1,)), layer, other])
     assert locate_skipping(model, layer) is not None
-    assert locate_skipping(model, layer, {id(other.kernel)}) is None
+    assert (
+        locate_skipping(model, layer, has_weights_in([id(other.kernel)]))
+        is None
+    )
 
 
 @pytest.mark.parametrize("name", ["noise", "always", "nowhere"])
@@ -196,3 +202,49 @@ def test_what_the_shapes_decide_is_decided_for_good():
     model = keras.Sequential([keras.Input((2,)), residual])
     assert locate_skipping(model, residual.match) is None
     assert locate_skipping(model, residual.late).code.endswith("# late")
+
+
+class Forgetting(keras.Model):
+    """Names parts where they are not called, or only where it makes them."""
+
+    def __init__(self):
+        super().__init__()
+        self.stack = [layers.Dense(1) for _ in range(3)]
+        self.made = layers.Dense(1)  # made
+        self.gain = self.add_weight(name="gain")
+
+    def call(self, x):
+        for layer in self.stack[:1]:  # stack
+            x = layer(x)
+        x = x * self.gain.shape.count(7)  # gain
+        return x + len(self.made.trainable_variables)
+
+    def never(self, x):
+        return self.made(x)
+
+
+@pytest.mark.parametrize("name", ["stack", "made", "gain"])
+def test_where_code_names_what_it_does_not_use(name):
+    """Weights that are listed, and methods that do not run, are no mention."""
+    model = Forgetting()
+    for layer in (*model.stack, model.made):
+        layer.build((None, 1))
+    is_called = has_weights_in([id(model.stack[0].kernel)])
+    part = getattr(model, name)
+    part = part[-1] if isinstance(part, list) else part
+    place = locate_mention(model, part, is_called, {(__file__, "call")})
+    assert place.code.endswith(f"# {name}")
+    assert place.operation == f"self.{name}"
+
+
+def test_what_is_named_nowhere():
+    """A variable is made in its layer, which says nothing of its use."""
+    model = Forgetting()
+    assert locate_mention(model, model.gain, run=()) is None
+    assert locate_mention(model, layers.Dense(1)) is None
+
+
+@pytest.mark.parametrize("name", ["inner", "chosen", "always"])
+def test_what_code_names_behind_a_condition(name):
+    model = Experts()
+    assert is_conditional(model, getattr(model, name)) is (name != "always")
