@@ -5,7 +5,7 @@ but zeros or rounding errors to what goes in.
 """
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence, Set
 from typing import Any
 
 from keras_perceptual.gradients import diagnoses, ways
@@ -58,12 +58,15 @@ class End:
             another batch, `diagnoses.ZERO` where it may, but is worth telling.
         partners: The variables, as bits, whose zeros must stay as well.
         chosen: Whether a choice that the data make is closed.
+        aside: Whether it lies beside the part that is gone on with, so that
+            any other end tells more.
     """
 
     operation: Operation
     diagnosis: Diagnosis | None = None
     partners: int = 0
     chosen: bool = False
+    aside: bool = False
 
 
 class Step:
@@ -210,15 +213,15 @@ class Judge:
             return self._judge_product(operation, place, kind)
         if operation.inputs[place] in self._cancelled:
             return None
-        if kind in JOINS | PADS and self._takes_a_part(operation):
-            return None
+        if kind in JOINS | PADS and (part := self._find_part(operation)):
+            return End(part, diagnoses.ZERO, aside=True)
         # What somebody wrote may be wrong, or a window that is closed.
         return End(
             operation, diagnoses.ZERO if operation.own_gradient else None
         )
 
-    def _takes_a_part(self, operation: Operation) -> bool:
-        """Whether the step goes on with a part of what is put together.
+    def _find_part(self, operation: Operation) -> Operation | None:
+        """Returns what takes the part of a join that the step goes on with.
 
         Which part that is, as the last turn of a loop, stands in the program.
         """
@@ -232,7 +235,7 @@ class Judge:
                 # What is added to it stays where it is.
                 is_sum = kind_of(user) in ADDITIONS
                 (waiting if is_sum else users).append(user)
-        return bool(users) and all(
+        takes_parts = all(
             kind_of(user) in PARTS
             and not any(
                 self._step.origin_of(value)
@@ -241,6 +244,37 @@ class Judge:
             )
             for user in users
         )
+        if not (users and takes_parts):
+            return None
+        return self._find_cut_of_other(followed, users) or users[0]
+
+    def _find_cut_of_other(
+        self, values: Set[Hashable], parts: Sequence[Operation]
+    ) -> Operation | None:
+        """Returns what cuts another part off from what is differentiated.
+
+        Args:
+            values: Keys of the values that parts are taken of.
+            parts: The operations that take those with a gradient.
+        """
+        operations = self._step.replay.operations
+        others = [
+            operation.outputs
+            for operation in operations
+            if kind_of(operation) in PARTS
+            and operation not in parts
+            and not values.isdisjoint(operation.inputs)
+        ]
+        reach = Reach.of(operations, others)
+        if not any(t in reach.any for t in self._derivative.targets):
+            return None
+        for operation in operations:
+            if (
+                not operation.differentiable
+                and not reach.differentiable.keys().isdisjoint(operation.inputs)
+            ):
+                return operation
+        return None
 
     def _users_with_gradient(
         self, values: Iterable[Hashable]
@@ -482,11 +516,17 @@ class Judge:
             )
             if relu is not None and self._differentiates_data():
                 return End(relu, diagnoses.SECOND_DERIVATIVE)
+            if not multiplies and any(map(self._depends, named.inputs)):
+                operation = named
         # The first state of a recurrent layer is zero and multiplies weights,
         # but a single step is nothing that must be an error.
         return End(
             operation, diagnoses.TIMES_ZERO if multiplies else diagnoses.ZERO
         )
+
+    def _depends(self, value: Any) -> bool:
+        """Whether a value is computed from a variable that is followed."""
+        return bool(self._step.origin_of(value) & Origin.HOLDER)
 
     def _differentiates_data(self) -> bool:
         """Whether the step has a derivative by what is no variable."""

@@ -93,6 +93,9 @@ def _collect(
             for variable, bit in bits.items():
                 if behind & bit:
                     cuts[variable].append(operation)
+    for variable, found in ends.items():
+        telling = [end for end in found if not end.aside]
+        ends[variable] = telling or ([] if cuts[variable] else found)
     return ends, cuts
 
 

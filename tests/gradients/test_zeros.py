@@ -343,6 +343,22 @@ def rolled(mask, steps):
     return net.ask(net.loss_of(value)).find()
 
 
+@pytest.mark.parametrize("rest", ["unused", "rounded"])
+def test_the_part_of_an_output_that_the_loss_leaves_out(rest):
+    """What takes the other part is named, or what cuts this one off."""
+    net = Net()
+    both = net.do("Pack", net.dense("one", net.x), net.dense("two", net.x))
+    with net.at(line=8):
+        value = net.do("GetItem", both, net.constant(1))
+    if rest == "rounded":
+        with net.at(line=9):
+            other = net.do("GetItem", both, net.constant(0))
+            value = net.do("AddV2", value, net.do("Round", other))
+    found = net.ask(net.loss_of(value)).find()
+    place = ("GetItem", 8) if rest == "unused" else ("Round", 9)
+    assert found == dict.fromkeys(("one/w", "one/b"), (diagnoses.ZERO, place))
+
+
 def test_a_loop_that_no_step_of_counts():
     closed = np.zeros((4, 1))
     found = rolled(closed, 3)
