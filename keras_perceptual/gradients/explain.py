@@ -212,7 +212,7 @@ class Explainer:
         places = {
             key: cause.places
             for key, cause in self.missing(variables).items()
-            if cause.diagnosis is diagnoses.NOT_APPLIED
+            if cause.diagnosis in (diagnoses.NOT_APPLIED, diagnoses.NOT_ASKED)
         }
         keys = set(map(id, variables))
         for optimizer in find_optimizers(self._model):

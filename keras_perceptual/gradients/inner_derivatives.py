@@ -28,7 +28,7 @@ def explain_derivative(
     """
     inner = [
         derivative
-        for derivative in _derivatives_in_losses(replay)
+        for derivative in derivatives_in_losses(replay)
         if any(reach.differentiable.get(t, 0) & bit for t in derivative.targets)
     ]
     if not inner:
@@ -60,7 +60,7 @@ def explain_derivative(
     )
 
 
-def _derivatives_in_losses(replay: Replay) -> list[Derivative]:
+def derivatives_in_losses(replay: Replay) -> list[Derivative]:
     """Returns the derivatives, by what is no variable, that losses hold.
 
     A loss holds one also where it holds a derivative of that.

@@ -120,6 +120,8 @@ MOVING = frozenset(
     "pad copy readvariableop flatten t".split()
 )
 
+# Nothing is left out or added by them.
+WHOLE = MOVING - PARTS - JOINS - PADS
 # Large numbers make larger ones in them.
 GROWING = (
     PRODUCTS

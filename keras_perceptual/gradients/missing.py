@@ -1,5 +1,6 @@
 """Why a variable has no gradient, read off the replay of a step."""
 
+import collections
 import functools
 import os
 from collections.abc import (
@@ -26,6 +27,7 @@ from keras_perceptual.gradients.cuts import (
     find_ends,
 )
 from keras_perceptual.gradients.inner_derivatives import (
+    derivatives_in_losses,
     explain_derivative,
     locate_beside,
     locate_derivatives,
@@ -35,6 +37,7 @@ from keras_perceptual.gradients.kinds import (
     LEAVING,
     READERS,
     SHAPE_READERS,
+    STOPS,
     ZEROS,
     kind_of,
 )
@@ -255,13 +258,20 @@ class _Search:
     def _locate_other(self, bit: int) -> tuple[Place, ...]:
         """Returns where gradients are asked for, but not of a variable.
 
-        A derivative of what the variable enters is the one to be mended.
+        A derivative of what the variable enters is the one to be mended, all
+        the more where it asks what another one does.
         """
-        derivatives = sorted(
-            self._replay.derivatives,
-            key=lambda d: any(self._depends(t, bit) for t in d.targets),
+        derivatives = self._replay.derivatives
+        asked = collections.Counter(v for d in derivatives for v in d.variables)
+        found = sorted(
+            derivatives,
+            key=lambda d: (
+                any(self._depends(t, bit) for t in d.targets),
+                any(asked[variable] > 1 for variable in d.variables),
+            ),
+            reverse=True,
         )
-        return locate_derivatives(derivatives[-1:])
+        return locate_derivatives(found[:1])
 
     def _explain_lost_gradient(
         self,
@@ -307,6 +317,9 @@ class _Search:
             ):
                 place = self._locator.locate(operation)
                 return Cause(diagnoses.LEFT, (place,))
+        cuts = self._cuts_before_derivatives(bit)
+        if cuts:
+            return self._explain_cut(cuts, (False,) * len(cuts))
         if self._computed.isdisjoint(targets):
             # Where a number stands in the place of a prediction, there it is.
             filled = [
@@ -330,6 +343,26 @@ class _Search:
         if other:
             return Cause(diagnoses.OTHER_LOSS, other)
         return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
+
+    def _cuts_before_derivatives(self, bit: int) -> tuple[Operation, ...]:
+        """Returns what stops a variable before an inner derivative is taken.
+
+        The derivative of what was cut off is no longer computed from it.
+        """
+        needed = self._needed_for(
+            tuple(
+                target
+                for derivative in derivatives_in_losses(self._replay)
+                for target in derivative.targets
+            )
+        )
+        connected = self._reach.differentiable
+        return tuple(
+            operation
+            for operation in needed
+            if kind_of(operation) in STOPS
+            and any(connected.get(v, 0) & bit for v in operation.inputs)
+        )
 
     def _is_constant(self, operation: Operation) -> bool:
         """Whether an operation makes a constant that a gradient comes to."""

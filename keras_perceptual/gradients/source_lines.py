@@ -172,6 +172,28 @@ def locate_mention(
     )
 
 
+def locate_inside(layer: Any, frames: Sequence[Any]) -> Place | None:
+    """Returns the innermost of some frames that is code of a layer itself.
+
+    Args:
+        layer: The layer.
+        frames: The Python frames, the innermost last.
+
+    Returns:
+        The `Place` of the line, `None` if none is in a method of the user's.
+    """
+    ranges = [
+        (_read_lines(method), method) for method in _methods_of(type(layer))
+    ]
+    for frame in reversed(frames):
+        for (lines, first, path), method in ranges:
+            if frame.filename == path and 0 <= frame.lineno - first < len(
+                lines
+            ):
+                return _place(path, frame.lineno, method)
+    return None
+
+
 def is_conditional(model: keras.Model, part: Any) -> bool:
     """Whether code names a part of a model behind a condition of any kind.
 

@@ -35,7 +35,7 @@ def find_uncalled(model: keras.Model) -> list[tuple[Any, Place]]:
             continue
         parts = list(walk_parts(layer, (keras.Layer,)))
         inside.update(map(id, parts))
-        if not any(map(_makes_weights, parts)):
+        if not layer.trainable or not any(map(_makes_weights, parts)):
             continue
         place = locate_mention(model, layer, lambda other: other.built)
         if place is not None and not is_conditional(model, layer):

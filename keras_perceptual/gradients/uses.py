@@ -11,6 +11,7 @@ from keras_perceptual.gradients.cuts import Locator
 from keras_perceptual.gradients.kinds import PYTHON, READERS, kind_of
 from keras_perceptual.gradients.places import Place
 from keras_perceptual.gradients.replay import Replay
+from keras_perceptual.gradients.source_lines import locate_inside
 
 
 def find_uses(
@@ -47,7 +48,10 @@ def find_uses(
             and (value in reached or kind_of(operation) in READERS)
         ]
         if uses and variable not in asked:
-            places[variable] = place_of_use(locator.locate(uses[0]))
+            place = place_of_use(locator.locate(uses[0]))
+            # A layer that nobody tracks has lines that are as they should be.
+            own = locate_inside(layers.get(place.layer), uses[0].frames)
+            places[variable] = place if own is None else _moved(place, own)
     return places
 
 
@@ -95,3 +99,14 @@ def find_failing(
 def place_of_use(place: Place) -> Place:
     """Returns a place where it does not matter what is done there."""
     return dataclasses.replace(place, operation="used", function="")
+
+
+def _moved(place: Place, line: Place) -> Place:
+    """Returns a place with the line of another one."""
+    return dataclasses.replace(
+        place,
+        file=line.file,
+        line=line.line,
+        within=line.within,
+        code=line.code,
+    )

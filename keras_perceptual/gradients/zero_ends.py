@@ -30,6 +30,7 @@ from keras_perceptual.gradients.kinds import (
     RELU_GRADIENTS,
     SHAPE_READERS,
     SOFTMAX,
+    WHOLE,
     kind_of,
 )
 from keras_perceptual.gradients.replay import (
@@ -232,9 +233,9 @@ class Judge:
             outputs = waiting.pop().outputs
             followed.update(outputs)
             for user in self._users_with_gradient(outputs):
-                # What is added to it stays where it is.
-                is_sum = kind_of(user) in ADDITIONS
-                (waiting if is_sum else users).append(user)
+                # What is added to it, or turns it, leaves nothing out.
+                is_whole = kind_of(user) in ADDITIONS | WHOLE
+                (waiting if is_whole else users).append(user)
         takes_parts = all(
             kind_of(user) in PARTS
             and not any(

@@ -470,6 +470,31 @@ class TestTensorFlow:
         assert second.startswith("Its optimizer did not run: gradient, ")
         assert code.strip().endswith("# asked")
 
+    def test_line_that_asks_for_others_once_more(self):
+        """The optimizer of the others waits, as it may have to."""
+        import tensorflow as tf
+
+        class Copied(keras.Model):
+            def train_step(self, batch):
+                (a, b), x = self.parts, batch[0]
+                with tf.GradientTape(persistent=True) as tape:
+                    loss = tf.reduce_mean(a(b(x)) ** 2)
+                grads = tape.gradient(loss, a.trainable_variables)  # asked
+                self.optimizers[0].apply(grads, a.trainable_variables)
+                return {"loss": loss}
+
+        model = Copied()
+        model.parts = [layers.Dense(4, name=name) for name in "ab"]
+        model.optimizers = [keras.optimizers.SGD() for _ in range(2)]
+        for part, optimizer in zip(model.parts, model.optimizers, strict=True):
+            part.build((None, 4))
+            optimizer.build(part.trainable_variables)
+        model.compile()
+        callback = GradientSanityCallback()
+        with pytest.warns(UserWarning, match="its optimizer did not run"):
+            model.fit(*data(), verbose=0, callbacks=[callback])
+        assert_marked(callback.report.missing[0].culprit, "# asked")
+
     def rivals(self, keep):
         """Makes two layers with an optimizer each; one may miss something."""
         import tensorflow as tf

@@ -95,3 +95,15 @@ def test_the_relu_is_named_whose_derivative_it_is():
     cause = cause_of(net, "v")
     assert cause.diagnosis is diagnoses.SECOND_DERIVATIVE
     assert places_of(cause) == [("Relu", 2)]
+
+
+def test_what_is_stopped_before_a_derivative_is_taken():
+    """The derivative that the loss holds is not even computed from it."""
+    net = Net()
+    with net.at(line=6):
+        stopped = net.do("StopGradient", net.output)
+    net.differentiate(net.do("Mean", stopped), [], line=98)
+    net.differentiate(net.loss_of(net.do("Mean", net.x)), ["w", "v"])
+    cause = cause_of(net)
+    assert cause.diagnosis is diagnoses.CUT
+    assert places_of(cause) == [("StopGradient", 6)]

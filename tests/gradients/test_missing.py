@@ -173,6 +173,10 @@ def test_nobody_asked():
     other = net.loss_of(net.do("MatMul", net.x, net.v))
     net.differentiate(other, ["v"], line=100)
     assert places_of(cause_of(net)) == [("gradient", 99)]
+    # Of those, it is one that asks what another one asks as well.
+    net.variable("u", np.eye(3))
+    net.differentiate(net.loss, ["u"], line=102)
+    assert places_of(cause_of(net)) == [("gradient", 99)]
     # Where nothing is differentiated there is no place.
     assert cause_of(Net()).places == ()
 

@@ -1,3 +1,6 @@
+import inspect
+import traceback
+
 import keras
 import pytest
 from keras import layers
@@ -8,6 +11,7 @@ from keras_perceptual.gradients.source_lines import (
     locate_building,
     locate_condition,
     locate_freezing,
+    locate_inside,
     locate_mention,
     locate_skipping,
 )
@@ -248,3 +252,21 @@ def test_what_is_named_nowhere():
 def test_what_code_names_behind_a_condition(name):
     model = Experts()
     assert is_conditional(model, getattr(model, name)) is (name != "always")
+
+
+def test_the_line_of_a_layer_that_leads_to_another():
+    """What nobody tracks has a line of its own, which is innocent."""
+    first = inspect.getsourcelines(Experts.finish)[1]
+    frames = [
+        traceback.FrameSummary(path, line, "call", lookup_line=False)
+        for path, line in (
+            (__file__, 1),
+            (__file__, first + 1),
+            (__file__, 2),
+            ("elsewhere.py", first + 1),
+        )
+    ]
+    place = locate_inside(Experts(), frames)
+    assert (place.line, place.within) == (first + 1, "finish")
+    assert locate_inside(Experts(), frames[:1]) is None
+    assert locate_inside(None, frames) is None

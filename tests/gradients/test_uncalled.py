@@ -23,6 +23,7 @@ class Stack(keras.Model):
         self.drop = layers.Dropout(0.5)
         self.wrapped = layers.TimeDistributed(layers.Dense(4))
         self.made = layers.Dense(4)  # made
+        self.frozen = layers.Dense(4, trainable=False)
         self.several = several
 
     def call(self, x):

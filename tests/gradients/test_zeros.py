@@ -348,6 +348,7 @@ def test_the_part_of_an_output_that_the_loss_leaves_out(rest):
     """What takes the other part is named, or what cuts this one off."""
     net = Net()
     both = net.do("Pack", net.dense("one", net.x), net.dense("two", net.x))
+    both = net.do("Identity", both)
     with net.at(line=8):
         value = net.do("GetItem", both, net.constant(1))
     if rest == "rounded":
