@@ -22,6 +22,11 @@ from keras_perceptual.gradients import (
 from keras_perceptual.gradients.added_losses import find_left_out
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.forgotten_parts import (
+    has_weights_in,
+    locate_mention,
+    locate_skipping,
+)
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     find_owners,
@@ -34,12 +39,10 @@ from keras_perceptual.gradients.places import Place, locate_frames, locate_step
 from keras_perceptual.gradients.replay import Replay, is_due_to_none
 from keras_perceptual.gradients.seam import Seam
 from keras_perceptual.gradients.source_lines import (
-    has_weights_in,
     locate_building,
+    locate_choice,
     locate_condition,
     locate_freezing,
-    locate_mention,
-    locate_skipping,
 )
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -148,6 +151,8 @@ class Explainer:
                 return Cause(diagnoses.SKIPPED, found)
         if cause.diagnosis is diagnoses.NOT_APPLIED:
             place = self._locate_call(key, replay)
+        elif cause.diagnosis is diagnoses.NOT_ASKED:
+            place = locate_choice(cause.places[0]) if cause.places else None
         elif cause.diagnosis is diagnoses.UNUSED:
             place = self._locate_mention(owners.get(key), replay)
             place = place or locate_step(replay)

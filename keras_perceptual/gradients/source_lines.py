@@ -1,7 +1,6 @@
 """Lines of the user's code that no recorded operation leads to."""
 
 import ast
-import collections
 import dataclasses
 import inspect
 import itertools
@@ -9,18 +8,17 @@ import linecache
 import re
 import textwrap
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 
 from keras_perceptual.gradients.places import Place, is_library, locate_frames
-from keras_perceptual.model_walk import walk_parts
 
 # Methods that make what a layer has.
-_MAKING = ("__init__", "build")
-# Attributes that list weights, or tell about them.
-_LISTING = re.compile(r"weights$|variables$|^trainable$|^built$|^losses$")
+MAKING = ("__init__", "build")
+# Methods that take what is differentiated, and what it is differentiated by.
+_ASKING = ("gradient", "jacobian", "grad")
 
 
 def locate_building(layer: Any, key: int) -> Place | None:
@@ -86,92 +84,6 @@ def locate_condition(
     return next(filter(None, places), None)
 
 
-def has_weights_in(learning: Collection[int]) -> Callable[[Any], bool]:
-    """Returns a function that tells whether a layer has weights that learn.
-
-    Args:
-        learning: The `id` of variables with a gradient.
-    """
-    return lambda layer: any(id(v) in learning for v in layer.variables)
-
-
-def locate_skipping(
-    model: keras.Model,
-    layer: Any,
-    is_called: Callable[[Any], bool] = lambda layer: False,
-) -> Place | None:
-    """Returns what may keep the code of a model from calling a layer.
-
-    Args:
-        model: The model.
-        layer: A layer in it.
-        is_called: Function that tells whether a layer that holds this one is
-            known to have been called, such as that of `has_weights_in`.
-
-    Returns:
-        The `Place` of an `if` that a method has around what it names by an
-        attribute that holds the layer, before it, or in a loop over it; `None`
-        where none is found. Whether it trains is no such condition.
-    """
-    for holder, names in _find_holders(model, layer, is_called):
-        fixed = _fixed_attributes(type(holder))
-        for method in _methods_of(type(holder)):
-            lines, first, path = _read_lines(method)
-            node = _find_skipping(_parse(lines), names, fixed)
-            if node is not None:
-                return dataclasses.replace(
-                    _place(path, first + node.lineno - 1, method),
-                    operation="the condition",
-                )
-    return None
-
-
-def locate_mention(
-    model: keras.Model,
-    part: Any,
-    is_called: Callable[[Any], bool] = lambda layer: False,
-    run: Collection[tuple[str, str]] | None = None,
-) -> Place | None:
-    """Returns where the code of a model names a part that it does not use.
-
-    Args:
-        model: The model.
-        part: A layer or a variable in it.
-        is_called: As for `locate_skipping`.
-        run: The file and the name of each function that a step runs, or
-            `None` where that is not known.
-
-    Returns:
-        The `Place` of the first line in such a method that names the attribute
-        that holds the part, or else, of a layer, of the line that sets it;
-        `None` where none is found.
-    """
-    found = []
-    holders = _find_holders(model, part, is_called)
-    for rank, (holder, names) in enumerate(holders):
-        making = (getattr(type(holder), name, None) for name in _MAKING)
-        for method in (*_methods_of(type(holder)), *making):
-            lines, first, path = _read_lines(method)
-            is_making = getattr(method, "__name__", "") in _MAKING
-            if is_making:
-                wanted = isinstance(part, keras.Layer)
-            else:
-                wanted = run is None or (path, method.__name__) in run
-            if not wanted:
-                continue
-            for node in _mentions_in(_parse(lines), names):
-                if is_making is isinstance(node.ctx, ast.Store):
-                    line = first + node.lineno - 1
-                    found.append((is_making, rank, line, node.attr, method))
-    if not found:
-        return None
-    *_, line, name, method = min(found, key=lambda f: f[:3])
-    path = inspect.getsourcefile(method) or ""
-    return dataclasses.replace(
-        _place(path, line, method), operation=f"self.{name}"
-    )
-
-
 def locate_inside(layer: Any, frames: Sequence[Any]) -> Place | None:
     """Returns the innermost of some frames that is code of a layer itself.
 
@@ -183,177 +95,72 @@ def locate_inside(layer: Any, frames: Sequence[Any]) -> Place | None:
         The `Place` of the line, `None` if none is in a method of the user's.
     """
     ranges = [
-        (_read_lines(method), method) for method in _methods_of(type(layer))
+        (read_lines(method), method) for method in methods_of(type(layer))
     ]
     for frame in reversed(frames):
         for (lines, first, path), method in ranges:
             if frame.filename == path and 0 <= frame.lineno - first < len(
                 lines
             ):
-                return _place(path, frame.lineno, method)
+                return place_of_line(path, frame.lineno, method)
     return None
 
 
-def is_conditional(model: keras.Model, part: Any) -> bool:
-    """Whether code names a part of a model behind a condition of any kind.
+def locate_choice(place: Place) -> Place | None:
+    """Returns where the variables are chosen that a line asks about.
 
     Args:
-        model: The model.
-        part: A layer or a variable in it.
+        place: The `Place` of a call such as `tape.gradient(loss, variables)`.
+
+    Returns:
+        The `Place` of the line above it that gives that name to something, or
+        `None` where the call itself chooses.
     """
-    for holder, names in _find_holders(model, part, lambda layer: True):
-        for method in _methods_of(type(holder)):
-            for node in ast.walk(_parse(_read_lines(method)[0])):
-                if isinstance(node, ast.If | ast.IfExp | ast.BoolOp):
-                    if _names_one(node, names):
-                        return True
-    return False
-
-
-def _mentions_in(
-    tree: ast.AST, names: Collection[str]
-) -> Iterator[ast.Attribute]:
-    """Yields the attributes of `self`, but where only weights are listed."""
-    listed = {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and _LISTING.search(node.attr)
+    lines = linecache.getlines(place.file)
+    functions = [
+        node
+        for node in ast.walk(parse_lines(lines))
+        if isinstance(node, ast.FunctionDef | ast.Module)
+        and _stands_on(node, place.line)
+    ]
+    nodes = list(ast.walk(functions[-1]))
+    names = {
+        call.args[1].id
+        for call in nodes
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in _ASKING
+        and _stands_on(call, place.line)
+        and len(call.args) > 1
+        and isinstance(call.args[1], ast.Name)
     }
-    for node in ast.walk(tree):
-        if _is_own(node, names) and node not in listed:
-            yield node
+    found = [
+        (node.lineno, node.id)
+        for node in nodes
+        if isinstance(node, ast.Name)
+        and isinstance(node.ctx, ast.Store)
+        and node.id in names
+        and node.lineno < place.line
+    ]
+    if not found:
+        return None
+    line, name = max(found)
+    code = lines[line - 1].strip()
+    return dataclasses.replace(place, operation=name, line=line, code=code)
 
 
-def _find_holders(
-    model: keras.Model, part: Any, is_called: Callable[[Any], bool]
-) -> Iterator[tuple[keras.Layer, set[str]]]:
-    """Yields layers with the attributes by which they hold a part.
-
-    What is known to have been called is not what is left out.
-    """
-    for holder in list(walk_parts(model, (keras.Layer,))):
-        held = vars(holder)
-        names = {
-            name
-            # PyTorch keeps modules apart.
-            for name, value in {**held, **held.get("_modules", {})}.items()
-            for item in _items_in(value)
-            if item is part
-            or (
-                isinstance(item, keras.Layer)
-                and item is not holder
-                and any(inner is part for inner in walk_parts(item))
-                and not is_called(item)
-            )
-        }
-        if names:
-            yield holder, names
+def _stands_on(node: Any, line: int) -> bool:
+    """Whether code has a line in it, as a whole file does."""
+    first = getattr(node, "lineno", line)
+    return bool(first <= line <= getattr(node, "end_lineno", line))
 
 
-def _items_in(part: Any) -> Iterator[Any]:
-    """Yields what an attribute is, or what is in it if it is a container."""
-    if isinstance(part, dict):
-        part = list(part.values())
-    if isinstance(part, (list, tuple)):
-        for item in part:
-            yield from _items_in(item)
-    else:
-        yield part
-
-
-def _methods_of(owner: type) -> Iterator[Any]:
+def methods_of(owner: type) -> Iterator[Any]:
     """Yields the methods of a class, but for those that create layers."""
     for name in dir(owner):
         method = inspect.getattr_static(owner, name)
-        if inspect.isfunction(method) and name not in _MAKING:
+        if inspect.isfunction(method) and name not in MAKING:
             yield method
-
-
-def _fixed_attributes(owner: type) -> set[str]:
-    """Returns what `build` sets, from shapes, and nothing else in the file."""
-
-    def set_in(tree: ast.AST) -> list[str]:
-        return [
-            node.attr
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute)
-            and isinstance(node.ctx, ast.Store)
-        ]
-
-    lines, _, path = _read_lines(getattr(owner, "build", None))
-    found = collections.Counter(set_in(_parse(lines)))
-    everywhere = collections.Counter(
-        set_in(_parse(linecache.getlines(path))) if found else ()
-    )
-    return {name for name in found if everywhere[name] == found[name]}
-
-
-def _find_skipping(
-    tree: ast.AST, names: Collection[str], fixed: Collection[str]
-) -> Any:
-    """Returns a condition that some attributes of `self` lie behind."""
-    loops = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.For | ast.comprehension)
-    ]
-    conditions = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If | ast.IfExp) and _is_open(node, fixed)
-    ]
-    for loop in loops:
-        if _names_one(loop.iter, names):
-            filters = getattr(loop, "ifs", [])
-            for inner in [*filters, *ast.walk(loop)]:
-                if inner in [*filters, *conditions]:
-                    return inner
-    # The innermost one comes last.
-    for node in reversed(conditions):
-        if _names_one([node.body, node.orelse], names):
-            return node
-    for node in conditions:
-        later = (n for n in ast.walk(tree) if _is_behind(n, node))
-        if any(isinstance(inner, ast.Return) for inner in ast.walk(node)):
-            if any(_names_one(inner, names) for inner in later):
-                return node
-    return None
-
-
-def _is_behind(node: ast.AST, other: Any) -> bool:
-    return getattr(node, "lineno", 0) > (other.end_lineno or other.lineno)
-
-
-def _is_open(node: ast.If | ast.IfExp, fixed: Collection[str]) -> bool:
-    """Whether another batch may decide otherwise.
-
-    It will not if only the training or the shapes that a layer was built for
-    are asked for.
-    """
-    asked = {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
-    attributes = {
-        n.attr for n in ast.walk(node.test) if isinstance(n, ast.Attribute)
-    }
-    if asked == {"self"} and attributes:
-        return not attributes.issubset(fixed)
-    return asked != {"training"}
-
-
-def _names_one(part: Any, names: Collection[str]) -> bool:
-    """Whether code, or a list of it, names one of some attributes."""
-    if isinstance(part, list):
-        return any(_names_one(inner, names) for inner in part)
-    return any(_is_own(inner, names) for inner in ast.walk(part))
-
-
-def _is_own(node: ast.AST, names: Collection[str]) -> TypeGuard[ast.Attribute]:
-    """Whether code is one of some attributes of `self`."""
-    return (
-        isinstance(node, ast.Attribute)
-        and node.attr in names
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    )
 
 
 def _conditions(
@@ -374,7 +181,7 @@ def _conditions(
         A `Place`, or `None` for a call that depends on no `if`.
     """
     function = getattr(owner, method, None)
-    lines, first, path = _read_lines(function)
+    lines, first, path = read_lines(function)
 
     def search(
         node: ast.AST, condition: ast.If | None
@@ -394,13 +201,14 @@ def _conditions(
     def place_of(condition: ast.If) -> Place:
         line = first + condition.lineno - 1
         return dataclasses.replace(
-            _place(path, line, function), operation="the condition"
+            place_of_line(path, line, function), operation="the condition"
         )
 
-    yield from search(_parse(lines), None)
+    yield from search(parse_lines(lines), None)
 
 
-def _parse(lines: Sequence[str]) -> ast.AST:
+def parse_lines(lines: Sequence[str]) -> ast.AST:
+    """Returns the syntax tree of lines, which may be those of a method."""
     return ast.parse(textwrap.dedent("".join(lines)))
 
 
@@ -427,13 +235,13 @@ def _search_lines(
     function: Any, pattern: str
 ) -> Iterator[tuple[re.Match[str], Place]]:
     """Yields what is found in a function of the user's, and its `Place`."""
-    lines, first, path = _read_lines(function)
+    lines, first, path = read_lines(function)
     for number, line in enumerate(lines, first):
         if found := re.search(pattern, line):
-            yield found, _place(path, number, function)
+            yield found, place_of_line(path, number, function)
 
 
-def _read_lines(function: Any) -> tuple[list[str], int, str]:
+def read_lines(function: Any) -> tuple[list[str], int, str]:
     """Returns the lines of a function, the number of the first, the path.
 
     There are no lines where it is not the user's.
@@ -446,7 +254,7 @@ def _read_lines(function: Any) -> tuple[list[str], int, str]:
     return ([] if is_library(path) else lines), first, path
 
 
-def _place(path: str, line: int, function: Any) -> Place:
+def place_of_line(path: str, line: int, function: Any) -> Place:
     """Returns the `Place` of a line in a function."""
     name = function.__name__
     frame = traceback.FrameSummary(path, line, name, lookup_line=False)

@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 
-from keras_perceptual.gradients.places import Place
-from keras_perceptual.gradients.source_lines import (
+from keras_perceptual.gradients.forgotten_parts import (
     is_conditional,
     locate_mention,
 )
+from keras_perceptual.gradients.places import Place
 from keras_perceptual.model_walk import walk_parts
 
 _MAKES_WEIGHTS = re.compile(r"\badd_(weight|variable)\(|\.build\(")
