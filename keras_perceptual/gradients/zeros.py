@@ -13,7 +13,12 @@ from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator, explain_cut, find_ends
 from keras_perceptual.gradients.inner_derivatives import explain_derivative
-from keras_perceptual.gradients.kinds import BRANCHES, SHAPE_READERS, kind_of
+from keras_perceptual.gradients.kinds import (
+    BRANCHES,
+    LEVEL,
+    SHAPE_READERS,
+    kind_of,
+)
 from keras_perceptual.gradients.replay import Operation, Replay
 from keras_perceptual.gradients.zero_ends import End, Judge, Step
 
@@ -52,9 +57,27 @@ def find_causes(
             cause = _explain_absence(
                 step, variable, bit, cuts[variable], locator
             )
+        if cause is None and not any(map(_has_reason, ends[variable])):
+            cause = _explain_by_dead(step, bit, locator)
         if cause is not None:
             causes[variable] = cause
     return causes
+
+
+def _explain_by_dead(step: Step, bit: int, locator: Locator) -> Cause | None:
+    """Returns the `Cause` of zeros that lie behind a dead operation, if any.
+
+    What comes after it may be zero for that, and hand back nothing to it.
+    """
+    for operation in step.replay.operations:
+        if kind_of(operation) in LEVEL and any(
+            step.reach.differentiable.get(value, 0) & bit
+            and not step.roots.is_zero(value)
+            for value in operation.inputs
+        ):
+            if all(map(step.roots.is_zero, operation.outputs)):
+                return Cause(diagnoses.ZERO, (locator.locate(operation),))
+    return None
 
 
 def _collect(

@@ -343,6 +343,20 @@ def rolled(mask, steps):
     return net.ask(net.loss_of(value)).find()
 
 
+@pytest.mark.parametrize("dead", [True, False])
+def test_what_is_zero_behind_a_choice_for_a_dead_layer(dead):
+    """Where nothing comes back to the layer, it is still what is zero."""
+    net = Net()
+    value = net.dense("one", net.x)
+    with net.at("gate", line=4):
+        shift = net.constant(-1e3 if dead else 0)
+        value = net.do("Relu", net.do("AddV2", value, shift))
+    open_ = net.do("Cast", net.do("Greater", value, net.constant(1e3)))
+    found = net.ask(net.loss_of(net.do("Mul", value, open_))).find()
+    cause = (diagnoses.ZERO, ("Relu", 4))
+    assert found == dict.fromkeys(("one/w", "one/b") if dead else (), cause)
+
+
 @pytest.mark.parametrize("rest", ["unused", "rounded"])
 def test_the_part_of_an_output_that_the_loss_leaves_out(rest):
     """What takes the other part is named, or what cuts this one off."""
@@ -601,7 +615,8 @@ def test_numbers_that_were_not_read_prove_nothing():
     gradients = {**derivative.gradients, dead.outputs[0]: unread}
     derivative = dataclasses.replace(derivative, gradients=gradients)
     replay = dataclasses.replace(replay, derivatives=(derivative,))
-    assert zeros.find_causes(replay, ["one/w"], LAYERS) == {}
+    found = zeros.find_causes(replay, ["one/w"], LAYERS)
+    assert found["one/w"].diagnosis is diagnoses.ZERO
 
 
 def test_of_a_loop_with_two_choices_the_first_is_told():
