@@ -119,6 +119,7 @@ NOTING = [
     ("evidence.Evidence", "gather"),
     ("judging", "judge_variable"),
     ("judging", "decide"),
+    ("uncalled", "find_uncalled"),
 ]
 
 
