@@ -263,15 +263,18 @@ class _Search:
         """
         derivatives = self._replay.derivatives
         asked = collections.Counter(v for d in derivatives for v in d.variables)
-        found = sorted(
-            derivatives,
-            key=lambda d: (
-                any(self._depends(t, bit) for t in d.targets),
-                any(asked[variable] > 1 for variable in d.variables),
-            ),
-            reverse=True,
-        )
-        return locate_derivatives(found[:1])
+        entered = [
+            derivative
+            for derivative in derivatives
+            if any(self._depends(t, bit) for t in derivative.targets)
+        ]
+        repeated = [
+            derivative
+            for derivative in entered
+            if any(asked[variable] > 1 for variable in derivative.variables)
+        ]
+        last = (entered or derivatives)[-1:]
+        return locate_derivatives(repeated[:1] or last)
 
     def _explain_lost_gradient(
         self,

@@ -173,6 +173,11 @@ def test_nobody_asked():
     other = net.loss_of(net.do("MatMul", net.x, net.v))
     net.differentiate(other, ["v"], line=100)
     assert places_of(cause_of(net)) == [("gradient", 99)]
+    # Of several of these the last, which follows on what was remembered.
+    again = Net().ask("v")
+    again.variable("u", np.eye(3))
+    again.differentiate(again.loss, ["u"], line=102)
+    assert places_of(cause_of(again)) == [("gradient", 102)]
     # Of those, it is one that asks what another one asks as well.
     net.variable("u", np.eye(3))
     net.differentiate(net.loss, ["u"], line=102)
