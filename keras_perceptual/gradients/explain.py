@@ -146,7 +146,8 @@ class Explainer:
                 has_weights_in(self._observer.connected),
             )
             # Where the step has a gradient this time, it draws by itself.
-            if condition is not None or cause.diagnosis is not diagnoses.UNUSED:
+            has_gradient = cause.diagnosis is diagnoses.NOT_APPLIED
+            if condition is not None or has_gradient:
                 found = () if condition is None else (condition,)
                 return Cause(diagnoses.SKIPPED, found)
         if cause.diagnosis is diagnoses.NOT_APPLIED:
@@ -183,7 +184,7 @@ class Explainer:
         """
         if self._seam.tracer.is_traced_once:
             return False
-        return cause.diagnosis is diagnoses.UNUSED or (
+        return cause.diagnosis in (diagnoses.UNUSED, diagnoses.OTHER_LOSS) or (
             cause.diagnosis is diagnoses.NOT_APPLIED
             and key in self._handed_without()
         )

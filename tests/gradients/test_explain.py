@@ -470,6 +470,36 @@ class TestTensorFlow:
         assert second.startswith("Its optimizer did not run: gradient, ")
         assert code.strip().endswith("# asked")
 
+    @pytest.mark.filterwarnings("ignore:Gradients do not exist")
+    def test_expert_that_is_asked_about_alone_and_waits_for_its_turn(self):
+        """Another batch may use it, where a step runs as Python."""
+        import tensorflow as tf
+
+        class Experts(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.first, self.second = layers.Dense(1), layers.Dense(1)
+
+            def call(self, x):
+                if tf.reduce_mean(x) > 1e3:
+                    return self.second(x)
+                return self.first(x)
+
+            def train_step(self, batch):
+                with tf.GradientTape(persistent=True) as tape:
+                    loss = tf.reduce_mean((self(batch[0]) - batch[1]) ** 2)
+                weights = [p.trainable_variables for p in self.layers]
+                grads = [tape.gradient(loss, each) for each in weights]
+                self.optimizer.apply([*grads[0], *grads[1]], self.weights)
+                return {"loss": loss}
+
+        model = Experts()
+        for part in model.layers:
+            part.build((None, 4))
+        model.compile("sgd", run_eagerly=True)
+        with pytest.warns(UserWarning, match="because of a condition"):
+            model.fit(*data(), verbose=0, callbacks=[GradientSanityCallback()])
+
     def test_line_that_asks_for_others_once_more(self):
         """The optimizer of the others waits, as it may have to."""
         import tensorflow as tf
