@@ -154,6 +154,8 @@ class Explainer:
             place = self._locate_call(key, replay)
         elif cause.diagnosis is diagnoses.NOT_ASKED:
             place = locate_choice(cause.places[0]) if cause.places else None
+        elif cause.diagnosis is diagnoses.UNUSED and cause.places:
+            return Cause(diagnoses.OTHER_LOSS, cause.places)
         elif cause.diagnosis is diagnoses.UNUSED:
             place = self._locate_mention(owners.get(key), replay)
             place = place or locate_step(replay)
@@ -184,7 +186,7 @@ class Explainer:
         """
         if self._seam.tracer.is_traced_once:
             return False
-        return cause.diagnosis in (diagnoses.UNUSED, diagnoses.OTHER_LOSS) or (
+        return cause.diagnosis is diagnoses.UNUSED or (
             cause.diagnosis is diagnoses.NOT_APPLIED
             and key in self._handed_without()
         )

@@ -110,7 +110,7 @@ def _find_causes(
     where = layers, tracers.load("tracer").public_functions()
     causes = {
         key: (
-            Cause(diagnoses.OUTSIDE, cause.places)
+            Cause(diagnoses.OUTSIDE)
             if cause.diagnosis is diagnoses.UNUSED
             else cause
         )

@@ -164,10 +164,9 @@ class _Search:
             return self._explain_lost_gradient(values, asked)
         unused = self.explain_unused(variable)
         if unused is not None:
-            other = self._find_other_loss(asked)
-            if other and unused.diagnosis is diagnoses.UNUSED:
-                return Cause(diagnoses.OTHER_LOSS, other)
-            return unused
+            if unused.diagnosis is not diagnoses.UNUSED:
+                return unused
+            return Cause(diagnoses.UNUSED, self._find_other_loss(asked))
         if self._is_copied(bit, variable):
             return Cause(diagnoses.UNUSED)
         targets = tuple(t for _, d in asked for t in d.targets)
@@ -259,10 +258,11 @@ class _Search:
         """Returns where gradients are asked for, but not of a variable.
 
         A derivative of what the variable enters is the one to be mended, all
-        the more where it asks what another one does.
+        the more where it asks what another line does.
         """
         derivatives = self._replay.derivatives
-        asked = collections.Counter(v for d in derivatives for v in d.variables)
+        lines = {locate_derivatives([d]): d.variables for d in derivatives}
+        asked = collections.Counter(v for vs in lines.values() for v in vs)
         entered = [
             derivative
             for derivative in derivatives

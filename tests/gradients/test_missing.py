@@ -177,7 +177,10 @@ def test_nobody_asked():
     again = Net().ask("v")
     again.variable("u", np.eye(3))
     again.differentiate(again.loss, ["u"], line=102)
+    again.differentiate(again.loss, ["u"], line=102)  # In a loop.
     assert places_of(cause_of(again)) == [("gradient", 102)]
+    again.differentiate(again.loss, ["v"], line=99)
+    assert places_of(cause_of(again)) == [("gradient", 99)]
     # Of those, it is one that asks what another one asks as well.
     net.variable("u", np.eye(3))
     net.differentiate(net.loss, ["u"], line=102)
@@ -292,7 +295,7 @@ def test_what_is_asked_about_alone_and_never_used():
     net = Net()
     net.variable("u", np.eye(3))
     cause = cause_of(net.ask("u"), "u")
-    assert cause.diagnosis is diagnoses.OTHER_LOSS
+    assert cause.diagnosis is diagnoses.UNUSED
     assert places_of(cause) == [("Mean", 4)]
 
 
