@@ -52,6 +52,32 @@ def test_sizes_that_may_change_with_every_step_are_not_compiled():
     assert not calls(2, None)
 
 
+def test_a_few_sizes_are_compiled_and_all_others_share_a_graph():
+    """Or each size of a data set would keep a program in memory."""
+    step = tf.function(_backend.compile_in_graph(scaled_square, 4.0))
+
+    def is_compiled(size):
+        np.testing.assert_array_equal(step(tf.ones((1, size))), 4)
+        graph = step.get_concrete_function(tf.ones((1, size))).graph
+        (call,) = (x for x in graph.get_operations() if "Call" in x.type)
+        return "_XlaMustCompile" in call.node_def.attr
+
+    found = [is_compiled(size) for size in range(2, 8)]
+    assert found == [True, True, True, False, False, False]
+    step = tf.function(_backend.compile_in_graph(scaled_square, 4.0))
+    assert is_compiled(3)
+
+
+def test_nothing_of_the_package_is_rewritten_when_it_is_traced():
+    def change_sign(x):
+        return -x if x > 0 else x
+
+    assert tf.function(change_sign)(tf.ones(())) == -1
+    step = tf.function(lambda x: _backend.as_written(change_sign)(x))
+    with pytest.raises(tf.errors.OperatorNotAllowedInGraphError):
+        step(tf.ones(()))
+
+
 @pytest.fixture
 def check_numerics():
     tf.debugging.enable_check_numerics()
