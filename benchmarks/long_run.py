@@ -116,6 +116,7 @@ def stream_sizes(arguments):
     make_model(None).fit(
         stream(),
         steps_per_epoch=arguments.images // 4,
+        shuffle=False,
         epochs=arguments.epochs,
         verbose=0,
         callbacks=[*checks, Watch()],
