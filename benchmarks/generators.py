@@ -30,8 +30,8 @@ def srresnet(side, filters=64, blocks=16):
     return Model(images, convolve(x, 3, 9), name="srresnet")
 
 
-def unet(side, filters=64, depth=4):
-    """U-Net (Ronneberger et al. 2015), padded, half as wide below."""
+def unet(side, filters=32, depth=4):
+    """U-Net (Ronneberger et al. 2015), half as wide, padded."""
 
     def convolve(x, filters):
         for _ in range(2):
@@ -41,19 +41,19 @@ def unet(side, filters=64, depth=4):
     images = x = Input((side, side, 3))
     kept = []
     for level in range(depth):
-        x = convolve(x, filters << min(level, 2))
+        x = convolve(x, filters << level)
         kept.append(x)
         x = layers.MaxPooling2D()(x)
-    x = convolve(x, filters << 2)
+    x = convolve(x, filters << depth)
     for level in reversed(range(depth)):
-        width = filters << min(level, 2)
+        width = filters << level
         x = layers.Conv2DTranspose(width, 2, 2)(x)
         x = convolve(layers.concatenate([x, kept[level]]), width)
     return Model(images, layers.Conv2D(3, 1)(x), name="unet")
 
 
-def nafnet(side, filters=32, blocks=(2, 2, 4, 8), middle=4):
-    """Like NAFNet (Chen et al. 2022): gates and no other activations."""
+def nafnet(side, filters=32, blocks=(1, 1, 2), middle=2):
+    """Like NAFNet (Chen et al. 2022), with a fourth of its blocks."""
 
     def block(x):
         filters = x.shape[-1]

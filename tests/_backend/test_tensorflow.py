@@ -68,6 +68,25 @@ def test_a_few_sizes_are_compiled_and_all_others_share_a_graph():
     assert is_compiled(3)
 
 
+@pytest.mark.parametrize("name", ["halve", "take_every_second"])
+def test_smaller_images_are_a_pooling_where_slices_are_slow(name):
+    """Neither XLA nor a program that is to run elsewhere needs it."""
+    function = getattr(_backend, name)
+    pools = []
+
+    def step(x):
+        found = function(x, (1, 2))
+        operations = tf.compat.v1.get_default_graph().get_operations()
+        pools.append(sum(x.type == "AvgPool" for x in operations))
+        return found
+
+    x = tf.ones((1, 4, 4, 3))
+    tf.function(step)(x)
+    tf.function(step, jit_compile=True)(x)
+    tf.function(step).get_concrete_function(x)
+    assert pools == [1, 0, 0]
+
+
 def test_nothing_of_the_package_is_rewritten_when_it_is_traced():
     def change_sign(x):
         return -x if x > 0 else x
