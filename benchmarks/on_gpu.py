@@ -7,8 +7,8 @@ own, and prints one table in Markdown; none needs TensorFlow but TensorFlow
 itself. Measured are loss and gradient, look-ups forward and with both
 gradients, and six steps of `fit` with the gradient check; of 16 images of
 256 x 256 pixels and of one of 2160 x 3840, in float32 and mixed precision
-(bfloat16), eagerly, with `torch.compile`, `jit` or in a graph. What matters most
-comes first: what does not fit into the time is named at the end.
+(bfloat16), eagerly, with `torch.compile`, `jit` or in a graph. What matters
+most comes first: what does not fit into the time is named at the end.
 
 - **ms** is the median of rounds on the wall that wait for the device.
 - **peer** is ours by what people write by hand with PyTorch, or by a package
