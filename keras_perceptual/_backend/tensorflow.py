@@ -154,12 +154,11 @@ def compile_in_graph(
     Speed: 2.5 for a step through slopes at three scales. On machines without an
     accelerator `fit` does not compile, and a graph keeps what every small step
     makes in memory. One call compiled by XLA among the others costs a
-    compilation for each new shape, and can be differentiated. So the first few
-    sizes have programs of their own, and all others share a graph. Where
-    everything is compiled anyhow, where nothing is, and where more than the
-    batch is of an unknown size, which may change with every step, the function
-    stays as it is; and where `tf.debugging` puts operations of its own between
-    all others, which XLA does not know.
+    compilation for each new shape, and can be differentiated. So it is for the
+    first few sizes alone. Where everything is compiled anyhow, where nothing
+    is, and where more than the batch is of an unknown size, which may change
+    with every step, the function stays as it is; and where `tf.debugging` puts
+    operations of its own between all others, which XLA does not know.
     """
 
     def run(*tensors: Tensor | None) -> Tensor:
@@ -176,13 +175,14 @@ def compile_in_graph(
             or _is_debugged()
         ):
             return function(*settings, *tensors)
-        compiled, shared, known = _compiled(function, *settings)
-        size = tuple(sizes)
+        compiled, known = _compiled(function, *settings)
         if len(known) < MOST_SIZES:
-            known.add(size)
+            known.add(tuple(sizes))
+        if tuple(sizes) not in known:
+            return function(*settings, *tensors)
         # A variable that several devices have a copy of would become a part
         # of what is compiled, in the place of others of its shape.
-        return (compiled if size in known else shared)(
+        return compiled(
             *(x if x is None else tf.convert_to_tensor(x) for x in tensors)
         )
 
@@ -323,14 +323,10 @@ def _has_tangents(*tensors: Tensor) -> bool:
 @functools.lru_cache(maxsize=64)
 def _compiled(
     function: Callable[..., Tensor], *settings: Hashable
-) -> tuple[Callable[..., Tensor], Callable[..., Tensor], set[tuple[int, ...]]]:
-    """Returns a function compiled for each size, for any, and known sizes."""
+) -> tuple[Callable[..., Tensor], set[tuple[int, ...]]]:
+    """Returns a function that is compiled for each size, and known sizes."""
     apply = functools.partial(function, *settings)
-    return (
-        tf.function(apply, jit_compile=True, autograph=False),
-        tf.function(apply, reduce_retracing=True, autograph=False),
-        set(),
-    )
+    return tf.function(apply, jit_compile=True, autograph=False), set()
 
 
 def read_blended(places: Locator, colors: Tensor, tables: Tensor) -> Tensor:
