@@ -1,6 +1,6 @@
-"""Networks that people train, in the sizes that they have there.
+"""Networks for images that people train, to see a loss beside one of them.
 
-A loss is to be seen beside one of them. They take images in (0, 1).
+SRResNet has its published size, the others are smaller.
 """
 
 from keras import Input, Model, layers, ops
