@@ -27,6 +27,7 @@ from keras_perceptual.ops.image_gradients import OPERATORS, PADDINGS
 from keras_perceptual.ops.pyramids import DOWNSAMPLINGS
 from keras_perceptual.ops.table_shape import AXES
 from keras_perceptual.ops.total_variation import VARIATIONS
+from keras_perceptual.ops.wavelets import LOW_PASS
 from keras_perceptual.range_check import POLICIES as RANGE_POLICIES
 
 WORDS = {
@@ -42,6 +43,7 @@ WORDS = {
     "VariationNorm": VARIATIONS,
     "Balance": BALANCES,
     "ColorDifference": COLOR_DIFFERENCES,
+    "Wavelet": LOW_PASS,
     "FeatureDifference": FEATURE_DISTANCES,
     "GramNormalization": GRAM_NORMALIZATIONS,
     "Pooling": POOLINGS,

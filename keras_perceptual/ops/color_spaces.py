@@ -33,6 +33,20 @@ LMS_TO_OKLAB = np.array(
     ]
 )
 
+# The luma of NTSC and its two channels of color, as piq rounds them. The authors
+# of HaarPSI round to three digits, which changes the index by up to 3e-4.
+RGB_TO_YIQ = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [0.5959, -0.2746, -0.3213],
+        [0.2115, -0.5227, 0.3112],
+    ]
+)
+# A luma and two channels of color, after Geusebroek et al. (2001).
+RGB_TO_LHM = np.array(
+    [[0.2989, 0.5870, 0.1140], [0.30, 0.04, -0.35], [0.34, -0.60, 0.17]]
+)
+
 # Below, sRGB is linear, and CIELAB is; and OKLab is taken to be, whose root is
 # steep at black. The darkest of 256 grays is thirty times as bright.
 SRGB_LINEAR = 0.04045
@@ -129,6 +143,34 @@ def srgb_to_oklab(rgb: Tensor) -> Tensor:
     line = lms * OKLAB_LINEAR ** (-2 / 3)
     roots = ops.where(lms > OKLAB_LINEAR, root, line)
     return _map(roots, LMS_TO_OKLAB)
+
+
+def rgb_to_yiq(rgb: Tensor) -> Tensor:
+    """Returns the luma of NTSC and its two channels of color.
+
+    Args:
+        rgb: Floating-point tensor whose last axis has three channels.
+
+    Returns:
+        A tensor shaped as `rgb`: Y, I and Q.
+    """
+    return _map(rgb, RGB_TO_YIQ)
+
+
+def rgb_to_lhm(rgb: Tensor) -> Tensor:
+    """Returns a luma and two channels of color that shadows change little.
+
+    Args:
+        rgb: Floating-point tensor whose last axis has three channels.
+
+    Returns:
+        A tensor shaped as `rgb`: L, H and M.
+
+    Reference:
+        Geusebroek et al. (2001), Color invariance,
+        https://doi.org/10.1109/34.977559.
+    """
+    return _map(rgb, RGB_TO_LHM)
 
 
 def _map(x: Tensor, matrix: np.ndarray) -> Tensor:
