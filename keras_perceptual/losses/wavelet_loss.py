@@ -10,7 +10,7 @@ from keras import ops
 from keras_perceptual.docstrings import fill
 from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
-from keras_perceptual.ops.color_spaces import rgb_to_yiq
+from keras_perceptual.ops.color_spaces import luma
 from keras_perceptual.ops.distances import absolute, mean_per_image
 from keras_perceptual.ops.image_gradients import check_image_size
 from keras_perceptual.ops.wavelets import (
@@ -84,7 +84,7 @@ class WaveletDistance(PixelDistance):
             seen = ops.expand_dims(mask, -1) > 0
             difference = ops.where(seen, difference, 0.0)
         if self.luma and difference.shape[-1] == 3:
-            difference = rgb_to_yiq(difference)[..., :1]
+            difference = luma(difference)
         bands = stationary_wavelets(difference, self.wavelet, self.levels)
         found = self.approximation_weight * absolute(bands[-1].approximation)
         for _, horizontal, vertical, diagonal in bands:
@@ -115,9 +115,9 @@ class WaveletLoss(ImageLoss):
     with the details of all levels, and the smooth image of the last one. The
     numbers are those of `pywt.swt2(..., norm=True)`. The defaults are what the
     authors train with at one level, divided by 21.9: their images reach from 16
-    to 235, and their smooth image has the weight 0.1. Images are in `value_range`, default `(0, 1)`, and go on at one side
-    as they begin at the other, which is of no account where they are equal
-    there.
+    to 235, and their smooth image has the weight 0.1. Images are in
+    `value_range`, default `(0, 1)`, and go on at one side as they begin at the
+    other, which is of no account where they are equal there.
 
     Args:
         wavelet: String. `"haar"`, `"db2"`, `"db4"`, `"sym4"` or `"sym7"`: the

@@ -33,8 +33,8 @@ LMS_TO_OKLAB = np.array(
     ]
 )
 
-# The luma of NTSC and its two channels of color, as piq rounds them. The authors
-# of HaarPSI round to three digits, which changes the index by up to 3e-4.
+# The luma of NTSC and its two channels of color, as piq rounds them. The
+# authors of HaarPSI round to three digits, which changes it by up to 3e-4.
 RGB_TO_YIQ = np.array(
     [
         [0.299, 0.587, 0.114],
@@ -157,6 +157,12 @@ def rgb_to_yiq(rgb: Tensor) -> Tensor:
     return _map(rgb, RGB_TO_YIQ)
 
 
+def luma(rgb: Tensor) -> Tensor:
+    """Returns the luma alone, with the last axis of size one."""
+    weights = ops.cast(RGB_TO_YIQ[0], rgb.dtype)
+    return ops.sum(rgb * weights, axis=-1, keepdims=True)
+
+
 def rgb_to_lhm(rgb: Tensor) -> Tensor:
     """Returns a luma and two channels of color that shadows change little.
 
@@ -176,5 +182,13 @@ def rgb_to_lhm(rgb: Tensor) -> Tensor:
 def _map(x: Tensor, matrix: np.ndarray) -> Tensor:
     """Returns what a matrix makes of the channels of each color."""
     # Not `matmul`, which has three digits on some accelerators.
-    columns = ops.expand_dims(x, -2) * ops.cast(matrix, x.dtype)
-    return ops.sum(columns, axis=-1)
+    # Nor a sum over an axis of three, which is as slow as it is short.
+    channels = ops.unstack(x, 3, axis=-1)
+    rows = [
+        sum(
+            weight * channel
+            for weight, channel in zip(row, channels, strict=True)
+        )
+        for row in matrix.tolist()
+    ]
+    return ops.stack(rows, axis=-1)

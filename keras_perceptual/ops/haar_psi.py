@@ -6,8 +6,10 @@ differ by, so that no digits are lost where they are almost equal.
 
 import math
 
+import numpy as np
 from keras import ops
 
+from keras_perceptual import _backend
 from keras_perceptual.ops.color_spaces import rgb_to_yiq
 from keras_perceptual.ops.distances import absolute, sum_over_positions
 from keras_perceptual.ops.image_gradients import crop
@@ -167,39 +169,17 @@ def _coefficients(luma: Tensor) -> list[list[Tensor]]:
         A list of three tensors shaped as `luma`, from fine to coarse, for what
         changes along the height, and one for what changes along the width.
     """
-    # A window stands at the last pixel of its first half.
-    luma = ops.pad(luma, ((0, 0), (3, 4), (3, 4)))
-    along_width = _sums_and_differences(luma, axis=2)
     found: list[list[Tensor]] = [[], []]
-    for level, (total, difference) in enumerate(along_width):
-        size = 2 ** (level + 1)
-        for orientation, x in enumerate((total, difference)):
-            pair = _sums_and_differences(x, axis=1)[level]
-            found[orientation].append(absolute(pair[1 - orientation] / size))
-    return found
-
-
-def _sums_and_differences(x: Tensor, axis: int) -> list[tuple[Tensor, Tensor]]:
-    """Returns sums of the two halves of windows, and their differences.
-
-    Args:
-        x: Tensor with three numbers more at the front of the axis, and four
-            more at its end.
-        axis: Integer.
-
-    Returns:
-        List of pairs of tensors, without the additional numbers, for windows
-        of 2, 4 and 8 numbers.
-    """
-    found = []
     for half in (1, 2, 4):
-        first, second = crop(x, axis, 0, half), crop(x, axis, half, 0)
-        x = first + second
-        rest = 4 - half
-        found.append(
-            (crop(x, axis, rest, rest), crop(first - second, axis, rest, rest))
-        )
-    return found
+        # A window stands at the last pixel of its first half.
+        border = (half - 1, half)
+        x = ops.pad(luma[..., None], ((0, 0), border, border, (0, 0)))
+        flat = np.ones((2 * half, 1))
+        step = np.repeat([[-1.0], [1.0]], half, axis=0) / len(flat)
+        smooth, steep = _backend.filter_axis(x, np.hstack([flat, step]), axis=2)
+        found[0] += _backend.filter_axis(smooth, step, axis=1)
+        found[1] += _backend.filter_axis(steep, flat, axis=1)
+    return [[absolute(x[..., 0]) for x in kind] for kind in found]
 
 
 def _color(x: Tensor) -> Tensor:
