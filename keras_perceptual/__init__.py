@@ -73,6 +73,7 @@ else:
     from keras_perceptual.metrics import (
         DISTSMetric,
         ImageLossMetric,
+        KIDMetric,
         LossTerms,
         LPIPSMetric,
         MSSSIMMetric,
@@ -103,6 +104,7 @@ __all__ = [
     "ImageDistance",
     "ImageLogger",
     "ImageLossMetric",
+    "KIDMetric",
     "LPIPSMetric",
     "LookupColorLayer",
     "LossTerms",

@@ -121,6 +121,7 @@ OTHERS = {
         "loss": kp.PerceivedDistance(weights="random", size="small")
     },
     "MSSSIMMetric": {"weights": (0.5, 0.5)},
+    "KIDMetric": {"backbone": "alexnet", "weights": "random"},
     "PSNRMetric": {"luma": True},
     "SSIMMetric": {},
     "TableMonotonicity": {},

@@ -202,6 +202,21 @@ CONFIGURATIONS = {
             "dtype": "bfloat16",
         },
     ],
+    "KIDMetric": [
+        {
+            "backbone": "alexnet",
+            "layer": "relu2",
+            "weights": "random",
+            "subset_size": 10,
+            "degree": 2,
+            "gamma": 0.5,
+            "coef": 2.0,
+            "value_range": (0, 255),
+            "data_format": "channels_first",
+            "name": "kernels",
+            "dtype": "float64",
+        },
+    ],
     "PSNRMetric": [
         {
             "border": 4,
