@@ -65,7 +65,8 @@ def test_keeps_its_digits_where_images_are_almost_equal(rng):
 def test_the_mean_of_the_map_is_the_distance(subsample, rng):
     x, y = rng.uniform(size=(2, 1, 22, 19, 3)).astype("float32")
     for other in (y, x, x + np.float32(1e-5)):
-        shown = numpy(haar_psi_map(x, other, subsample=subsample))
+        tensors = map(keras.ops.convert_to_tensor, (x, other))
+        shown = numpy(haar_psi_map(*tensors, subsample=subsample))
         assert shown.shape == ((1, 11, 10) if subsample else (1, 22, 19))
         np.testing.assert_allclose(
             shown.mean(), distance(x, other, subsample=subsample), rtol=1e-4
@@ -74,6 +75,7 @@ def test_the_mean_of_the_map_is_the_distance(subsample, rng):
 
 def test_slopes_agree_with_differences(rng):
     x, y = rng.uniform(size=(2, 1, 18, 16, 3)).astype("float32")
+    x = keras.ops.convert_to_tensor(x)
     checks.check_finite_differences(
         lambda y: keras.ops.sum(haar_psi_distance(x, y)), y, step=2e-3
     )

@@ -81,6 +81,7 @@ def test_large_images_of_unknown_size_are_reduced_alike(rng):
 
 def test_slopes_agree_with_differences(rng):
     x, y = rng.uniform(size=(2, 1, 10, 12, 3)).astype("float32")
+    x = keras.ops.convert_to_tensor(x)
     checks.check_finite_differences(
         lambda y: keras.ops.sum(mdsi_distance(x, y)), y, step=1e-3
     )
