@@ -214,7 +214,7 @@ DRAWS = {
     },
     "ColorDifferenceLoss": lambda r: {
         "difference": one_of(r, "ciede2000", "cie76", "oklab"),
-        "blur": one_of(r, 1, 4),
+        "blur": one_of(r, 1, 4, "image"),
     },
     "WaveletLoss": lambda r: {
         "wavelet": one_of(r, "haar", "db4", "sym7"),

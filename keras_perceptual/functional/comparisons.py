@@ -17,6 +17,7 @@ from keras_perceptual.docstrings import fill_from
 from keras_perceptual.functional.kept_losses import measure
 from keras_perceptual.typing import (
     ArrayLike,
+    Blur,
     ColorDifference,
     Components,
     DataFormat,
@@ -96,7 +97,7 @@ def color_difference(
     difference: ColorDifference = "ciede2000",
     *,
     mask: ArrayLike | None = None,
-    blur: int = 1,
+    blur: Blur = 1,
     value_range: ValueRange = (0, 1),
     data_format: DataFormat | None = None,
     dtype: DType | None = None,
