@@ -49,8 +49,8 @@ import keras_perceptual
 
 SCALE = 2
 HELD_OUT = "chelsea"
-# Top, left and side of the part of it that is drawn enlarged.
-ZOOM = (115, 115, 80)
+# Top, left, height and width of the part of it that is drawn.
+ZOOM = (10, 95, 100, 140)
 
 """
 ## Data
@@ -258,26 +258,17 @@ def print_table(truth, images):
 
 
 def draw_comparison(panels, path):
-    """Draws each picture whole, and a part of it enlarged below."""
-    top, left, side = ZOOM
+    """Draws the same part of four pictures, enlarged."""
+    top, left, height, width = ZOOM
     figure, axes = pyplot.subplots(
-        2,
-        len(panels),
-        figsize=(3 * len(panels), 5.3),
-        height_ratios=[2, 3],
-        layout="constrained",
+        2, 2, figsize=(10, 7.6), layout="constrained"
     )
-    for column, (title, image) in enumerate(panels.items()):
-        axes[0, column].imshow(image)
-        axes[0, column].set_title(title)
-        axes[0, column].add_patch(
-            pyplot.Rectangle((left, top), side, side, fill=False, color="white")
+    for axis, (title, image) in zip(axes.flat, panels.items(), strict=True):
+        axis.imshow(
+            image[top : top + height, left : left + width],
+            interpolation="bicubic",
         )
-        axes[1, column].imshow(
-            image[top : top + side, left : left + side],
-            interpolation="nearest",
-        )
-    for axis in axes.flat:
+        axis.set_title(title)
         axis.set_axis_off()
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
@@ -360,9 +351,9 @@ def main():
     draw_comparison(
         {
             "input, enlarged": images["bicubic"][0],
+            "truth": truth[0],
             "trained on pixels": images["pixel loss"][0],
             "trained on three losses": images["perceptual loss"][0],
-            "truth": truth[0],
         },
         arguments.output,
     )

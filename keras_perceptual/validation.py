@@ -39,11 +39,14 @@ _representation.maxstring = _representation.maxother = 200
 _representation.maxlong = 40
 _representation.maxlist = _representation.maxtuple = 12
 _representation.maxdict = 12
+# Lists of lists add up.
+MOST_SHOWN = 1000
 
 
 def show(value: object) -> str:
     """Returns a value as it is shown in a message, however large it is."""
-    return _representation.repr(value)
+    text = _representation.repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def nearest_names(value: object, names: Iterable[object]) -> str:

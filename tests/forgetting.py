@@ -1,6 +1,7 @@
 """Letting go what backends keep of all that was traced and compiled."""
 
 import contextlib
+import ctypes
 import gc
 
 import keras
@@ -28,6 +29,17 @@ def forgetting():
             tensorflow._compiled.cache_clear()
             tensorflow.blockwise.cache_clear()
         gc.collect()
+        give_back_memory()
+
+
+def give_back_memory():
+    """Gives memory that is free within this process back to the system.
+
+    Of what a file on JAX computes and compiles, three gigabytes stayed.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        # Of the C library of Linux alone.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def traced_gradients():

@@ -106,6 +106,8 @@ def test_messages_show_little_of_much():
         {i: i for i in range(99)},
     ):
         assert len(validation.show(value)) < 300
+    images = [[[0.1] * 30] * 30] * 30
+    assert len(validation.show(images)) <= validation.MOST_SHOWN + 3
 
 
 def test_a_long_path_is_shown_by_its_end():

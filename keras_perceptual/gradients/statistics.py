@@ -16,6 +16,8 @@ SUMS = 4
 WIDTH = 6
 # How many numbers a tensor may have that is copied to be measured with others.
 MOST_STACKED = 2**16
+# How many numbers are measured at a time on the host.
+PIECE = 2**20
 # How much rounding leaves of what cancels out.
 ROUNDING = 1e-6
 
@@ -180,11 +182,13 @@ def _norms_of_stack(gradients: Any) -> Any:
 
 def weight_norm(variable: Any) -> float:
     """Returns the Euclidean norm of the values of a variable."""
-    if math.prod(variable.shape) <= MOST_STACKED:
-        # JAX would compile something for each shape.
-        values = tracers.load("variable_values").read_value(variable)
-        return float(np.linalg.norm(values.astype("float64")))
-    return float(ops.convert_to_numpy(scaled_norms([variable.value])[0]))
+    # On the host, since JAX would compile something for each shape; in pieces,
+    # since float64 takes twice the room.
+    values = tracers.load("variable_values").read_value(variable).ravel()
+    pieces = np.array_split(values, 1 + values.size // PIECE)
+    return math.hypot(
+        *(float(np.linalg.norm(piece.astype("float64"))) for piece in pieces)
+    )
 
 
 def ratio_of_norms(norm: float, weights: float) -> float | None:

@@ -168,8 +168,10 @@ def test_rows_of_several_calls():
     )
 
 
-def test_share_in_the_weights():
+def test_share_in_the_weights(monkeypatch):
     variable = keras.Variable(np.array([[3.0, 0.0], [0.0, 4.0]]))
+    assert weight_norm(variable) == 5.0
+    monkeypatch.setattr(statistics, "PIECE", 3)
     assert weight_norm(variable) == 5.0
     assert ratio_of_norms(1.0, 4.0) == 0.25
     assert ratio_of_norms(1.0, 0.0) is None
@@ -205,8 +207,6 @@ def test_norms_of_large_tensors_are_in_their_order(monkeypatch):
     ]
     found = keras.ops.convert_to_numpy(scaled_norms(tensors))
     assert found.tolist() == [4, 4, 12, 8]
-    variable = keras.Variable(np.full(16, 2.0))
-    assert weight_norm(variable) == 8
 
 
 def test_a_scale_stays_unless_it_is_said_to_adapt():
