@@ -18,6 +18,8 @@ from keras_perceptual.typing import Tensor
 
 # The least height and width: one window of the coarsest wavelet after halving.
 SMALLEST = 16
+# What rounding makes of the coefficients of flat parts, of pixels up to 255.
+ROUNDING = 1e-3
 # From where on the distance is divided by the mean that it comes from.
 LEAST = 1e-12
 
@@ -122,7 +124,8 @@ def _losses(
     found = [_coefficients(z[..., 0]) for z in (x, y)]
     weights, differences = [], []
     for one, other in zip(*found, strict=True):
-        weights.append(ops.maximum(one[2], other[2]))
+        # Where they are equal, the slope of `maximum` depends on the backend.
+        weights.append(ops.where(other[2] > one[2], other[2], one[2]))
         differences.append(
             (
                 _difference(one[0], other[0], c)
@@ -179,7 +182,7 @@ def _coefficients(luma: Tensor) -> list[list[Tensor]]:
         smooth, steep = _backend.filter_axis(x, np.hstack([flat, step]), axis=2)
         found[0] += _backend.filter_axis(smooth, step, axis=1)
         found[1] += _backend.filter_axis(steep, flat, axis=1)
-    return [[absolute(x[..., 0]) for x in kind] for kind in found]
+    return [[_size(x[..., 0]) for x in kind] for kind in found]
 
 
 def _color(x: Tensor) -> Tensor:
@@ -187,7 +190,12 @@ def _color(x: Tensor) -> Tensor:
     x = ops.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
     for axis in (1, 2):
         x = crop(x, axis, 0, 1) + crop(x, axis, 1, 0)
-    return absolute(x / 4)
+    return _size(x / 4)
+
+
+def _size(x: Tensor) -> Tensor:
+    """Returns `abs(x)`, 0 without a gradient for what is rounding."""
+    return ops.where(ops.abs(x) < ROUNDING, 0.0, absolute(x))
 
 
 def _halve(x: Tensor) -> Tensor:

@@ -80,3 +80,35 @@ def test_what_cannot_be_compared_is_refused(pair):
 
 def test_defaults_are_the_documented_ones():
     checks.check_defaults(HaarPSILoss)
+
+
+def slopes(loss, true, pred):
+    """Returns the gradient along three directions."""
+    (gradient,) = checks.gradients(lambda x: loss(true, x), pred)
+    directions = np.random.default_rng(0).uniform(-1, 1, (3, *true.shape))
+    return (directions * gradient).sum((1, 2, 3, 4))
+
+
+def test_equal_parts_have_the_same_slope_on_every_backend():
+    """Where the slope of a maximum is anybody's."""
+    images = torture.picture(24, 20)
+    true, pred = images[:1], images[1:]
+    images[:, :12] = 0.7
+    pred[:, :, 10:] = true[:, :, 10:]
+    expected = [0.021885, -0.069462, 0.117878]
+    found = slopes(HaarPSILoss(), true, pred)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_what_is_rounding_does_not_turn_the_slope(rng):
+    """Flat parts, of which a coefficient has no sign."""
+    true, pred = np.split(torture.picture(24, 20), 2)
+    true[:, :12] = pred[:, :12] = 1
+    noise = rng.uniform(0, 1e-7, true.shape).astype("float32")
+    noise[:, 12:] = 0
+    loss = HaarPSILoss(check_range="off")
+    np.testing.assert_allclose(
+        slopes(loss, true, pred - noise),
+        slopes(loss, true, pred),
+        rtol=1e-3,
+    )
