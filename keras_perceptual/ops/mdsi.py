@@ -21,7 +21,7 @@ SIDE = 256
 LEAST_SLOPE = 1e-3
 # Below, a similarity and a mean deviation have no fourth root, but a parabola:
 # values of images with a distance of 0.01 and less are smaller than the root.
-LEAST_SIMILARITY = 1e-6
+LEAST_SIMILARITY = 1e-4
 LEAST_DEVIATION = 1e-8
 
 
