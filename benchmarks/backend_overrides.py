@@ -68,6 +68,16 @@ def cases():
             lambda x, o=operator: kp.ops.image_gradients(x, o),
             [rand(4, 256, 256, 3)],
         )
+    pyramids = {"halve": "average", "take_every_second": "stride"}
+    for name, downsampling in pyramids.items():
+        yield (
+            [name],
+            f"smaller images, {downsampling}",
+            lambda x, d=downsampling: kp.ops.pyramids.downsample(
+                x, d, "valid", "channels_last"
+            ),
+            [rand(4, 256, 256, 3)],
+        )
     for side in (256, 1024):
         yield (
             ["filter_images"],

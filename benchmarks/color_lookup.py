@@ -178,26 +178,29 @@ def check(name, found, wanted):
             raise SystemExit(f"{name}: other values than grid_sample")
 
 
-def compare(rounds, runs):
-    """Prints how long each run takes, as a share of the first."""
+def compare(rounds, runs, clock=time.perf_counter):
+    """Prints, and returns, how long each run takes, as a share of the first."""
     import numpy as np
 
+    shares = {}
     times = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     base = np.array(next(iter(times.values())))
     for name, seconds in times.items():
         low, middle, high = np.percentile(
             np.array(seconds) / base, (25, 50, 75)
         )
+        shares[name] = middle
         print(
             f"{name:44} {middle:6.3f} ({low:.3f} to {high:.3f}), "
             f"median {1e3 * np.median(seconds):7.1f} ms",
             flush=True,
         )
+    return shares
 
 
 def make_cube(size):

@@ -8,6 +8,11 @@ steps pay for what is traced and cached, and nothing should come after them.
 Epochs are short, so that what happens at their ends happens often. With
 `--fits 20` the steps are those of 20 calls of `fit`, each with a gradient
 check, which traces the step anew.
+
+    python benchmarks/long_run.py --sizes 300 --images 10000
+
+trains on a stream of images of so many sizes, from 17 to 64 pixels a side, four
+to a batch, and prints memory and processor seconds of each epoch.
 """
 
 import argparse
@@ -57,7 +62,11 @@ def make_model(side):
             "pixels": kp.CharbonnierLoss(),
             "features": kp.PerceptualLoss(looks, ["near", "far"]),
             "edges": (kp.SobelGradientLoss(), 0.05),
+            "depths": (kp.SobelGradientLoss.preset("midas"), 0.05),
             "structure": (kp.SSIMLoss(filter_size=7), 0.1),
+            "frequencies": (kp.FocalFrequencyLoss(), 0.1),
+            "variation": (kp.TotalVariationLoss(), 1e-3),
+            "colors": (kp.ColorDifferenceLoss(), 1e-3),
         }
     )
     model = keras.Model(photos, x)
@@ -67,9 +76,51 @@ def make_model(side):
         metrics=[
             kp.LossTerms(loss),
             kp.ImageLossMetric(kp.SobelGradientLoss("l2"), name="slopes"),
+            kp.PSNRMetric(),
         ],
     )
     return model
+
+
+def stream_sizes(arguments):
+    """Trains on a stream of images of many sizes."""
+    import keras
+    import numpy as np
+
+    import keras_perceptual as kp
+
+    rng = np.random.default_rng(0)
+    noise = rng.random((4, 64, 64, 3), dtype="float32")
+    places = rng.choice(48 * 48, arguments.sizes, replace=False)
+    sides = [(17 + place // 48, 17 + place % 48) for place in places]
+
+    def stream():
+        while True:
+            for index in rng.permutation(arguments.sizes):
+                height, width = sides[index]
+                x = noise[:, :height, :width]
+                yield x, x**2
+
+    class Watch(keras.callbacks.Callback):
+        """Prints what each epoch takes."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.began = time.process_time()
+
+        def on_epoch_end(self, epoch, logs=None):
+            seconds = time.process_time() - self.began
+            print(f"{epoch + 1:5d}  {resident():11.1f}  {seconds:7.1f}")
+
+    print("epoch  MB resident  processor seconds", flush=True)
+    checks = [] if arguments.no_check else [kp.GradientSanityCallback()]
+    make_model(None).fit(
+        stream(),
+        steps_per_epoch=arguments.images // 4,
+        shuffle=False,
+        epochs=arguments.epochs,
+        verbose=0,
+        callbacks=[*checks, Watch()],
+    )
 
 
 def main():
@@ -83,6 +134,9 @@ def main():
     parser.add_argument("--side", type=int, default=16)
     parser.add_argument("--fits", type=int, default=1)
     parser.add_argument("--no-check", action="store_true")
+    parser.add_argument("--sizes", type=int, default=0)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=4)
     arguments = parser.parse_args()
     if arguments.steps < 1000 or arguments.steps % (
         arguments.fits * STEPS_OF_AN_EPOCH
@@ -94,6 +148,10 @@ def main():
         )
     os.environ["KERAS_BACKEND"] = arguments.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    if arguments.sizes:
+        stream_sizes(arguments)
+        return
 
     import keras
     import numpy as np

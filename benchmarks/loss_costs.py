@@ -8,18 +8,26 @@ have them. The images are noise: no loss takes less time for some than for
 others. It takes a minute on two cores.
 
     pip install -e .
-    python benchmarks/loss_costs.py
+    python benchmarks/loss_costs.py [--generators SRResNet U-Net NAFNet-like]
+
+With `--generators`, it is measured what share of a step of `fit` a loss takes
+that trains such a network, and what saves some of it: features of AlexNet, half
+precision (bfloat16) and targets that were encoded before, in a cache of
+`tf.data` on the disk. Each takes turns with the mean absolute error; the share
+is what a step takes longer, in processor time. It takes some ten minutes.
 """
 
 import argparse
 import os
 import statistics
+import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from generators import GENERATORS
 
 import keras_perceptual as kp
 
@@ -55,6 +63,22 @@ LOSSES = {
     "ContextualLoss()": kp.ContextualLoss,
 }
 
+# What a network trains with: a loss, and whether its targets come encoded.
+TRAINED_WITH = {
+    "`SobelGradientLoss()`": (kp.SobelGradientLoss, False),
+    "`SSIMLoss()`": (kp.SSIMLoss, False),
+    '`PerceptualLoss("alexnet")`': (
+        lambda: kp.PerceptualLoss("alexnet"),
+        False,
+    ),
+    "`PerceptualLoss()`": (kp.PerceptualLoss, False),
+    "`PerceptualLoss()`, bfloat16": (
+        lambda: kp.PerceptualLoss(dtype="mixed_bfloat16"),
+        False,
+    ),
+    "`PerceptualLoss()`, encoded": (kp.PerceptualLoss, True),
+}
+
 
 def read_options():
     """Returns the options of the command line."""
@@ -62,6 +86,9 @@ def read_options():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=128)
+    parser.add_argument(
+        "--generators", nargs="*", default=[], choices=GENERATORS
+    )
     return parser.parse_args()
 
 
@@ -140,9 +167,71 @@ def compare_times(steps, rounds):
     }
 
 
+def fit_seconds(make, options):
+    """Returns processor seconds of a step of `fit` by loss, in each round."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    steps = 2
+    shape = (steps * options.batch, options.side, options.side, 3)
+    y = rng.uniform(size=shape).astype("float32")
+    inputs = make(options.side).input_shape[1:]
+    x = rng.uniform(size=(len(y), *inputs)).astype("float32")
+    ways = {"mean absolute error": (keras.losses.MeanAbsoluteError, False)}
+    ways |= TRAINED_WITH
+    with tempfile.TemporaryDirectory() as folder:
+        fits = {}
+        for index, (name, (make_loss, encoded)) in enumerate(ways.items()):
+            loss, model = make_loss(), make(options.side)
+            pairs = tf.data.Dataset.from_tensor_slices((x, y))
+            pairs = pairs.batch(options.batch)
+            if encoded:
+                pairs = pairs.map(lambda x, y, loss=loss: (x, loss.encode(y)))
+            pairs = pairs.cache(f"{folder}/{index}").prefetch(1)
+            model.compile("adam", loss)
+            fits[name] = lambda model=model, pairs=pairs: model.fit(
+                pairs, shuffle=False, verbose=0
+            )
+        for fit in fits.values():
+            fit()
+        spent = {name: [] for name in fits}
+        for _ in range(options.rounds):
+            for name, fit in fits.items():
+                start = time.process_time()
+                fit()
+                spent[name].append((time.process_time() - start) / steps)
+    return spent
+
+
+def show_shares(options):
+    """Measures losses in the training of networks, and prints a table."""
+    shares, seconds = {name: [] for name in TRAINED_WITH}, []
+    for title in options.generators:
+        spent = fit_seconds(GENERATORS[title], options)
+        pixels = np.array(spent.pop("mean absolute error"))
+        seconds.append(f"{title} {np.median(pixels):.2f} s")
+        for name, found in spent.items():
+            share = np.median(1 - pixels / np.array(found))
+            shares[name].append(f"{100 * share:.0f} %")
+        keras.backend.clear_session()
+        print(f"{seconds[-1]}: {[x[-1] for x in shares.values()]}", flush=True)
+    print(
+        f"\nShare of the loss in a step of fit, batches of {options.batch}, "
+        f"targets of {options.side} x {options.side}; processor time of a step "
+        f"with the mean absolute error: {', '.join(seconds)}\n"
+    )
+    print(f"| loss | {' | '.join(options.generators)} |")
+    print(f"|{' --- |' * (1 + len(options.generators))}")
+    for name, cells in shares.items():
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
 def main():
     """Measures all losses and prints a table."""
     options = read_options()
+    if options.generators:
+        show_shares(options)
+        return
     rng = np.random.default_rng(0)
     shape = (options.batch, options.side, options.side, 3)
     pair = [rng.uniform(size=shape).astype("float32") for _ in range(2)]

@@ -27,6 +27,10 @@ CASES = {
     "SobelGradientLoss()": {},
     "MiDaS, four scales": {"preset": "midas"},
 }
+# How a step is traced: as `fit` does, which gives up sizes at the second one,
+# for all sizes from the start, or by a plain `tf.function`.
+TRACES = ("as fit does", "once", "for each size")
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 def parse():
@@ -36,7 +40,13 @@ def parse():
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--width", type=int, default=1920)
     parser.add_argument("--size", type=int, default=33)
-    parser.add_argument("--skip", nargs="*", default=[])
+    parser.add_argument(
+        "--skip",
+        nargs="*",
+        default=[],
+        choices=["sizes", "memory", "edges", "look-ups"],
+    )
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     return parser.parse_args()
 
 
@@ -79,7 +89,7 @@ def steps(function, arrays, ways):
 
 
 def look_ups(options):
-    """Times look-ups beside `grid_sample`."""
+    """Times look-ups beside `grid_sample`, and returns rows of the table."""
     import tensorflow as tf
 
     from keras_perceptual.layers import LookupColorLayer
@@ -87,6 +97,7 @@ def look_ups(options):
     cube = make_cube(options.size)
     images, target = photograph(options.height, options.width)
     forward, both = grid_sample(images, target, cube)
+    rows = {}
     print(f"\nLook-ups in a cube of {options.size}, images {images.shape}")
     for title, peer, arrays in (
         ("forward", forward, [images]),
@@ -113,7 +124,14 @@ def look_ups(options):
                     pair = [x if arrays[1:] else [x] for x in (found, wanted)]
                     check(name, *pair)
                 runs[name] = run
-        compare(options.rounds, runs)
+        found = compare(options.rounds, runs, CLOCKS[options.clock])
+        for interpolation in CUBES:
+            work = f"{title}, {interpolation}"
+            rows[f"cube of {options.size}, {interpolation}, {title}"] = [
+                f"{found[f'{work}, {way}']:.2f}"
+                for way in ("fixed size", "open size", "eager")
+            ]
+    return rows
 
 
 def edge_step(arguments):
@@ -147,7 +165,7 @@ def with_gradient(loss):
 
 
 def edges(options):
-    """Times edge losses beside `tf.image.sobel_edges` by hand."""
+    """Times edge losses beside `tf.image.sobel_edges`; returns rows."""
     import numpy as np
     import tensorflow as tf
 
@@ -160,13 +178,21 @@ def edges(options):
     print(f"\nEdges and gradient, images {pair[0].shape}")
     peer = dict(steps(with_gradient(by_hand), pair, ["open size"]))
     runs = {"tf.image.sobel_edges": peer["open size"]}
-    for name, arguments in list(CASES.items())[1:]:
-        ways = ("fixed size", "open size", "XLA")
-        for way, run in steps(edge_step(arguments), pair, ways):
+    cases = list(CASES)[1:]
+    ways = ("fixed size", "open size", "XLA")
+    for name in cases:
+        for way, run in steps(edge_step(CASES[name]), pair, ways):
             runs[f"{name}, {way}"] = run
     for run in runs.values():
         run()
-    compare(options.rounds, runs)
+    found = compare(options.rounds, runs, CLOCKS[options.clock])
+    rows = {
+        name: [f"{found[f'{name}, {way}']:.2f}" for way in ways[:2]]
+        for name in cases
+    }
+    for name in cases:
+        rows[f"{name}, under XLA"] = [f"{found[f'{name}, XLA']:.2f}"]
+    return rows
 
 
 def see_sizes(case, traced):
@@ -182,7 +208,7 @@ def see_sizes(case, traced):
         specs = [tf.TensorSpec(OPEN)] * 2
         step = tf.function(step, input_signature=specs)
     else:
-        step = tf.function(step)
+        step = tf.function(step, reduce_retracing=traced == "as fit does")
     sides = np.random.default_rng(0).integers(64, 256, (20, 2))
     before = resident("VmRSS")
     start = time.process_time()
@@ -193,12 +219,16 @@ def see_sizes(case, traced):
 
 
 def many_sizes():
-    """Prints what 20 sizes cost."""
+    """Prints what 20 sizes cost, and returns rows of the table."""
+    rows = {}
     print("\n20 sizes seen twice: processor seconds, MB kept")
-    for traced in ("once", "for each size"):
-        for case in CASES:
+    for case in CASES:
+        row = rows[f"20 sizes seen twice, {case}"] = []
+        for traced in TRACES:
             seconds, kept = in_a_process(see_sizes, case, traced)
-            print(f"traced {traced:14} {case:22} {seconds:5.1f} s {kept:5.0f}")
+            row.append(f"{seconds:.1f} s, {kept:.0f} MB")
+            print(f"traced {traced:14} {case:22} {row[-1]}", flush=True)
+    return rows
 
 
 def grow(options, interpolation, way):
@@ -233,14 +263,18 @@ def grow(options, interpolation, way):
 
 
 def memory(options):
-    """Prints how much look-ups with gradients need."""
+    """Prints how much look-ups with gradients need, and returns rows."""
+    rows = {}
     # What is freed goes back at once, or the run would fill it first.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
     print("\nMemory of a look-up with both gradients, in images")
     for interpolation in CUBES:
+        row = rows[f"memory in images, {interpolation}"] = []
         for way in ("fixed size", "open size"):
             images = in_a_process(grow, options, interpolation, way)
+            row.append(f"{images:.1f}")
             print(f"{interpolation}, {way:12} {images:5.1f}", flush=True)
+    return rows
 
 
 def in_a_process(function, *arguments):
@@ -252,16 +286,29 @@ def in_a_process(function, *arguments):
 def main():
     """Prints all of it."""
     options = parse()
-    if "sizes" not in options.skip:
-        many_sizes()
+    costs = {} if "sizes" in options.skip else many_sizes()
+    needs = {}
     if "memory" not in options.skip and sys.platform == "linux":
-        memory(options)
+        needs = memory(options)
     os.environ.pop("MALLOC_MMAP_THRESHOLD_", None)
     prepare()
-    if "edges" not in options.skip:
-        edges(options)
+    shares = {}
     if "look-ups" not in options.skip:
-        look_ups(options)
+        shares |= look_ups(options)
+    if "edges" not in options.skip:
+        shares |= edges(options)
+    tabulate("work", ("fixed size", "open size", "eager"), shares | needs)
+    tabulate("work", [f"traced {way}" for way in TRACES], costs)
+
+
+def tabulate(corner, columns, rows):
+    """Prints a table in Markdown."""
+    width = max(map(len, rows), default=0)
+    print(f"\n| {corner:{width}} | {' | '.join(columns)} |")
+    print(f"|{' --- |' * (len(columns) + 1)}")
+    for name, cells in rows.items():
+        cells = [*cells, *[""] * (len(columns) - len(cells))]
+        print(f"| {name:{width}} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

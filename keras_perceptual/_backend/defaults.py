@@ -14,6 +14,7 @@ from keras_perceptual.typing import DataFormat, Extrapolation, Tensor
 
 __all__ = [
     "apply_linear",
+    "as_written",
     "call_when",
     "choose",
     "clamp",
@@ -23,6 +24,7 @@ __all__ = [
     "filter_images",
     "fold",
     "frozen_call",
+    "halve",
     "hann_blur",
     "has_values",
     "is_chief",
@@ -33,6 +35,7 @@ __all__ = [
     "replica_count",
     "replica_total",
     "take",
+    "take_every_second",
     "watch_gradients",
 ]
 
@@ -52,6 +55,18 @@ class Locator(Protocol):
 
     def of_channels(self, channels: list[Tensor]) -> Any:
         """Returns the `Places` of colors given by their channels."""
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def as_written(function: Function) -> Function:
+    """Returns a function of the package that nobody need rewrite to trace it.
+
+    Args:
+        function: Function that calls no code of a user.
+    """
+    return function
 
 
 # Tensors, and small steps that backends differ in.
@@ -81,6 +96,27 @@ def choose(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
 def take(table: Tensor, index: Tensor) -> Tensor:
     """Returns the entries of `table` at integers that lie inside it."""
     return ops.take(table, index, axis=0)
+
+
+def take_every_second(x: Tensor, axes: tuple[int, int]) -> Tensor:
+    """Returns every second row of two neighboring axes, from the first on."""
+    for axis in axes:
+        x = x[(slice(None),) * axis + (slice(None, None, 2),)]
+    return x
+
+
+def halve(x: Tensor, axes: tuple[int, int]) -> Tensor:
+    """Returns the means of two by two numbers along two neighboring axes.
+
+    The last row of an odd number of them is left out.
+    """
+    for axis in axes:
+        before = (slice(None),) * axis
+        odd = x[(*before, slice(1, None, 2))]
+        even = x[(*before, slice(0, None, 2))]
+        even = even[(*before, slice(0, ops.shape(odd)[axis]))]
+        x = (even + odd) * 0.5
+    return x
 
 
 # Arithmetic.

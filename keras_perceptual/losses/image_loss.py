@@ -212,6 +212,7 @@ class ImageLoss(Configured, keras.losses.Loss):
             )
         return self._check.integer("tile", tile, minimum=SMALLEST)
 
+    @_backend.as_written
     def _admit(
         self,
         y_true: Targets,

@@ -89,6 +89,7 @@ class SobelDistance(PixelDistance):
     hides_pixels = True
     no_map: ClassVar[str | None] = None
 
+    @_backend.as_written
     def measure(
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:

@@ -432,12 +432,19 @@ def _component(
 ) -> Tensor:
     """Returns the difference along one axis, smoothed along the other."""
     far = sum(operator.reach) * steps[axis - 1]
-    behind, ahead = crop(x, axis, 0, far), crop(x, axis, far, 0)
-    x = behind - ahead if falling else ahead - behind
     other, step = 3 - axis, steps[2 - axis]
+    kept = slice(None)
     if operator.smoothing is None:
+        # In one slice with the ends, as each may be a copy.
         before, after = operator.reach
-        return crop(x, other, before * step, after * step)
+        kept = slice(before * step, -after * step or None)
+    behind, ahead = (
+        x[(slice(None), *((end, kept) if axis == 1 else (kept, end)))]
+        for end in (slice(None, -far), slice(far, None))
+    )
+    x = behind - ahead if falling else ahead - behind
+    if operator.smoothing is None:
+        return x
     side, middle, _ = operator.smoothing
     sides = crop(x, other, 0, 2 * step) + crop(x, other, 2 * step, 0)
     center = crop(x, other, step, step)

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_perceptual import _backend
 from keras_perceptual.ops.image_gradients import (
     along,
     crop,
@@ -49,7 +50,7 @@ def downsample(
     if downsampling == "average":
         return halve_images(images, data_format)
     if downsampling == "stride":
-        return take_every_second(images, spatial_axes(data_format))
+        return _backend.take_every_second(images, spatial_axes(data_format))
     return gaussian_reduce(images, _blur_padding(padding), data_format)
 
 
@@ -93,19 +94,7 @@ def halve_images(
     """
     images = ops.convert_to_tensor(images)
     data_format = Checker("halve_images").data_format(data_format)
-    for axis in spatial_axes(data_format):
-        odd = images[along(images, axis, slice(1, None, 2))]
-        even = images[along(images, axis, slice(0, None, 2))]
-        even = even[along(even, axis, slice(0, ops.shape(odd)[axis]))]
-        images = (even + odd) * 0.5
-    return images
-
-
-def take_every_second(images: Tensor, axes: tuple[int, int]) -> Tensor:
-    """Returns every second row of some axes, from the first on."""
-    for axis in axes:
-        images = images[along(images, axis, slice(None, None, 2))]
-    return images
+    return _backend.halve(images, spatial_axes(data_format))
 
 
 def gaussian_reduce(
@@ -137,7 +126,7 @@ def gaussian_reduce(
         REDUCE, with the weights `[1, 5, 8, 5, 1] / 20`.
     """
     images, axes = _standardize("gaussian_reduce", images, padding, data_format)
-    return take_every_second(_blur(images, padding, axes), axes)
+    return _backend.take_every_second(_blur(images, padding, axes), axes)
 
 
 def laplacian_pyramid(

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from keras import ops
 
+from keras_perceptual import _backend
 from keras_perceptual.ops.image_gradients import (
     OPERATORS,
     along,
     pad_axes,
     reach_of,
 )
-from keras_perceptual.ops.pyramids import take_every_second
 from keras_perceptual.typing import Downsampling, EdgeOperator, Padding, Tensor
 
 # How far what a Laplacian pyramid keeps of a pixel depends on its neighbors.
@@ -101,7 +101,7 @@ def downsample_mask(mask: Tensor, downsampling: Downsampling) -> Tensor:
     elif downsampling == "average":
         for axis in (1, 2):
             mask = _least(mask, (0, 1), axis, 1)
-    return take_every_second(mask, (1, 2))
+    return _backend.take_every_second(mask, (1, 2))
 
 
 def _least_around(x: Tensor, reach: int) -> Tensor:

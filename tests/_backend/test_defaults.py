@@ -410,6 +410,35 @@ def test_the_function_stays_what_it_is(functions, rng):
     )
 
 
+@pytest.mark.parametrize(
+    "shape, axes", [((2, 5, 8, 3), (1, 2)), ((2, 3, 4, 7), (2, 3))], ids=str
+)
+def test_images_of_half_the_size(functions, rng, shape, axes):
+    """An odd row is kept where every second is taken, and is in no mean."""
+    x = rng.uniform(size=shape).astype("float32")
+    y = np.moveaxis(x, axes, (0, 1))
+    even = [side - side % 2 for side in y.shape[:2]]
+    means = y[: even[0], : even[1]]
+    means = (means[::2] + means[1::2]) / 2
+    expected = {
+        functions.take_every_second: y[::2, ::2],
+        functions.halve: (means[:, ::2] + means[:, 1::2]) / 2,
+    }
+    for function, wanted in expected.items():
+        found = keras.ops.convert_to_numpy(function(x, axes))
+        found = np.moveaxis(found, axes, (0, 1))
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        # Linear: with the gradient g, f(x) is g times x, and so is f(g).
+        (slope,) = checks.gradients(
+            lambda x, f=function: keras.ops.sum(f(x, axes)), x
+        )
+        np.testing.assert_allclose((slope * x).sum(), wanted.sum(), rtol=1e-5)
+
+
+def test_a_function_of_the_package_is_called_as_it_is(functions):
+    assert functions.as_written(scaled_square)(2.0, 3.0) == 18.0
+
+
 def fibonacci(functions, count):
     """Returns two neighboring numbers, and the sum of the indices."""
 

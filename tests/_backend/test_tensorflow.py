@@ -52,6 +52,49 @@ def test_sizes_that_may_change_with_every_step_are_not_compiled():
     assert not calls(2, None)
 
 
+def test_a_few_sizes_are_compiled_and_no_more():
+    """Or each size of a data set would keep a program in memory."""
+
+    def is_compiled(size):
+        step = tf.function(_backend.compile_in_graph(scaled_square, 4.0))
+        np.testing.assert_array_equal(step(tf.ones((1, size))), 4)
+        graph = step.get_concrete_function(tf.ones((1, size))).graph
+        return any("Call" in x.type for x in graph.get_operations())
+
+    found = [is_compiled(size) for size in range(2, 7)]
+    assert found == [True, True, True, False, False]
+    assert is_compiled(3)
+
+
+@pytest.mark.parametrize("name", ["halve", "take_every_second"])
+def test_smaller_images_are_a_pooling_where_slices_are_slow(name):
+    """Neither XLA nor a program that is to run elsewhere needs it."""
+    function = getattr(_backend, name)
+    pools = []
+
+    def step(x):
+        found = function(x, (1, 2))
+        operations = tf.compat.v1.get_default_graph().get_operations()
+        pools.append(sum(x.type == "AvgPool" for x in operations))
+        return found
+
+    x = tf.ones((1, 4, 4, 3))
+    tf.function(step)(x)
+    tf.function(step, jit_compile=True)(x)
+    tf.function(step).get_concrete_function(x)
+    assert pools == [1, 0, 0]
+
+
+def test_nothing_of_the_package_is_rewritten_when_it_is_traced():
+    def change_sign(x):
+        return -x if x > 0 else x
+
+    assert tf.function(change_sign)(tf.ones(())) == -1
+    step = tf.function(lambda x: _backend.as_written(change_sign)(x))
+    with pytest.raises(tf.errors.OperatorNotAllowedInGraphError):
+        step(tf.ones(()))
+
+
 @pytest.fixture
 def check_numerics():
     tf.debugging.enable_check_numerics()
