@@ -85,6 +85,14 @@ def cases():
             lambda x: kp.ops.ssim.ssim_distance(x, 1 - x),
             [rand(1, side, side, 3)],
         )
+    wavelets = kp.ops.wavelets.stationary_wavelets
+    for side in (128, 1024):
+        yield (
+            ["filter_axis"],
+            f"wavelets, {side} pixels a side",
+            lambda x: wavelets(x, "sym7"),
+            [rand(1, side, side, 3)],
+        )
     yield (
         ["hann_blur"],
         "64 channels",

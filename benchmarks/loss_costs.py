@@ -40,6 +40,9 @@ LOSSES = {
         lambda: kp.SobelGradientLoss.preset("midas")
     ),
     "FocalFrequencyLoss()": kp.FocalFrequencyLoss,
+    "WaveletLoss()": kp.WaveletLoss,
+    "HaarPSILoss()": kp.HaarPSILoss,
+    "MDSILoss()": kp.MDSILoss,
     "SSIMLoss()": kp.SSIMLoss,
     # Its five scales need images of 161 pixels.
     "MSSSIMLoss(), three scales": (

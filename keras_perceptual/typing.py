@@ -81,6 +81,8 @@ FeatureDifference: TypeAlias = Literal[
 GramNormalization: TypeAlias = Literal["chw", "hw", "none"]
 # How far apart colors are said to be.
 ColorDifference: TypeAlias = Literal["ciede2000", "cie76", "oklab"]
+Blur: TypeAlias = Literal["image"] | int
+Wavelet: TypeAlias = Literal["haar", "db2", "db4", "sym4", "sym7"]
 # Names of layers, with a weight for each where they are to count unlike.
 Layers: TypeAlias = Sequence[str] | Mapping[str, float]
 Pooling: TypeAlias = Literal["max", "average", "l2"]

@@ -156,6 +156,7 @@ class Checker:
         *,
         minimum: float | None = None,
         above: float | None = None,
+        maximum: float | None = None,
     ) -> float:
         """Returns `value` as a float, refusing what is not a finite number."""
         expected = "a finite number"
@@ -163,6 +164,8 @@ class Checker:
             expected += f" of at least {minimum}"
         if above is not None:
             expected += f" above {above}"
+        if maximum is not None:
+            expected += f" and at most {maximum}"
         is_number = isinstance(value, numbers.Real) and not isinstance(
             value, bool
         )
@@ -171,6 +174,7 @@ class Checker:
             not math.isfinite(number)
             or (minimum is not None and number < minimum)
             or (above is not None and not number > above)
+            or (maximum is not None and number > maximum)
         ):
             raise ValueError(
                 f"{self.owner} needs `{argument}` to be {expected}. "

@@ -21,7 +21,9 @@ LOSSES = {
     ),
     "DISTS": kp.DISTS,
     "FocalFrequencyLoss": kp.FocalFrequencyLoss,
+    "HaarPSILoss": kp.HaarPSILoss,
     "LPIPS": kp.LPIPS,
+    "MDSILoss": kp.MDSILoss,
     "MSSSIMLoss": lambda **kwargs: kp.MSSSIMLoss(
         weights=(0.5, 0.5), filter_size=5, **kwargs
     ),
@@ -32,6 +34,7 @@ LOSSES = {
     "SSIMLoss": kp.SSIMLoss,
     "SobelGradientLoss": kp.SobelGradientLoss,
     "TotalVariationLoss": kp.TotalVariationLoss,
+    "WaveletLoss": kp.WaveletLoss,
 }
 
 

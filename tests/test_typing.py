@@ -12,6 +12,7 @@ from keras_perceptual.io.table_operations import (
     INTERPOLATIONS as CUBE_INTERPOLATIONS,
 )
 from keras_perceptual.layers import lookup_color_layer
+from keras_perceptual.losses.color_difference_loss import WHOLE
 from keras_perceptual.losses.presets import EDGE_PRESETS, PRESETS
 from keras_perceptual.losses.sobel_gradient_loss import (
     MODES,
@@ -27,6 +28,7 @@ from keras_perceptual.ops.image_gradients import OPERATORS, PADDINGS
 from keras_perceptual.ops.pyramids import DOWNSAMPLINGS
 from keras_perceptual.ops.table_shape import AXES
 from keras_perceptual.ops.total_variation import VARIATIONS
+from keras_perceptual.ops.wavelets import LOW_PASS
 from keras_perceptual.range_check import POLICIES as RANGE_POLICIES
 
 WORDS = {
@@ -42,6 +44,7 @@ WORDS = {
     "VariationNorm": VARIATIONS,
     "Balance": BALANCES,
     "ColorDifference": COLOR_DIFFERENCES,
+    "Wavelet": LOW_PASS,
     "FeatureDifference": FEATURE_DISTANCES,
     "GramNormalization": GRAM_NORMALIZATIONS,
     "Pooling": POOLINGS,
@@ -70,6 +73,12 @@ def test_a_norm_is_a_word_or_a_number():
         "charbonnier",
     }
     assert number is float
+
+
+def test_a_blur_is_a_word_or_a_number():
+    words, number = typing.get_args(types.Blur)
+    assert typing.get_args(words) == (WHOLE,)
+    assert number is int
 
 
 def test_what_has_a_shape_and_a_type_is_an_array():

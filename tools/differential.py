@@ -62,6 +62,10 @@ REASONS = {
     ),
     ("LPIPS", "gradient"): (0.5, FLAT),
     ("PerceptualLoss", "gradient"): (0.05, FLAT),
+    ("MDSILoss", "gradient"): (
+        2e-3,
+        "the fourth root of similarities of about 0",
+    ),
     ("MSSSIMMetric", "value"): (5e-5, NEAR_ONE),
     ("SSIMMetric", "value"): (5e-5, NEAR_ONE),
 }

@@ -17,32 +17,40 @@ MASKED = (
     "ColorDifferenceLoss",
     "DISTS",
     "FocalFrequencyLoss",
+    "HaarPSILoss",
     "LPIPS",
+    "MDSILoss",
     "MSSSIMLoss",
     "PerceivedDistance",
     "PerceptualLoss",
     "SSIMLoss",
     "SobelGradientLoss",
     "TotalVariationLoss",
+    "WaveletLoss",
 )
 HIDING = (
     "CharbonnierLoss",
     "ColorDifferenceLoss",
     "FocalFrequencyLoss",
+    "HaarPSILoss",
+    "MDSILoss",
     "MSSSIMLoss",
     "SSIMLoss",
     "SobelGradientLoss",
     "TotalVariationLoss",
+    "WaveletLoss",
 )
 MAPPED = (
     "CharbonnierLoss",
     "ColorDifferenceLoss",
+    "HaarPSILoss",
     "LPIPS",
     "PerceivedDistance",
     "PerceptualLoss",
     "SSIMLoss",
     "SobelGradientLoss",
     "TotalVariationLoss",
+    "WaveletLoss",
 )
 ENCODED = ("ContextualLoss", "DISTS", "LPIPS", "PerceivedDistance")
 ENCODED = (*ENCODED, "PerceptualLoss")
@@ -60,7 +68,14 @@ METRICS = {
     "SSIMMetric": "SSIMLoss",
 }
 DEAR = (*NETWORKS, *(f"{name}Metric" for name in TILED))
-OF_COLORS = (*NETWORKS, "ColorDifferenceLoss", *LAYERS)
+OF_COLORS = (
+    *NETWORKS,
+    "ColorDifferenceLoss",
+    "HaarPSILoss",
+    "MDSILoss",
+    "WaveletLoss",
+    *LAYERS,
+)
 
 
 def one_of(rng, *choices):
@@ -174,6 +189,17 @@ DRAWS = {
         "log_matrix": one_of(r, True, False),
         "patch_factor": one_of(r, 1, 2),
     },
+    "HaarPSILoss": lambda r: {
+        "c": one_of(r, 10.0, 30.0),
+        "alpha": one_of(r, 4.2, 5.8),
+        "subsample": one_of(r, True, False),
+    },
+    "MDSILoss": lambda r: {
+        "c1": one_of(r, 70.0, 140.0),
+        "c2": one_of(r, 30.0, 55.0),
+        "c3": one_of(r, 300.0, 550.0),
+        "alpha": one_of(r, 0.3, 0.6),
+    },
     "SobelGradientLoss": sobel,
     "PerceptualLoss": perceptual,
     "LPIPS": lambda r: {
@@ -188,7 +214,13 @@ DRAWS = {
     },
     "ColorDifferenceLoss": lambda r: {
         "difference": one_of(r, "ciede2000", "cie76", "oklab"),
-        "blur": one_of(r, 1, 4),
+        "blur": one_of(r, 1, 4, "image"),
+    },
+    "WaveletLoss": lambda r: {
+        "wavelet": one_of(r, "haar", "db4", "sym7"),
+        "levels": one_of(r, 1, 2),
+        "detail_weight": one_of(r, 0.1, 1.0),
+        "luma": one_of(r, True, False),
     },
     "ContextualLoss": lambda r: {
         "backbone": "alexnet",

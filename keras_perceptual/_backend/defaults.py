@@ -20,6 +20,7 @@ __all__ = [
     "clamp",
     "compile_in_graph",
     "compile_pointwise",
+    "filter_axis",
     "filter_images",
     "fold",
     "frozen_call",
@@ -159,6 +160,35 @@ def apply_linear(
     """
     del transpose
     return forward(*inputs)
+
+
+def filter_axis(images: Tensor, windows: np.ndarray, axis: int) -> list[Tensor]:
+    """Applies windows to each channel along one axis, within bounds.
+
+    Args:
+        images: Tensor of shape `(batch, height, width, channels)`.
+        windows: NumPy array of shape `(length, count)`.
+        axis: Integer, 1 for the height or 2 for the width.
+
+    Returns:
+        List of as many tensors as there are windows, with `length - 1` rows or
+        columns less.
+    """
+    length, count = windows.shape
+    channels = images.shape[-1]
+    sides = (length, 1) if axis == 1 else (1, length)
+    kernel = np.reshape(windows, (*sides, 1, count))
+    kernel = np.tile(kernel, (1, 1, channels, 1))
+    found = ops.depthwise_conv(
+        images,
+        ops.convert_to_tensor(kernel, dtype=images.dtype),
+        padding="valid",
+        data_format="channels_last",
+    )
+    if count == 1:
+        return [found]
+    found = ops.reshape(found, (*ops.shape(found)[:3], channels, count))
+    return ops.unstack(found, count, axis=-1)
 
 
 def filter_images(images: Tensor, window: np.ndarray) -> Tensor:

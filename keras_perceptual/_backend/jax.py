@@ -20,6 +20,7 @@ from keras_perceptual.typing import DataFormat, Tensor
 
 __all__ = [
     "call_when",
+    "filter_axis",
     "filter_images",
     "hann_blur",
     "is_chief",
@@ -33,6 +34,20 @@ BLOCK = 1 << 16
 # What Keras's loss scaling begins with: gradients that are taken before a loss
 # is scaled would be zero where they are computed in half precision.
 SCALE = 2.0**15
+
+
+def filter_axis(images: Tensor, windows: np.ndarray, axis: int) -> list[Tensor]:
+    """Applies windows to each channel along one axis, within bounds."""
+    # Speed: 11 for images of 128 pixels a side and 19 with the gradient, 1.8
+    # and 3.2 for 1024, for the reason of `filter_images`.
+    size = images.shape[axis]
+    matrix = np.concatenate([band_matrix(x, size) for x in windows.T])
+    found = ops.einsum(
+        "oi,bi...->bo..." if axis == 1 else "oi,bhic->bhoc",
+        ops.convert_to_tensor(matrix, images.dtype),
+        images,
+    )
+    return ops.split(found, windows.shape[1], axis)
 
 
 def filter_images(images: Tensor, window: np.ndarray) -> Tensor:

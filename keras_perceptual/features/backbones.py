@@ -14,6 +14,7 @@ from keras_perceptual import validation
 from keras_perceptual.features import weights_loading
 from keras_perceptual.features.alexnet import build_alexnet
 from keras_perceptual.features.applications import build_application
+from keras_perceptual.features.hub import build_dinov2
 from keras_perceptual.features.taps import BEFORE_ACTIVATION
 from keras_perceptual.features.vgg import build_vgg
 from keras_perceptual.files import show_path
@@ -34,7 +35,8 @@ class Backbone:
         default_layers: The taps that are compared when none are asked for
             and no constants are known that balance several.
         preprocessing: For each convention that weights can follow
-            (`"torchvision"`, `"imagenet"` of `keras.applications`), the key of
+            (`"torchvision"`, `"imagenet"` of `keras.applications`, those of
+            `"keras_hub"`), the key of
             `PREPROCESSING` that goes with it, the best one first.
         packaged_weights: Name of a weights file in the package, or `None`.
         aliases: Other names of taps, such as those PyTorch users know.
@@ -139,6 +141,17 @@ BACKBONES = {
         ("convnext_tiny_downsampling_block_2",),
         {"imagenet": "inside"},
     ),
+    # The tokens of patches that their authors compare images by.
+    "dinov2_small": Backbone(
+        functools.partial(build_dinov2, "dinov2_small"),
+        ("norm",),
+        {"keras_hub": "torch"},
+    ),
+    "dinov2_base": Backbone(
+        functools.partial(build_dinov2, "dinov2_base"),
+        ("norm",),
+        {"keras_hub": "torch"},
+    ),
 }
 
 
@@ -169,11 +182,12 @@ def resolve_source(owner: str, name: str, weights: PathLike | None) -> str:
         if convention in backbone.preprocessing
     }
     if pathlib.Path(weights).suffix not in endings:
+        files = f", or the path of a file that ends in {' or '.join(endings)}"
+        files = files if endings else ""
         raise ValueError(
             f"{owner} has no such weights for {name!r}. "
             f"{validation.nearest_names(weights, backbone.sources)}"
-            f"Use one of {list(backbone.sources)}, or the path of a file that "
-            f"ends in {' or '.join(endings)}. "
+            f"Use one of {list(backbone.sources)}{files}. "
             f"Received: weights={validation.show(weights)}"
         )
     if not os.path.isfile(weights):
@@ -265,10 +279,10 @@ def load_weights(
     elif source == "torchvision" and backbone.packaged_weights:
         arrays = weights_loading.read_packaged(backbone.packaged_weights)
         weights_loading.assign(network, arrays, backbone.packaged_weights)
-    elif source == "imagenet":
+    elif source in backbone.sources:
         # Built anew: EfficientNet has one layer more with these weights.
         with building_scope(dtype):
-            network = backbone.build(weights="imagenet")
+            network = backbone.build(weights=source)
     else:
         weights_loading.load_file(network, source)
     return network

@@ -91,10 +91,11 @@ class FeatureExtractor:
     Args:
         backbone: String, the name of a network (`"vgg16"`, `"alexnet"`,
             `"vgg19"`, `"inception_v3"`, `"resnet50"`, `"mobilenet_v2"`,
-            `"efficientnet_b0"`, `"convnext_tiny"`), or a Functional or
-            Sequential `keras.Model` of images. Of a model a frozen copy is
-            taken; what preprocessing it needs belongs inside the model, which
-            receives the images as they are.
+            `"efficientnet_b0"`, `"convnext_tiny"`, and of keras-hub
+            `"dinov2_small"` and `"dinov2_base"`), or a Functional or Sequential
+            `keras.Model` of images. Of a model a frozen copy is taken; what
+            preprocessing it needs belongs inside the model, which receives the
+            images as they are.
         layers: Name or names of layers. Those of VGG and AlexNet may also be
             given as PyTorch users know them: `"relu3_3"` is `"block3_conv3"`.
             A name with `":before_activation"` behind it means what the layer
@@ -105,12 +106,12 @@ class FeatureExtractor:
             times, the first call is meant.
         weights: Where the weights come from. `"torchvision"`: from this
             package (`"vgg16"`, `"alexnet"`). `"imagenet"`: downloaded by
-            `keras.applications`. A path: `.npz` with arrays named
-            `"<layer>/kernel"` and `"<layer>/bias"` in torchvision's convention
-            (VGG and AlexNet), or `.h5` as Keras writes it. `"random"`: the
-            same random numbers in every process, for tests. Defaults to
-            `"torchvision"` where there is such a file, else to `"imagenet"`;
-            for a `keras.Model`, to the weights that it has.
+            `keras.applications`. `"keras_hub"`: downloaded by that. A path:
+            `.npz` with arrays named `"<layer>/kernel"` and `"<layer>/bias"` in
+            torchvision's convention (VGG and AlexNet), or `.h5` as Keras writes
+            it. `"random"`: the same random numbers in every process, for
+            tests. Defaults to `"torchvision"` where there is such a file, else
+            to the download; for a `keras.Model`, to the weights that it has.
         pooling: What pools where the network takes a maximum. `"max"`: as the
             network has it. `"average"`: the mean of the same window, which
             Gatys et al. found to give smoother pictures. `"l2"`: the energy
@@ -151,6 +152,7 @@ class FeatureExtractor:
         - Simonyan and Zisserman (2014), https://arxiv.org/abs/1409.1556 (VGG)
         - Krizhevsky (2014), https://arxiv.org/abs/1404.5997 (AlexNet)
         - https://keras.io/api/applications/ for the others
+        - Oquab et al. (2023), https://arxiv.org/abs/2304.07193 (DINOv2)
         - Gatys et al. (2016), Image style transfer using convolutional neural
           networks, for `pooling="average"`
         - Ding et al. (2020), https://arxiv.org/abs/2004.07728, for

@@ -6,13 +6,16 @@ from keras_perceptual.functional.comparisons import (
     contextual_loss,
     dists,
     focal_frequency_loss,
+    haar_psi,
     lpips,
+    mdsi,
     ms_ssim,
     perceived_distance,
     perceptual_loss,
     sobel_gradient_loss,
     ssim,
     total_variation,
+    wavelet_loss,
 )
 
 __all__ = [
@@ -21,13 +24,16 @@ __all__ = [
     "contextual_loss",
     "dists",
     "focal_frequency_loss",
+    "haar_psi",
     "lpips",
+    "mdsi",
     "ms_ssim",
     "perceived_distance",
     "perceptual_loss",
     "sobel_gradient_loss",
     "ssim",
     "total_variation",
+    "wavelet_loss",
 ]
 
 

@@ -17,6 +17,7 @@ from keras_perceptual.docstrings import fill_from
 from keras_perceptual.functional.kept_losses import measure
 from keras_perceptual.typing import (
     ArrayLike,
+    Blur,
     ColorDifference,
     Components,
     DataFormat,
@@ -34,6 +35,7 @@ from keras_perceptual.typing import (
     Tensor,
     ValueRange,
     VariationNorm,
+    Wavelet,
 )
 
 
@@ -95,7 +97,7 @@ def color_difference(
     difference: ColorDifference = "ciede2000",
     *,
     mask: ArrayLike | None = None,
-    blur: int = 1,
+    blur: Blur = 1,
     value_range: ValueRange = (0, 1),
     data_format: DataFormat | None = None,
     dtype: DType | None = None,
@@ -308,6 +310,62 @@ def focal_frequency_loss(
     )
 
 
+@fill_from(losses.HaarPSILoss)
+def haar_psi(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    c: float = 30.0,
+    alpha: float = 4.2,
+    subsample: bool = True,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Returns the HaarPSI of each pair of images; 1 for equal ones.
+
+    It is one minus `HaarPSILoss`, and the number of `piq.haarpsi`. To train,
+    take the loss: near 1 this has few digits left.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> ramp = np.linspace(0, 1, 256, dtype="float32").reshape(1, 16, 16, 1)
+    >>> float(kp.functional.haar_psi(ramp, ramp)[0])
+    1.0
+
+    Reference:
+        [Reisenhofer et al., 2018](https://arxiv.org/abs/1607.06140).
+    """
+    return 1 - measure(
+        losses.HaarPSILoss,
+        y_true,
+        y_pred,
+        mask=mask,
+        c=c,
+        alpha=alpha,
+        subsample=subsample,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
 @fill_from(losses.LPIPS)
 def lpips(
     y_true: ArrayLike,
@@ -359,6 +417,63 @@ def lpips(
         backbone=backbone,
         weights=weights,
         linear_heads=linear_heads,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.MDSILoss)
+def mdsi(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    c1: float = 140.0,
+    c2: float = 55.0,
+    c3: float = 550.0,
+    alpha: float = 0.6,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Returns the MDSI of each pair of images; 0 for equal ones.
+
+    See `MDSILoss`.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> ramp = np.linspace(0, 1, 256, dtype="float32").reshape(1, 16, 16, 1)
+    >>> float(kp.functional.mdsi(ramp, ramp)[0])
+    0.0
+
+    Reference:
+        [Nafchi et al., 2016](https://arxiv.org/abs/1608.07433).
+    """
+    return measure(
+        losses.MDSILoss,
+        y_true,
+        y_pred,
+        mask=mask,
+        c1=c1,
+        c2=c2,
+        c3=c3,
+        alpha=alpha,
         value_range=value_range,
         data_format=data_format,
         dtype=dtype,
@@ -738,6 +853,67 @@ def total_variation(
         mask=mask,
         norm=norm,
         epsilon=epsilon,
+        value_range=value_range,
+        data_format=data_format,
+        dtype=dtype,
+    )
+
+
+@fill_from(losses.WaveletLoss)
+def wavelet_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    wavelet: Wavelet = "sym7",
+    *,
+    mask: ArrayLike | None = None,
+    levels: int = 1,
+    approximation_weight: float = 1.0,
+    detail_weight: float = 0.1414,
+    diagonal_weight: float = 1.0,
+    luma: bool = True,
+    value_range: ValueRange = (0, 1),
+    data_format: DataFormat | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Returns how far apart the wavelet coefficients of images are.
+
+    See `WaveletLoss`.
+
+    Args:
+        y_true: Images shaped `(batch, height, width, channels)`, of any type.
+        y_pred: Images of the same shape.
+        {mask}
+        {settings}
+
+    Returns:
+        A tensor shaped `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is unknown, or if the images cannot be
+            compared.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_perceptual as kp
+    >>> black = np.zeros((1, 16, 16, 1), "float32")
+    >>> round(float(kp.functional.wavelet_loss(black, black + 0.5)[0]), 4)
+    0.5
+
+    Reference:
+        [Korkmaz et al., 2024](https://arxiv.org/abs/2402.19215).
+    """
+    return measure(
+        losses.WaveletLoss,
+        y_true,
+        y_pred,
+        mask=mask,
+        wavelet=wavelet,
+        levels=levels,
+        approximation_weight=approximation_weight,
+        detail_weight=detail_weight,
+        diagonal_weight=diagonal_weight,
+        luma=luma,
         value_range=value_range,
         data_format=data_format,
         dtype=dtype,

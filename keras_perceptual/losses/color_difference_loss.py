@@ -12,9 +12,10 @@ from keras_perceptual.losses.distance import PixelDistance
 from keras_perceptual.losses.image_loss import ImageLoss
 from keras_perceptual.ops.color_difference import COLOR_DIFFERENCES
 from keras_perceptual.ops.color_spaces import to_rgb
-from keras_perceptual.ops.distances import mean_per_image
+from keras_perceptual.ops.distances import mean_over_positions, mean_per_image
 from keras_perceptual.ops.pooling import block_means
 from keras_perceptual.typing import (
+    Blur,
     ColorDifference,
     DataFormat,
     DType,
@@ -24,13 +25,16 @@ from keras_perceptual.typing import (
     ValueRange,
 )
 
+# What compares the mean colors of whole images.
+WHOLE = "image"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ColorDistance(PixelDistance):
     """The mean difference of the colors of squares of pixels."""
 
     difference: ColorDifference
-    blur: int
+    blur: Blur
 
     takes_mask = True
     hides_pixels = True
@@ -46,6 +50,9 @@ class ColorDistance(PixelDistance):
     ) -> Tensor:
         """Returns the distance of each pair of images."""
         found = self._compare(y_true, y_pred, mask)
+        if self.blur == WHOLE:
+            # Nothing is seen of an image that is hidden.
+            mask = None if mask is None else ops.max(mask, (1, 2), True)
         return mean_per_image(ops.expand_dims(found, -1), mask)
 
     def map(
@@ -62,7 +69,8 @@ class ColorDistance(PixelDistance):
         sides = y_pred.shape[1:3]
         if self.data_format == "channels_first":
             sides = y_pred.shape[2:]
-        if any(side is not None and side < self.blur for side in sides):
+        size = 1 if self.blur == WHOLE else self.blur
+        if any(side is not None and side < size for side in sides):
             raise ValueError(
                 f"{self.owner} compares means of squares of {self.blur} pixels "
                 "a side, and these images have none. Give larger images, or a "
@@ -81,12 +89,18 @@ class ColorDistance(PixelDistance):
         if self.blur == 1:
             return images
         if mask is None:
-            return block_means(images, self.blur)
+            return self._average(images)
         # What is hidden has no share in the color of a square.
         weights = ops.expand_dims(mask, -1)
-        area = block_means(weights, self.blur)
-        total = block_means(images * weights, self.blur)
+        area = self._average(weights)
+        total = self._average(images * weights)
         return total / ops.where(area > 0, area, ops.ones_like(area))
+
+    def _average(self, images: Tensor) -> Tensor:
+        """Returns the means of squares, or of the whole image as one."""
+        if self.blur != WHOLE:
+            return block_means(images, self.blur)
+        return mean_over_positions(images)[:, None, None]
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -107,8 +121,9 @@ class ColorDifferenceLoss(ImageLoss):
             colors. `"oklab"`: the distance in OKLab, times 100. Defaults to
             `"ciede2000"`.
         blur: Integer. Compares the means of squares of so many pixels a side;
-            rows and columns that are left at the end are left out. Defaults to
-            1: each pixel.
+            rows and columns that are left at the end are left out. Or
+            `"image"`: compares the mean colors of whole images, so that a
+            drift of the color is all that counts. Defaults to 1: each pixel.
         {loss_arguments}
 
     Call arguments:
@@ -148,7 +163,7 @@ class ColorDifferenceLoss(ImageLoss):
         self,
         difference: ColorDifference = "ciede2000",
         *,
-        blur: int = 1,
+        blur: Blur = 1,
         value_range: ValueRange = (0, 1),
         check_range: RangePolicy = "warn",
         data_format: DataFormat | None = None,
@@ -167,5 +182,9 @@ class ColorDifferenceLoss(ImageLoss):
         self.difference = self._check.choice(
             "difference", difference, COLOR_DIFFERENCES
         )
-        self.blur = self._check.integer("blur", blur, minimum=1)
+        self.blur: Blur = (
+            self._check.choice("blur", blur, (WHOLE,))
+            if isinstance(blur, str)
+            else self._check.integer("blur", blur, minimum=1)
+        )
         self._distance = ColorDistance.of(self)

@@ -186,8 +186,9 @@ class PerceptualLoss(FeatureLoss):
         backbone: String or `keras.Model`, the network. `"vgg16"` and
             `"alexnet"` come with this package; `"vgg19"`, `"inception_v3"`,
             `"resnet50"`, `"mobilenet_v2"`, `"efficientnet_b0"` and
-            `"convnext_tiny"` with `keras.applications`, which downloads their
-            weights. Of a model with named layers a frozen copy is taken; it
+            `"convnext_tiny"` with `keras.applications`, `"dinov2_small"` and
+            `"dinov2_base"` with keras-hub, which download their weights. Of a
+            model with named layers a frozen copy is taken; it
             receives the images as they are. Defaults to `"vgg16"`.
         layers: The taps: a list of names of layers, each of weight 1, or a
             dictionary from names to weights. Names are those of Keras, and for

@@ -11,6 +11,7 @@ from keras_perceptual.ops.image_gradients import (
     image_gradients,
     laplacian,
 )
+from keras_perceptual.ops.kernel_distance import kernel_inception_distance
 from keras_perceptual.ops.pyramids import halve_images, laplacian_pyramid
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "identity_cube",
     "identity_curves",
     "image_gradients",
+    "kernel_inception_distance",
     "laplacian",
     "laplacian_pyramid",
     "look_up_cube",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from keras import ops
 
 from keras_perceptual.ops.color_spaces import srgb_to_lab, srgb_to_oklab
+from keras_perceptual.ops.roots import square_root
 from keras_perceptual.typing import ColorDifference, Tensor
 
 # What rounding makes of equal colors is below, by an order of magnitude; people
@@ -37,7 +38,7 @@ def cie76(lab: Tensor, other: Tensor) -> Tensor:
     Reference:
         CIE 15:2004, Colorimetry, the difference of 1976.
     """
-    return _root(ops.sum(ops.square(lab - other), axis=-1))
+    return square_root(ops.sum(ops.square(lab - other), axis=-1), LEAST)
 
 
 def ciede2000(lab: Tensor, other: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ def ciede2000(lab: Tensor, other: Tensor) -> Tensor:
         + ops.square(d_hue)
         + rotation * d_chroma * d_hue
     )
-    return _root(squared)
+    return square_root(squared, LEAST)
 
 
 def oklab_difference(lab: Tensor, other: Tensor) -> Tensor:
@@ -126,16 +127,9 @@ COLOR_DIFFERENCES: dict[
 }
 
 
-def _root(squared: Tensor) -> Tensor:
-    """Returns a square root, 0 without a gradient for what is rounding."""
-    # The square root sees nothing that has an infinite slope.
-    root = ops.sqrt(ops.maximum(squared, LEAST**2))
-    return ops.where(squared < LEAST**2, ops.zeros_like(squared), root)
-
-
 def _length(a: Tensor, b: Tensor) -> Tensor:
     """Returns how far a color is from gray."""
-    return _root(ops.square(a) + ops.square(b))
+    return square_root(ops.square(a) + ops.square(b), LEAST)
 
 
 def _saturation(chroma: Tensor) -> Tensor:

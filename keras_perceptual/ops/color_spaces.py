@@ -33,6 +33,20 @@ LMS_TO_OKLAB = np.array(
     ]
 )
 
+# The luma of NTSC and its two channels of color, as piq rounds them. The
+# authors of HaarPSI round to three digits, which changes it by up to 3e-4.
+RGB_TO_YIQ = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [0.5959, -0.2746, -0.3213],
+        [0.2115, -0.5227, 0.3112],
+    ]
+)
+# A luma and two channels of color, after Geusebroek et al. (2001).
+RGB_TO_LHM = np.array(
+    [[0.2989, 0.5870, 0.1140], [0.30, 0.04, -0.35], [0.34, -0.60, 0.17]]
+)
+
 # Below, sRGB is linear, and CIELAB is; and OKLab is taken to be, whose root is
 # steep at black. The darkest of 256 grays is thirty times as bright.
 SRGB_LINEAR = 0.04045
@@ -131,8 +145,50 @@ def srgb_to_oklab(rgb: Tensor) -> Tensor:
     return _map(roots, LMS_TO_OKLAB)
 
 
+def rgb_to_yiq(rgb: Tensor) -> Tensor:
+    """Returns the luma of NTSC and its two channels of color.
+
+    Args:
+        rgb: Floating-point tensor whose last axis has three channels.
+
+    Returns:
+        A tensor shaped as `rgb`: Y, I and Q.
+    """
+    return _map(rgb, RGB_TO_YIQ)
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """Returns the luma alone, with the last axis of size one."""
+    weights = ops.cast(RGB_TO_YIQ[0], rgb.dtype)
+    return ops.sum(rgb * weights, axis=-1, keepdims=True)
+
+
+def rgb_to_lhm(rgb: Tensor) -> Tensor:
+    """Returns a luma and two channels of color that shadows change little.
+
+    Args:
+        rgb: Floating-point tensor whose last axis has three channels.
+
+    Returns:
+        A tensor shaped as `rgb`: L, H and M.
+
+    Reference:
+        Geusebroek et al. (2001), Color invariance,
+        https://doi.org/10.1109/34.977559.
+    """
+    return _map(rgb, RGB_TO_LHM)
+
+
 def _map(x: Tensor, matrix: np.ndarray) -> Tensor:
     """Returns what a matrix makes of the channels of each color."""
     # Not `matmul`, which has three digits on some accelerators.
-    columns = ops.expand_dims(x, -2) * ops.cast(matrix, x.dtype)
-    return ops.sum(columns, axis=-1)
+    # Nor a sum over an axis of three, which is as slow as it is short.
+    channels = ops.unstack(x, 3, axis=-1)
+    rows = [
+        sum(
+            weight * channel
+            for weight, channel in zip(row, channels, strict=True)
+        )
+        for row in matrix.tolist()
+    ]
+    return ops.stack(rows, axis=-1)

@@ -56,7 +56,7 @@ def l2_pool(
     return ops.cast(ops.sqrt(energy + EPSILON), dtype)
 
 
-def block_means(images: Tensor, size: int) -> Tensor:
+def block_means(images: Tensor, size: int | Tensor) -> Tensor:
     """Returns the means of squares of pixels that lie side by side.
 
     As `keras.ops.average_pool` with `"valid"` padding, in a third of its time
@@ -65,8 +65,8 @@ def block_means(images: Tensor, size: int) -> Tensor:
     Args:
         images: Floating-point tensor shaped `(batch, height, width,
             channels)`.
-        size: Integer, the side of a square. Rows and columns that are left at
-            the end are left out.
+        size: Integer, or integer scalar tensor, the side of a square. Rows and
+            columns that are left at the end are left out.
 
     Returns:
         Tensor shaped `(batch, height // size, width // size, channels)`.
@@ -86,4 +86,5 @@ def block_means(images: Tensor, size: int) -> Tensor:
     shape = (-1, rows, size, columns * size * channels)
     summed = ops.sum(ops.reshape(images, shape), axis=2)
     shape = (-1, rows, columns, size, channels)
-    return ops.sum(ops.reshape(summed, shape), axis=3) / size**2
+    area = ops.cast(size * size, images.dtype)
+    return ops.sum(ops.reshape(summed, shape), axis=3) / area

@@ -301,6 +301,18 @@ def test_filter_is_the_correlation_of_scipy(functions, rng):
     )
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+def test_filters_along_an_axis_are_correlations_of_numpy(functions, axis, rng):
+    x = rng.normal(size=(2, 7, 6, 3)).astype("float32")
+    windows = rng.normal(size=(4, 2))
+    found = functions.filter_axis(keras.ops.convert_to_tensor(x), windows, axis)
+    for values, window in zip(found, windows.T, strict=True):
+        expected = np.apply_along_axis(np.correlate, axis, x, window, "valid")
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(values), expected, atol=1e-5
+        )
+
+
 @pytest.mark.parametrize("strides", [1, 2, (2, 1)])
 @pytest.mark.parametrize("size", [(8, 8), (7, 10), (1, 2)])
 def test_hann_blur_is_the_blur_of_scipy(functions, size, strides, rng):

@@ -92,6 +92,8 @@ LOSSES = {
     "ContextualLoss": [{**RANDOM, "layers": ["relu2"]}],
     "DISTS": [{"weights": "random"}],
     "FocalFrequencyLoss": [{}],
+    "HaarPSILoss": [{}],
+    "MDSILoss": [{}],
     "LPIPS": [{"weights": "random"}],
     "MSSSIMLoss": [{"weights": (0.4, 0.6)}],
     "PerceivedDistance": [{"weights": "random"}],
@@ -103,6 +105,7 @@ LOSSES = {
     ],
     "SSIMLoss": [{}],
     "TotalVariationLoss": [{}],
+    "WaveletLoss": [{}],
     "WeightedSumLoss": [{"terms": {"edges": (kp.SobelGradientLoss(), 0.05)}}],
 }
 OTHERS = {
@@ -118,6 +121,7 @@ OTHERS = {
         "loss": kp.PerceivedDistance(weights="random", size="small")
     },
     "MSSSIMMetric": {"weights": (0.5, 0.5)},
+    "KIDMetric": {"backbone": "alexnet", "weights": "random"},
     "PSNRMetric": {"luma": True},
     "SSIMMetric": {},
     "TableMonotonicity": {},

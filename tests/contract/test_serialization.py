@@ -202,6 +202,21 @@ CONFIGURATIONS = {
             "dtype": "bfloat16",
         },
     ],
+    "KIDMetric": [
+        {
+            "backbone": "alexnet",
+            "layer": "relu2",
+            "weights": "random",
+            "subset_size": 10,
+            "degree": 2,
+            "gamma": 0.5,
+            "coef": 2.0,
+            "value_range": (0, 255),
+            "data_format": "channels_first",
+            "name": "kernels",
+            "dtype": "float64",
+        },
+    ],
     "PSNRMetric": [
         {
             "border": 4,
@@ -268,6 +283,49 @@ CONFIGURATIONS = {
             "dtype": "bfloat16",
         },
         {"weights": (0.3, 0.3, 0.4), "filter_size": 7, "reduction": None},
+    ],
+    "HaarPSILoss": [
+        {
+            "c": 20.0,
+            "alpha": 5.0,
+            "subsample": False,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "wavelets",
+            "dtype": "float64",
+        },
+    ],
+    "MDSILoss": [
+        {
+            "c1": 100.0,
+            "c2": 50.0,
+            "c3": 500.0,
+            "alpha": 0.5,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "deviation",
+            "dtype": "float64",
+        },
+    ],
+    "WaveletLoss": [
+        {
+            "wavelet": "db2",
+            "levels": 2,
+            "approximation_weight": 0.5,
+            "detail_weight": 0.3,
+            "diagonal_weight": 0.2,
+            "luma": False,
+            "value_range": (0, 255),
+            "check_range": "raise",
+            "data_format": "channels_first",
+            "reduction": "sum",
+            "name": "bands",
+            "dtype": "float64",
+        },
     ],
     "FocalFrequencyLoss": [
         {

@@ -23,6 +23,7 @@ from keras_perceptual.features.taps import layer_name
         if name in ("vgg16", "alexnet")
         else pytest.param(name, marks=[pytest.mark.slow, pytest.mark.once])
         for name in BACKBONES
+        if "keras_hub" not in BACKBONES[name].preprocessing
     ],
 )
 def test_has_its_default_layers_and_the_layers_that_aliases_mean(name):
@@ -49,6 +50,7 @@ def test_torch_names_of_vgg():
         ("alexnet", ("torchvision", "random")),
         ("vgg19", ("imagenet", "random")),
         ("resnet50", ("imagenet", "random")),
+        ("dinov2_small", ("keras_hub", "random")),
     ],
 )
 def test_sources_the_best_one_first(name, sources):

@@ -23,7 +23,9 @@ FUNCTIONS = {
     ),
     "dists": (kp.DISTS, {"weights": "random", "resize": 24}),
     "focal_frequency_loss": (kp.FocalFrequencyLoss, {"alpha": 0.5}),
+    "haar_psi": (kp.HaarPSILoss, {"c": 20.0, "subsample": False}),
     "lpips": (kp.LPIPS, {"weights": "random", "linear_heads": False}),
+    "mdsi": (kp.MDSILoss, {"c1": 100.0, "alpha": 0.4}),
     "ms_ssim": (kp.MSSSIMLoss, {"weights": (0.4, 0.6), "filter_size": 5}),
     "perceived_distance": (
         kp.PerceivedDistance,
@@ -45,8 +47,12 @@ FUNCTIONS = {
     ),
     "ssim": (kp.SSIMLoss, {"filter_size": 5, "k1": 0.1}),
     "total_variation": (kp.TotalVariationLoss, {"norm": "isotropic"}),
+    "wavelet_loss": (
+        kp.WaveletLoss,
+        {"wavelet": "db2", "levels": 2, "luma": False, "detail_weight": 2.0},
+    ),
 }
-SIMILARITIES = ("ms_ssim", "ssim")
+SIMILARITIES = ("haar_psi", "ms_ssim", "ssim")
 # What only a loss needs.
 OF_LOSSES = {"check_range", "reduction", "name"}
 # Where a place has a meaning.

@@ -11,6 +11,7 @@ CONFIGS = [
     {},
     {"difference": "cie76", "blur": 4},
     {"difference": "oklab", "blur": 3},
+    {"blur": "image"},
 ]
 
 
@@ -62,7 +63,7 @@ def test_texture_does_not_count_in_squares(pair):
     assert shift > 0.8
 
 
-@pytest.mark.parametrize("blur", [1, 4])
+@pytest.mark.parametrize("blur", [1, 4, "image"])
 def test_hidden_pixels_are_of_no_account(pair, blur):
     true, pred = pair
     mask = np.ones(true.shape[:3], "float32")
@@ -79,7 +80,7 @@ def test_hidden_pixels_are_of_no_account(pair, blur):
     )
 
 
-@pytest.mark.parametrize("blur", [1, 4])
+@pytest.mark.parametrize("blur", [1, 4, "image"])
 def test_the_map_has_the_loss_as_its_mean(pair, blur):
     loss = ColorDifferenceLoss(blur=blur)
     found = numpy(loss.spatial_map(*pair))
@@ -89,13 +90,30 @@ def test_the_map_has_the_loss_as_its_mean(pair, blur):
     )
 
 
+def test_a_drift_of_the_whole_image_is_all_that_counts(pair):
+    """Wherever the pixels of the one are in the other."""
+    photo, _ = pair
+    drift = np.clip(0.9 * photo + np.float32([0.03, 0, -0.03]), 0, 1)
+    moved = drift[:, ::-1, ::-1]
+    loss = ColorDifferenceLoss(blur="image")
+    means = [x.mean((1, 2), keepdims=True) for x in (photo, drift)]
+    np.testing.assert_allclose(
+        numpy(loss.per_image(photo, moved)),
+        numpy(ColorDifferenceLoss().per_image(*means)),
+        rtol=1e-4,
+    )
+    mask = np.zeros(photo.shape[:3], "float32")
+    assert not np.any(numpy(loss.per_image((photo, mask), moved)))
+
+
 def test_what_cannot_be_compared_is_refused(pair):
     with pytest.raises(ValueError, match=r"Received: images of 12 x 16"):
         ColorDifferenceLoss(blur=13)(*pair)
     with pytest.raises(ValueError, match=r"Received: difference='lab'"):
         ColorDifferenceLoss("lab")
-    with pytest.raises(ValueError, match=r"Received: blur=0"):
-        ColorDifferenceLoss(blur=0)
+    for blur in (0, "all"):
+        with pytest.raises(ValueError, match=rf"Received: blur={blur!r}"):
+            ColorDifferenceLoss(blur=blur)
 
 
 @pytest.mark.tensorflow_only

@@ -20,6 +20,9 @@ LOSSES = {
         0.5, log_matrix=True, patch_factor=2, **k
     ),
     "edges": kp.SobelGradientLoss,
+    "haar psi": kp.HaarPSILoss,
+    "mdsi": kp.MDSILoss,
+    "wavelets": kp.WaveletLoss,
 }
 
 

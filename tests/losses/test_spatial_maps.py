@@ -18,11 +18,21 @@ MAPPED = {
     ),
     "edges at scales": lambda **k: kp.SobelGradientLoss(scales=2, **k),
     "mprnet": lambda **k: kp.SobelGradientLoss.preset("mprnet", **k),
+    "haar psi": lambda **k: kp.HaarPSILoss(subsample=False, **k),
+    "wavelets": lambda **k: kp.WaveletLoss("haar", **k),
     "ssim": lambda **k: kp.SSIMLoss(filter_size=5, **k),
     "ssim of an even window": lambda **k: kp.SSIMLoss(filter_size=4, **k),
 }
 # Whose mean over the places is the loss.
-AVERAGED = ("charbonnier", "variation", "isotropic", "edges", "mprnet")
+AVERAGED = (
+    "charbonnier",
+    "variation",
+    "isotropic",
+    "edges",
+    "mprnet",
+    "haar psi",
+    "wavelets",
+)
 
 
 @pytest.fixture
@@ -93,7 +103,9 @@ def test_a_mask_is_left_out_and_no_image_has_no_map(pair):
     assert shown(loss, true[:0], pred[:0]).shape == (0, 24, 20)
 
 
-@pytest.mark.parametrize("name", ["FocalFrequencyLoss", "MSSSIMLoss", "DISTS"])
+@pytest.mark.parametrize(
+    "name", ["FocalFrequencyLoss", "MSSSIMLoss", "MDSILoss", "DISTS"]
+)
 def test_what_is_nowhere_in_particular_has_no_map(name, pair):
     assert name in LOSSES
     with pytest.raises(ValueError, match="has no map"):

@@ -5,6 +5,9 @@ import pytest
 from reference import perceived_distance as reference
 
 from keras_perceptual.ops.color_spaces import (
+    luma,
+    rgb_to_lhm,
+    rgb_to_yiq,
     srgb_to_lab,
     srgb_to_linear,
     srgb_to_oklab,
@@ -74,3 +77,22 @@ def test_oklab_has_the_numbers_of_colour_science():
     rgb = np.stack(np.meshgrid(*[special] * 3), -1).reshape(-1, 3)
     (slope,) = checks.gradients(lambda x: keras.ops.sum(srgb_to_oklab(x)), rgb)
     assert np.all(np.isfinite(slope))
+
+
+def test_mixes_channels_as_piq_does(rng):
+    """A luma, and what a color has beside it: nothing where it is gray."""
+    rgb = rng.uniform(size=(20, 3)).astype("float32")
+    rgb[:5] = rgb[:5, :1]
+    x = keras.ops.convert_to_tensor(rgb)
+    yiq, lhm, gray = (
+        keras.ops.convert_to_numpy(mix(x))
+        for mix in (rgb_to_yiq, rgb_to_lhm, luma)
+    )
+    weights = [0.299, 0.587, 0.114]
+    for found in (yiq[:, 0], lhm[:, 0], gray[:, 0]):
+        np.testing.assert_allclose(found, rgb @ weights, atol=1e-3)
+    np.testing.assert_allclose(yiq[:5, 1:], 0, atol=1e-6)
+    np.testing.assert_allclose(lhm[:5, 1], -0.01 * rgb[:5, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        yiq[5:, 1], rgb[5:] @ [0.5959, -0.2746, -0.3213], atol=1e-6
+    )
