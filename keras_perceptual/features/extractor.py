@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -35,6 +36,7 @@ from keras_perceptual.typing import (
     Tensor,
     ValueRange,
 )
+from keras_perceptual.validation import show
 
 OWNER = "FeatureExtractor"
 check: ImageChecker = ImageChecker(OWNER)
@@ -179,7 +181,7 @@ class FeatureExtractor:
         _refuse_trace()
         self.pooling: Pooling = check.choice("pooling", pooling, POOLINGS)
         self.value_range: tuple[float, float] = check.value_range(value_range)
-        layers = [layers] if isinstance(layers, str) else layers
+        layers = _names_of(layers)
         if isinstance(backbone, keras.Model):
             _check_tappable(backbone)
             self.convention = self._preprocess = None
@@ -282,6 +284,22 @@ class FeatureExtractor:
                 f"{self.smallest_side()} pixels a side, or layers nearer to "
                 f"the input. Received: height={size[0]}, width={size[1]}"
             )
+
+
+def _names_of(layers: Any) -> list[str]:
+    """Returns the names of layers that were given, a single one too."""
+    names = [layers] if isinstance(layers, str) else layers
+    names = list(names) if isinstance(names, Iterable) else names
+    if names is None:
+        return []
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise ValueError(
+            f"{OWNER} needs the name of a layer, or a list of names. Received: "
+            f"layers={show(layers)}"
+        )
+    return names
 
 
 def usual_layers(

@@ -23,6 +23,9 @@ from keras_perceptual.typing import (
     ValueRange,
 )
 
+# Each image is compared with each: 400 megabytes.
+LARGEST_SUBSET = 10_000
+
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 @fill
@@ -49,9 +52,9 @@ class KIDMetric(Configured, keras.metrics.Metric):
         layer: String, the layer that is compared, averaged over its positions.
             Defaults to the last one that `PerceptualLoss` compares.
         weights: As for `FeatureExtractor`.
-        subset_size: Integer of at least 2, how many images a subset has. What
-            has not filled a subset counts where nothing else does. Defaults to
-            1000.
+        subset_size: Integer from 2 to 10000, how many images a subset has: it
+            compares each with each. What has not filled a subset counts where
+            nothing else does. Defaults to 1000.
         degree: Integer of at least 1, the degree of the kernel. Defaults to 3.
         gamma: Float above zero, what products of features are scaled with.
             Defaults to one by the number of features.
@@ -116,7 +119,9 @@ class KIDMetric(Configured, keras.metrics.Metric):
     ) -> None:
         self._check = check = ImageChecker(self)
         super().__init__(name=check.name(name), dtype=dtype)
-        self.subset_size = check.integer("subset_size", subset_size, minimum=2)
+        self.subset_size = check.integer(
+            "subset_size", subset_size, minimum=2, maximum=LARGEST_SUBSET
+        )
         self.degree = check.integer("degree", degree, minimum=1)
         self.coef = check.number("coef", coef)
         self.gamma: float | None = None
@@ -132,7 +137,7 @@ class KIDMetric(Configured, keras.metrics.Metric):
             check.choice("backbone", backbone, BACKBONES)
             self._extractor = FeatureExtractor(
                 backbone,
-                layer or usual_layers(backbone, weights)[-1],
+                [layer or usual_layers(backbone, weights)[-1]],
                 weights=weights,
                 value_range=value_range,
             )
