@@ -219,7 +219,9 @@ DRAWS = {
     "WaveletLoss": lambda r: {
         "wavelet": one_of(r, "haar", "db4", "sym7"),
         "levels": one_of(r, 1, 2),
+        "approximation_weight": one_of(r, 0.0, 1.0),
         "detail_weight": one_of(r, 0.1, 1.0),
+        "diagonal_weight": one_of(r, 0.5, 1.0),
         "luma": one_of(r, True, False),
     },
     "ContextualLoss": lambda r: {

@@ -158,6 +158,7 @@ def test_noise_is_measured_in_double_precision():
 
 
 @pytest.mark.once
+@pytest.mark.slow
 def test_other_processes_are_compared_with(tmp_path):
     path = tmp_path / "references.json"
     assert tool.run(1, 3, save=path)[0] == 0

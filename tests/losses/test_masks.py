@@ -121,6 +121,7 @@ def test_other_layouts_and_ranges(name, pair):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_usual_pair_trains_with_a_mask(pair):
     """Pixels and edges of MPRNet, with weights of pixels from the data."""
     true, pred = pair
