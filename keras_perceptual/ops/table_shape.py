@@ -42,8 +42,11 @@ def roughness(table: Tensor, order: int = 1) -> Tensor:
             total += (ops.sum(ops.square(steps)) + extra) / ops.cast(
                 count, steps.dtype
             )
-        elif steps.shape[axis] > 1:
-            total += ops.mean(ops.square(_steps(steps, axis)))
+        else:
+            changes = ops.square(_steps(steps, axis))
+            # Two entries have none, and a mean of none is NaN.
+            average = ops.mean if steps.shape[axis] > 1 else ops.sum
+            total += average(changes)
     return total
 
 

@@ -52,6 +52,14 @@ def test_a_straight_table_has_no_second_differences():
     assert number(roughness(tensor(straight), 2)) < 1e-13
 
 
+def test_tables_of_two_entries_have_no_second_differences():
+    """And the cost of them is a tensor, which has a gradient."""
+    table = keras.ops.ones((2, 3), "float32")
+    cost = roughness(table, order=2)
+    assert keras.ops.is_tensor(cost)
+    assert float(cost) == 0.0
+
+
 def test_falls(table):
     def falls(axis, part):
         return np.mean(np.maximum(-np.diff(part, axis=axis), 0))
