@@ -100,6 +100,7 @@ def test_equal_parts_have_the_same_slope_on_every_backend():
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.once
 def test_what_is_rounding_does_not_turn_the_slope(rng):
     """Flat parts, of which a coefficient has no sign."""
     true, pred = np.split(torture.picture(24, 20), 2)
@@ -110,5 +111,5 @@ def test_what_is_rounding_does_not_turn_the_slope(rng):
     np.testing.assert_allclose(
         slopes(loss, true, pred - noise),
         slopes(loss, true, pred),
-        atol=5e-4,
+        rtol=1e-3,
     )
