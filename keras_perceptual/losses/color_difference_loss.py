@@ -83,9 +83,7 @@ class ColorDistance(PixelDistance):
 
     def _means(self, images: Tensor, mask: Tensor | None) -> Tensor:
         """Returns the colors of squares, as RGB in (0, 1)."""
-        if self.data_format == "channels_first":
-            images = ops.transpose(images, (0, 2, 3, 1))
-        images = to_rgb(images, self.value_range)
+        images = to_rgb(self.channels_last(images), self.value_range)
         if self.blur == 1:
             return images
         if mask is None:

@@ -84,6 +84,12 @@ class Distance(abc.ABC):
         }
         return cls(owner=type(loss).__name__, **settings, **others)
 
+    def channels_last(self, images: Tensor) -> Tensor:
+        """Returns images with their channels on the last axis."""
+        if self.data_format == "channels_first":
+            return ops.transpose(images, (0, 2, 3, 1))
+        return images
+
     @abc.abstractmethod
     def observe(
         self, images: Tensor, mask: Tensor | None = None
@@ -229,8 +235,7 @@ class FeatureDistance(Distance):
 
     def stage(self, images: Tensor) -> Tensor:
         """Returns images as the network is to see them."""
-        if self.data_format == "channels_first":
-            images = ops.transpose(images, (0, 2, 3, 1))
+        images = self.channels_last(images)
         return images if self.prepare is None else self.prepare(images)
 
     def keep(

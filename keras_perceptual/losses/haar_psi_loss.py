@@ -78,9 +78,7 @@ class HaarPSIDistance(PixelDistance):
             data_format=self.data_format,
             condition="the coarsest of its wavelets",
         )
-        if self.data_format == "channels_first":
-            images = keras.ops.transpose(images, (0, 2, 3, 1))
-        return rescale(images, self.value_range)
+        return rescale(self.channels_last(images), self.value_range)
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")

@@ -40,13 +40,9 @@ class MDSIDistance(PixelDistance):
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """Returns the distance of each pair of images."""
-        if self.data_format == "channels_first":
-            y_true, y_pred = (
-                keras.ops.transpose(x, (0, 2, 3, 1)) for x in (y_true, y_pred)
-            )
         return mdsi_distance(
-            to_rgb(y_true, self.value_range),
-            to_rgb(y_pred, self.value_range),
+            to_rgb(self.channels_last(y_true), self.value_range),
+            to_rgb(self.channels_last(y_pred), self.value_range),
             c1=self.c1,
             c2=self.c2,
             c3=self.c3,

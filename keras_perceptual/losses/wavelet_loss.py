@@ -56,7 +56,7 @@ class WaveletDistance(PixelDistance):
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """Returns the distance of each pair of images."""
-        return mean_per_image(self._compare(y_true, y_pred, mask), mask)
+        return mean_per_image(self._compare(y_true, y_pred), mask)
 
     def map(
         self, true: Mapping[str, Tensor], pred: Mapping[str, Tensor]
@@ -65,9 +65,7 @@ class WaveletDistance(PixelDistance):
         found = self._compare(true["pixels"], pred["pixels"])
         return {"pixels": ops.mean(found, axis=-1)}
 
-    def _compare(
-        self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
-    ) -> Tensor:
+    def _compare(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns what each coefficient adds, channels last."""
         check_image_size(
             self.owner,
@@ -77,12 +75,7 @@ class WaveletDistance(PixelDistance):
             condition=f"wavelet={self.wavelet!r} with levels={self.levels}",
         )
         # The transform is linear: one does for the two images.
-        difference = (y_pred - y_true) / self.width
-        if self.data_format == "channels_first":
-            difference = ops.transpose(difference, (0, 2, 3, 1))
-        if mask is not None:
-            seen = ops.expand_dims(mask, -1) > 0
-            difference = ops.where(seen, difference, 0.0)
+        difference = self.channels_last((y_pred - y_true) / self.width)
         if self.luma and difference.shape[-1] == 3:
             difference = luma(difference)
         bands = stationary_wavelets(difference, self.wavelet, self.levels)
@@ -117,7 +110,7 @@ class WaveletLoss(ImageLoss):
     authors train with at one level, divided by 21.9: their images reach from 16
     to 235, and their smooth image has the weight 0.1. Images are in
     `value_range`, default `(0, 1)`, and go on at one side as they begin at the
-    other, which is of no account where they are equal there.
+    other, which makes no difference where they are equal there.
 
     Args:
         wavelet: String. `"haar"`, `"db2"`, `"db4"`, `"sym4"` or `"sym7"`: the

@@ -32,16 +32,15 @@ LARGEST_SUBSET = 10_000
 class KIDMetric(Configured, keras.metrics.Metric):
     """Compares all predicted images with all targets, as two sets (KID).
 
-    Which images belong together is of no account: it tells whether what a
-    generator makes looks as a whole like the real thing. Lower is better; for
-    two sets that are drawn alike it is 0 on average, however small they are,
-    and may be below 0.
+    Images need not be pairs: it tells whether what a generator makes looks, as
+    a whole, like the real thing. Lower is better; for two sets that are drawn
+    alike it is 0 on average, however small they are, and may be below 0.
 
     It averages the squared maximum mean discrepancy over subsets, as
-    torchmetrics does. There subsets are drawn at random from features that are
-    all kept; here they are the images as they come, each in one subset, so that
-    memory does not grow. Shuffle the images, or a subset is a part of the set
-    that has a face of its own.
+    torchmetrics does. That package keeps all features and draws subsets at
+    random. Here subsets are filled in the order in which images come, each in
+    one of them, so that memory does not grow. Shuffle the images, or a subset
+    shows only a part of the set.
 
     Args:
         backbone: String, the network whose features are compared: `"vgg16"`

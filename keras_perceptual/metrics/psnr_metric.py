@@ -3,7 +3,6 @@
 import dataclasses
 
 import keras
-from keras import ops
 
 from keras_perceptual.docstrings import fill
 from keras_perceptual.image_validation import ImageChecker
@@ -41,10 +40,7 @@ class SquaredErrorDistance(PixelDistance):
         self, y_true: Tensor, y_pred: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """Returns the error of each pair of images."""
-        if self.data_format == "channels_first":
-            y_true, y_pred = (
-                ops.transpose(x, (0, 2, 3, 1)) for x in (y_true, y_pred)
-            )
+        y_true, y_pred = map(self.channels_last, (y_true, y_pred))
         sides = y_pred.shape[1:3]
         if any(side is not None and side <= 2 * self.border for side in sides):
             raise ValueError(

@@ -247,6 +247,29 @@ def _shares(size: int | Tensor, new_size: int | Tensor) -> Tensor:
     return overlap / ops.cast(size, "float32")
 
 
+def relative_difference(x: Tensor, y: Tensor, constant: float) -> Tensor:
+    """Returns one minus the similarity `(2 x y + c) / (x^2 + y^2 + c)`.
+
+    Args:
+        x: Floating-point tensor.
+        y: Tensor that broadcasts with `x`.
+        constant: Float above zero, `c`, which steadies small ratios.
+
+    Returns:
+        A tensor, 0 where both are equal.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_perceptual.ops.distances import relative_difference
+    >>> x = keras.ops.convert_to_tensor([1.0, 3.0])
+    >>> y = keras.ops.convert_to_tensor([1.0, 1.0])
+    >>> [float(z) for z in relative_difference(x, y, 6.0)]
+    [0.0, 0.25]
+    """
+    return ops.square(x - y) / (ops.square(x) + ops.square(y) + constant)
+
+
 def unit_normalize(features: Tensor, epsilon: float = 1e-10) -> Tensor:
     """Scales the channel vector of each position to length one.
 

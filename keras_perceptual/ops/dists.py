@@ -2,7 +2,10 @@
 
 from keras import ops
 
-from keras_perceptual.ops.distances import mean_over_positions
+from keras_perceptual.ops.distances import (
+    mean_over_positions,
+    relative_difference,
+)
 from keras_perceptual.typing import ArrayLike, Tensor
 
 # Keep the two terms finite where a channel is zero, and where it is flat.
@@ -130,7 +133,7 @@ def dists_distance(
         for weights in (alpha, beta)
     )
     x, y, _ = ops.unstack(means, 3, axis=1)
-    texture = ops.square(x - y) / (ops.square(x) + ops.square(y) + MEAN_EPSILON)
+    texture = relative_difference(x, y, MEAN_EPSILON)
     x, y, difference = ops.unstack(variances, 3, axis=1)
     structure = difference / (x + y + VARIANCE_EPSILON)
     return ops.sum(alpha * texture + beta * structure, axis=-1)

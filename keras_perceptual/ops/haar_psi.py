@@ -11,7 +11,11 @@ from keras import ops
 
 from keras_perceptual import _backend
 from keras_perceptual.ops.color_spaces import rgb_to_yiq
-from keras_perceptual.ops.distances import absolute, sum_over_positions
+from keras_perceptual.ops.distances import (
+    absolute,
+    relative_difference,
+    sum_over_positions,
+)
 from keras_perceptual.ops.image_gradients import crop
 from keras_perceptual.ops.pooling import block_means
 from keras_perceptual.typing import Tensor
@@ -44,8 +48,8 @@ def haar_psi_distance(
         alpha: Float above zero, how steep the logistic function is that the
             similarities are averaged through.
         subsample: Boolean, whether images are halved first.
-        mask: Optional weights of the pixels, `(batch, height, width)`. Hidden
-            pixels count as black, as all beyond the border does.
+        mask: Optional weights of the pixels, `(batch, height, width)`. Those of
+            weight 0 have to be black, as all beyond the border is.
 
     Returns:
         A tensor shaped `(batch,)`, from 0 to 1.
@@ -111,9 +115,6 @@ def _losses(
     The mean is that of `logistic(alpha * similarity)`, weighted by how strong
     the coarsest wavelet is at the position.
     """
-    if mask is not None:
-        seen = ops.expand_dims(mask, -1) > 0
-        x, y = (ops.where(seen, z, ops.zeros_like(z)) for z in (x, y))
     x, y = (255 * z for z in (x, y))
     if subsample:
         x, y = _halve(x), _halve(y)
@@ -128,15 +129,17 @@ def _losses(
         weights.append(ops.where(other[2] > one[2], other[2], one[2]))
         differences.append(
             (
-                _difference(one[0], other[0], c)
-                + _difference(one[1], other[1], c)
+                relative_difference(one[0], other[0], c)
+                + relative_difference(one[1], other[1], c)
             )
             / 2
         )
     if colored:
         weights.append((weights[0] + weights[1]) / 2)
         one, other = (_color(z[..., 1:]) for z in (x, y))
-        differences.append(ops.mean(_difference(one, other, c), axis=-1))
+        differences.append(
+            ops.mean(relative_difference(one, other, c), axis=-1)
+        )
     weights = ops.stack(weights, axis=-1)
     if mask is not None:
         weights = weights * ops.expand_dims(mask, -1)
@@ -155,11 +158,6 @@ def _distance(lost: Tensor, alpha: float) -> Tensor:
     )
     lacks = lacks / alpha
     return lacks * (2 - lacks)
-
-
-def _difference(x: Tensor, y: Tensor, c: float) -> Tensor:
-    """Returns one minus the similarity of two sizes."""
-    return ops.square(x - y) / (ops.square(x) + ops.square(y) + c)
 
 
 def _coefficients(luma: Tensor) -> list[list[Tensor]]:

@@ -8,6 +8,7 @@ from keras_perceptual.ops.color_spaces import rgb_to_lhm
 from keras_perceptual.ops.distances import (
     mean_per_image,
     normalize_mask,
+    relative_difference,
     sum_over_positions,
 )
 from keras_perceptual.ops.image_gradients import image_gradients
@@ -47,8 +48,8 @@ def mdsi_distance(
         c3: Float above zero, likewise for that of the colors.
         alpha: Float from 0 to 1, the share of the slopes; the rest is that of
             the colors.
-        mask: Optional weights of the pixels, `(batch, height, width)`. Hidden
-            pixels count as black, as all beyond the border does.
+        mask: Optional weights of the pixels, `(batch, height, width)`. Those of
+            weight 0 have to be black, as all beyond the border is.
 
     Returns:
         A tensor shaped `(batch,)`.
@@ -65,8 +66,6 @@ def mdsi_distance(
         [Nafchi et al., 2016](https://arxiv.org/abs/1608.07433).
     """
     if mask is not None:
-        seen = ops.expand_dims(mask, -1) > 0
-        x, y = (ops.where(seen, z, ops.zeros_like(z)) for z in (x, y))
         mask = normalize_mask(_reduce(mask[..., None])[..., 0])
     x, y = (rgb_to_lhm(255 * _reduce(z)) for z in (x, y))
     lack = alpha * _slope_difference(x[..., 0], y[..., 0], c1, c2) + (
@@ -94,15 +93,10 @@ def _slope_difference(x: Tensor, y: Tensor, c1: float, c2: float) -> Tensor:
         for dy, dx in zip(*pairs, strict=True)
     )
     return (
-        _difference(first, second, c1)
-        + _difference(second, both, c2)
-        - _difference(first, both, c2)
+        relative_difference(first, second, c1)
+        + relative_difference(second, both, c2)
+        - relative_difference(first, both, c2)
     )
-
-
-def _difference(x: Tensor, y: Tensor, c: float) -> Tensor:
-    """Returns one minus the similarity of two sizes."""
-    return ops.square(x - y) / (ops.square(x) + ops.square(y) + c)
 
 
 def _color_difference(x: Tensor, y: Tensor, c: float) -> Tensor:
