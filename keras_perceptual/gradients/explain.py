@@ -15,6 +15,7 @@ from keras_perceptual.gradients import (
     nonfinite,
     penalties,
     tracers,
+    uncalled,
     uses,
     ways,
     zeros,
@@ -331,6 +332,11 @@ class Explainer:
                 for derivative in replay.derivatives
             )
         ]
+
+    @unless_it_fails(list)
+    def find_uncalled(self) -> list[tuple[Any, Place]]:
+        """Returns layers that nothing calls, each with its `Place`."""
+        return uncalled.find_uncalled(self._model)
 
     @unless_it_fails(list)
     def find_untracked(self) -> list[tuple[Any, Place]]:

@@ -12,7 +12,6 @@ from keras_perceptual.gradients import (
     judging,
     message,
     tracers,
-    uncalled,
 )
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.diagnoses import Diagnosis
@@ -246,11 +245,11 @@ class FitCheck:
 
     def _describe_uncalled(self) -> list[str]:
         """Tells of layers that have no variables as nothing calls them."""
-        try:
-            found = uncalled.find_uncalled(self._model)
-        except Exception as error:
-            return [message.describe_trouble(self.owner, error)]
-        found = [(p, at) for p, at in found if not self.policy.ignores(p.name)]
+        found = [
+            (layer, place)
+            for layer, place in self._explainer.find_uncalled()
+            if not self.policy.ignores(layer.name)
+        ]
         return [message.describe_uncalled(self.owner, found)] if found else []
 
     def _total(self) -> int:
