@@ -169,6 +169,7 @@ class ImageLoss(Configured, keras.losses.Loss):
         y_true, mask, _, _ = self._check.comparison(
             self._distance, y_true, y_pred, None, encoding=True
         )
+        y_true, y_pred = self._hide(mask, y_true, y_pred)
         y_true, y_pred = self._cast((y_true, y_pred))
         y_true, y_pred = self._clip(y_true), self._clip(y_pred)
         if mask is not None:
@@ -237,8 +238,7 @@ class ImageLoss(Configured, keras.losses.Loss):
         y_true, mask, sample_weight, is_encoded = self._check.comparison(
             distance, y_true, y_pred, sample_weight, encoding=encoding
         )
-        if mask is not None and distance.hides_pixels:
-            y_true, y_pred = self._hide(y_true, mask), self._hide(y_pred, mask)
+        y_true, y_pred = self._hide(mask, y_true, y_pred)
         looked_at = {} if is_encoded else {"y_true": y_true}
         if not encoding:
             looked_at["y_pred"] = y_pred
@@ -258,14 +258,21 @@ class ImageLoss(Configured, keras.losses.Loss):
 
         return [convert(x) for x in images]
 
-    def _hide(self, images: ArrayLike, mask: ArrayLike) -> Tensor:
-        """Returns images with the lowest value where a mask is zero."""
+    def _hide(self, mask: ArrayLike | None, *images: Any) -> list[Any]:
+        """Returns images with the lowest value where a mask is zero.
+
+        They stay as they are where nothing is hidden from the distance.
+        """
+        if mask is None or not self._distance.hides_pixels:
+            return list(images)
         seen = ops.cast(mask, self.dtype) > 0
         seen = ops.expand_dims(
             seen, -1 if self.data_format == "channels_last" else 1
         )
-        images = ops.cast(images, self.dtype)
-        return ops.where(seen, images, self.value_range[0])
+        return [
+            ops.where(seen, ops.cast(x, self.dtype), self.value_range[0])
+            for x in images
+        ]
 
     def _cast(self, x: Any) -> Any:
         """Returns tensors of the type that the loss computes in."""

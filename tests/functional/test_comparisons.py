@@ -131,6 +131,10 @@ def test_masks(name, pair):
     assert not np.allclose(found, numpy(call(name, *pair, **settings)))
     with pytest.raises(ValueError, match=r"Received: mask\.shape="):
         call(name, *pair, mask=mask[:, :7], **settings)
+    if cls(**settings)._distance.hides_pixels:
+        pair[:, :, 20:] = np.nan
+        hidden = numpy(call(name, *pair, mask=mask, **settings))
+        np.testing.assert_array_equal(hidden, found)
 
 
 def test_images_of_any_type_and_range(pair):
