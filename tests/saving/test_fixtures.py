@@ -55,6 +55,8 @@ def test_every_saved_class_is_in_the_files_of_this_version():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:ImageLogger. a target holds")
+# JAX says so of any metric of Keras with this dtype, and takes float32.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_objects_load_and_compute_the_same(version):
     numbers = np.load(FIXTURES / version / "objects.npz")
