@@ -54,6 +54,14 @@ TOLERANCES = {
 # Of what is not cut off.
 LOOSE = 10.0
 
+# No images, but the weights of their pixels: looked at beside them.
+MASK = "mask"
+NEGATIVE_WEIGHTS = (
+    "holds values down to {:.4g} where weights of at least 0 were expected. "
+    "A negative weight rewards errors in its pixels. If negative values mark "
+    "padding or pixels to ignore, pass `mask >= 0`."
+)
+
 # Out of so many rows and columns, enough pixels of an image are looked at.
 LINES = 32
 
@@ -102,7 +110,8 @@ class RangeCheck:
         Args:
             images: Dictionary from some keys of `TOLERANCES` to tensors or
                 arrays, `(batch, height, width, channels)`; more axes or fewer
-                in place of batch, height and width will do.
+                in place of batch, height and width will do. `MASK` may be
+                among the keys, with the weights of the pixels.
 
         Raises:
             ValueError: With the policy `"raise"`, if the values cannot be in
@@ -131,6 +140,8 @@ class RangeCheck:
 
     def _is_outside(self, name: str, low: Tensor, high: Tensor) -> Tensor:
         """Whether images from `low` to `high` cannot be in the range."""
+        if name == MASK:
+            return low < 0
         tolerance = TOLERANCES[name] if self._clamped else LOOSE
         return is_outside(low, high, self._value_range, tolerance)
 
@@ -138,7 +149,7 @@ class RangeCheck:
         """Whether somebody is to be told of images from `low` to `high`."""
         wrong = self._is_outside(name, low, high)
         # A model of its own makes of pictures what is narrow at first.
-        if name != "y_pred":
+        if name not in ("y_pred", MASK):
             wrong = wrong | is_narrow(low, high, self._value_range)
         return wrong
 
@@ -166,15 +177,16 @@ class RangeCheck:
 
     def _tell(self, name: str, low: float, high: float) -> None:
         """Raises or warns of images that are not in the range."""
-        sentence = (
-            f"{self._owner}: {name} "
-            f"{describe_range_mistake(low, high, self._value_range)}"
-        )
+        mistake = describe_range_mistake(low, high, self._value_range)
+        received = f"value_range={show_range(self._value_range)}"
+        if name == MASK:
+            mistake = NEGATIVE_WEIGHTS.format(low)
+            received = f"mask from {low:.4g} to {high:.4g}"
+        sentence = f"{self._owner}: {name} {mistake}"
         outside = self._is_outside(name, low, high)
         if self.policy == "raise" and outside:
             raise ValueError(
-                f"{sentence} Received: value_range="
-                f"{show_range(self._value_range)}, check_range='raise'"
+                f"{sentence} Received: {received}, check_range='raise'"
             )
         if name not in self._told:
             self._told.add(name)

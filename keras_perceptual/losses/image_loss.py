@@ -20,7 +20,7 @@ from keras_perceptual.losses.distance import (
 )
 from keras_perceptual.ops.value_range import clamp
 from keras_perceptual.ops.windows import SMALLEST
-from keras_perceptual.range_check import RangeCheck
+from keras_perceptual.range_check import MASK, RangeCheck
 from keras_perceptual.typing import (
     ArrayLike,
     DataFormat,
@@ -242,6 +242,8 @@ class ImageLoss(Configured, keras.losses.Loss):
         looked_at = {} if is_encoded else {"y_true": y_true}
         if not encoding:
             looked_at["y_pred"] = y_pred
+        if mask is not None:
+            looked_at[MASK] = mask
         self._range_check(looked_at)
         if self.check_range == "clip":
             y_true = y_true if is_encoded else self._clip(y_true)

@@ -40,6 +40,9 @@ class LossTerms(Configured, keras.metrics.Metric):
     line each, of a pair whose mean cosine is below -0.5, and of the term whose
     value or gradient was the first to become NaN or infinite.
 
+    Callbacks that watch a term have to be told which way is better, as in
+    `keras.callbacks.EarlyStopping("val_edges", mode="min")`.
+
     Args:
         loss: The `WeightedSumLoss` that the model is compiled with. Where it
             is another object of the same terms, as after `load_model` of an

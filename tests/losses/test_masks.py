@@ -139,3 +139,19 @@ def test_the_usual_pair_trains_with_a_mask(pair):
         pred, broken, sample_weight=half(true), verbose=0, batch_size=2
     )
     assert np.isfinite(history.history["loss"]).all()
+
+
+def test_negative_weights_are_told(pair):
+    """They would reward errors; -1 marks what to ignore elsewhere."""
+    true, pred = pair
+    labels = half(true) * 2 - 1
+    loss = kp.CharbonnierLoss(check_range="raise")
+    expected = (
+        "weights of at least 0 .* `mask >= 0`.* Received: mask from -1 to"
+    )
+    with pytest.raises(ValueError, match=expected):
+        loss((true, labels), pred)
+    model = keras.Sequential([keras.Input((24, 20, 3)), kp.LookupColorLayer(3)])
+    model.compile("sgd", kp.CharbonnierLoss())
+    with pytest.warns(UserWarning, match="mask holds values down to -1"):
+        model.fit(pred, true, sample_weight=labels, verbose=0)
