@@ -121,6 +121,8 @@ def fold(
         lambda index, state: (index + 1, function(index, state)),
         (tf.constant(0), state),
         parallel_iterations=1,
+        # XLA has to know for how many turns the gradient keeps something.
+        maximum_iterations=count,
     )
     return state
 

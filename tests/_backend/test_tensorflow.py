@@ -257,3 +257,16 @@ def test_the_chief_of_several_workers(task, jobs, expected):
         distribute_strategy=types.SimpleNamespace(cluster_resolver=resolver)
     )
     assert _backend.is_chief(model) is expected
+
+
+def test_what_is_folded_has_a_gradient_in_xla():
+    """XLA refuses a loop of which it does not know how long it gets."""
+
+    @tf.function(jit_compile=True)
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = _backend.fold(lambda i, y: x * y, 3, tf.ones(()))
+        return tape.gradient(y, x)
+
+    assert float(gradient(tf.constant(2.0))) == 12
