@@ -14,8 +14,12 @@ Before anything is built, the changelog has to have a heading for the version in
 builds nevertheless), and the weights the sha256 that is in their `NOTICE.md`.
 `--check` checks and builds nothing; it also lets pass what is not released yet.
 
+`--repository` is where the project can be read. A package index shows the
+README alone: in the archives it links to the files and pictures of this version
+there, and the metadata lists the addresses of the project.
+
     pip install -e ".[release]"
-    python tools/build_release.py
+    python tools/build_release.py --repository https://example.org/keras_perceptual
 """
 
 import argparse
@@ -135,6 +139,59 @@ def export_last_commit(folder):
     with tarfile.open(archive) as files:
         files.extractall(folder / "source", filter="data")
     return folder / "source"
+
+
+def with_addresses(readme, repository, version):
+    """Returns a README whose links lead to the files of a repository.
+
+    Args:
+        readme: Its text, with links to files of the project.
+        repository: The address of the project, where `/blob/<tag>/<path>` shows
+            a file and `/raw/<tag>/<path>` is one.
+        version: The version, whose tag is `v<version>`.
+    """
+
+    def link(match):
+        kind = "raw" if match[1] else "blob"
+        return f"{match[1]}{match[2]}({repository}/{kind}/v{version}/{match[3]}"
+
+    blocks = re.split(r"(^```.*?^```)", readme, flags=re.M | re.S)
+    blocks[::2] = [
+        re.sub(r"(!?)(\[[^]]*\])\((?!\w+:|#)([^)\s]+)", link, block)
+        for block in blocks[::2]
+    ]
+    return "".join(blocks)
+
+
+def put_addresses(source, repository, version):
+    """Writes the addresses of the project into the files to be built."""
+    readme = source / "README.md"
+    text = with_addresses(read(readme), repository, version)
+    readme.write_text(text, encoding="utf-8")
+    setup = source / "setup.cfg"
+    urls = {
+        "Source": repository,
+        "Documentation": f"{repository}/blob/v{version}/docs/quickstart.md",
+        "Changelog": f"{repository}/blob/v{version}/CHANGELOG.md",
+        "Issues": f"{repository}/issues",
+    }
+    lines = "".join(f"    {name} = {url}\n" for name, url in urls.items())
+    setup.write_text(
+        read(setup).replace(
+            "[metadata]\n", f"[metadata]\nproject_urls =\n{lines}", 1
+        ),
+        encoding="utf-8",
+    )
+
+
+def repository_address(text):
+    """Returns the address that was given, refusing what is none."""
+    if not re.fullmatch(r"https://[^\s/]+/\S+?", text):
+        raise argparse.ArgumentTypeError(
+            "expected the address at which people read the project, such as "
+            f"https://example.org/keras_perceptual. Received: {text!r}"
+        )
+    return text.rstrip("/")
 
 
 def normalize(sdist, seconds):
@@ -265,12 +322,14 @@ def bill_of_materials(wheel, version, seconds):
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
 
 
-def build_release(version, output):
+def build_release(version, output, repository=None):
     """Builds the files of a release, from the last commit.
 
     Args:
         version: The version of the package.
         output: Folder for the files; has to be empty, or not there.
+        repository: The address of the project. Defaults to `None`, with which
+            the links of the README stay as they are.
 
     Returns:
         The paths of the files.
@@ -284,6 +343,8 @@ def build_release(version, output):
         )
     with tempfile.TemporaryDirectory() as scratch:
         source = export_last_commit(pathlib.Path(scratch))
+        if repository:
+            put_addresses(source, repository, version)
         seconds = int(git("log", "-1", "--format=%ct"))
         wheel, sdist = build_archives(source, seconds, output)
     subprocess.run(
@@ -311,14 +372,24 @@ def main():
     parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("dist")
     )
+    parser.add_argument(
+        "--repository",
+        type=repository_address,
+        help="where the project is read; a release needs it",
+    )
     options = parser.parse_args()
     version = version_of(ROOT)
     release = not (options.check or options.draft)
+    if release and not options.repository:
+        parser.error(
+            "pass --repository with the address at which people read the "
+            "project: without it, the README's links lead nowhere on an index"
+        )
     check_changelog(read(ROOT / "CHANGELOG.md"), version, release)
     check_weights(ROOT / WEIGHTS)
     print(f"Version, changelog and weights of {version} fit.")
     if not options.check:
-        build_release(version, options.output.resolve())
+        build_release(version, options.output.resolve(), options.repository)
         print(read(options.output / "SHA256SUMS"), end="")
 
 

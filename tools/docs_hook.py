@@ -10,7 +10,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def on_files(files, config):
     """Adds pages and pictures that are not in the folder of the site."""
-    for page, text in docs_pages.all_pages(ROOT).items():
+    pages = docs_pages.all_pages(ROOT, (config.repo_url or "").rstrip("/"))
+    for page, text in pages.items():
         files.append(File.generated(config, page, content=text))
     for source, page in docs_pages.site_paths(ROOT).items():
         if source.endswith(".png") and not source.startswith("docs/"):

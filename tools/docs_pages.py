@@ -16,10 +16,21 @@ PAGES = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    ".github/CODE_OF_CONDUCT.md": "code_of_conduct.md",
+    ".github/SECURITY.md": "security.md",
     "keras_perceptual/features/weights/NOTICE.md": "weights.md",
 }
 # Folders of the project whose pictures are on the site, under the same path.
 PICTURES = ("benchmarks", "examples")
+# The examples by what they do; others follow below.
+TASKS = {
+    "Super-resolution and GANs": ["super_resolution", "gan_super_resolution"],
+    "Style transfer": ["style_transfer"],
+    "Color grading": ["learn_color_grade", "vae_with_color_table"],
+    "Depth": ["depth_edges"],
+    "Debugging": ["gradient_mistakes"],
+    "Several devices": ["two_workers"],
+}
 
 
 class PublicObject(NamedTuple):
@@ -29,11 +40,13 @@ class PublicObject(NamedTuple):
         name: Its name.
         path: Where users find it, such as `"keras_perceptual.LPIPS"`.
         summary: The first paragraph of its docstring.
+        source: The file and the line that define it, `"<path>#L<line>"`.
     """
 
     name: str
     path: str
     summary: str
+    source: str
 
 
 def read(path):
@@ -53,18 +66,21 @@ def exports(init):
     }
 
 
-def summary(root, module, name):
-    """Returns the first paragraph of a docstring, as one line."""
-    source = root / f"{module.replace('.', '/')}.py"
-    for node in ast.parse(read(source)).body:
+def definition(root, module, name):
+    """Returns the first paragraph of a docstring, as one line, and its place.
+
+    The place is that of `PublicObject.source`.
+    """
+    path = f"{module.replace('.', '/')}.py"
+    for node in ast.parse(read(root / path)).body:
         # Those of overloads have none.
         text = getattr(node, "name", None) == name and ast.get_docstring(node)
         if text:
             paragraph = text.partition("\n\n")[0]
-            return " ".join(paragraph.split())
+            return " ".join(paragraph.split()), f"{path}#L{node.lineno}"
     raise ValueError(
         f"{module} was expected to define {name}, which is imported from "
-        f"there. Received: {source}"
+        f"there. Received: {root / path}"
     )
 
 
@@ -90,7 +106,7 @@ def public_objects(root):
                 f"{PACKAGE}.{name}"
                 if name in top_level
                 else f"{PACKAGE}.{module}.{name}",
-                summary(root, origin, name),
+                *definition(root, origin, name),
             )
             for name, origin in sorted(
                 names.items(), key=lambda x: x[0].lower()
@@ -99,8 +115,14 @@ def public_objects(root):
     return found
 
 
-def object_pages(root):
-    """Returns a page for each public object, and one that lists them all."""
+def object_pages(root, repository=None):
+    """Returns a page for each public object, and one that lists them all.
+
+    Args:
+        root: The folder of the project.
+        repository: The address where the sources are read. Defaults to `None`,
+            with which pages name the line and do not lead there.
+    """
     pages = {}
     listing = [
         "# API reference\n\nAll that is public, by the module it is in.\n"
@@ -110,11 +132,14 @@ def object_pages(root):
             ast.parse(read(root / PACKAGE / module / "__init__.py"))
         ).partition("\n")[0]
         listing.append(f"## {module}\n\n{about}\n")
-        for name, path, text in objects:
+        for name, path, text, source in objects:
             page = f"{module}/{name}.md"
             listing.append(f"- [`{name}`]({page}): {text}")
+            place = "`{}`, line {}".format(*source.split("#L"))
+            if repository:
+                place = f"[{place}]({repository}/blob/HEAD/{source})"
             pages[f"objects/{page}"] = (
-                f"---\ntitle: {name}\n---\n\n::: {path}\n"
+                f"---\ntitle: {name}\n---\n\n::: {path}\n\nSource: {place}\n"
             )
         listing.append("")
     return {"objects/index.md": "\n".join(listing), **pages}
@@ -181,8 +206,8 @@ def example_page(name, source, picture=None):
 
 
 def example_pages(root):
-    """Returns the pages of all examples, and one that lists them."""
-    pages, listing = {}, ["# Examples\n"]
+    """Returns the pages of all examples, and one that shows them by task."""
+    pages, shown = {}, {}
     for path in sorted((root / "examples").glob("*.py")):
         picture = path.with_suffix(".png")
         page = example_page(
@@ -193,10 +218,21 @@ def example_pages(root):
         pages[f"examples/{path.stem}.md"] = page
         title, _, below = page.removeprefix("# ").partition("\n\n")
         about = below.partition("\n\n")[0]
-        listing.append(f"- [{title}]({path.stem}.md)")
+        link = f"({path.stem}.md)"
+        text = f"**[{title}]{link}**"
         if not about.startswith(("!", "This page")):
-            listing[-1] += f": {about[:1].lower()}{about[1:]}"
-    return {"examples/index.md": "\n".join(listing) + "\n", **pages}
+            text += f"<br>{about}"
+        if picture.exists():
+            image = f"![{title}]({picture.name}){{ width=240 }}"
+            text = f"[{image}]{link}\n\n{text}"
+        shown[path.stem] = f"{text}\n"
+    listing = ["# Examples\n"]
+    named = {stem for stems in TASKS.values() for stem in stems}
+    more = {"More": [stem for stem in shown if stem not in named]}
+    for task, stems in (TASKS | more).items():
+        if stems:
+            listing += [f"## {task}\n", *(shown[stem] for stem in stems)]
+    return {"examples/index.md": "\n".join(listing), **pages}
 
 
 def site_paths(root):
@@ -247,7 +283,7 @@ def link_objects(text, page, objects):
     """
     pages = {}
     for module, found in objects.items():
-        for name, path, _ in found:
+        for name, path, *_ in found:
             for spelling in (name, f"{module}.{name}", path):
                 pages[spelling] = f"objects/{module}/{name}.md"
     start = posixpath.dirname(page) or "."
@@ -268,8 +304,9 @@ def link_objects(text, page, objects):
     return "".join(blocks)
 
 
-def all_pages(root):
+def all_pages(root, repository=None):
     """Returns all pages that are made, `{path on the site: Markdown}`."""
     root = pathlib.Path(root)
     copies = {page: read(root / source) for source, page in PAGES.items()}
-    return {**copies, **object_pages(root), **example_pages(root)}
+    objects = object_pages(root, repository)
+    return {**copies, **objects, **example_pages(root)}

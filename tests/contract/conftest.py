@@ -7,6 +7,10 @@ import sys
 import pytest
 from public_objects import REPOSITORY
 
+# Where it would be read, and the sources.
+SITE_URL = "https://example.org/site/"
+SOURCES_URL = "https://example.org/sources"
+
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
@@ -17,7 +21,12 @@ def site(tmp_path_factory):
     built = subprocess.run(
         [*command, "--site-dir", folder],
         cwd=REPOSITORY,
-        env=dict(os.environ, NO_MKDOCS_2_WARNING="1"),
+        env=dict(
+            os.environ,
+            NO_MKDOCS_2_WARNING="1",
+            SITE_URL=SITE_URL,
+            REPOSITORY=SOURCES_URL,
+        ),
         capture_output=True,
         text=True,
     )

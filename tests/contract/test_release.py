@@ -1,5 +1,6 @@
 """What holds at every commit so that it could be released."""
 
+import argparse
 import re
 
 import pytest
@@ -69,6 +70,39 @@ def test_other_weights_are_refused(tmp_path):
     (tmp_path / "NOTICE.md").write_bytes(notice.read_bytes())
     with pytest.raises(SystemExit, match=r"not those of its NOTICE.md"):
         build_release.check_weights(tmp_path)
+
+
+def test_readme_leads_to_files_wherever_it_is_shown():
+    readme = build_release.read(REPOSITORY / "README.md")
+    shown = build_release.with_addresses(readme, "https://a.org/b", "1.2.0")
+    code = re.findall(r"^```.*?^```", readme, re.M | re.S)
+    assert code == re.findall(r"^```.*?^```", shown, re.M | re.S)
+    links = re.findall(r"\]\(([^)\s]+)", re.sub(r"(?ms)^```.*?^```", "", shown))
+    assert links
+    for link in links:
+        assert re.match(r"https?://", link)
+        where, _, path = link.partition("/v1.2.0/")
+        if path:
+            assert (REPOSITORY / path).exists()
+            kind = "raw" if path.endswith(".png") else "blob"
+            assert where == f"https://a.org/b/{kind}"
+
+
+@pytest.mark.parametrize("address", ["http://a.org/b", "a.org/b", "https://a"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(argparse.ArgumentTypeError, match="Received: '"):
+        build_release.repository_address(address)
+
+
+@pytest.mark.parametrize("form", ["bug", "feature"])
+def test_issue_forms_are_complete(form):
+    """A form that lacks one of these is not offered."""
+    path = REPOSITORY / f".github/ISSUE_TEMPLATE/{form}.yml"
+    given = yaml.safe_load(build_release.read(path))
+    assert given["name"] and given["description"]
+    for field in given["body"]:
+        assert field["type"] == "textarea"
+        assert field["attributes"]["label"]
 
 
 def test_workflow_runs_all_stages():

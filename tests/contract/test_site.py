@@ -130,7 +130,7 @@ def test_links_between_files_become_links_between_pages():
 def test_names_lead_to_their_pages():
     objects = {
         "losses": [
-            docs_pages.PublicObject("LPIPS", "keras_perceptual.LPIPS", "")
+            docs_pages.PublicObject("LPIPS", "keras_perceptual.LPIPS", "", "")
         ]
     }
     page = "objects/losses/LPIPS.md"
@@ -257,6 +257,34 @@ def test_site_has_a_page_for_each_object(site):
         headings = re.findall(r'<h1 id="([^"]+)"', text)
         assert len(headings) == 1
         assert headings[0] in paths
+
+
+def test_pages_say_where_they_are_read_and_where_the_source_is(site):
+    text = (site / "objects/losses/LPIPS.html").read_text(encoding="utf-8")
+    address = "https://example.org/site/objects/losses/LPIPS.html"
+    assert f'<meta property="og:url" content="{address}">' in text
+    picture = re.search(
+        r'og:image" content="https://example.org/site/([^"]+)"', text
+    )[1]
+    assert (site / picture).is_file()
+    assert address in (site / "sitemap.xml").read_text(encoding="utf-8")
+    (path, line), *others = re.findall(
+        r'"https://example.org/sources/blob/HEAD/([^"#]+)#L(\d+)"', text
+    )
+    lines = (REPOSITORY / path).read_text(encoding="utf-8").splitlines()
+    assert not others
+    assert lines[int(line) - 1].startswith("class LPIPS(")
+
+
+def test_examples_are_shown_by_what_they_do(site):
+    index = docs_pages.example_pages(REPOSITORY)["examples/index.md"]
+    for path in EXAMPLES:
+        assert index.count(f"]({path.stem}.md)**") == 1
+    assert "## More" not in index
+    text = (site / "examples/index.html").read_text(encoding="utf-8")
+    assert re.search(
+        r'<img [^>]*src="super_resolution.png"[^>]*width="240"', text
+    )
 
 
 def test_site_shows_examples_of_docstrings_as_code(site):

@@ -1,8 +1,10 @@
 """What a user installs: built from the checkout, used far away from it."""
 
+import email
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,7 +60,12 @@ def git(folder, *arguments):
 def release(folder, umask):
     """Runs the script that builds a release, on a commit of a copy."""
     return subprocess.run(
-        [sys.executable, "tools/build_release.py", "--draft"],
+        [
+            sys.executable,
+            "tools/build_release.py",
+            "--draft",
+            "--repository=https://example.org/kp",
+        ],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -204,12 +211,25 @@ def test_wheel_of_a_release_is_that_of_the_checkout(wheel, released):
             return {
                 name: archive.read(name)
                 for name in archive.namelist()
-                # These say what it was built with.
-                if not name.endswith((".dist-info/RECORD", ".dist-info/WHEEL"))
+                # These say what it was built with, and where it is read.
+                if not re.search(r"dist-info/(RECORD|WHEEL|METADATA)$", name)
             }
 
     (path,) = released.glob("*.whl")
     assert contents(path) == contents(wheel)
+
+
+def test_package_index_shows_where_the_release_is_read(released):
+    (path,) = released.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        (name,) = (x for x in archive.namelist() if x.endswith("/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    urls = metadata.get_all("Project-URL")
+    assert "Source, https://example.org/kp" in urls
+    tag = f"v{keras_perceptual.__version__}"
+    assert f"(https://example.org/kp/blob/{tag}/docs/faq.md)" in str(
+        metadata.get_payload()
+    )
 
 
 def test_source_distribution_holds_every_file(committed, released):
