@@ -48,6 +48,10 @@ NEAR_ONE = "one minus a distance of nearly one"
 # what differs, and the largest difference that was measured, rounded up. That
 # it is rounding is shown anew for each difference, see `Doubt`.
 REASONS = {
+    ("AdaptiveLookupColorLayer", "value"): (
+        5e-5,
+        "what its network normalizes, layer after layer",
+    ),
     ("DISTS", "gradient"): (
         1e-2,
         "its constants under roots and ratios, 1e-12 and 1e-6",
@@ -69,8 +73,8 @@ REASONS = {
     ("MSSSIMMetric", "value"): (5e-5, NEAR_ONE),
     ("SSIMMetric", "value"): (5e-5, NEAR_ONE),
 }
-# How far a network of half precision may be off: of 8 bits, the last.
-HALF_OFF = {"value": 2e-3, "gradient": 0.5}
+# How far a network of half precision may be off: of 8 bits, the last two.
+HALF_OFF = {"value": 1e-2, "gradient": 0.5}
 # Noise, as a part of the range, that stands for what float32 rounds in a
 # network; and how much more than it a difference may be.
 NOISE, FACTOR = 1e-6, 3
