@@ -1,13 +1,16 @@
 """The site: its pages, where their links lead, and how it is built."""
 
+import ast
 import contextlib
 import doctest
+import importlib.metadata
 import inspect
 import io
 import json
 import linecache
 import pathlib
 import re
+import sys
 import urllib.parse
 
 import pytest
@@ -239,6 +242,29 @@ def test_page_runs_and_prints_what_it_says(path, tmp_path, monkeypatch):
         if expected:
             found = printed.getvalue()
             assert compare(expected, found, doctest.ELLIPSIS), found
+
+
+# What comes with the package.
+INSTALLED = {"h5py", "keras", "keras_perceptual", "numpy", "tensorflow"}
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_page_says_what_else_its_code_needs(path):
+    """Or the first thing that readers see is that a module is missing."""
+    text = path.read_text(encoding="utf-8")
+    packages = importlib.metadata.packages_distributions()
+    for block in re.finditer(r"^```python\n(.*?)^```", text, re.M | re.S):
+        for node in ast.walk(ast.parse(block[1])):
+            names = [x.name for x in getattr(node, "names", [])]
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            elif not isinstance(node, ast.Import):
+                continue
+            modules = {name.partition(".")[0] for name in names}
+            for module in modules - sys.stdlib_module_names - INSTALLED:
+                (package,) = packages.get(module, [module])
+                told = re.search(rf"pip install .*{package}", text, re.I)
+                assert told and told.start() < block.start(), module
 
 
 def test_readme_is_short():
