@@ -23,6 +23,7 @@ from keras_perceptual.gradients.kinds import (
     COMPARISONS,
     RELUS,
     SHAPE_READERS,
+    STOPS,
     kind_of,
 )
 from keras_perceptual.gradients.places import Place, locate
@@ -68,12 +69,14 @@ class Locator:
     def locate_cuts(self, operations: Sequence[Operation]) -> tuple[Place, ...]:
         """Returns a tuple of the places of cuts, the most likely one first.
 
-        What only looks at shapes is left out, unless there is nothing else,
-        and comparisons come last. Of several operations that make up one
-        function of the user's code, the last is what it is about.
+        What only looks at shapes is left out, unless there is nothing else.
+        What stops gradients is meant to, so that it comes after what does by
+        its nature, and comparisons come last. Of several operations that make
+        up one function of the user's code, the last is what it is about.
         """
         cuts = [o for o in operations if kind_of(o) not in SHAPE_READERS]
         named: dict[tuple[str, ...], Place] = {}
+        stopped: dict[tuple[str, ...], Place] = {}
         compared: dict[tuple[str, ...], Place] = {}
         for operation in cuts or operations:
             place = self.locate(operation)
@@ -82,9 +85,13 @@ class Locator:
                 place.source,
                 place.layer,
             )
-            is_comparison = kind_of(operation) in COMPARISONS
-            (compared if is_comparison else named)[called] = place
-        return tuple((named | compared | named).values())
+            kind = kind_of(operation)
+            if kind in COMPARISONS:
+                compared[called] = place
+            else:
+                (stopped if kind in STOPS else named)[called] = place
+        first = named | stopped
+        return tuple((first | compared | first).values())
 
 
 @dataclasses.dataclass(frozen=True)

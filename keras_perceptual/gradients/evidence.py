@@ -28,8 +28,10 @@ from keras_perceptual.gradients.statistics import (
 # A variable, its status, and what is the matter with it.
 Verdict: TypeAlias = tuple[Any, str, Diagnosis | None]
 
-# A gradient that is smaller beside the weights is looked into.
+# A gradient that is smaller beside the weights is looked into, and one that is
+# smaller beside the largest one.
 FAINT = 1e-6
+FAINT_BESIDE_OTHERS = 1e-5
 # What else is found out about a variable with a gradient of zeros where the
 # backend has zeros for none at all, but does not show that it has none.
 CONNECTED = (
@@ -264,19 +266,29 @@ class Evidence:
     ) -> list[Any]:
         """Returns variables whose gradients are next to zero.
 
-        Where a layer has others that are not, nothing is wrong: rounding is
-        all that reaches a bias before a normalization.
+        Where a layer has others that are not, nothing is wrong with what is
+        added: rounding is all that reaches a bias before a normalization.
         """
+        given = {
+            id(v): (v, self._of(v).norm)
+            for v, status, _ in verdicts
+            if status == "ok" and self._of(v).norm
+        }
+        noise = FAINT_BESIDE_OTHERS * max(
+            (norm for _, norm in given.values()), default=0.0
+        )
         faint, lively = [], set()
-        for variable, status, _ in verdicts:
-            norm = self._of(variable).norm
-            if status != "ok" or not norm:
-                continue
-            if norm <= FAINT * max(self._weight_norm(variable), 1.0):
+        for key, (variable, norm) in given.items():
+            weights = max(self._weight_norm(variable), 1.0)
+            if norm <= max(FAINT * weights, noise):
                 faint.append(variable)
             else:
-                lively.add(id(owners.get(id(variable))))
-        return [v for v in faint if id(owners.get(id(v))) not in lively]
+                lively.add(id(owners.get(key)))
+        return [
+            v
+            for v in faint
+            if not (_is_added(v) and id(owners.get(id(v))) in lively)
+        ]
 
     def _find_untracked(self) -> tuple[GradientRecord, ...]:
         """Returns records of variables that the model does not know of."""
@@ -373,3 +385,8 @@ class Evidence:
         return bool(called) and any(
             not any(part is other for other in called) for part in held
         )
+
+
+def _is_added(variable: Any) -> bool:
+    """Whether a variable looks like one that a layer adds."""
+    return len(variable.shape) < 2 or "bias" in variable.path.split("/")[-1]

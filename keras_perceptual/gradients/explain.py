@@ -1,6 +1,7 @@
 """Finding out why gradients are as they are, by taking the step once more."""
 
 import contextlib
+import dataclasses
 import functools
 import re
 import traceback
@@ -40,10 +41,12 @@ from keras_perceptual.gradients.places import Place, locate_frames, locate_step
 from keras_perceptual.gradients.replay import Replay, is_due_to_none
 from keras_perceptual.gradients.seam import Seam
 from keras_perceptual.gradients.source_lines import (
+    MAKING,
     locate_building,
     locate_choice,
     locate_condition,
     locate_freezing,
+    locate_inside,
 )
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -159,7 +162,10 @@ class Explainer:
             return Cause(diagnoses.OTHER_LOSS, cause.places)
         elif cause.diagnosis is diagnoses.UNUSED:
             place = self._locate_mention(owners.get(key), replay)
-            place = place or locate_step(replay)
+            # Where the model calls nothing of it, that is where it would.
+            step = locate_step(replay) or self._locate_own_call(replay)
+            if place is None or (step and self._is_made_at(place)):
+                place = step or place
         elif cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER:
             owner = owners[key]
             own = (v for v in owner.variables if id(v) == key)
@@ -179,6 +185,23 @@ class Explainer:
         }
         is_called = has_weights_in(self._observer.connected)
         return locate_mention(self._model, part, is_called, run)
+
+    def _is_made_at(self, place: Place) -> bool:
+        """Whether a model of which nothing is used makes a part there."""
+        is_step = type(self._model).call is keras.Model.call
+        unused = is_step or not self._observer.connected
+        return unused and place.within in MAKING
+
+    def _locate_own_call(self, replay: Replay) -> Place | None:
+        """Returns the last line that the `call` of a model runs."""
+        if self._observer.connected:
+            return None
+        for operation in reversed(replay.operations):
+            inside = [f for f in operation.frames if f.name == "call"]
+            place = locate_inside(self._model, inside)
+            if place is not None:
+                return dataclasses.replace(place, operation="the call")
+        return None
 
     def _may_be_skipped(self, key: int, cause: Cause) -> bool:
         """Whether another batch may use what this one did not.

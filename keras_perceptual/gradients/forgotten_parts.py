@@ -82,8 +82,9 @@ def locate_mention(
 
     Returns:
         The `Place` of the first line in such a method that names the attribute
-        that holds the part, or else, of a layer, of the line that sets it;
-        `None` where none is found.
+        that holds the part, of a loop over it the line inside that goes on
+        without, or else, of a layer, of the line that sets it; `None` where
+        none is found.
     """
     found = []
     holders = _find_holders(model, part, is_called)
@@ -98,9 +99,10 @@ def locate_mention(
                 wanted = run is None or (path, method.__name__) in run
             if not wanted:
                 continue
-            for node in _mentions_in(parse_lines(lines), names):
+            tree = parse_lines(lines)
+            for node in _mentions_in(tree, names):
                 if is_making is isinstance(node.ctx, ast.Store):
-                    line = first + node.lineno - 1
+                    line = first + _line_of_use(tree, node) - 1
                     found.append((is_making, rank, line, node.attr, method))
     if not found:
         return None
@@ -139,6 +141,35 @@ def _mentions_in(
     for node in ast.walk(tree):
         if _is_own(node, names) and node not in listed:
             yield node
+
+
+def _line_of_use(tree: ast.AST, mention: ast.Attribute) -> int:
+    """Returns the line of a mention, or that in a loop over all of it."""
+    for loop in ast.walk(tree):
+        if isinstance(loop, ast.For) and mention in _iterated(loop.iter):
+            given = {n.id for n in ast.walk(loop.target) if _is_name(n)}
+            uses = [
+                line
+                for line in loop.body
+                if any(_is_name(n) and n.id in given for n in ast.walk(line))
+            ]
+            return (uses or loop.body)[0].lineno
+    return mention.lineno
+
+
+def _is_name(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name)
+
+
+def _iterated(node: ast.expr) -> list[ast.expr]:
+    """Returns what a loop goes over as a whole, such as the parts of a zip."""
+    if isinstance(node, ast.Call):
+        of = node.func
+        inner = of.value if isinstance(of, ast.Attribute) else None
+        # `self.heads.items()`, `zip(self.blocks, self.teachers)`.
+        parts = [*node.args, *([inner] if inner else [])]
+        return [whole for part in parts for whole in _iterated(part)]
+    return [node]
 
 
 def _find_holders(

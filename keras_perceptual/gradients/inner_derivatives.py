@@ -7,7 +7,12 @@ from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator, Reach
 from keras_perceptual.gradients.kinds import RELU_GRADIENTS, kind_of
-from keras_perceptual.gradients.places import Place, is_library, locate_frames
+from keras_perceptual.gradients.places import (
+    Place,
+    is_library,
+    locate_frames,
+    locate_meeting,
+)
 from keras_perceptual.gradients.replay import Derivative, Operation, Replay
 
 
@@ -117,9 +122,7 @@ def locate_beside(
     It is empty where that is computed somewhere else.
     """
     asking = [f for f in derivative.frames if not is_library(f.filename)][-1:]
-    for index, frame in enumerate(operation.frames):
-        for other in asking:
-            if (frame.filename, frame.name) == (other.filename, other.name):
-                place = locate_frames("", operation.frames[: index + 1])
-                return (dataclasses.replace(place, operation=operation.kind),)
-    return ()
+    places = locate_meeting(operation.frames, asking)
+    return tuple(
+        dataclasses.replace(place, operation=operation.kind) for place in places
+    )

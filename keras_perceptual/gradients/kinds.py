@@ -87,6 +87,7 @@ ADDED_PRODUCTS = frozenset(("addmm", "addmv", "baddbmm"))
 ADDITIONS = frozenset(
     "add radd iadd sub subtract rsub isub addn add_any biasadd".split()
 )
+DIFFERENCES = frozenset("sub subtract rsub isub".split())
 DIVISIONS = frozenset("realdiv div truediv rtruediv divide true_divide".split())
 # What comes back to one of their inputs is known, so that it can be told when
 # the other ways from there cancel it out.

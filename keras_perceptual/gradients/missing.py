@@ -1,6 +1,7 @@
 """Why a variable has no gradient, read off the replay of a step."""
 
 import collections
+import dataclasses
 import functools
 import os
 from collections.abc import (
@@ -26,6 +27,7 @@ from keras_perceptual.gradients.cuts import (
     explain_cut,
     find_ends,
 )
+from keras_perceptual.gradients.dropped_results import locate_dropping
 from keras_perceptual.gradients.inner_derivatives import (
     derivatives_in_losses,
     explain_derivative,
@@ -34,14 +36,21 @@ from keras_perceptual.gradients.inner_derivatives import (
 )
 from keras_perceptual.gradients.kinds import (
     DIFFERENTIATION,
+    DIVISIONS,
+    GROWING,
     LEAVING,
+    LEVEL,
     READERS,
     SHAPE_READERS,
     STOPS,
     ZEROS,
     kind_of,
 )
-from keras_perceptual.gradients.places import Place
+from keras_perceptual.gradients.places import (
+    Place,
+    is_library,
+    locate_meeting,
+)
 from keras_perceptual.gradients.replay import Derivative, Operation, Replay
 from keras_perceptual.gradients.uses import place_of_use
 from keras_perceptual.gradients.ways import Origin
@@ -50,6 +59,8 @@ from keras_perceptual.gradients.ways import Origin
 READING = "grad"
 # Where Keras calls the losses of `compile`.
 _COMPILED = os.path.join("trainers", "compile_utils.py")
+# What a metric computes is for a log.
+_METRICS = f"{os.sep}metrics{os.sep}"
 
 
 def find_causes(
@@ -118,6 +129,13 @@ def find_computed_before(
     }
 
 
+def _is_of_metric(operation: Operation) -> bool:
+    return any(
+        _METRICS in frame.filename and is_library(frame.filename)
+        for frame in operation.frames
+    )
+
+
 class _Search:
     """What is common to the search for the causes of some variables."""
 
@@ -183,7 +201,36 @@ class _Search:
             if cause is not None:
                 return cause
         may_open = tuple(self._choices.may_open(o, bit) for o in cuts)
-        return self._explain_cut(cuts, may_open)
+        cause = self._explain_cut(cuts, may_open)
+        return self._locate_unrecorded(cause, cuts, asked) or cause
+
+    def _locate_unrecorded(
+        self,
+        cause: Cause,
+        cuts: Sequence[Operation],
+        asked: Sequence[tuple[int, Derivative]],
+    ) -> Cause | None:
+        """Returns the `Cause` of cuts where nothing but a record is missing.
+
+        The function that asks for gradients has them computed at a line that
+        stands outside of its tape.
+        """
+        if not all(
+            operation.differentiable
+            and not operation.own_gradient
+            and kind_of(operation) in GROWING | LEVEL | DIVISIONS
+            for operation in cuts
+        ):
+            return None
+        places = [
+            dataclasses.replace(place, operation=operation.kind)
+            for operation in reversed(cuts)
+            for _, derivative in asked
+            for place in locate_meeting(operation.frames, derivative.frames)
+        ]
+        if not places:
+            return None
+        return Cause(cause.diagnosis, (*dict.fromkeys(places), *cause.places))
 
     def _explain_not_asked(self, bit: int, values: Sequence[Hashable]) -> Cause:
         """Returns the `Cause` where the step has a gradient for others only.
@@ -324,17 +371,10 @@ class _Search:
         if cuts:
             return self._explain_cut(cuts, (False,) * len(cuts))
         if self._computed.isdisjoint(targets):
-            # Where a number stands in the place of a prediction, there it is.
-            filled = [
-                operation
-                for operation in needed
-                if kind_of(operation) in ZEROS or self._is_constant(operation)
-            ]
-            places = self._locator.locate_last(filled)
-            return Cause(
-                diagnoses.IGNORES_MODEL,
-                places or self._locator.locate_last(needed),
-            )
+            places = self._locate_without_model(needed)
+            if not places or places[0].file or bit not in self._last_places:
+                return Cause(diagnoses.IGNORES_MODEL, places)
+            return Cause(diagnoses.NO_LOSS, self._last_places[bit])
         cause = self._explain_derivative(bit)
         if cause is not None:
             return cause
@@ -346,6 +386,34 @@ class _Search:
         if other:
             return Cause(diagnoses.OTHER_LOSS, other)
         return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
+
+    def _locate_without_model(
+        self, needed: Sequence[Operation]
+    ) -> tuple[Place, ...]:
+        """Returns where what is differentiated loses sight of the model.
+
+        Where layers that are not trained take part, it is where what they
+        return is compared; where a number stands in the place of a prediction,
+        it is there.
+        """
+        frozen = [
+            operation
+            for operation in needed
+            if any(ways.layers_around(operation, self._locator.layers))
+            and any(
+                self._origins.get(value, Origin.CONSTANT) & Origin.CHANGEABLE
+                for value in operation.inputs
+            )
+        ]
+        if frozen:
+            place = locate_meeting(needed[-1].frames, frozen[-1].frames)
+            return place or self._locator.locate_last(needed)
+        filled = [
+            operation
+            for operation in needed
+            if kind_of(operation) in ZEROS or self._is_constant(operation)
+        ]
+        return self._locator.locate_last(filled or needed)
 
     def _cuts_before_derivatives(self, bit: int) -> tuple[Operation, ...]:
         """Returns what stops a variable before an inner derivative is taken.
@@ -384,6 +452,9 @@ class _Search:
         """
         for _, derivative in asked:
             if derivative.of_all or self._is_answered(derivative):
+                continue
+            if not locate_derivatives([derivative]):
+                # That of `compile` is the one there is.
                 continue
             enters = ways.follow(
                 self._replay.operations, [derivative.targets]
@@ -504,7 +575,11 @@ class _Search:
             bits = 0
             for value in operation.inputs:
                 bits |= self._reach.any.get(value, 0) & left
-            if bits and (found := self._locator.locate_last([operation])):
+            if not bits or _is_of_metric(operation):
+                continue
+            if found := self._locator.locate_last([operation]):
+                dropping = locate_dropping(operation.frames)
+                found = (dropping, *found) if dropping else found
                 places |= dict.fromkeys(ways.single_bits(bits), found)
                 left &= ~bits
         return places

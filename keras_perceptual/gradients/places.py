@@ -205,6 +205,28 @@ def locate_frames(function: str, frames: Sequence[Any]) -> Place:
     return Place("", function, **_source(_within_step(frames)))
 
 
+def locate_meeting(
+    frames: Sequence[Any], others: Sequence[Any]
+) -> tuple[Place, ...]:
+    """Returns where the innermost function of two calls stands in one of them.
+
+    Args:
+        frames: The Python frames of that one, the innermost last.
+        others: The Python frames of the other one.
+
+    Returns:
+        A tuple of the `Place`, empty where no function of the user's holds
+        both.
+    """
+    shared = {
+        (f.filename, f.name) for f in others if not is_library(f.filename)
+    }
+    for index in reversed(range(len(frames))):
+        if (frames[index].filename, frames[index].name) in shared:
+            return (locate_frames("", frames[: index + 1]),)
+    return ()
+
+
 @functools.lru_cache(maxsize=4096)
 def is_library(filename: str) -> bool:
     """Whether a file belongs to Python, to a backend, to Keras or to us.

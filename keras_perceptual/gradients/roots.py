@@ -10,6 +10,7 @@ from keras_perceptual.gradients.kinds import (
     BRANCHES,
     CHOICES,
     COMPARISONS,
+    DIFFERENCES,
     LEVEL,
     MULTIPLICATIONS,
     READERS,
@@ -28,7 +29,7 @@ class Source(enum.Enum):
     VARIABLE = enum.auto()  # A variable that is followed.
     CHANGEABLE = enum.auto()  # A variable that is not.
     CONSTANT = enum.auto()  # A constant of the program.
-    FACTOR = enum.auto()  # A product with such a constant.
+    FACTOR = enum.auto()  # A product with one, or a value less itself.
     LEVEL = enum.auto()  # An operation that is level where it is used.
     CHOICE = enum.auto()  # A branch, a comparison or the like.
     OTHER = enum.auto()
@@ -83,6 +84,8 @@ class Roots:
                 return Root(Source.CHOICE, maker)
             if self._is_chosen(maker, kind):
                 return Root(Source.CHOICE, maker)
+            if kind in DIFFERENCES and len(set(maker.inputs)) == 1:
+                return Root(Source.FACTOR, maker)
             zeros = self._zeros_in(maker, kind)
             moving = [v for v in zeros if self._is_moving(v)]
             if kind in LEVEL | BOUNDS:

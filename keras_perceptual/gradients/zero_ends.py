@@ -305,8 +305,10 @@ class Judge:
         if below.size is None or not below.finite:
             return False
         # Of variables alone, a sum that cancels out may be a coincidence, or
-        # meant: a critic's last bias drops out of a difference.
-        if not self._step.origin_of(value) & Origin.DATA:
+        # meant: a critic's last bias drops out of a difference. What is divided
+        # by itself is neither.
+        is_twice = operation.inputs.count(value) > 1
+        if not (is_twice or self._step.origin_of(value) & Origin.DATA):
             return False
         kind = kind_of(operation)
         if kind in ELEMENTWISE:
@@ -317,7 +319,9 @@ class Judge:
             through = self._above(operation)
         else:
             return False
-        return bool(through and below.size <= ROUNDING * through)
+        # What a normalization rounds, it divides by a deviation of zero.
+        left = ROUNDING * (10 if kind in NORMALIZATIONS else 1)
+        return bool(through and below.size <= left * through)
 
     def _name_cancelling(self, operation: Operation) -> Diagnosis:
         if self._is_written_out(operation):

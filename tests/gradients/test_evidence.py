@@ -282,6 +282,21 @@ class TestFaint:
         case.judge(OK, FAINT, OK, OK)
         assert case.explainer.asked == []
 
+    def test_a_kernel_beside_a_bias_that_learns_is_not(self):
+        case = Case()
+        case.judge(FAINT, OK, OK, OK)
+        path = case.model.weights[0].path
+        assert case.explainer.asked == [("zeros", [path])]
+
+    def test_it_is_measured_by_the_largest_as_well(self):
+        large, small = [1, 1, 0, 0, 9.0, 9.0], [1, 1, 0, 0, 8e-5, 8e-5]
+        case = Case()
+        case.judge(small, small, OK, OK)
+        assert case.explainer.asked == []
+        case = Case()
+        case.judge(small, small, large, large)
+        assert len(case.explainer.asked) == 1
+
     @pytest.mark.parametrize(
         ("diagnosis", "status"),
         [(diagnoses.CANCELS, "zero"), (diagnoses.SATURATED, "ok")],

@@ -139,6 +139,37 @@ def test_where_code_names_what_it_does_not_use(name):
     assert place.operation == f"self.{name}"
 
 
+class Iterating(keras.Model):
+    """Goes over parts without calling them."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = [layers.Dense(1) for _ in range(2)]
+        self.heads = {"a": layers.Dense(1)}
+        self.others = [layers.Dense(1) for _ in range(2)]
+        self.sliced = [layers.Dense(1) for _ in range(2)]
+
+    def call(self, x):
+        for block, other in zip(self.blocks, self.others):
+            x = x + 1
+            x = x + block.name.count("x") + other.name.count("x")  # blocks
+        for _name, _head in self.heads.items():
+            x = x + 1  # heads
+        for block in self.sliced[:1]:  # sliced
+            x = block(x)
+        return x
+
+
+@pytest.mark.parametrize("name", ["blocks", "heads", "sliced"])
+def test_a_loop_over_parts_goes_on_without_them_inside(name):
+    """One that goes over some of them leaves out the others itself."""
+    model = Iterating()
+    part = getattr(model, name)
+    part = part["a"] if isinstance(part, dict) else part[-1]
+    place = locate_mention(model, part, run={(__file__, "call")})
+    assert place.code.endswith(f"# {name}")
+
+
 def test_what_is_named_nowhere():
     """A variable is made in its layer, which says nothing of its use."""
     model = Forgetting()

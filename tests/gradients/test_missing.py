@@ -5,6 +5,12 @@ from toy_nets import LAYERS, Net, cause_of, causes_of, places_of
 from toy_steps import frame
 
 from keras_perceptual.gradients import diagnoses, missing
+from keras_perceptual.gradients.replay import (
+    Derivative,
+    Numbers,
+    Operation,
+    Replay,
+)
 
 
 def one_hot(step, value):
@@ -53,6 +59,48 @@ def test_both_of_two_ways_are_cut():
 
     cause = cause_of(Net(both).ask())
     assert places_of(cause) == [("Round", 22), ("Greater", 21)]
+
+
+def test_what_stops_gradients_on_purpose_comes_behind_what_does_not():
+    """As of a scale that is kept fixed, beside the rounding by it."""
+
+    def quantized(step, value):
+        with step.at(line=21):
+            scale = step.do("StopGradient", value)
+        with step.at(line=22):
+            steps = step.do("Round", step.do("RealDiv", value, scale))
+        return step.do("Mul", steps, scale)
+
+    cause = cause_of(Net(quantized).ask())
+    assert places_of(cause) == [("Round", 22), ("StopGradient", 21)]
+
+
+def test_what_no_tape_records_is_named_where_gradients_are_asked_for():
+    """A function that is called there has nothing wrong with it."""
+    w, x, a, loss = range(4)
+
+    def cause(last):
+        operations = (
+            Operation("MatMul", (w, x), (a,), frames=(frame(3, "train_step"),)),
+            Operation(
+                last,
+                (a,),
+                (loss,),
+                frames=(frame(4, "train_step"), frame(30, "criterion")),
+            ),
+        )
+        derivative = Derivative(
+            (loss,),
+            frozenset("w"),
+            {loss: Numbers(1.0)},
+            frames=(frame(9, "train_step"),),
+        )
+        replay = Replay(operations, {w: "w"}, (derivative,), data={x: "x"})
+        return missing.find_causes(replay, ["w"], {})["w"]
+
+    assert places_of(cause("Mean")) == [("Mean", 4), ("Mean", 30)]
+    # One that may well have no gradient is to blame itself.
+    assert places_of(cause("Unknown")) == [("Unknown", 30)]
 
 
 def test_where_the_loss_is_cut_nothing_comes_back_at_all():
@@ -360,6 +408,22 @@ def test_a_number_in_the_place_of_a_prediction():
     cause = cause_of(net.ask(target=loss))
     assert cause.diagnosis is diagnoses.IGNORES_MODEL
     assert places_of(cause) == [("Identity", 6)]
+
+
+def test_a_loss_of_what_is_frozen_is_named_where_that_is_compared():
+    """Not in the function that compares, nor at a number in that."""
+    net = Net()
+    step = frame(6, "train_step")
+    with net.at("cut"):
+        seen = net.do(
+            "Mul", net.y, net.changeable(np.ones((2, 3))), frames=(step,)
+        )
+    compare = (frame(7, "train_step"), frame(30, "criterion"))
+    loss = net.do("Mean", seen, frames=compare)
+    loss = net.do("Sub", net.constant(2.0), loss, frames=compare)
+    cause = cause_of(net.ask(target=loss))
+    assert cause.diagnosis is diagnoses.IGNORES_MODEL
+    assert [place.line for place in cause.places] == [7]
 
 
 def test_a_condition_is_no_part_of_the_loss():

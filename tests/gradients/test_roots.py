@@ -148,9 +148,11 @@ def test_zeros_in_the_shape_of_something():
 
 def test_other_zeros():
     step = Step()
-    x = step.data("x", ONES)
-    nothing = step.do("Sub", x, x)
+    x, same = step.data("x", ONES), step.data("same", ONES)
+    nothing = step.do("Sub", x, same)
     assert root_of(step, nothing) == (Source.OTHER, "Sub")
+    # What is left of a value less itself does not hang on the batch.
+    assert root_of(step, step.do("Sub", x, x)) == (Source.FACTOR, "Sub")
     drawn = step.do("Mul", step.do("RandomUniform"), step.data("x", ZEROS))
     assert root_of(step, drawn) == (Source.DATA, "Mul")
 

@@ -9,7 +9,16 @@ from toy_steps import Step
 from keras_perceptual.gradients import diagnoses, zero_ends
 from keras_perceptual.gradients.cuts import Locator
 from keras_perceptual.gradients.places import Place
+from keras_perceptual.gradients.replay import (
+    Derivative,
+    Numbers,
+    Operation,
+    Replay,
+)
 from keras_perceptual.gradients.zero_ends import End, Judge
+
+ONE_ROW = np.ones((1, 3))
+GRADIENTS = {2: Numbers(1.0)}
 
 
 def step_of(step, *variables):
@@ -438,3 +447,31 @@ def test_what_is_left_of_a_difference_is_rounding_or_is_not(share):
     cancels = diagnoses.CANCELS if 1 - share < 1e-6 else None
     assert judge.judge(difference, 0) == End(difference, cancels)
     assert (value.key in judge.find_arriving()) == (cancels is None)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_is_divided_by_itself_cancels_out_without_any_data(same):
+    """Of two variables that happen to be equal, it may be a coincidence."""
+    step = Step()
+    w, v = step.variable("w", np.ones((2, 3))), step.variable("v", ONE_ROW)
+    a = step.do("Mul", w, v)
+    other = a if same else step.do("Mul", w, v)
+    step.differentiate(step.do("Mean", step.do("RealDiv", a, other)), ["w"])
+    judge = judge_of(step, "w")
+    assert (a.key in judge.find_arriving()) is not same
+
+
+@pytest.mark.parametrize(("share", "cancels"), [(5e-6, True), (5e-5, False)])
+def test_what_a_normalization_rounds_is_larger(share, cancels):
+    """It divides by a deviation of zero, where there is one feature."""
+    normalize = Operation("layer_norm", (1,), (2,))
+    known = Replay(
+        (normalize,),
+        {0: "w"},
+        (Derivative((2,), frozenset("w"), GRADIENTS | {1: Numbers(share)}),),
+        {key: Numbers(1.0) for key in range(3)},
+        data={1: "x"},
+    )
+    known = zero_ends.Step(known, ["w"])
+    judge = Judge(known, known.replay.derivatives[0], Locator({}))
+    assert (1 not in judge.find_arriving()) is cancels

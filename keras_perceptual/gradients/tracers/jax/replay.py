@@ -68,6 +68,7 @@ def replay_step(
         note(variable)
     with (
         _named_operations(),
+        _named_models(),
         _traced_anew(),
         # Numbers that are not finite are looked for here, and no error.
         jax.debug_nans(False),
@@ -190,6 +191,19 @@ def _named_operations() -> Any:
             return original(operation, *args, **kwargs)
 
     return intercepted(keras.Operation, "__call__", call)
+
+
+def _named_models() -> Any:
+    """Has what a model computes itself stand in a scope with its name.
+
+    A step calls it in a way that opens none.
+    """
+
+    def call(original: Any, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        with jax.named_scope(layer.name):
+            return original(layer, *args, **kwargs)
+
+    return intercepted(keras.Layer, "stateless_call", call)
 
 
 def _traced_anew() -> Any:
