@@ -1,4 +1,4 @@
-# ruff: noqa: F841
+# ruff: noqa: F841, RUF059
 """Programs that compute something in a line and go on without it.
 
 The line that leaves it out ends in `# without`; a program that has none uses

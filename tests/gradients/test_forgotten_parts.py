@@ -150,7 +150,7 @@ class Iterating(keras.Model):
         self.sliced = [layers.Dense(1) for _ in range(2)]
 
     def call(self, x):
-        for block, other in zip(self.blocks, self.others):
+        for block, other in zip(self.blocks, self.others, strict=True):
             x = x + 1
             x = x + block.name.count("x") + other.name.count("x")  # blocks
         for _name, _head in self.heads.items():
