@@ -51,12 +51,18 @@ from keras_perceptual.gradients.places import (
     is_library,
     locate_meeting,
 )
-from keras_perceptual.gradients.replay import Derivative, Operation, Replay
+from keras_perceptual.gradients.replay import (
+    Derivative,
+    Numbers,
+    Operation,
+    Replay,
+)
 from keras_perceptual.gradients.uses import place_of_use
 from keras_perceptual.gradients.ways import Origin
 
 # What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
+_UNKNOWN = Numbers()
 # Where Keras calls the losses of `compile`.
 _COMPILED = os.path.join("trainers", "compile_utils.py")
 # What a metric computes is for a log.
@@ -385,7 +391,10 @@ class _Search:
         other = self._find_other_loss(asked)
         if other:
             return Cause(diagnoses.OTHER_LOSS, other)
-        return Cause(diagnoses.NO_LOSS, self._last_places.get(bit, ()))
+        blank = self._locate_blank(needed)
+        return Cause(
+            diagnoses.NO_LOSS, (*blank, *self._last_places.get(bit, ()))
+        )
 
     def _locate_without_model(
         self, needed: Sequence[Operation]
@@ -434,6 +443,23 @@ class _Search:
             if kind_of(operation) in STOPS
             and any(connected.get(v, 0) & bit for v in operation.inputs)
         )
+
+    def _locate_blank(self, needed: Sequence[Operation]) -> tuple[Place, ...]:
+        """Returns where a layer hands on zeros in the place of a result.
+
+        On JAX, a dropout of all there is does so.
+        """
+        blank = [
+            operation
+            for operation in needed
+            if self._is_constant(operation)
+            and any(ways.layers_around(operation, self._locator.layers))
+            and all(
+                self._replay.values.get(value, _UNKNOWN).zero
+                for value in operation.outputs
+            )
+        ]
+        return self._locator.locate_last(blank)
 
     def _is_constant(self, operation: Operation) -> bool:
         """Whether an operation makes a constant that a gradient comes to."""

@@ -7,6 +7,8 @@ from typing import Any
 from keras_perceptual.gradients import ways
 from keras_perceptual.gradients.kinds import (
     ADDITIONS,
+    GROWING,
+    MOVING,
     PRODUCTS,
     kind_of,
 )
@@ -82,7 +84,7 @@ class Values:
                 entries |= dict.fromkeys(self._meant[value])
             elif maker is None:
                 sources[value] = None
-            elif ahead := [v for v in maker.inputs if self._is_made(v)]:
+            elif ahead := self._made_for(maker):
                 wanted += ahead
             else:
                 found |= dict.fromkeys(self._blame(maker))
@@ -140,6 +142,25 @@ class Values:
                 if numbers.infinite and not numbers.nan:
                     meant[value] = tuple(entries)
         return meant
+
+    def _made_for(self, operation: Operation) -> list[Hashable]:
+        """Returns the values that made the result of an operation not finite.
+
+        Infinity is one that an exponential has turned into zero before a
+        logarithm of that.
+        """
+        made = [v for v in operation.inputs if self._is_made(v)]
+        maker: Operation | None = operation
+        while not made and maker is not None and maker.inputs:
+            value = maker.inputs[0]
+            if kind_of(maker) == "exp":
+                return [value] * self._is_made(value)
+            maker = self._makers.get(value)
+            if kind_of(operation) != "log" or not maker:
+                break
+            if kind_of(maker) not in MOVING | GROWING:
+                break
+        return made
 
     def _is_made(self, value: Any) -> bool:
         """Whether a value is not finite, and not meant to be so."""

@@ -134,3 +134,16 @@ def test_what_is_known_of_values():
     assert values.is_constant(bound.key) and not values.is_constant(w.key)
     # What was not read is taken to be finite, and of any size.
     assert values.is_finite("unknown") and not values.is_huge("unknown")
+
+
+def test_infinity_that_an_exponential_hides_from_a_logarithm():
+    """As in the logarithm of a sum of exponentials."""
+    step = Step()
+    w = step.variable("w", np.ones((2, 3)))
+    far = step.do("RealDiv", w, step.do("Sub", w, w))
+    hidden = step.do("Exp", step.do("Sub", step.constant(0), far))
+    loss = step.do("Log", step.do("Identity", hidden))
+    assert trace(step, loss) == (["RealDiv"], [])
+    # Of what is finite, it is the logarithm.
+    small = step.do("Exp", step.data("x", np.full((2, 3), -1e9)))
+    assert trace(step, step.do("Log", small)) == (["Log"], [])

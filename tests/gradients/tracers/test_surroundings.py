@@ -39,6 +39,16 @@ def test_scopes_and_frames_down_to_the_root():
     assert all(frame.name != sys._getframe().f_code.co_name for frame in frames)
 
 
+def test_equal_code_of_two_files():
+    """A cell that is run again has the lines of the one before."""
+    for path in ("first.py", "second.py"):
+        names = {"look": look, "root": sys._getframe()}
+        code = "def call():\n    return look(root)\n\nseen = call()"
+        exec(compile(code, path, "exec"), names)
+        _, frames, _ = names["seen"]
+        assert frames[-2].filename == path
+
+
 def test_branches():
     root = sys._getframe()
     _, _, taken = keras.ops.cond(True, lambda: look(root), lambda: None)

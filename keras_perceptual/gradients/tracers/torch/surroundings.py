@@ -6,7 +6,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Iterator
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 import keras
@@ -54,10 +54,10 @@ def look_around(root: Any) -> Any:
     callers, frames, choices = [], [], []
     for frame in _frames_below(root):
         code = frame.f_code
-        summary = _summarize(code, frame.f_lineno)
+        summary = _summarize(code.co_filename, frame.f_lineno, code.co_name)
         if summary is not None:
             frames.append(summary)
-        if _chooses(code):
+        if _chooses(code.co_filename, code.co_name):
             choices.append(_choice_in(frame.f_locals))
         if code.co_name == "__call__":
             caller = frame.f_locals.get("self")
@@ -92,17 +92,18 @@ def _frames_below(root: Any) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
+# Code is equal to that of another file with the same lines.
 @functools.lru_cache(maxsize=100_000)
-def _summarize(code: CodeType, line: int) -> traceback.FrameSummary | None:
+def _summarize(
+    path: str, line: int, name: str
+) -> traceback.FrameSummary | None:
     """Returns what is said of a frame, `None` for one of ours.
 
     The lines of the source are only read once they are asked for.
     """
-    if code.co_filename.startswith(_OWN_FILES):
+    if path.startswith(_OWN_FILES):
         return None
-    return traceback.FrameSummary(
-        code.co_filename, line, code.co_name, lookup_line=False
-    )
+    return traceback.FrameSummary(path, line, name, lookup_line=False)
 
 
 def _choice_in(names: Any) -> Any:
@@ -119,10 +120,9 @@ def _choice_in(names: Any) -> Any:
 
 
 @functools.cache
-def _chooses(code: Any) -> bool:
+def _chooses(path: str, name: str) -> bool:
     """Whether it is the code of Keras, or ours, that calls a branch."""
-    path = pathlib.PurePath(code.co_filename)
-    return code.co_name in _CHOOSING and (
-        path.parts[-3:] == ("backend", "torch", "core.py")
-        or code.co_filename.startswith(_OWN_FILES)
+    return name in _CHOOSING and (
+        pathlib.PurePath(path).parts[-3:] == ("backend", "torch", "core.py")
+        or path.startswith(_OWN_FILES)
     )
