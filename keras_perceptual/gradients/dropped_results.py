@@ -35,7 +35,10 @@ def locate_dropping(frames: Sequence[Any]) -> Place | None:
     part: int | None = None
     for index in reversed(own):
         frame = frames[index]
-        statement, *behind = _read_on(frame.filename, frame.lineno) or [None]
+        block = _read_on(frame.filename, frame.lineno)
+        if not block:
+            return None
+        statement, *behind = block
         if isinstance(statement, ast.Return):
             part = None
             continue
@@ -62,7 +65,7 @@ def locate_dropping(frames: Sequence[Any]) -> Place | None:
 
 
 def _find_dropping(
-    statement: Any, names: set[str], behind: Sequence[ast.stmt]
+    statement: ast.stmt, names: set[str], behind: Sequence[ast.stmt]
 ) -> tuple[ast.stmt | None, int | None]:
     """Follows the names that a statement gives through those behind it.
 
@@ -145,7 +148,7 @@ def _names_given(statement: Any, part: int | None = None) -> set[str]:
     targets = getattr(statement, "targets", None) or [
         getattr(statement, "target", None)
     ]
-    found = []
+    found: list[Any] = []
     for target in targets:
         parts = target.elts if isinstance(target, ast.Tuple) else [target]
         if isinstance(target, ast.Tuple) and part is not None and part >= 0:
@@ -233,6 +236,6 @@ def _part_of(statement: ast.Return, names: set[str]) -> int:
     return places[0] if len(places) == 1 else -1
 
 
-def _shape_of(statement: Any) -> str:
+def _shape_of(statement: ast.stmt) -> str:
     """Returns what a statement does, whatever the names in it are."""
-    return re.sub(r"'[^']*'", "", ast.dump(statement)) if statement else ""
+    return re.sub(r"'[^']*'", "", ast.dump(statement))
