@@ -236,6 +236,49 @@ def dying():
     return train(stack(Dying(name="gate")))
 
 
+class Weighing(layers.Layer):
+    """Weighs the sum of all there is by a share that is always one."""
+
+    def build(self, shape):
+        self.scores = self.add_weight(shape=(4, 4), name="scores")
+
+    def call(self, x):
+        shares = ops.exp(ops.tanh(self.scores))
+        shares = shares / shares  # to blame
+        return x @ shares
+
+
+def weighing():
+    return train(stack(Weighing(name="weigh")))
+
+
+class Forgetting(layers.Layer):
+    """Computes something and goes on without it."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(4,), name="scale")
+
+    def call(self, x):
+        scaled = x * self.scale  # noqa: F841
+        return ops.tanh(x)  # to blame
+
+
+def forgetting():
+    return train(stack(Forgetting(name="forget")))
+
+
+class Quantizing(layers.Layer):
+    """Rounds by a scale that is meant to be kept fixed."""
+
+    def call(self, x):
+        scale = ops.stop_gradient(ops.max(ops.abs(x)))
+        return ops.round(8 * x / scale) * scale  # to blame
+
+
+def quantizing():
+    return train(stack(Quantizing(name="quantize")))
+
+
 class Muted(layers.Layer):
     def call(self, x):
         return x * 0.0  # to blame
@@ -568,6 +611,9 @@ HEAD = ["net/head/kernel", "net/head/bias"]
         (broken_labels, "nonfinite", BODY + HEAD, "'y' of the batch"),
         (dying, "zero", [*BODY, "net/gate/variable"], "leaky"),
         (muted, "zero", BODY, "factor"),
+        (weighing, "zero", ["net/weigh/scores"], "cancel"),
+        (forgetting, "missing", ["net/forget/scale"], "'scaled' of line"),
+        (quantizing, "missing", BODY, "straight-through"),
         (
             adapting_from_zero,
             "zero",
