@@ -305,7 +305,7 @@ CUT_LOSS = Diagnosis(
     ),
 )
 TOO_EARLY = Diagnosis(
-    title="its gradient is read before `backward()`",
+    title="its gradient is read before `backward()`, or after `zero_grad()`",
     status="missing",
     advice=(
         "`.grad` is empty until `loss.backward()` has run. Read the gradients "

@@ -40,11 +40,14 @@ from keras_perceptual.gradients.kinds import (
 from keras_perceptual.gradients.losses_without import LossSearch
 from keras_perceptual.gradients.places import Place, locate_meeting
 from keras_perceptual.gradients.replay import Derivative, Operation, Replay
+from keras_perceptual.gradients.source_lines import locate_block
 from keras_perceptual.gradients.uses import place_of_use
 from keras_perceptual.gradients.ways import Origin
 
 # What it is called in a replay that `.grad` was read before there was one.
 READING = "grad"
+# How PyTorch runs what it keeps no record of.
+_UNDER = " under no_grad"
 
 
 def find_causes(
@@ -187,9 +190,17 @@ class _Search:
     ) -> Cause | None:
         """Returns the `Cause` of cuts where nothing but a record is missing.
 
-        The function that asks for gradients has them computed at a line that
-        stands outside of its tape.
+        A block that records nothing has them computed, or the function that
+        asks for gradients, at a line that stands outside of its tape.
         """
+        if cuts and all(_UNDER in operation.kind for operation in cuts):
+            within = (locate_block(o.frames, "no_grad") for o in cuts)
+            blocks = tuple(
+                dataclasses.replace(place, operation=operation.kind)
+                for operation, place in zip(cuts, within, strict=True)
+                if place is not None
+            )
+            return Cause(cause.diagnosis, blocks) if blocks else None
         if not all(
             operation.differentiable
             and not operation.own_gradient
@@ -320,10 +331,10 @@ class _Search:
         if not inside:
             return Cause(diagnoses.UNUSED)
         places = map(self._locator.locate, inside)
-        place = next((p for p in places if p.file), None)
+        found = [place for place in places if place.file]
         return Cause(
             diagnoses.UNUSED_IN_CALLED_LAYER,
-            (place or self._locator.locate(inside[0]),),
+            (found[-1] if found else self._locator.locate(inside[0]),),
         )
 
     @functools.cached_property

@@ -106,6 +106,31 @@ def locate_inside(layer: Any, frames: Sequence[Any]) -> Place | None:
     return None
 
 
+def locate_block(frames: Sequence[Any], words: str) -> Place | None:
+    """Returns which of some frames is in a `with` block of a kind.
+
+    Args:
+        frames: The Python frames, the innermost last.
+        words: A regular expression for what such a block is opened with.
+
+    Returns:
+        The `Place` of the line of the innermost such frame, `None` for none.
+    """
+    for index in reversed(range(len(frames))):
+        frame = frames[index]
+        if is_library(frame.filename):
+            continue
+        tree = parse_lines(linecache.getlines(frame.filename))
+        if any(
+            isinstance(node, ast.With)
+            and _stands_on(node, frame.lineno)
+            and any(re.search(words, ast.dump(item)) for item in node.items)
+            for node in ast.walk(tree)
+        ):
+            return locate_frames("", frames[: index + 1])
+    return None
+
+
 def locate_choice(place: Place) -> Place | None:
     """Returns where the variables are chosen that a line asks about.
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -101,6 +103,24 @@ def test_what_no_tape_records_is_named_where_gradients_are_asked_for():
     assert places_of(cause("Mean")) == [("Mean", 4), ("Mean", 30)]
     # One that may well have no gradient is to blame itself.
     assert places_of(cause("Unknown")) == [("Unknown", 30)]
+
+
+def test_what_runs_in_a_block_without_records_is_named_there(tmp_path):
+    """The layer that it calls has nothing wrong with it."""
+    path = tmp_path / "user.py"
+    path.write_text("with torch.no_grad():\n    x = layer(x)\n")
+    within = (frame(2, filename=str(path)), frame(30, filename="layer.py"))
+
+    def detached(step, value):
+        return step.do("StopGradient", value, frames=within)
+
+    net = Net(detached)
+    kind = "conv2d under no_grad"
+    net._operations = [
+        dataclasses.replace(o, kind=kind) if o.kind == "StopGradient" else o
+        for o in net._operations
+    ]
+    assert places_of(cause_of(net.ask())) == [(kind, 2)]
 
 
 def test_where_the_loss_is_cut_nothing_comes_back_at_all():
@@ -377,5 +397,8 @@ def test_a_called_layer_is_shown_by_a_line_of_the_user():
         assert cause_of(net.ask("u"), "u", owners={"u": "cut"}).places
         with net.at(line=12):
             net.do("Tanh", net.x)
+        with net.at(line=13):
+            net.do("Square", net.x)
     cause = cause_of(net, "u", owners={"u": "cut"})
-    assert places_of(cause) == [("Tanh", 12)]
+    # The last one is the likeliest to go on without it.
+    assert places_of(cause) == [("Square", 13)]

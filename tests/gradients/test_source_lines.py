@@ -7,12 +7,48 @@ from keras import layers
 
 from keras_perceptual.gradients.places import Place
 from keras_perceptual.gradients.source_lines import (
+    locate_block,
     locate_building,
     locate_choice,
     locate_condition,
     locate_freezing,
     locate_inside,
 )
+
+
+class no_records:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        return False
+
+
+def raising():
+    raise ValueError
+
+
+def blocked():
+    with no_records():
+        raising()  # inside
+
+
+def beside():
+    with no_records():
+        pass
+    raising()
+
+
+@pytest.mark.parametrize("function", [blocked, beside])
+def test_the_block_that_something_runs_in(function):
+    with pytest.raises(ValueError) as caught:
+        function()
+    frames = traceback.extract_tb(caught.value.__traceback__)[1:]
+    place = locate_block(frames, "no_records")
+    if function is beside:
+        assert place is None
+    else:
+        assert place.code == "raising()  # inside"
 
 
 class Freezing(keras.Model):

@@ -42,6 +42,21 @@ def test_backward(recording, calls):
     assert x.grad.tolist() == y.grad.tolist() == [3.0, 3.0]
 
 
+def test_gradients_that_are_read_where_there_are_none(recording, calls):
+    """Those that were deleted, not those that never were."""
+    x, y = follow(recording, "x", "y")
+    loss = recording.record("sum", torch.sum, (x,), {})
+    calls.answer(torch.autograd.backward, {"tensors": loss})
+    read = "calls.note_reading(tensor, found)"
+    # It is about what the user reads.
+    code = compile(read, "user.py", "exec")
+    for tensor, found in ((x, x.grad), (y, None)):
+        exec(code, {"calls": calls, "tensor": tensor, "found": found})
+    assert recording.calls[-1].kind != "grad"
+    exec(code, {"calls": calls, "tensor": x, "found": None})
+    assert recording.calls[-1].kind == "grad"
+
+
 def test_some_sources(recording, calls):
     x, y = follow(recording, "x", "y")
     loss = recording.record("dot", torch.dot, (x, y), {})

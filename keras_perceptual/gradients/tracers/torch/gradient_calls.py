@@ -62,7 +62,9 @@ class GradientCalls:
         self._recording = recording
 
     def note_reading(self, tensor: Any, found: Any) -> None:
-        """Takes note that a program reads a gradient before it asks for it.
+        """Takes note that a program reads a gradient where there is none.
+
+        It has not asked for it yet, or has deleted it since then.
 
         Args:
             tensor: The tensor that the gradient is of.
@@ -75,7 +77,11 @@ class GradientCalls:
         asked = [a for a in self.asked if variable in a.variables]
         for one in asked:
             one.read.add(variable)
-        if asked:
+        # What the last call has found a gradient for, and is there no more.
+        deleted = found is None and any(
+            recording.key(tensor) in one.gradients for one in asked[-1:]
+        )
+        if asked and not deleted:
             return
         if is_called_by_user(recording.root):
             outputs = [] if found is None else [recording.key(found)]
