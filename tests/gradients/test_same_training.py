@@ -390,6 +390,7 @@ class Adversaries(keras.Model):
         )
         self.optimizers = [keras.optimizers.Adam(0.01) for _ in range(2)]
         self.compare = keras.losses.BinaryCrossentropy(from_logits=True)
+        self.built = True
 
     def judge(self, images, others):
         return self.critic(ops.concatenate([images, others], -1), training=True)
