@@ -38,6 +38,8 @@ CONNECTED = (
     diagnoses.NOT_ASKED,
     diagnoses.NOT_APPLIED,
 )
+# Why nothing but rounding errors may be left of a gradient.
+ROUNDED = (diagnoses.CANCELS, diagnoses.SOFTMAX_OF_ONE)
 
 
 class Evidence:
@@ -243,7 +245,7 @@ class Evidence:
             self._explain(
                 self._explainer.zeros,
                 self._faint(verdicts, owners),
-                lambda cause: cause.diagnosis is diagnoses.CANCELS,
+                lambda cause: cause.diagnosis in ROUNDED,
             )
 
     def _explain(

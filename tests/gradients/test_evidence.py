@@ -299,7 +299,11 @@ class TestFaint:
 
     @pytest.mark.parametrize(
         ("diagnosis", "status"),
-        [(diagnoses.CANCELS, "zero"), (diagnoses.SATURATED, "ok")],
+        [
+            (diagnoses.CANCELS, "zero"),
+            (diagnoses.SOFTMAX_OF_ONE, "zero"),
+            (diagnoses.SATURATED, "ok"),
+        ],
     )
     def test_a_layer_of_which_nothing_learns(self, diagnosis, status):
         case = Case()
