@@ -90,10 +90,10 @@ class LossSearch:
         other = self.find_other(asked)
         if other:
             return Cause(diagnoses.OTHER_LOSS, other)
-        blank = self._locate_blank(needed)
-        return Cause(
-            diagnoses.NO_LOSS, (*blank, *self._last_places.get(bit, ()))
-        )
+        last = self._last_places.get(bit, ())
+        if not any(place.file for place in last):
+            last = (*self._locate_blank(needed), *last)
+        return Cause(diagnoses.NO_LOSS, last)
 
     def _locate_without_model(
         self, needed: Sequence[Operation]
