@@ -40,7 +40,11 @@ else:
         ops,
         regularizers,
     )
-    from keras_perceptual.callbacks import GradientSanityCallback, ImageLogger
+    from keras_perceptual.callbacks import (
+        GradientMonitor,
+        GradientSanityCallback,
+        ImageLogger,
+    )
     from keras_perceptual.constraints import BoundedTable, MonotonicTable
     from keras_perceptual.gradients import (
         GradientReport,
@@ -98,6 +102,7 @@ __all__ = [
     "DISTSMetric",
     "FocalFrequencyLoss",
     "GradientReport",
+    "GradientMonitor",
     "GradientSanityCallback",
     "GradientSanityError",
     "HaarPSILoss",

@@ -122,6 +122,8 @@ Initializer: TypeAlias = str | dict[str, Any] | Callable[..., Tensor]
 # and about one of zeros.
 GradientPolicy: TypeAlias = Literal["raise", "warn", "ignore"]
 ZeroPolicy: TypeAlias = Literal["auto", GradientPolicy]
+# What the monitor does about a training that breaks.
+NonfinitePolicy: TypeAlias = Literal["stop", "warn", "skip"]
 GradientStatus: TypeAlias = Literal[
     "ok", "missing", "zero", "nonfinite", "ignored", "untracked"
 ]

@@ -1,11 +1,13 @@
 """Callbacks for `model.fit`."""
 
+from keras_perceptual.callbacks.gradient_monitor import GradientMonitor
 from keras_perceptual.callbacks.gradient_sanity_callback import (
     GradientSanityCallback,
 )
 from keras_perceptual.callbacks.image_logger import ImageLogger
 
 __all__ = [
+    "GradientMonitor",
     "GradientSanityCallback",
     "ImageLogger",
 ]

@@ -38,6 +38,7 @@ class GradientObserver:
             raise `StopStep`.
         update: Whether the optimizers do their work. If not, they only take
             note of the gradients and nothing is trained.
+        quiet: Whether they are kept from warning of missing gradients.
 
     Attributes:
         handed: The variables that an optimizer was given, by `id`; holding
@@ -56,6 +57,7 @@ class GradientObserver:
         *,
         when_refused: Callable[[Diagnosis, Sequence[Any]], None] | None = None,
         update: bool = True,
+        quiet: bool = True,
     ) -> None:
         self.handed: dict[int, Any] = {}
         self.connected: set[int] = set()
@@ -66,6 +68,7 @@ class GradientObserver:
         self._tracer = tracer
         self._when_refused = when_refused
         self._update = update
+        self._quiet = quiet
         # Replicas run in threads of their own, which take turns.
         self._local = threading.local()
 
@@ -125,6 +128,8 @@ class GradientObserver:
             self._look(optimizer, gradients, variables, values)
         if not self._update:
             return None
+        if not self._quiet:
+            return original(gradients, trainable_variables)
         present = [
             (gradient, variable)
             for gradient, variable in zip(gradients, variables, strict=True)

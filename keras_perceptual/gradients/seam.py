@@ -74,9 +74,18 @@ class Seam:
         # One that was traced before stays the model's: what was frozen since
         # then without `compile` trains on in it, as without a check.
         if update and fresh:
-            self._plain = model.train_function = self._observed
-            with contextlib.suppress(TypeError):
-                _TRACERS[self._observed] = self.tracer
+            self.adopt()
+
+    def adopt(self) -> Callable[..., Any]:
+        """Has the model train with the function that can be watched.
+
+        Returns:
+            That function.
+        """
+        self._plain = self._model.train_function = self._observed
+        with contextlib.suppress(TypeError):
+            _TRACERS[self._observed] = self.tracer
+        return self._observed
 
     def arm(self) -> None:
         """Has the next step of the model watched."""

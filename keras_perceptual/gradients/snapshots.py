@@ -52,6 +52,15 @@ def variables_of_step(model: keras.Model) -> list[Any]:
     return list({id(variable): variable for variable in found}.values())
 
 
+def variables_of_training(model: keras.Model) -> list[Any]:
+    """Returns the variables that a step may read or write, with all slots."""
+    found = [
+        *variables_of_step(model),
+        *(v for part in find_optimizers(model) for v in part.variables),
+    ]
+    return list({id(variable): variable for variable in found}.values())
+
+
 def copy_values(variables: Sequence[Any]) -> dict[int, np.ndarray] | None:
     """Returns the values of variables as NumPy arrays, by the `id` of each.
 

@@ -13,7 +13,7 @@ from keras_perceptual.gradients import tracers
 # The first numbers of a row are added up over the calls of the optimizer, of
 # the others the largest is kept.
 SUMS = 4
-WIDTH = 6
+WIDTH = 7
 # How many numbers a tensor may have that is copied to be measured with others.
 MOST_STACKED = 2**16
 # How many numbers are measured at a time on the host.
@@ -34,6 +34,8 @@ class GradientStatistics:
             answers by skipping the step and lowering the scale.
         norm: The largest Euclidean norm among the finite ones.
         data_norm: The same without what a penalty on the variable adds.
+        zeros: The largest share of numbers that are exactly zero, if they are
+            counted.
     """
 
     calls: int = 0
@@ -42,6 +44,7 @@ class GradientStatistics:
     overflowed: int = 0
     norm: float = 0.0
     data_norm: float = 0.0
+    zeros: float = 0.0
 
     @property
     def only_penalized(self) -> bool:
@@ -73,6 +76,7 @@ def statistics_rows(
     loss_scale: Any = None,
     is_dynamic: bool = False,
     penalties: Mapping[int, Any] | None = None,
+    counts_zeros: bool = False,
 ) -> Any:
     """Returns the statistics of gradients as rows of `WIDTH` numbers.
 
@@ -85,6 +89,7 @@ def statistics_rows(
         is_dynamic: Whether the optimizer lowers the scale upon overflow.
         penalties: What a penalty adds to some of the gradients, by place,
             without the loss scale.
+        counts_zeros: Whether to find the share of exact zeros.
 
     Returns:
         Tensor shaped `(gradients, WIDTH)`.
@@ -112,8 +117,23 @@ def statistics_rows(
             _norms_of_data(
                 sizes, gradients, norms, loss_scale, penalties or {}
             ),
+            (
+                _shares_of_zeros(gradients)
+                if counts_zeros
+                else ops.zeros_like(sizes)
+            ),
         ],
         axis=1,
+    )
+
+
+def _shares_of_zeros(gradients: Sequence[Any]) -> Any:
+    """Returns the share of exact zeros in each gradient."""
+    return ops.stack(
+        [
+            ops.mean(ops.cast(ops.equal(gradient, 0), "float32"))
+            for gradient in gradients
+        ]
     )
 
 
@@ -178,6 +198,29 @@ def _norms_of_stack(gradients: Any) -> Any:
     # That of large numbers may be beyond float32.
     bounded = ops.minimum(largest * ops.sqrt(squares), np.finfo("float32").max)
     return ops.where(ops.isfinite(largest + squares), bounded, np.nan)
+
+
+def update_rows(
+    before: Sequence[Any],
+    after: Sequence[Any],
+    norms: Callable[[Any], Any],
+) -> Any:
+    """Returns what a step did to variables, as rows of two numbers.
+
+    Args:
+        before: What each held before the step, a tensor.
+        after: What each holds now.
+        norms: As for `statistics_rows`.
+
+    Returns:
+        Tensor shaped `(variables, 2)`: the norm of the weights now, and that
+        of what was added to them. Neither is finite where a weight is not.
+    """
+    steps = [
+        ops.cast(new, "float32") - ops.cast(old, "float32")
+        for old, new in zip(before, after, strict=True)
+    ]
+    return ops.stack([norms(after), norms(steps)], axis=1)
 
 
 def weight_norm(variable: Any) -> float:

@@ -27,6 +27,8 @@ class Tracer(Protocol):
         model: The model.
 
     Attributes:
+        counts_zeros: Whether the share of exact zeros in gradients is found,
+            too. Set before the step is traced.
         python_steps: How often the Python code of the step has run.
         trouble: What went wrong in looking, if anything.
         values_were_away: Whether the step read a variable while its value was
@@ -37,6 +39,7 @@ class Tracer(Protocol):
     apply_methods: ClassVar[tuple[str, ...]]
     # Whether a gradient of zeros may stand for none at all.
     zeros_for_none: ClassVar[bool]
+    counts_zeros: bool
     python_steps: int
     trouble: Exception | None
     values_were_away: bool
@@ -64,6 +67,16 @@ class Tracer(Protocol):
 
         Returns:
             What was kept, and arguments that still have the batch.
+        """
+
+    def measure_ahead(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Reads of a step before it is taken what cannot be read in it.
+
+        Args:
+            arguments: What the train function is to be called with.
+
+        Returns:
+            Arguments that still have the batch.
         """
 
     def look_again(self, moment: Moment) -> None:
@@ -114,6 +127,80 @@ class Tracer(Protocol):
             variables: The variables to follow, the trainable ones first.
             others: All other variables that are known.
         """
+
+
+class Steps(Protocol):
+    """What the monitor asks of a backend: to take the steps of a `fit` again.
+
+    What a train function is called with goes through it as `arguments`, which
+    are `()` outside of a `fit`.
+
+    Args:
+        model: The model.
+        tracer: Its `Tracer`.
+    """
+
+    @property
+    def can_record(self) -> bool:
+        """Whether batches and states of this training can be kept."""
+
+    def copy(self, arguments: tuple[Any, ...]) -> Any:
+        """Returns what a step begins with, a state."""
+
+    def put(self, state: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Returns arguments with which a step begins with a state."""
+
+    def bytes_of(self, parts: Any) -> int:
+        """Returns how much memory a state or batches take."""
+
+    def start(self) -> None:
+        """Keeps the batches from here on, and forgets those before."""
+
+    def stop(self) -> None:
+        """Keeps no batches."""
+
+    def hear(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Returns arguments whose batches are kept when they are used."""
+
+    def taken(self, arguments: tuple[Any, ...]) -> list[Any]:
+        """Returns the batches of each step since `start`."""
+
+    def take(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        batches: Sequence[Any],
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Takes a step, and returns what it returns and the next arguments."""
+
+    def after(
+        self, outputs: Any, arguments: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Returns the arguments of the step after one."""
+
+    def outputs(self, outputs: Any, arguments: tuple[Any, ...]) -> Any:
+        """Returns what a step returns that leaves a state."""
+
+    def specs(self) -> list[Any] | None:
+        """Returns the shapes that a step was traced with, if it has others."""
+
+    def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
+        """Returns copies of the trainable variables."""
+
+    def measure(self, before: list[Any], after: list[Any]) -> np.ndarray:
+        """Returns the rows of `update_rows`."""
+
+    def logs(self, outputs: Any) -> Any:
+        """Returns the logs of a step."""
+
+    def moment(self, state: Any, batch: Any) -> Moment:
+        """Returns what a step begins with, for a `Tracer`."""
+
+    def arrays(self, state: Any) -> list[np.ndarray]:
+        """Returns a state as NumPy arrays."""
+
+    def from_arrays(self, arrays: Sequence[np.ndarray]) -> Any:
+        """Returns the state that `arrays` gave."""
 
 
 def load(topic: str) -> Any:

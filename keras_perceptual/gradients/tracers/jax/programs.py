@@ -21,6 +21,7 @@ class Call:
         gradients: The gradient of each.
         loss_scale: The factor by which the loss was scaled, or `None`.
         is_dynamic: Whether the optimizer lowers it upon an overflow.
+        counts_zeros: Whether the share of exact zeros is found, too.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Call:
         gradients: Any,
         loss_scale: Any,
         is_dynamic: bool,
+        counts_zeros: bool = False,
     ) -> None:
         self.variables = variables
         self.keys: tuple[int, ...] = tuple(
@@ -43,6 +45,7 @@ class Call:
             None if self._scale is not None else loss_scale,
         )
         self._is_dynamic = is_dynamic
+        self._counts_zeros = counts_zeros
 
     def rows(self, tensors: Any = None) -> Any:
         """Returns the statistics, for other tensors if any are given."""
@@ -58,6 +61,7 @@ class Call:
             loss_scale if self._scale is None else self._scale,
             self._is_dynamic,
             penalties,
+            self._counts_zeros,
         )
 
 

@@ -41,6 +41,7 @@ class Tracer:
     apply_methods: ClassVar[tuple[str, ...]] = ("stateless_apply", "apply")
     zeros_for_none = True
 
+    counts_zeros: bool
     python_steps: int
     trouble: Exception | None
     values_were_away: bool
@@ -53,6 +54,7 @@ class Tracer:
         self._programs: dict[Any, Any] = {}
         self._totals: dict[Any, Any] = {}
         self._used: dict[Any, Any] = {}
+        self.counts_zeros = False
         self.python_steps = 0
         self.trouble = None
         self.values_were_away = False
@@ -93,7 +95,7 @@ class Tracer:
                 return take_steps(state, iterator)
             # Where there is no batch, Keras is told so as always.
             first = next(iterator)
-            if self._are_stacked:
+            if self.are_stacked:
                 if compiled:
                     self._try_to_look(step, state, _first_of(first))
                     return take_steps(state, iter([first]))
@@ -113,7 +115,7 @@ class Tracer:
         return train_function
 
     @property
-    def _are_stacked(self) -> bool:
+    def are_stacked(self) -> bool:
         """Whether Keras hands over the batches of several steps as one.
 
         It then takes these steps in one program: what is between them is in
@@ -189,7 +191,7 @@ class Tracer:
         """Keeps what the next step begins with."""
         state, iterator = arguments
         moment = Moment()
-        steps = 1 if self._are_stacked else self._model.steps_per_execution
+        steps = 1 if self.are_stacked else self._model.steps_per_execution
         batches = list(itertools.islice(iterator, steps))
         if batches:
             with contextlib.suppress(Exception):
@@ -203,7 +205,7 @@ class Tracer:
                 )
                 # Of several steps the first is known to begin with these.
                 moment.batch = batches[0]
-                if self._are_stacked:
+                if self.are_stacked:
                     moment.batch = _first_of(batches[0])
         return moment, (state, iter(batches))
 
@@ -224,8 +226,19 @@ class Tracer:
         """Takes note of gradients in the step that computes them."""
         if self._given is not None:
             self._given.append(
-                Call(variables, values, gradients, loss_scale, is_dynamic)
+                Call(
+                    variables,
+                    values,
+                    gradients,
+                    loss_scale,
+                    is_dynamic,
+                    self.counts_zeros,
+                )
             )
+
+    def measure_ahead(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Returns the arguments: the step itself is measured."""
+        return arguments
 
     def look_again(self, moment: Moment) -> None:
         """Reads what could not be read in the step itself, after it."""

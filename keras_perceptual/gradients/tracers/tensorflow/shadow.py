@@ -26,6 +26,7 @@ class Call:
         is_dynamic: Whether the optimizer lowers it upon an overflow.
         penalties: Function that returns what penalties add to the gradients,
             by place.
+        counts_zeros: Whether the share of exact zeros is found, too.
     """
 
     keys: list[Any]
@@ -33,6 +34,7 @@ class Call:
     loss_scale: Any
     is_dynamic: bool
     penalties: Any
+    counts_zeros: bool = False
 
 
 def make_shadow(calls: Any) -> Any:
@@ -82,6 +84,7 @@ def make_shadow(calls: Any) -> Any:
                 call.loss_scale,
                 call.is_dynamic,
                 call.penalties(),
+                call.counts_zeros,
             )
             for call in calls
         ]

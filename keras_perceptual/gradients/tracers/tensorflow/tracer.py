@@ -7,6 +7,7 @@ import gc
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from keras_perceptual.gradients.tracers.tensorflow import (
     replay,
     shadow,
 )
+from keras_perceptual.gradients.tracers.tensorflow.batches import Batches
 from keras_perceptual.gradients.tracers.tensorflow.custom_gradients import (
     forgettable_custom_gradients,
 )
@@ -45,6 +47,7 @@ class Tracer:
     values_were_away = False
     zeros_for_none = False
 
+    counts_zeros: bool
     python_steps: int
     trouble: Exception | None
 
@@ -60,11 +63,14 @@ class Tracer:
         self._specs = None
         self._calls: list[Any] = []
         self._shadow = None
+        self.counts_zeros = False
         self.python_steps = 0
         self.trouble = None
+        self.keeps_batches = False
         # Replicas cannot create variables in the middle of a step.
         with self._strategy.scope():
             self._on = tf.Variable(False, trainable=False, name="watched")
+            self.batches = Batches()
             self._make_room([id(v) for v in model.trainable_variables])
 
     @property
@@ -91,9 +97,36 @@ class Tracer:
             ):
                 return step(data)
 
-        with replaced(self._model, "train_step", train_step):
+        with (
+            replaced(self._model, "train_step", train_step),
+            self._batches_noted(),
+        ):
             self._model.make_train_function(force=True)
         return self._model.train_function
+
+    def _batches_noted(self) -> AbstractContextManager[None]:
+        """Has a train function that is made inside keep its batches.
+
+        What it converts batches with is the last it does outside of what XLA
+        compiles.
+        """
+        convert = getattr(self._model, "_autoconvert_optionals", None)
+        if convert is None or self._strategy.num_replicas_in_sync > 1:
+            return contextlib.nullcontext()
+
+        def noting(step: Any) -> Any:
+            take = convert(step)
+
+            @functools.wraps(take)
+            def take_noted(data: Any) -> Any:
+                with contextlib.suppress(Exception):
+                    self.batches.note(data)
+                return take(data)
+
+            return take_noted
+
+        self.keeps_batches = True
+        return replaced(self._model, "_autoconvert_optionals", noting)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -116,13 +149,8 @@ class Tracer:
         self, arguments: tuple[Any, ...]
     ) -> tuple[Moment, tuple[Any, ...]]:
         """Keeps what the next step begins with."""
-        (iterator,) = arguments
         moment = Moment()
-        if isinstance(iterator, tf.distribute.DistributedIterator):
-            return moment, arguments
-        batches = list(
-            itertools.islice(iterator, self._model.steps_per_execution)
-        )
+        batches, arguments = self._look_ahead(arguments)
         if not batches:
             return moment, arguments
         with contextlib.suppress(Exception):
@@ -131,7 +159,45 @@ class Tracer:
             )
         # Of several steps in one the first is known to begin with these.
         moment.batch = batches[0]
-        return moment, (_batches_again(batches, iterator),)
+        return moment, arguments
+
+    def _look_ahead(
+        self, arguments: tuple[Any, ...]
+    ) -> tuple[list[Any], tuple[Any, ...]]:
+        """Returns the batches of the next step, and arguments that have them."""
+        (iterator,) = arguments
+        if isinstance(iterator, tf.distribute.DistributedIterator):
+            return [], arguments
+        batches = list(
+            itertools.islice(iterator, self._model.steps_per_execution)
+        )
+        if batches:
+            arguments = (batches_again(batches, iterator),)
+        return batches, arguments
+
+    def measure_ahead(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Computes the statistics of the next step, if it is compiled.
+
+        Args:
+            arguments: What the train function is to be called with.
+
+        Returns:
+            Arguments that still have the batch.
+        """
+        if self._calls:
+            self._shadow, self._calls = shadow.make_shadow(self._calls), []
+        if self._shadow is None:
+            return arguments
+        batches, arguments = self._look_ahead(arguments)
+        if batches:
+            trained = {id(v) for v in self._model.trainable_variables}
+            others = snapshots.variables_of_step(self._model)
+            others = [v for v in others if id(v) not in trained]
+            batch = tf.nest.map_structure(_nothing_for_optional, batches[0])
+            with snapshots.values_put_back(others):
+                for keys, rows in self._shadow(batch):
+                    self._keep(keys, rows)
+        return arguments
 
     def _note_step(self, data: Any) -> None:
         self.python_steps += 1
@@ -176,13 +242,25 @@ class Tracer:
         gradients = [_stored_values(gradient) for gradient in gradients]
         if self._is_compiled():
             self._calls.append(
-                shadow.Call(keys, gradients, loss_scale, is_dynamic, penalties)
+                shadow.Call(
+                    keys,
+                    gradients,
+                    loss_scale,
+                    is_dynamic,
+                    penalties,
+                    self.counts_zeros,
+                )
             )
             return
 
         def measure() -> Any:
             return statistics_rows(
-                gradients, norms, loss_scale, is_dynamic, penalties()
+                gradients,
+                norms,
+                loss_scale,
+                is_dynamic,
+                penalties(),
+                self.counts_zeros,
             )
 
         def add_nothing() -> Any:
@@ -343,7 +421,7 @@ def _nothing_for_optional(part: Any) -> Any:
     return None if isinstance(part, tf.experimental.Optional) else part
 
 
-def _batches_again(batches: Any, iterator: Any) -> Any:
+def batches_again(batches: Any, iterator: Any) -> Any:
     """Returns an iterator like another one, over batches taken from it."""
     if isinstance(iterator, tf.data.Iterator):
         # Where it has another signature, the step would be traced again.

@@ -34,6 +34,7 @@ class Tracer:
     values_were_away = False
     zeros_for_none = True
 
+    counts_zeros: bool
     python_steps: int
     trouble: Exception | None
 
@@ -42,6 +43,7 @@ class Tracer:
         self._waiting: list[Any] = []
         self._totals: dict[Any, Any] = {}
         self._used: dict[Any, Any] = {}
+        self.counts_zeros = False
         self.python_steps = 0
         self.trouble = None
 
@@ -118,9 +120,18 @@ class Tracer:
         gradients = [_stored_values(gradient) for gradient in gradients]
         with torch.no_grad():
             rows = statistics_rows(
-                gradients, norms, loss_scale, is_dynamic, penalties
+                gradients,
+                norms,
+                loss_scale,
+                is_dynamic,
+                penalties,
+                self.counts_zeros,
             )
         self._waiting.append((keys, rows))
+
+    def measure_ahead(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Returns the arguments: the step itself is measured."""
+        return arguments
 
     def look_again(self, moment: Moment) -> None:
         """Reads what could not be read in the step itself, after it."""

@@ -1,0 +1,328 @@
+"""The callback that records the gradients of a whole training."""
+
+import importlib
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import keras
+
+from keras_perceptual import _backend, event_file, validation
+from keras_perceptual.configuration import Configured
+from keras_perceptual.gradients.recorder import pictures, rules, wording
+from keras_perceptual.gradients.recorder.flight import Flight, Plan
+from keras_perceptual.gradients.recorder.readings import (
+    Reading,
+    Readings,
+    to_records,
+)
+from keras_perceptual.gradients.recorder.summaries import SummaryWriter
+from keras_perceptual.typing import Logs, NonfinitePolicy, PathLike
+from keras_perceptual.validation import Checker
+
+POLICIES = ("stop", "warn", "skip")
+RULES = tuple(rule.name for rule in rules.RULES)
+
+
+@keras.saving.register_keras_serializable(package="keras_perceptual")
+class GradientMonitor(Configured, keras.callbacks.Callback):
+    """Records a training, and says which step broke it, where and on what.
+
+    Every so many steps it reads the step that trains the model: the norm of
+    the gradient of each variable, the share of exact zeros in it, and how much
+    the step changes the variable. Between two readings it keeps a state of the
+    training and the batches since. Where the loss or a weight becomes NaN or
+    infinite, it takes these steps again and finds the one that began it, with
+    the operation, the layer, the line of code and the samples of the batch.
+    A training that does not break is the same as without, to the last bit.
+
+    Args:
+        every: Integer. Every how many steps one is read, besides the first of
+            `fit` and the last of each epoch. Defaults to 100.
+        log_dir: A path, the folder for TensorBoard and for the steps that
+            broke. Defaults to nowhere.
+        keep: Integer. How many readings are kept, the last ones. Defaults to
+            1000.
+        on_nonfinite: `"stop"`, `"warn"` or `"skip"`. What to do where the
+            loss or a weight is NaN or infinite. `"stop"` puts back what the
+            model was before that step, and ends the training; `"skip"` puts
+            it back, goes on with the next batch and counts the step in
+            `skipped`; `"warn"` changes nothing. All of them say what broke,
+            the first time. Defaults to `"stop"`.
+        rules: `"default"`, or a list of some of `"exploding"`, `"died"`,
+            `"rewritten"` and `"stalled"`: of what to warn at the end of an
+            epoch. Defaults to all of them.
+        max_bytes: Integer, how much memory the state and the batches may take,
+            and how large a folder of a step that broke may be. Where there is
+            too little, no steps are kept. Defaults to 2 GiB.
+
+    Attributes:
+        readings: A list of the readings, the oldest first. Each has `step`,
+            `epoch`, `loss`, `paths`, and an array with one number a variable
+            in `norm`, `weights`, `update`, `zeros` and `finite`.
+        skipped: A list of the numbers of the steps that were left out.
+        incident_folder: The folder of the step that broke, `None` before one
+            did. `keras_perceptual.replay` runs that step again.
+        note: Why no steps are kept, `""` where they are.
+
+    Raises:
+        ImportError: If neither TensorFlow nor TensorBoard is installed, and
+            there is a `log_dir`.
+        ValueError: If an argument is not one of those above.
+
+    Example:
+
+    One sample of ten thousand breaks this loss:
+
+    >>> import warnings
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_perceptual.callbacks import GradientMonitor
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> x, y = np.ones((64, 4)), np.ones((64, 1))
+    >>> x[37] = np.nan
+    >>> monitor = GradientMonitor(every=4)
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always")
+    ...     history = model.fit(
+    ...         x, y, batch_size=8, shuffle=False, verbose=0,
+    ...         callbacks=[monitor],
+    ...     )
+    >>> [line for line in str(said[-1].message).split("\\n") if "Sample" in line]
+    ['Sample 5 of the batch does it alone.']
+    >>> bool(np.isfinite(model.layers[0].kernel).all())
+    True
+
+    Reference:
+        That one looks at norms, at the share of updates in the weights and at
+        dead units is the advice of Stanford CS231n, "Babysitting the learning
+        process". Each rule names its own source, in
+        `keras_perceptual.gradients.recorder.rules`.
+
+    Notes:
+        A step is read without changing it: in the graph of TensorFlow and on
+        PyTorch in the step itself; under XLA, which would round differently,
+        by a second program, which takes about as long as a step. A training is
+        traced once, as without.
+
+        Steps are not kept where several devices of `tf.distribute` share a
+        batch, nor for a callback that changes the model after each batch: the
+        step that broke is then not known, only that one did. `train_on_batch`
+        calls no callbacks.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: int = 100,
+        log_dir: PathLike | None = None,
+        keep: int = 1000,
+        on_nonfinite: NonfinitePolicy = "stop",
+        rules: Literal["default"] | Sequence[str] = "default",
+        max_bytes: int = 2**31,
+    ) -> None:
+        super().__init__()
+        check = Checker(self)
+        self.every = check.integer("every", every, minimum=1)
+        self.keep = check.integer("keep", keep, minimum=1)
+        self.on_nonfinite = check.choice("on_nonfinite", on_nonfinite, POLICIES)
+        self.rules = _check_rules(check.owner, rules)
+        self.max_bytes = check.integer("max_bytes", max_bytes, minimum=1)
+        self.log_dir = log_dir
+        if log_dir is not None:
+            self.log_dir = check.folder(log_dir)
+            event_file.check_installed()
+        self._readings = Readings(self.keep)
+        self._flight: Any = None
+        self._function: Any = None
+        self._writer: Any = None
+        self._warned: set[tuple[str, str]] = set()
+        self.skipped: list[int] = []
+        self.incident_folder: Any = None
+        self.note: str = ""
+        self._step = self._written = 0
+
+    @property
+    def readings(self) -> list[Reading]:
+        """The readings, the oldest first."""
+        return list(self._readings)
+
+    def set_model(self, model: keras.Model | None = None) -> None:
+        """Notes which train function the model has before it trains."""
+        validation.check_object(
+            GradientMonitor,
+            self,
+            "callbacks=[keras_perceptual.GradientMonitor()]",
+        )
+        super().set_model(model)
+        self._function = getattr(model, "train_function", None)
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Prepares the recording."""
+        self._close()
+        self._warned = set()
+        model = self.model
+        plan = Plan(
+            every=self.every,
+            on_nonfinite=self.on_nonfinite,
+            log_dir=self.log_dir if _backend.is_chief(model) else None,
+            max_bytes=self.max_bytes,
+        )
+        self._flight = Flight(
+            type(self).__name__,
+            model,
+            plan,
+            self._readings,
+            first_step=self._step,
+            fresh=self._function is None,
+        )
+        self._function = model.train_function
+        if plan.log_dir is not None:
+            self._writer = SummaryWriter(type(self).__name__, plan.log_dir)
+
+    # There is no `on_train_batch_end`: to have one would make JAX wait for
+    # every step of the whole training. Nor is `self.model` looked at in a
+    # batch, which has JAX write its state back.
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Notes the epoch."""
+        self._flight.begin_epoch(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Has the batch recorded."""
+        self._flight.begin_step(batch, self.params.get("steps"))
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Says what needs attention, and writes what was read."""
+        found = self._flight.end_epoch()
+        if logs is not None:
+            logs.update({k: v for k, v in found.items() if k in logs})
+        self._take_over()
+        self._write()
+        # What broke has been said, and shows other signs as well.
+        if not self._flight.is_broken:
+            self._point_out(epoch)
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        """Ends the recording; what was read stays."""
+        self._close()
+
+    def to_dataframe(self) -> Any:
+        """Returns the readings as a table of pandas.
+
+        Returns:
+            A `pandas.DataFrame` with a row for each variable in each reading
+            and the columns `step`, `epoch`, `loss`, `variable`, `norm`,
+            `update`, `zeros` and `finite`.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            pandas: Any = importlib.import_module("pandas")
+        except ImportError as error:
+            raise ImportError(
+                "A table of readings needs pandas. Install it, for example by "
+                "`pip install pandas`, or take the arrays in `.readings`. "
+                f"Received: {error}"
+            ) from error
+        columns = ("step", "epoch", "loss", "variable", "norm", "update")
+        return pandas.DataFrame(
+            to_records(self._readings), columns=[*columns, "zeros", "finite"]
+        )
+
+    def plot(
+        self, column: Literal["norm", "update", "zeros"] = "norm", axes: Any = None
+    ) -> Any:
+        """Draws one kind of number: variables over time, in color.
+
+        Args:
+            column: `"norm"`, `"update"` or `"zeros"`. Norms and updates have a
+                logarithmic color. Defaults to `"norm"`.
+            axes: Matplotlib axes to draw on. Defaults to a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If there is no such column, or nothing was read.
+        """
+        return pictures.plot_readings(self._readings, column, axes)
+
+    def __str__(self) -> str:
+        """Returns a table of the last reading."""
+        return pictures.as_text(self._readings)
+
+    def _repr_html_(self) -> str:
+        """Returns a table of the last reading for a notebook."""
+        return pictures.as_html(self._readings)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Creates a callback from what `get_config` returned."""
+        return cls(**config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what is kept of it in a file: not the training."""
+        gone = dict.fromkeys(("_flight", "_function", "_writer", "_model"))
+        return {**vars(self), **gone}
+
+    def _take_over(self) -> None:
+        """Takes over what the recording knows."""
+        flight = self._flight
+        self._step, self.note = flight.step, flight.note
+        self.skipped = self.skipped + flight.skipped
+        flight.skipped = []
+        self.incident_folder = flight.folder or self.incident_folder
+
+    def _close(self) -> None:
+        """Lets go of the model."""
+        if self._flight is None:
+            return
+        self._take_over()
+        self._flight.close()
+        self._flight = None
+        self._write()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write(self) -> None:
+        """Writes what was read since the last time for TensorBoard."""
+        new = [r for r in self._readings if r.step > self._written]
+        if self._writer is not None:
+            self._writer.write(new)
+        self._written = max([self._written, *(r.step for r in new)])
+
+    def _point_out(self, epoch: int) -> None:
+        """Warns of signs that were not warned of before."""
+        chosen = [rule for rule in rules.RULES if rule.name in self._chosen()]
+        found = {
+            name: [p for p in paths if (name, p) not in self._warned]
+            for name, paths in rules.find(self._readings, chosen).items()
+        }
+        found = {name: paths for name, paths in found.items() if paths}
+        self._warned.update((n, p) for n, paths in found.items() for p in paths)
+        if found:
+            text = wording.describe_signs(type(self).__name__, epoch, found)
+            warnings.warn(text, stacklevel=2)
+
+    def _chosen(self) -> Sequence[str]:
+        return RULES if self.rules == "default" else self.rules
+
+
+def _check_rules(
+    owner: str, chosen: Literal["default"] | Sequence[str]
+) -> Literal["default"] | tuple[str, ...]:
+    """Returns the names of rules."""
+    if chosen == "default":
+        return "default"
+    is_list = isinstance(chosen, (list, tuple))
+    if not is_list or not all(name in RULES for name in chosen):
+        raise ValueError(
+            f'{owner} needs `rules` to be "default" or a list of some of '
+            f"{list(RULES)}. Received: rules={validation.show(chosen)}"
+        )
+    return tuple(chosen)

@@ -1,0 +1,1 @@
+"""A recorder of a whole training: readings, rules, and what broke."""

@@ -1,0 +1,320 @@
+"""One recorded training: where the recorder meets the trainer of Keras."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_perceptual.gradients import message
+from keras_perceptual.gradients.recorder import blame, incident, wording
+from keras_perceptual.gradients.recorder.incident import Incident
+from keras_perceptual.gradients.recorder.reader import Reader
+from keras_perceptual.gradients.recorder.readings import Readings, to_records
+from keras_perceptual.gradients.recorder.window import Retaken, Window
+from keras_perceptual.typing import PathLike
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a recorder is to do, the arguments of `GradientMonitor`."""
+
+    every: int
+    on_nonfinite: str
+    log_dir: PathLike | None
+    max_bytes: int
+
+
+class Flight:
+    """Records one `fit` of a model.
+
+    It stands in the place of the train function, which it calls. Nothing that
+    goes wrong in it ends the training: it then says so and takes itself out.
+
+    Args:
+        owner: The name of the object that records, for messages.
+        model: The model.
+        plan: The `Plan`.
+        readings: The `Readings` to add to.
+        first_step: How many steps the model was recorded for before.
+        fresh: Whether nobody has traced the train function of the model yet.
+
+    Attributes:
+        step: How many steps there were.
+        skipped: The numbers of the steps that were left out.
+        is_broken: Whether a step broke the training.
+        incident: The `Incident` of the first step that broke, or `None`.
+        folder: Where it was written, or `None`.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        model: keras.Model,
+        plan: Plan,
+        readings: Readings,
+        *,
+        first_step: int = 0,
+        fresh: bool = False,
+    ) -> None:
+        self.owner = owner
+        self.step: int = first_step
+        self.skipped: list[int] = []
+        self.incident: Incident | None = None
+        self.folder: Any = None
+        self._first_step = first_step
+        self._model: Any = model
+        self._plan = plan
+        self._readings = readings
+        self._history = getattr(model, "history", None)
+        self._epoch = 0
+        self._is_last = self._looked = False
+        self.is_broken: bool = False
+        self._was_taken = True
+        self._reader: Any = None
+        self._window: Any = None
+        try:
+            self._reader = Reader(model, fresh=fresh)
+            self._window = Window(self._reader.steps, plan.max_bytes)
+        except Exception as error:
+            self.give_up(error)
+
+    @property
+    def active(self) -> bool:
+        """Whether it still records."""
+        return self._model is not None
+
+    @property
+    def _records(self) -> bool:
+        """Whether steps are to be kept: what broke is found once."""
+        return not self.is_broken or self._plan.on_nonfinite == "skip"
+
+    @property
+    def note(self) -> str:
+        """Why no steps are kept, or `""`."""
+        return self._window.note if self._window is not None else ""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Notes the epoch that begins, in which metrics start anew."""
+        self._epoch = epoch
+        if self._window is not None:
+            self._window.close()
+
+    def begin_step(self, batch: int, steps: int | None) -> None:
+        """Has the next step recorded, unless somebody else watches it.
+
+        Args:
+            batch: How many batches of the epoch came before it.
+            steps: How many the epoch has, `None` where it is not known.
+        """
+        if not self.active:
+            return
+        if not self._was_taken:
+            # Somebody else took the step before.
+            self.step += self._model.steps_per_execution
+            self._window.close()
+        each = self._model.steps_per_execution
+        self._is_last = steps is not None and batch + each >= steps
+        self._was_taken = False
+        if self._model.train_function is self._reader.function:
+            self._model.train_function = self._take
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Looks at the steps since the last look, and returns new logs."""
+        if not self.active or not self._window.is_open or self._looked:
+            return {}
+        try:
+            if self._reader.is_broken(None, ()):
+                self._settle(None, ())
+                if self._plan.on_nonfinite != "warn":
+                    return dict(self._model.get_metrics_result())
+        except Exception as error:
+            self.give_up(error)
+        return {}
+
+    def close(self) -> None:
+        """Takes itself out."""
+        if self._model is not None and self._reader is not None:
+            if self._model.train_function == self._take:
+                self._model.train_function = self._reader.function
+            self._window.close()
+        self._model = self._reader = self._window = None
+
+    def give_up(self, error: BaseException) -> None:
+        """Ends a recording that cannot go on, and lets the training go on."""
+        warnings.warn(message.describe_trouble(self.owner, error), stacklevel=3)
+        self.close()
+
+    def _take(self, *arguments: Any) -> Any:
+        """Takes a step, in the place of the train function."""
+        model, reader = self._model, self._reader
+        if getattr(model, "history", None) is not self._history:
+            # Left over from a `fit` that was interrupted.
+            function = reader.function
+            self.close()
+            return function(*arguments)
+        self._was_taken, self._looked = True, False
+        count = model.steps_per_execution
+        self.step += count
+        done = self.step - self._first_step
+        every = self._plan.every
+        is_due = done == count or done // every > (done - count) // every
+        before = None
+        try:
+            if not self._window.is_open and self._records:
+                self._window.open(arguments)
+            if is_due or self._is_last:
+                before, arguments = reader.prepare(arguments)
+            arguments = self._window.hear(arguments)
+        except Exception as error:
+            self.give_up(error)
+        if not self.active:
+            return reader.function(*arguments)
+        if before is None:
+            outputs = reader.function(*arguments)
+            if not (self._window.is_open and self._window.is_full):
+                return outputs
+            return self._look(outputs, reader.steps.after(outputs, arguments))
+        outputs = reader.take(arguments)
+        arguments = reader.steps.after(outputs, arguments)
+        try:
+            self._readings.add(
+                reader.read(before, outputs, arguments, self.step, self._epoch)
+            )
+        except Exception as error:
+            self.give_up(error)
+            return outputs
+        return self._look(outputs, arguments)
+
+    def _look(self, outputs: Any, arguments: tuple[Any, ...]) -> Any:
+        """Looks whether the training broke, and returns the outputs."""
+        self._looked = True
+        if not self._records:
+            return outputs
+        try:
+            if self._reader.is_broken(outputs, arguments):
+                return self._settle(outputs, arguments)
+            if self._window.is_open and self._window.is_full:
+                self._window.open(arguments)
+        except Exception as error:
+            self.give_up(error)
+        return outputs
+
+    def _settle(self, outputs: Any, arguments: tuple[Any, ...]) -> Any:
+        """Finds the step that broke the training, and acts on it.
+
+        Returns:
+            What the train function is to return.
+        """
+        steps, policy = self._reader.steps, self._plan.on_nonfinite
+        if not self._window.is_open:
+            self._say(self.step, "", self.note)
+            self._stop_if_asked()
+            return outputs
+        end = steps.copy(arguments)
+        found, last, arguments = self._retake(arguments)
+        if self.incident is None:
+            if found:
+                self._report(*found[0])
+            else:
+                self._say(self.step, "", "no step broke when taken again")
+        if policy == "warn" or not found:
+            # As if nothing had been taken again.
+            arguments, last = steps.put(end, arguments), None
+        elif policy == "stop":
+            arguments = steps.put(found[0][0].before, arguments)
+        else:
+            self.skipped += [number for _, number, _ in found]
+        self._window.close()
+        self._stop_if_asked()
+        return steps.outputs(last or outputs, arguments)
+
+    def _retake(
+        self, arguments: tuple[Any, ...]
+    ) -> tuple[list[tuple[Retaken, int, str]], Any, tuple[Any, ...]]:
+        """Takes the steps of the window again, and looks at each.
+
+        Returns:
+            The steps that broke, each with its number and a hash of what it
+            left; what the train function returned last of the others; and the
+            arguments of the next step. But for `"skip"`, the first ends it.
+        """
+        reader, steps = self._reader, self._reader.steps
+        found: list[tuple[Retaken, int, str]] = []
+        last = None
+        # That of the first step of the window.
+        each = self._model.steps_per_execution
+        number = self.step - self._window.count * each + 1
+        retaking = self._window.retake(reader.function, arguments)
+        instead = None
+        while True:
+            try:
+                taken = retaking.send(instead)
+            except StopIteration as finished:
+                return found, last, finished.value
+            instead = None
+            if not reader.is_broken(taken.outputs, taken.arguments):
+                last = taken.outputs
+                continue
+            digest = incident.digest_of(
+                steps.arrays(steps.copy(taken.arguments)),
+                reader.loss_of(taken.outputs),
+            )
+            found.append((taken, number + taken.number * each, digest))
+            instead = taken.before
+            if self._plan.on_nonfinite != "skip":
+                return found, last, taken.arguments
+
+    def _report(self, taken: Retaken, number: int, digest: str) -> None:
+        """Explains a step that broke, writes it down, and says so."""
+        steps, tracer = self._reader.steps, self._reader.seam.tracer
+        trouble, found = "", None
+        try:
+            moments = [steps.moment(taken.before, b) for b in taken.batches]
+            place, found = blame.find_blame(self._model, tracer, moments)
+            number += place
+        except Exception as error:
+            trouble = f"it could not be explained: {error!r}"
+        text = wording.explain(found)
+        self.incident = Incident(
+            step=number,
+            epoch=self._epoch,
+            text=text,
+            samples=found.samples if found else (),
+            batches=taken.batches,
+            state=steps.arrays(taken.before),
+            readings=to_records(self._readings),
+            digest=digest,
+            backend=keras.backend.backend(),
+            specs=steps.specs(),
+        )
+        if self._plan.log_dir is not None:
+            try:
+                self.folder = self.incident.write(
+                    self._plan.log_dir, self._plan.max_bytes
+                )
+            except Exception as error:
+                trouble = f"it could not be written: {error}"
+        self._say(number, text, trouble)
+
+    def _say(self, number: int, text: str, trouble: str) -> None:
+        """Warns of a step that broke."""
+        self.is_broken = True
+        warnings.warn(
+            wording.announce(
+                self.owner,
+                number,
+                text,
+                trouble,
+                policy=self._plan.on_nonfinite,
+                incident=self.incident,
+                folder=self.folder,
+            ),
+            stacklevel=4,
+        )
+
+    def _stop_if_asked(self) -> None:
+        """Ends the training, if that is what is to be done."""
+        if self._plan.on_nonfinite == "stop":
+            self._model.stop_training = True

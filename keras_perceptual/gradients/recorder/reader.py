@@ -1,0 +1,120 @@
+"""Taking a step and reading it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_perceptual.gradients import tracers
+from keras_perceptual.gradients.observer import GradientObserver
+from keras_perceptual.gradients.recorder.readings import Reading, make_reading
+from keras_perceptual.gradients.seam import Seam
+from keras_perceptual.gradients.statistics import GradientStatistics
+
+
+class Reader:
+    """Reads steps of a model, each while it is taken.
+
+    Args:
+        model: The model being trained.
+
+    Attributes:
+        steps: The `Steps` of the backend.
+        seam: The `Seam`, which knows the tracer.
+        observer: The `GradientObserver` of the optimizers.
+        function: The train function, which can be read.
+    """
+
+    def __init__(self, model: keras.Model, *, fresh: bool) -> None:
+        self._model = model
+        self.seam = Seam(model, lambda take_step: take_step(), fresh=fresh)
+        if self.seam.removed or self.seam.added:
+            raise ValueError(
+                "The set of trainable variables has changed since the model "
+                "was compiled. Call `model.compile` again whenever `trainable` "
+                "was changed. Received: "
+                f"frozen={[v.path for v in self.seam.removed]}, "
+                f"unfrozen={[v.path for v in self.seam.added]}"
+            )
+        tracer = self.seam.tracer
+        self.observer = GradientObserver(model, tracer, quiet=False)
+        self.steps: tracers.Steps = tracers.load("steps").Steps(model, tracer)
+        # Who traced it before may have left the zeros out.
+        if not tracer.python_steps:
+            tracer.counts_zeros = True
+        self.function: Callable[..., Any] = self.seam.adopt()
+
+    def prepare(self, arguments: tuple[Any, ...]) -> tuple[list[Any], Any]:
+        """Makes ready to read the next step.
+
+        Args:
+            arguments: What the train function is to be called with.
+
+        Returns:
+            The weights before it, and arguments that still have the batch.
+        """
+        self.seam.tracer.start_anew()
+        before = self.steps.weights(arguments)
+        return before, self.seam.tracer.measure_ahead(arguments)
+
+    def take(self, arguments: tuple[Any, ...]) -> Any:
+        """Takes a step that is read, and returns its outputs."""
+        with self.observer.watch(), self.seam.tracer.listening():
+            return self.function(*arguments)
+
+    def read(
+        self,
+        before: list[Any],
+        outputs: Any,
+        arguments: tuple[Any, ...],
+        step: int,
+        epoch: int,
+    ) -> Reading:
+        """Returns the `Reading` of a step that was taken.
+
+        Args:
+            before: What `prepare` returned.
+            outputs: What the train function returned.
+            arguments: Those of the next step.
+            step: How many steps the training has taken.
+            epoch: The number of the epoch.
+        """
+        tracer, steps = self.seam.tracer, self.steps
+        trouble = self.observer.trouble or tracer.trouble
+        if trouble is not None:
+            raise trouble
+        rows = {
+            key: GradientStatistics.from_row(row)
+            for key, row in tracer.read().items()
+        }
+        return make_reading(
+            step,
+            epoch,
+            self.loss_of(outputs),
+            list(self._model.trainable_variables),
+            rows,
+            steps.measure(before, steps.weights(arguments)),
+            counts_zeros=tracer.counts_zeros,
+        )
+
+    def loss_of(self, outputs: Any) -> float:
+        """Returns the loss in the logs of a step, NaN where there is none."""
+        try:
+            logs = self.steps.logs(outputs)
+            return float(logs["loss"])
+        except (KeyError, TypeError, ValueError):
+            return float("nan")
+
+    def is_broken(self, outputs: Any, arguments: tuple[Any, ...]) -> bool:
+        """Whether a step has left NaN or infinity.
+
+        Args:
+            outputs: What the train function returned, `None` if not known.
+            arguments: Those of the next step.
+        """
+        weights = self.steps.weights(arguments)
+        if not np.all(np.isfinite(self.steps.measure(weights, weights))):
+            return True
+        logs = self.steps.logs(outputs) if outputs else {}
+        return "loss" in (logs or {}) and not np.isfinite(self.loss_of(outputs))

@@ -1,0 +1,66 @@
+"""Readings for TensorBoard."""
+
+import math
+import os
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from keras_perceptual.event_file import EventFile
+from keras_perceptual.gradients.recorder.readings import Reading
+from keras_perceptual.typing import PathLike
+
+# Where the events are written, inside the folder: TensorBoard wants a folder
+# for each of its writers.
+FOLDER = "gradients"
+NAMES = {"norm": "gradient_norm", "update": "update_ratio", "zeros": "zeros"}
+
+
+class SummaryWriter:
+    """Writes readings as TensorBoard reads them, and never ends a training.
+
+    Args:
+        owner: Who writes, for warnings.
+        folder: The folder to write to.
+    """
+
+    def __init__(self, owner: str, folder: PathLike) -> None:
+        self._owner = owner
+        self._folder = os.path.join(os.fspath(folder), FOLDER)
+        self._file: Any = None
+        self._failed = False
+
+    def write(self, readings: Iterable[Reading]) -> None:
+        """Writes some readings: three scalars a variable."""
+        if self._failed:
+            return
+        try:
+            for reading in readings:
+                self._add(reading)
+            if self._file is not None:
+                self._file.flush()
+        except Exception as error:
+            self._failed = True
+            warnings.warn(
+                f"{self._owner} could not write for TensorBoard, and goes on "
+                "without. Make sure that the folder can be written to, and "
+                f"that there is room. Received: log_dir={self._folder!r}, "
+                f"{error!r}",
+                stacklevel=3,
+            )
+
+    def close(self) -> None:
+        """Ends the file."""
+        if self._file is not None and not self._failed:
+            self._file.close()
+        self._file = None
+
+    def _add(self, reading: Reading) -> None:
+        if self._file is None:
+            self._file = EventFile(self._folder)
+        for column, name in NAMES.items():
+            numbers = getattr(reading, column)
+            for path, number in zip(reading.paths, numbers, strict=True):
+                if math.isfinite(number):
+                    tag = f"{name}/{path}"
+                    self._file.add_scalar(tag, number, reading.step)

@@ -1,0 +1,123 @@
+"""The words of the recorder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_perceptual.gradients.paragraphs import (
+    MOST_PLACES,
+    Group,
+    mend_at,
+    shorten,
+)
+from keras_perceptual.gradients.recorder.blame import Blame
+from keras_perceptual.gradients.recorder.incident import Incident
+from keras_perceptual.gradients.recorder.rules import RULES
+
+_DONE = {
+    "stop": (
+        "The training stops, with the weights as they were before that step."
+    ),
+    "warn": "The training goes on.",
+    "skip": "That step is left out, and the training goes on.",
+}
+
+
+def explain(found: Blame | None) -> str:
+    """Says what broke a step, in which layer and line, and what to do."""
+    if found is None or found.cause.diagnosis is None:
+        return ""
+    cause = found.cause
+    group = Group(
+        cause.diagnosis, "nonfinite", cause.places, cause.note, ()
+    )
+    lines = [group.title + (f": {cause.note}" if cause.note else "")]
+    for place in cause.places[:MOST_PLACES]:
+        lines.append(f"  {place}")
+        if place.code:
+            lines.append(f"    in {place.within}: {place.code}")
+        lines += [f"    {mend}" for mend in mend_at(group, (place,))]
+    lines.append(cause.diagnosis.advice)
+    if found.samples:
+        lines.append(name_samples(found.samples))
+    return "\n".join(lines)
+
+
+def name_samples(samples: Sequence[int]) -> str:
+    """Says which samples of a batch are to blame."""
+    if len(samples) == 1:
+        return f"Sample {samples[0]} of the batch does it alone."
+    names = ", ".join(map(str, samples[:12]))
+    more = f" and {len(samples) - 12} more" if len(samples) > 12 else ""
+    return f"Samples {names}{more} of the batch do it, each alone."
+
+
+def announce(
+    owner: str,
+    number: int,
+    text: str,
+    trouble: str,
+    *,
+    policy: str,
+    incident: Incident | None,
+    folder: Any,
+) -> str:
+    """Returns the warning about a step that broke.
+
+    Args:
+        owner: The name of the object that records.
+        number: The number of the step.
+        text: What `explain` returned.
+        trouble: What could not be found out or done, or `""`.
+        policy: `on_nonfinite`.
+        incident: The `Incident`, if the step is known.
+        folder: Where it was written, or `None`.
+    """
+    if incident is None:
+        done = "The training stops." if policy == "stop" else _DONE["warn"]
+        return (
+            f"{owner}: the loss or weights are NaN or infinite after step "
+            f"{number}, and the step that began it is not known: {trouble}. "
+            f"{done} Check the first batches with `GradientSanityCallback`, "
+            f"or a batch with `check_gradients`. Received: step={number}"
+        )
+    parts = [f"{owner}: step {number} made the loss or weights NaN or infinite."]
+    if text:
+        parts.append(text)
+    parts.append(_DONE[policy])
+    if trouble:
+        parts.append(f"Note that {trouble}")
+    if folder is not None:
+        parts.append(
+            "The batch and the state before the step are kept. To run it "
+            f"again: keras_perceptual.replay({str(folder)!r}, model)"
+        )
+    else:
+        parts.append(
+            "Pass `log_dir` to have the batch and the state before the step "
+            "written to a folder."
+        )
+    parts.append(f"Received: step={number}, epoch={incident.epoch}")
+    return "\n".join(parts)
+
+
+def describe_signs(
+    owner: str, epoch: int, found: Mapping[str, Sequence[str]]
+) -> str:
+    """Returns the line at the end of an epoch.
+
+    Args:
+        owner: The name of the object that records.
+        epoch: The number of the epoch.
+        found: What `rules.find` returned, not empty.
+    """
+    by_name = {rule.name: rule for rule in RULES}
+    parts = []
+    for name, paths in found.items():
+        rule = by_name[name]
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        parts.append(f"{paths[0]!r}{more} {rule.title}. {rule.advice}")
+    counts = ", ".join(f"{name}={shorten(p)}" for name, p in found.items())
+    return (
+        f"{owner}, epoch {epoch}: {' '.join(parts)} To leave a rule out, pass "
+        f"the others as `rules`. Received: {counts}"
+    )

@@ -1,0 +1,148 @@
+"""Taking the steps of a training again, for TensorFlow."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_perceptual.gradients.replay import Moment
+from keras_perceptual.gradients.snapshots import variables_of_training
+from keras_perceptual.gradients.statistics import update_rows
+from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
+from keras_perceptual.gradients.tracers.tensorflow.tracer import (
+    Tracer,
+    batches_again,
+)
+
+
+class Steps:
+    """Takes steps of a model again, see `tracers.Steps`."""
+
+    def __init__(self, model: keras.Model, tracer: Tracer) -> None:
+        self._model = model
+        self._tracer = tracer
+        self._readers: dict[Any, Any] = {}
+        self._measure = tf.function(
+            lambda before, after: update_rows(before, after, exact_norms),
+            autograph=False,
+        )
+        self._empty: Any = None
+
+    @property
+    def can_record(self) -> bool:
+        """Whether batches and states of this training can be kept."""
+        return self._tracer.keeps_batches
+
+    def copy(self, arguments: tuple[Any, ...]) -> Any:
+        """Returns what a step begins with."""
+        variables = variables_of_training(self._model)
+        return variables, self._read(variables)
+
+    def put(self, state: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Has the next step begin with a state."""
+        for variable, value in zip(*state, strict=True):
+            variable.value.assign(value)
+        return arguments
+
+    def bytes_of(self, parts: Any) -> int:
+        """Returns how much memory a state or a batch takes."""
+        tensors = tf.nest.flatten(parts, expand_composites=True)
+        return sum(
+            tensor.shape.num_elements() * tensor.dtype.size
+            for tensor in tensors
+            if isinstance(tensor, tf.Tensor)
+        )
+
+    def start(self) -> None:
+        """Keeps the batches from here on, and forgets those before."""
+        self._tracer.batches.start()
+
+    def stop(self) -> None:
+        """Keeps no batches."""
+        self._tracer.batches.stop()
+
+    def hear(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Returns arguments whose batches are kept when they are used."""
+        return arguments
+
+    def taken(self, arguments: tuple[Any, ...]) -> list[Any]:
+        """Returns the batches of each step since `start`."""
+        found = self._tracer.batches.taken()
+        count = self._model.steps_per_execution
+        (self._empty,) = arguments
+        return [found[i : i + count] for i in range(0, len(found), count)]
+
+    def take(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        batches: Sequence[Any],
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Takes a step, and returns what it returns and the next arguments."""
+        return function(batches_again(batches, self._empty)), arguments
+
+    def after(
+        self, outputs: Any, arguments: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Returns arguments of the step after one."""
+        return arguments
+
+    def outputs(self, outputs: Any, arguments: tuple[Any, ...]) -> Any:
+        """Returns what a step returns that leaves a state."""
+        return outputs
+
+    def specs(self) -> list[Any] | None:
+        """Returns the shapes that a step was traced with, if it has others."""
+        spec = getattr(self._empty, "element_spec", None)
+        if spec is None:
+            return None
+        return [
+            None if part.shape.rank is None else part.shape.as_list()
+            for part in tf.nest.flatten(spec)
+            if isinstance(part, tf.TensorSpec)
+        ]
+
+    def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
+        """Returns copies of the trainable variables before a step."""
+        return self._read(self._model.trainable_variables)
+
+    def measure(self, before: list[Any], after: list[Any]) -> np.ndarray:
+        """Returns the rows of `update_rows`."""
+        return self._measure(before, after).numpy()
+
+    def logs(self, outputs: Any) -> Any:
+        """Returns the logs of a step."""
+        return outputs
+
+    def moment(self, state: Any, batch: Any) -> Moment:
+        """Returns what a step begins with, for a `Tracer`."""
+        return Moment(batch, _by_id(state))
+
+    def arrays(self, state: Any) -> list[np.ndarray]:
+        """Returns a state as NumPy arrays."""
+        return [value.numpy() for value in state[1]]
+
+    def from_arrays(self, arrays: Sequence[np.ndarray]) -> Any:
+        """Returns the state that `arrays` gave."""
+        return variables_of_training(self._model), list(arrays)
+
+    def _read(self, variables: Sequence[Any]) -> list[Any]:
+        """Returns what variables hold. TensorFlow copies it upon a write."""
+        values = [variable.value for variable in variables]
+        key = tuple(map(id, values))
+        if key not in self._readers:
+            # They are held with it, so that no other has the same `id`.
+            self._readers[key] = tf.function(
+                lambda: [tf.convert_to_tensor(value) for value in values],
+                autograph=False,
+            )
+        return self._readers[key]()
+
+
+def _by_id(state: Any) -> dict[int, np.ndarray]:
+    return {
+        id(variable): np.array(value)
+        for variable, value in zip(*state, strict=True)
+    }

@@ -1,0 +1,126 @@
+"""Taking the steps of a training again, for PyTorch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+
+from keras_perceptual.gradients.replay import Moment
+from keras_perceptual.gradients.snapshots import variables_of_training
+from keras_perceptual.gradients.statistics import update_rows
+from keras_perceptual.gradients.tracers.torch.tracer import Tracer, norms
+
+
+class Steps:
+    """Takes steps of a model again, see `tracers.Steps`."""
+
+    can_record = True
+
+    def __init__(self, model: keras.Model, tracer: Tracer) -> None:
+        self._model = model
+        self._kept: list[Any] | None = None
+
+    def copy(self, arguments: tuple[Any, ...]) -> Any:
+        """Returns what a step begins with."""
+        variables = variables_of_training(self._model)
+        values = [v.value.detach().clone() for v in variables]
+        return variables, values, torch.get_rng_state()
+
+    def put(self, state: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Has the next step begin with a state."""
+        variables, values, numbers = state
+        with torch.no_grad():
+            for variable, value in zip(variables, values, strict=True):
+                variable.value.copy_(value)
+        if numbers is not None:
+            torch.set_rng_state(numbers)
+        return arguments
+
+    def bytes_of(self, parts: Any) -> int:
+        """Returns how much memory a state or a batch takes."""
+        return sum(
+            part.nbytes
+            for part in keras.tree.flatten(parts)
+            if isinstance(part, (torch.Tensor, np.ndarray))
+        )
+
+    def start(self) -> None:
+        """Keeps the batches from here on, and forgets those before."""
+        self._kept = []
+
+    def stop(self) -> None:
+        """Keeps no batches."""
+        self._kept = None
+
+    def hear(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Returns arguments whose batches are kept when they are used."""
+        if self._kept is not None:
+            self._kept.append(list(arguments[0]))
+        return arguments
+
+    def taken(self, arguments: tuple[Any, ...]) -> list[Any]:
+        """Returns the batches of each step since `start`."""
+        found, self._kept = self._kept or [], None
+        return found
+
+    def take(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        batches: Sequence[Any],
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Takes a step, and returns what it returns and the next arguments."""
+        return function(list(batches)), arguments
+
+    def after(
+        self, outputs: Any, arguments: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Returns arguments of the step after one."""
+        return arguments
+
+    def outputs(self, outputs: Any, arguments: tuple[Any, ...]) -> Any:
+        """Returns what a step returns that leaves a state."""
+        return outputs
+
+    def specs(self) -> list[Any] | None:
+        """Returns the shapes that a step was traced with, if it has others."""
+        return None
+
+    def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
+        """Returns copies of the trainable variables before a step."""
+        return [
+            variable.value.detach().clone()
+            for variable in self._model.trainable_variables
+        ]
+
+    def measure(self, before: list[Any], after: list[Any]) -> np.ndarray:
+        """Returns the rows of `update_rows`."""
+        with torch.no_grad():
+            return update_rows(before, after, norms).cpu().numpy()
+
+    def logs(self, outputs: Any) -> Any:
+        """Returns the logs of a step."""
+        return outputs
+
+    def moment(self, state: Any, batch: Any) -> Moment:
+        """Returns what a step begins with, for a `Tracer`."""
+        values = dict(zip(map(id, state[0]), self.arrays(state), strict=True))
+        return Moment(batch, values)
+
+    def arrays(self, state: Any) -> list[np.ndarray]:
+        """Returns a state as NumPy arrays."""
+        return [_to_array(value) for value in state[1]]
+
+    def from_arrays(self, arrays: Sequence[np.ndarray]) -> Any:
+        """Returns the state that `arrays` gave."""
+        variables = variables_of_training(self._model)
+        return variables, [torch.as_tensor(array) for array in arrays], None
+
+
+def _to_array(value: Any) -> np.ndarray:
+    """Returns a NumPy array, of float32 where NumPy has no such type."""
+    value = torch.as_tensor(value).detach().cpu()
+    value = value.float() if value.dtype == torch.bfloat16 else value
+    return np.array(value.numpy(), copy=True)
