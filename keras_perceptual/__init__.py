@@ -44,6 +44,7 @@ else:
         GradientMonitor,
         GradientSanityCallback,
         ImageLogger,
+        replay,
     )
     from keras_perceptual.constraints import BoundedTable, MonotonicTable
     from keras_perceptual.gradients import (
@@ -101,8 +102,8 @@ __all__ = [
     "ContextualLoss",
     "DISTSMetric",
     "FocalFrequencyLoss",
-    "GradientReport",
     "GradientMonitor",
+    "GradientReport",
     "GradientSanityCallback",
     "GradientSanityError",
     "HaarPSILoss",
@@ -143,6 +144,7 @@ __all__ = [
     "metrics",
     "ops",
     "regularizers",
+    "replay",
 ]
 
 

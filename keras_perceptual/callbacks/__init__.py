@@ -5,11 +5,14 @@ from keras_perceptual.callbacks.gradient_sanity_callback import (
     GradientSanityCallback,
 )
 from keras_perceptual.callbacks.image_logger import ImageLogger
+from keras_perceptual.callbacks.step_replay import ReplayedStep, replay
 
 __all__ = [
     "GradientMonitor",
     "GradientSanityCallback",
     "ImageLogger",
+    "ReplayedStep",
+    "replay",
 ]
 
 

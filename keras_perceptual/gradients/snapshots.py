@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ from keras_perceptual.gradients import tracers
 from keras_perceptual.gradients.model_parts import (
     find_loss_variables,
     find_optimizers,
+    variables_of,
 )
 from keras_perceptual.model_walk import walk_parts
 
@@ -59,6 +60,26 @@ def variables_of_training(model: keras.Model) -> list[Any]:
         *(v for part in find_optimizers(model) for v in part.variables),
     ]
     return list({id(variable): variable for variable in found}.values())
+
+
+def put_slots_back(model: keras.Model, known: Iterable[Any]) -> None:
+    """Has optimizers that were built since begin anew.
+
+    Args:
+        model: The model.
+        known: The variables that there were before.
+    """
+    keys = {id(variable) for variable in known}
+    for optimizer in find_optimizers(model):
+        variables = optimizer.variables
+        if all(id(variable) in keys for variable in variables):
+            continue
+        # A second one shows what each variable begins with.
+        other = type(optimizer).from_config(optimizer.get_config())
+        other.build(variables_of(optimizer))
+        for variable, first in zip(variables, other.variables, strict=True):
+            if id(variable) not in keys:
+                variable.assign(first.value)
 
 
 def copy_values(variables: Sequence[Any]) -> dict[int, np.ndarray] | None:

@@ -24,6 +24,7 @@ PUBLIC_NAMES = [
     "DISTS",
     "DISTSMetric",
     "FocalFrequencyLoss",
+    "GradientMonitor",
     "GradientReport",
     "GradientSanityCallback",
     "GradientSanityError",
@@ -65,6 +66,7 @@ PUBLIC_NAMES = [
     "metrics",
     "ops",
     "regularizers",
+    "replay",
 ]
 # Bound by Python because public modules import them; no part of the API.
 INTERNAL_MODULES = [
@@ -91,6 +93,7 @@ HOMES = {
     "DISTS": "losses",
     "DISTSMetric": "metrics",
     "FocalFrequencyLoss": "losses",
+    "GradientMonitor": "callbacks",
     "GradientReport": "gradients",
     "GradientSanityCallback": "callbacks",
     "GradientSanityError": "gradients",
@@ -121,6 +124,7 @@ HOMES = {
     "WaveletLoss": "losses",
     "WeightedSumLoss": "losses",
     "check_gradients": "gradients",
+    "replay": "callbacks",
 }
 
 

@@ -417,6 +417,17 @@ CONFIGURATIONS = {
         {"axes": "all", "low": -0.25, "high": 1.25},
         {"low": 0.25},
     ],
+    "GradientMonitor": [
+        {
+            "every": 7,
+            "log_dir": "logs",
+            "keep": 50,
+            "on_nonfinite": "skip",
+            "rules": ("died", "exploding"),
+            "max_bytes": 1000,
+        },
+        {"rules": "default", "every": 1},
+    ],
     "GradientSanityCallback": [
         {
             "steps": 5,

@@ -171,12 +171,18 @@ class Flight:
             self.give_up(error)
         if not self.active:
             return reader.function(*arguments)
+        try:
+            take = reader.function if before is None else reader.taking
+            outputs = take(*arguments)
+        except BaseException:
+            # Such as that there is no batch any more.
+            self.step -= count
+            self._window.unhear()
+            raise
         if before is None:
-            outputs = reader.function(*arguments)
             if not (self._window.is_open and self._window.is_full):
                 return outputs
             return self._look(outputs, reader.steps.after(outputs, arguments))
-        outputs = reader.take(arguments)
         arguments = reader.steps.after(outputs, arguments)
         try:
             self._readings.add(

@@ -58,7 +58,7 @@ class Reader:
         before = self.steps.weights(arguments)
         return before, self.seam.tracer.measure_ahead(arguments)
 
-    def take(self, arguments: tuple[Any, ...]) -> Any:
+    def taking(self, *arguments: Any) -> Any:
         """Takes a step that is read, and returns its outputs."""
         with self.observer.watch(), self.seam.tracer.listening():
             return self.function(*arguments)

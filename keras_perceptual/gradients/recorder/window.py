@@ -68,11 +68,11 @@ class Window:
         """
         if self.note:
             return
+        self._state = self._steps.copy(arguments)
         if self._room is None and self.count:
             self._measure(arguments)
             if self.note:
                 return
-        self._state = self._steps.copy(arguments)
         self.count = 0
         self._steps.start()
         self.is_open = True
@@ -98,6 +98,11 @@ class Window:
             return arguments
         self.count += 1
         return self._steps.hear(arguments)
+
+    def unhear(self) -> None:
+        """Forgets a step that was not taken."""
+        if self.is_open:
+            self.count -= 1
 
     def close(self) -> None:
         """Forgets everything."""

@@ -184,6 +184,14 @@ class Steps(Protocol):
     def specs(self) -> list[Any] | None:
         """Returns the shapes that a step was traced with, if it has others."""
 
+    def expect(self, batches: list[Any], specs: list[Any] | None) -> list[Any]:
+        """Returns batches from a file as a step takes them.
+
+        Args:
+            batches: The batches of one step, made of NumPy arrays.
+            specs: What `specs` returned in the training.
+        """
+
     def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Returns copies of the trainable variables."""
 

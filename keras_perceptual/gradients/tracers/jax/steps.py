@@ -107,6 +107,15 @@ class Steps:
         """Returns the shapes that a step was traced with, if it has others."""
         return None
 
+    def expect(self, batches: list[Any], specs: list[Any] | None) -> list[Any]:
+        """Returns batches from a file as a step takes them.
+
+        Args:
+            batches: The batches of one step, made of NumPy arrays.
+            specs: What `specs` returned in the training.
+        """
+        return batches
+
     def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Returns copies of the trainable variables before a step."""
         state = arguments[0] if arguments else self._state()

@@ -8,7 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_perceptual.gradients.replay import Moment
-from keras_perceptual.gradients.snapshots import variables_of_training
+from keras_perceptual.gradients.snapshots import (
+    put_slots_back,
+    variables_of_training,
+)
 from keras_perceptual.gradients.statistics import update_rows
 from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
 from keras_perceptual.gradients.tracers.tensorflow.tracer import (
@@ -44,6 +47,7 @@ class Steps:
         """Has the next step begin with a state."""
         for variable, value in zip(*state, strict=True):
             variable.value.assign(value)
+        put_slots_back(self._model, state[0])
         return arguments
 
     def bytes_of(self, parts: Any) -> int:
@@ -65,13 +69,13 @@ class Steps:
 
     def hear(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Returns arguments whose batches are kept when they are used."""
+        (self._empty,) = arguments
         return arguments
 
     def taken(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Returns the batches of each step since `start`."""
         found = self._tracer.batches.taken()
         count = self._model.steps_per_execution
-        (self._empty,) = arguments
         return [found[i : i + count] for i in range(0, len(found), count)]
 
     def take(
@@ -103,6 +107,34 @@ class Steps:
             for part in tf.nest.flatten(spec)
             if isinstance(part, tf.TensorSpec)
         ]
+
+    def expect(self, batches: list[Any], specs: list[Any] | None) -> list[Any]:
+        """Returns batches from a file as a step takes them.
+
+        Args:
+            batches: The batches of one step, made of NumPy arrays.
+            specs: What `specs` returned in the training.
+        """
+        batches = tf.nest.map_structure(
+            lambda leaf: None if leaf is None else tf.convert_to_tensor(leaf),
+            batches,
+        )
+        tensors = tf.nest.flatten(batches[0])
+        self._empty = iter(())
+        if specs is None or len(specs) != len(tensors) or None in tensors:
+            return batches
+        flat = [
+            tf.TensorSpec(shape, tensor.dtype)
+            for shape, tensor in zip(specs, tensors, strict=True)
+        ]
+        dataset = tf.data.Dataset.from_tensors(batches[0])
+        self._empty = iter(
+            tf.data.experimental.from_variant(
+                tf.data.experimental.to_variant(dataset),
+                tf.nest.pack_sequence_as(batches[0], flat),
+            )
+        )
+        return batches
 
     def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Returns copies of the trainable variables before a step."""

@@ -8,7 +8,10 @@ import numpy as np
 import torch
 
 from keras_perceptual.gradients.replay import Moment
-from keras_perceptual.gradients.snapshots import variables_of_training
+from keras_perceptual.gradients.snapshots import (
+    put_slots_back,
+    variables_of_training,
+)
 from keras_perceptual.gradients.statistics import update_rows
 from keras_perceptual.gradients.tracers.torch.tracer import Tracer, norms
 
@@ -34,6 +37,7 @@ class Steps:
         with torch.no_grad():
             for variable, value in zip(variables, values, strict=True):
                 variable.value.copy_(value)
+        put_slots_back(self._model, variables)
         if numbers is not None:
             torch.set_rng_state(numbers)
         return arguments
@@ -87,6 +91,18 @@ class Steps:
     def specs(self) -> list[Any] | None:
         """Returns the shapes that a step was traced with, if it has others."""
         return None
+
+    def expect(self, batches: list[Any], specs: list[Any] | None) -> list[Any]:
+        """Returns batches from a file as a step takes them.
+
+        Args:
+            batches: The batches of one step, made of NumPy arrays.
+            specs: What `specs` returned in the training.
+        """
+        return keras.tree.map_structure(
+            lambda leaf: None if leaf is None else torch.as_tensor(leaf),
+            batches,
+        )
 
     def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Returns copies of the trainable variables before a step."""

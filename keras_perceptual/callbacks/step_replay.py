@@ -1,0 +1,191 @@
+"""Running a step again that broke a training."""
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from keras_perceptual.gradients import snapshots, tracers
+from keras_perceptual.gradients.recorder import blame, incident, wording
+from keras_perceptual.gradients.recorder.incident import Incident
+from keras_perceptual.typing import PathLike
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReplayedStep:
+    """A step of a training that was run again.
+
+    Attributes:
+        step: The number of the step in the training, from one.
+        epoch: The number of its epoch, from zero.
+        batches: What the step was given: a list of one batch, or of several
+            with `steps_per_execution`. A batch is made of NumPy arrays, as
+            the data of `fit`.
+        samples: The places in the batch of the samples that break the step on
+            their own, `()` where none does, or all do.
+        loss: The loss of the step, as it was in the logs of `fit`.
+        same: Whether the step has left the same as in the training, in every
+            bit of every variable.
+        text: What broke it, in which layer and line, and what to do.
+        readings: The last readings before, a list of dictionaries with the
+            columns of `GradientMonitor.to_dataframe`.
+
+    Example:
+
+    >>> from keras_perceptual.callbacks import ReplayedStep
+    >>> print(ReplayedStep(41, 0, [], (3,), 0.5, True, "Made by log", []))
+    Step 41 of epoch 0, run again with the same result. Loss 0.5.
+    Made by log
+    """
+
+    step: int
+    epoch: int
+    batches: list[Any]
+    samples: tuple[int, ...]
+    loss: float
+    same: bool
+    text: str
+    readings: list[dict[str, Any]]
+
+    def __str__(self) -> str:
+        """Says what broke the step."""
+        result = "the same result" if self.same else "another result"
+        return (
+            f"Step {self.step} of epoch {self.epoch}, run again with {result}. "
+            f"Loss {self.loss:g}.\n{self.text}"
+        ).rstrip()
+
+
+def replay(folder: PathLike, model: keras.Model) -> ReplayedStep:
+    """Runs a step again that broke a training, and explains it.
+
+    `GradientMonitor` has written the state before the step and its batch. The
+    step is taken with them by a model of the same code. Afterwards the model
+    is as it was.
+
+    Args:
+        folder: The folder that the monitor named, `nonfinite-step-...`.
+        model: The model, built by the same code and compiled as it was for
+            that training. Its weights do not matter.
+
+    Returns:
+        A `ReplayedStep`. `print(step)` says what broke.
+
+    Raises:
+        ValueError: If there is no step in the folder, or if the model is not
+            compiled, has other variables or runs on another backend.
+
+    Example:
+
+    >>> import tempfile
+    >>> import warnings
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_perceptual.callbacks import GradientMonitor, replay
+    >>> def build():
+    ...     layers = [keras.Input((4,)), keras.layers.Dense(1)]
+    ...     model = keras.Sequential(layers)
+    ...     model.compile("sgd", "mse")
+    ...     return model
+    >>> x, y = np.ones((64, 4)), np.ones((64, 1))
+    >>> x[37] = np.nan
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> monitor = GradientMonitor(log_dir=folder.name)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     history = build().fit(
+    ...         x, y, batch_size=8, shuffle=False, verbose=0,
+    ...         callbacks=[monitor],
+    ...     )
+    >>> step = replay(monitor.incident_folder, build())
+    >>> step.step, step.samples, step.same
+    (5, (5,), True)
+    >>> folder.cleanup()
+
+    Reference:
+        Taking a step again from what it began with is how
+        `jax.debug_nans` and `torch.autograd.detect_anomaly` find an operation
+        that makes NaN, in the process in which it happened.
+    """
+    found = incident.load(folder)
+    _check(found, model)
+    former = model.train_function
+    variables = snapshots.variables_of_training(model)
+    try:
+        with (
+            snapshots.attributes_put_back(model),
+            snapshots.values_put_back(variables),
+        ):
+            return _run(found, model)
+    finally:
+        model.train_function = former
+
+
+def _check(found: Incident, model: keras.Model) -> None:
+    """Refuses a model that cannot take the step."""
+    if not model.compiled:
+        raise ValueError(
+            "replay takes a training step, which needs a loss and an "
+            "optimizer. Call `model.compile` with the arguments of that "
+            f"training first. Received: model={model.name!r}, compiled=False"
+        )
+    backend = keras.backend.backend()
+    if found.backend != backend:
+        raise ValueError(
+            f"The step was taken on the backend {found.backend!r}, and can "
+            f"only be run again there. Set KERAS_BACKEND={found.backend}. "
+            f"Received: backend={backend!r}"
+        )
+
+
+def _run(found: Incident, model: keras.Model) -> ReplayedStep:
+    """Takes the step, in a model that is put back afterwards."""
+    tracer = tracers.load("tracer").Tracer(model)
+    steps: tracers.Steps = tracers.load("steps").Steps(model, tracer)
+    if not _fits(found, steps):
+        # Optimizers and metrics make variables in the first step.
+        model.train_on_batch(
+            *keras.utils.unpack_x_y_sample_weight(found.batches[0])
+        )
+    if not _fits(found, steps):
+        shapes = [array.shape for array in found.state]
+        raise ValueError(
+            "The model has other variables than the one that was trained. "
+            "Build and compile it with the same code. Received: "
+            f"model={model.name!r} with {_shapes(steps)}, expected {shapes}"
+        )
+    state = steps.from_arrays(found.state)
+    function = tracer.make_train_function()
+    batches = steps.expect(found.batches, found.specs)
+    arguments = steps.put(state, ())
+    outputs, arguments = steps.take(function, arguments, batches)
+    loss = _loss_of(steps.logs(outputs))
+    digest = incident.digest_of(steps.arrays(steps.copy(arguments)), loss)
+    moments = [steps.moment(state, batch) for batch in batches]
+    _, blamed = blame.find_blame(model, tracer, moments)
+    return ReplayedStep(
+        step=found.step,
+        epoch=found.epoch,
+        batches=found.batches,
+        samples=blamed.samples,
+        loss=loss,
+        same=digest == found.digest,
+        text=wording.explain(blamed),
+        readings=found.readings,
+    )
+
+
+def _shapes(steps: tracers.Steps) -> list[tuple[int, ...]]:
+    return [array.shape for array in steps.arrays(steps.copy(()))]
+
+
+def _fits(found: Incident, steps: tracers.Steps) -> bool:
+    """Whether a model has variables of the shapes that were kept."""
+    return _shapes(steps) == [array.shape for array in found.state]
+
+
+def _loss_of(logs: Any) -> float:
+    try:
+        return float(logs["loss"])
+    except (KeyError, TypeError, ValueError):
+        return float("nan")

@@ -1,0 +1,469 @@
+"""A training is recorded, is the same as without, and says what broke it."""
+
+import pathlib
+import pickle
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from gradient_models import healthy_model, regression_data
+from keras import layers, ops
+from sampling import rarely
+
+import keras_perceptual as kp
+from keras_perceptual.callbacks import GradientMonitor
+
+BACKEND = keras.backend.backend()
+BROKEN = 21  # The sample with which the logarithm is minus infinity.
+LINE = "ops.log(x)"
+
+
+class Logarithm(layers.Layer):
+    """Takes a logarithm that somebody forgot to keep away from zero."""
+
+    def call(self, x):
+        return x + ops.log(x)
+
+
+def log_model(**compile_arguments):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            Logarithm(name="logarithm"),
+            layers.Dense(8, activation="tanh", name="hidden"),
+            layers.Dropout(0.25),
+            layers.BatchNormalization(name="norm"),
+            layers.Dense(1, name="out"),
+        ],
+        name="net",
+    )
+    model.compile("adam", "mse", **compile_arguments)
+    return model
+
+
+def positive_data(broken=True):
+    x, y = regression_data()
+    x = np.abs(x) + 0.1
+    if broken:
+        x[BROKEN, 2] = 0.0
+    return x, y
+
+
+def fit(model, data, *callbacks, epochs=1, **arguments):
+    arguments = {"batch_size": 4, "shuffle": False, "verbose": 0} | arguments
+    return model.fit(*data, epochs=epochs, callbacks=[*callbacks], **arguments)
+
+
+def everything(model):
+    """Returns the values of all variables."""
+    found = {id(v): v for v in (*model.variables, *model.metrics_variables)}
+    for optimizer in (model.optimizer, getattr(model, "second", None)):
+        if optimizer is not None:
+            found |= {id(v): v for v in optimizer.variables}
+    return [np.array(ops.convert_to_numpy(v.value)) for v in found.values()]
+
+
+def assert_same(one, other):
+    for ours, theirs in zip(everything(one), everything(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+class TwoOptimizers(keras.Model):
+    """Trains its two layers with an optimizer each."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden = layers.Dense(4, name="hidden")
+        self.out = layers.Dense(1, name="out")
+        self.second = keras.optimizers.SGD(0.01)
+
+    def call(self, x):
+        return self.out(self.hidden(x))
+
+    def train_step(self, data):
+        x, y = data
+        if BACKEND == "tensorflow":
+            import tensorflow as tf
+
+            with tf.GradientTape() as tape:
+                loss = ops.mean((self(x) - y) ** 2)
+            gradients = tape.gradient(loss, self.trainable_variables)
+        else:
+            loss = ops.mean((self(x) - y) ** 2)
+            self.zero_grad()
+            loss.backward()
+            gradients = [v.value.grad for v in self.trainable_variables]
+        self.optimizer.apply(gradients[:2], self.trainable_variables[:2])
+        self.second.apply(gradients[2:], self.trainable_variables[2:])
+        return {"loss": loss}
+
+
+def two_optimizers(**arguments):
+    keras.utils.set_random_seed(3)
+    model = TwoOptimizers()
+    model(np.zeros((1, 4), "float32"))
+    model.compile(keras.optimizers.Adam(), **arguments)
+    return model
+
+
+def accumulating(**arguments):
+    keras.utils.set_random_seed(3)
+    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=3)
+    return healthy_model(optimizer, **arguments)
+
+
+def half(**arguments):
+    keras.utils.set_random_seed(3)
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.Adam(), initial_scale=2.0**127
+    )
+    model = healthy_model(optimizer, **arguments)
+    return model
+
+
+MODES = [
+    (log_model, {}),
+    (log_model, {"steps_per_execution": 3}),
+    rarely((log_model, {"run_eagerly": True})),
+    rarely((accumulating, {})),
+    (half, {}),
+]
+if BACKEND == "tensorflow":
+    MODES += [
+        (log_model, {"jit_compile": True}),
+        rarely((log_model, {"jit_compile": True, "steps_per_execution": 3})),
+        rarely((two_optimizers, {"jit_compile": True})),
+    ]
+if BACKEND != "jax":
+    MODES += [(two_optimizers, {})]
+
+
+@pytest.mark.parametrize("make, arguments", MODES)
+def test_the_training_is_the_same(make, arguments):
+    """Weights, slots, seeds and history are, to the last bit."""
+    if BACKEND == "torch" and arguments.get("steps_per_execution"):
+        pytest.skip("PyTorch takes one step at a time.")
+    data = positive_data(broken=False)
+    plain, watched = make(**arguments), make(**arguments)
+    monitor = GradientMonitor(every=2)
+    assert (
+        fit(plain, data, epochs=2).history
+        == fit(watched, data, monitor, epochs=2).history
+    )
+    assert_same(plain, watched)
+    assert monitor.note == "" and monitor.skipped == []
+    steps = [reading.step for reading in monitor.readings]
+    assert steps[-1] >= 16 and len(steps) >= 6
+    assert all(reading.is_finite for reading in monitor.readings)
+
+
+@pytest.mark.tensorflow_only
+def test_a_step_is_traced_once():
+    model, traces = log_model(), []
+    original = model.train_step
+
+    def train_step(data):
+        traces.append(1)
+        return original(data)
+
+    model.train_step = train_step
+    monitor = GradientMonitor(every=3)
+    fit(model, positive_data(broken=False), monitor, epochs=2)
+    fit(model, positive_data(broken=False), monitor, epochs=2)
+    # Before the training, Keras builds what is not built yet.
+    plain, plain_traces = log_model(), []
+    own = plain.train_step
+
+    def plain_step(data):
+        plain_traces.append(1)
+        return own(data)
+
+    plain.train_step = plain_step
+    fit(plain, positive_data(broken=False), epochs=2)
+    assert len(traces) == len(plain_traces)
+
+
+def test_readings_are_what_numpy_finds():
+    """Of a linear model, whose gradients are known."""
+    x, y = regression_data(8)
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(1, name="out")], name="net"
+    )
+    model.compile(keras.optimizers.SGD(0.25), "mse")
+    model.set_weights([np.full((4, 1), 0.5, "float32"), np.zeros(1, "float32")])
+    x[:, 3] = 0.0
+    monitor = GradientMonitor(every=1)
+    fit(model, (x, y), monitor, batch_size=8)
+    error = x @ np.full((4, 1), 0.5) - y
+    gradient = 2 * x.T @ error / 8
+    (reading,) = monitor.readings
+    assert reading.paths == ("net/out/kernel", "net/out/bias")
+    assert (reading.step, reading.epoch) == (1, 0)
+    np.testing.assert_allclose(
+        reading.norm,
+        [np.linalg.norm(gradient), np.abs(2 * error.mean())],
+        rtol=1e-5,
+    )
+    after = 0.5 - 0.25 * gradient
+    np.testing.assert_allclose(
+        reading.update[0],
+        0.25 * np.linalg.norm(gradient) / np.linalg.norm(after),
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(reading.zeros, [0.25, 0.0])
+    np.testing.assert_allclose(reading.loss, np.mean(error**2), rtol=1e-5)
+
+
+def broken_fit(policy, model=None, **arguments):
+    model = model or log_model()
+    monitor = GradientMonitor(every=100, on_nonfinite=policy, **arguments)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        history = fit(model, positive_data(), monitor)
+    texts = [
+        str(w.message)
+        for w in said
+        if str(w.message).startswith("GradientMonitor")
+    ]
+    return model, monitor, history, texts
+
+
+def test_a_broken_step_is_found_and_explained(tmp_path):
+    """With the step, the layer, the line and the sample; written whole."""
+    model, monitor, _, texts = broken_fit("stop", log_dir=tmp_path)
+    (text,) = texts
+    assert "step 6 made the loss or weights NaN or infinite" in text
+    assert f"Sample {BROKEN % 4} of the batch does it alone." in text
+    assert LINE in text and "'logarithm'" in text
+    assert "Received: step=6, epoch=0" in text
+    names = [p.name for p in monitor.incident_folder.iterdir()]
+    assert sorted(names) == ["batch.npz", "incident.json", "state.npz"]
+    assert not list(tmp_path.glob(".part*"))
+    # What the first five batches made of the model.
+    five = log_model()
+    x, y = positive_data()
+    fit(five, (x[:20], y[:20]))
+    assert_same(five, model)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        rarely(({"run_eagerly": True},)),
+        *([{"jit_compile": True}] if BACKEND == "tensorflow" else []),
+    ],
+)
+def test_a_step_is_left_out(arguments):
+    """The training is as if that batch had never come."""
+    model, monitor, history, texts = broken_fit(
+        "skip", log_model(**arguments)
+    )
+    assert monitor.skipped == [6]
+    assert len(texts) == 1
+    x, y = positive_data()
+    other = [x[:20], x[24:]], [y[:20], y[24:]]
+    without = log_model(**arguments)
+    expected = fit(without, tuple(map(np.concatenate, other)))
+    assert_same(without, model)
+    assert history.history == expected.history
+
+
+def test_a_warning_changes_nothing():
+    model, monitor, history, texts = broken_fit("warn")
+    plain = log_model()
+    assert_same(plain, model) if fit(plain, positive_data()) else None
+    assert len(texts) == 1 and monitor.skipped == []
+    assert "The training goes on." in texts[0]
+
+
+def test_every_broken_step_is_left_out_and_one_is_told():
+    x, y = positive_data()
+    x[2] = x[30] = 0.0
+    model, monitor = log_model(), GradientMonitor(on_nonfinite="skip")
+    with pytest.warns(UserWarning, match="step 1 made") as said:
+        fit(model, (x, y), monitor, epochs=2)
+    assert monitor.skipped == [1, 6, 8, 9, 14, 16]
+    assert sum("GradientMonitor" in str(w.message) for w in said) == 1
+    assert all(np.isfinite(value).all() for value in model.get_weights())
+
+
+def test_a_step_of_several_in_one():
+    """The batch is found, of those that one execution takes."""
+    if BACKEND == "torch":
+        pytest.skip("PyTorch takes one step at a time.")
+    _, _, _, texts = broken_fit("stop", log_model(steps_per_execution=4))
+    assert "step 6 made" in texts[0]
+
+
+def test_an_epoch_of_unknown_length():
+    """What breaks at its end is found when it is over."""
+    x, y = positive_data()
+    batches = [(x[i : i + 4], y[i : i + 4]) for i in range(0, 32, 4)]
+    model, monitor = log_model(), GradientMonitor(on_nonfinite="skip")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        history = fit(
+            model,
+            [(batch for batch in batches)],
+            monitor,
+            batch_size=None,
+        )
+    # Keras itself warns that the data are over.
+    assert any("step 6 made" in str(w.message) for w in said)
+    assert np.isfinite(history.history["loss"]).all()
+    assert all(np.isfinite(value).all() for value in model.get_weights())
+
+
+def test_an_overflow_that_loss_scaling_answers_is_none():
+    model, monitor = half(), GradientMonitor(every=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(model, positive_data(broken=False), monitor, epochs=2)
+    assert all(reading.is_finite for reading in monitor.readings)
+    # The first steps overflowed, and changed nothing.
+    assert np.isnan(monitor.readings[0].norm).any()
+    assert np.nanmax(monitor.readings[0].update) == 0
+
+
+def test_it_goes_along_with_other_callbacks(tmp_path):
+    x, y = positive_data()
+    model = log_model()
+    monitor = GradientMonitor(on_nonfinite="skip")
+    with pytest.warns(UserWarning, match="step 6 made"):
+        fit(
+            model,
+            (x, y),
+            kp.GradientSanityCallback(),
+            monitor,
+            keras.callbacks.EarlyStopping("loss", patience=5),
+            keras.callbacks.BackupAndRestore(tmp_path / "backup"),
+            epochs=3,
+        )
+    assert monitor.skipped == [6, 14, 22]
+    assert monitor.readings[-1].step == 24
+
+
+def test_the_check_before_it_sees_what_it_would_see():
+    """Whichever comes first: their steps are traced by one tracer."""
+    for order in (1, -1):
+        check, monitor = kp.GradientSanityCallback(), GradientMonitor(every=1)
+        model = log_model()
+        both = (check, monitor)[::order]
+        fit(model, positive_data(broken=False), *both)
+        assert {record.status for record in check.report} == {"ok"}
+        assert monitor.readings[-1].step == 8
+
+
+def test_too_little_memory_keeps_no_steps():
+    """What broke is not known then, only that something did."""
+    _, monitor, _, texts = broken_fit("stop", max_bytes=1000)
+    assert "do not fit into max_bytes=1,000" in monitor.note
+    assert "the step that began it is not known" in texts[0]
+    assert monitor.incident_folder is None
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    """A full disk costs the folder, not the training."""
+
+    def full(*arguments):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    model, monitor, _, texts = broken_fit("skip", log_dir=tmp_path)
+    assert monitor.skipped == [6] and monitor.incident_folder is None
+    assert "it could not be written: No space left" in texts[0]
+    assert [p.name for p in tmp_path.iterdir()] == ["gradients"]
+
+
+def test_trouble_of_its_own_ends_the_recording_alone(monkeypatch):
+    plain, watched = log_model(), log_model()
+    data = positive_data(broken=False)
+    fit(plain, data)
+
+    def fail(*arguments, **others):
+        raise RuntimeError("on purpose")
+
+    module = "keras_perceptual.gradients.recorder.reader"
+    monkeypatch.setattr(f"{module}.make_reading", fail)
+    with pytest.warns(UserWarning, match="on purpose"):
+        fit(watched, data, GradientMonitor())
+    assert_same(plain, watched)
+
+
+def test_what_was_interrupted_leaves_nothing_behind():
+    """A later `fit` without the monitor has its own function again."""
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 3:
+                raise KeyboardInterrupt
+
+    plain, model = log_model(), log_model()
+    data = positive_data(broken=False)
+    monitor = GradientMonitor(every=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, data, monitor, Interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        fit(plain, data, Interrupt())
+    fit(model, data), fit(plain, data)
+    assert_same(plain, model)
+    assert len(monitor.readings) == 3
+
+
+def test_looking_at_it(tmp_path):
+    pytest.importorskip("pandas")
+    plotting = pytest.importorskip("matplotlib")
+    plotting.use("agg")
+    monitor = GradientMonitor(every=2, log_dir=tmp_path, keep=3)
+    fit(healthy_model(), regression_data(), monitor)
+    table = monitor.to_dataframe()
+    assert list(table.columns) == [
+        "step", "epoch", "loss", "variable", "norm", "update", "zeros",
+        "finite",
+    ]  # fmt: skip
+    assert table["step"].unique().tolist() == [4, 6, 8]
+    assert len(table) == 3 * 4
+    assert monitor.plot("update").get_xlabel() == "step"
+    assert "net/hidden/kernel" in str(monitor)
+    assert "<td>net/hidden/kernel</td>" in monitor._repr_html_()
+    assert list(pathlib.Path(tmp_path, "gradients").glob("events.*"))
+
+
+def test_without_pandas(monkeypatch):
+    import importlib
+
+    def missing(name, *arguments):
+        raise ImportError(f"No module named {name!r}")
+
+    monitor = GradientMonitor()
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(ImportError, match=r"pip install pandas.*Received"):
+        monitor.to_dataframe()
+
+
+def test_it_can_be_pickled():
+    monitor = GradientMonitor(every=2)
+    fit(healthy_model(), regression_data(), monitor)
+    copied = pickle.loads(pickle.dumps(monitor))
+    assert str(copied) == str(monitor)
+    fit(healthy_model(), regression_data(), copied)
+    assert copied.readings[-1].step == 16
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"every": 0}, "every"),
+        ({"keep": 0}, "keep"),
+        ({"on_nonfinite": "raise"}, "on_nonfinite"),
+        ({"rules": "all"}, r"\['exploding', 'died', 'rewritten', 'stalled'\]"),
+        ({"rules": ["dead"]}, "rules"),
+        ({"max_bytes": 0}, "max_bytes"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=rf"GradientMonitor.*{words}.*Receiv"):
+        GradientMonitor(**arguments)
