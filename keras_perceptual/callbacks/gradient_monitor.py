@@ -233,7 +233,9 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         )
 
     def plot(
-        self, column: Literal["norm", "update", "zeros"] = "norm", axes: Any = None
+        self,
+        column: Literal["norm", "update", "zeros"] = "norm",
+        axes: Any = None,
     ) -> Any:
         """Draws one kind of number: variables over time, in color.
 

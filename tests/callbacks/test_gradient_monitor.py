@@ -32,7 +32,22 @@ def log_model(**compile_arguments):
         [
             keras.Input((4,)),
             Logarithm(name="logarithm"),
-            layers.Dense(8, activation="tanh", name="hidden"),
+            layers.Dense(1, name="out"),
+        ],
+        name="net",
+    )
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.5)
+    model.compile(optimizer, "mse", **compile_arguments)
+    return model
+
+
+def full_model(**compile_arguments):
+    """A model with all that a step can leave behind."""
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            Logarithm(name="logarithm"),
             layers.Dropout(0.25),
             layers.BatchNormalization(name="norm"),
             layers.Dense(1, name="out"),
@@ -52,6 +67,8 @@ def positive_data(broken=True):
 
 
 def fit(model, data, *callbacks, epochs=1, **arguments):
+    # PyTorch draws the numbers of dropout from a generator for all.
+    keras.utils.set_random_seed(5)
     arguments = {"batch_size": 4, "shuffle": False, "verbose": 0} | arguments
     return model.fit(*data, epochs=epochs, callbacks=[*callbacks], **arguments)
 
@@ -124,20 +141,20 @@ def half(**arguments):
 
 
 MODES = [
-    (log_model, {}),
-    (log_model, {"steps_per_execution": 3}),
-    rarely((log_model, {"run_eagerly": True})),
+    (full_model, {}),
+    rarely((full_model, {"steps_per_execution": 3})),
+    rarely((full_model, {"run_eagerly": True})),
     rarely((accumulating, {})),
-    (half, {}),
+    rarely((half, {})),
 ]
 if BACKEND == "tensorflow":
     MODES += [
-        (log_model, {"jit_compile": True}),
-        rarely((log_model, {"jit_compile": True, "steps_per_execution": 3})),
+        rarely((full_model, {"jit_compile": True})),
+        rarely((full_model, {"jit_compile": True, "steps_per_execution": 3})),
         rarely((two_optimizers, {"jit_compile": True})),
     ]
 if BACKEND != "jax":
-    MODES += [(two_optimizers, {})]
+    MODES += [rarely((two_optimizers, {}))]
 
 
 @pytest.mark.parametrize("make, arguments", MODES)
@@ -253,24 +270,27 @@ def test_a_broken_step_is_found_and_explained(tmp_path):
     [
         {},
         rarely(({"run_eagerly": True},)),
-        *([{"jit_compile": True}] if BACKEND == "tensorflow" else []),
+        *(
+            [rarely(({"jit_compile": True},))]
+            if BACKEND == "tensorflow"
+            else []
+        ),
     ],
 )
 def test_a_step_is_left_out(arguments):
     """The training is as if that batch had never come."""
-    model, monitor, history, texts = broken_fit(
-        "skip", log_model(**arguments)
-    )
+    model, monitor, history, texts = broken_fit("skip", full_model(**arguments))
     assert monitor.skipped == [6]
     assert len(texts) == 1
     x, y = positive_data()
     other = [x[:20], x[24:]], [y[:20], y[24:]]
-    without = log_model(**arguments)
+    without = full_model(**arguments)
     expected = fit(without, tuple(map(np.concatenate, other)))
     assert_same(without, model)
     assert history.history == expected.history
 
 
+@pytest.mark.slow
 def test_a_warning_changes_nothing():
     model, monitor, history, texts = broken_fit("warn")
     plain = log_model()
@@ -290,6 +310,7 @@ def test_every_broken_step_is_left_out_and_one_is_told():
     assert all(np.isfinite(value).all() for value in model.get_weights())
 
 
+@pytest.mark.slow
 def test_a_step_of_several_in_one():
     """The batch is found, of those that one execution takes."""
     if BACKEND == "torch":
@@ -298,6 +319,7 @@ def test_a_step_of_several_in_one():
     assert "step 6 made" in texts[0]
 
 
+@pytest.mark.slow
 def test_an_epoch_of_unknown_length():
     """What breaks at its end is found when it is over."""
     x, y = positive_data()
@@ -328,6 +350,7 @@ def test_an_overflow_that_loss_scaling_answers_is_none():
     assert np.nanmax(monitor.readings[0].update) == 0
 
 
+@pytest.mark.slow
 def test_it_goes_along_with_other_callbacks(tmp_path):
     x, y = positive_data()
     model = log_model()
@@ -346,6 +369,7 @@ def test_it_goes_along_with_other_callbacks(tmp_path):
     assert monitor.readings[-1].step == 24
 
 
+@pytest.mark.slow
 def test_the_check_before_it_sees_what_it_would_see():
     """Whichever comes first: their steps are traced by one tracer."""
     for order in (1, -1):
@@ -359,8 +383,8 @@ def test_the_check_before_it_sees_what_it_would_see():
 
 def test_too_little_memory_keeps_no_steps():
     """What broke is not known then, only that something did."""
-    _, monitor, _, texts = broken_fit("stop", max_bytes=1000)
-    assert "do not fit into max_bytes=1,000" in monitor.note
+    _, monitor, _, texts = broken_fit("stop", max_bytes=100)
+    assert "do not fit into max_bytes=100" in monitor.note
     assert "the step that began it is not known" in texts[0]
     assert monitor.incident_folder is None
 
@@ -393,6 +417,7 @@ def test_trouble_of_its_own_ends_the_recording_alone(monkeypatch):
     assert_same(plain, watched)
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_leaves_nothing_behind():
     """A later `fit` without the monitor has its own function again."""
 

@@ -79,7 +79,9 @@ def _take(model: keras.Model, tracer: Tracer, moment: Moment) -> Replay:
 def is_broken(replay: Replay, model: keras.Model) -> bool:
     """Whether a loss or a gradient of a step is NaN or infinite."""
     keys = [id(variable) for variable in model.trainable_variables]
-    holders = [k for found in ways.values_of(replay, keys).values() for k in found]
+    holders = [
+        k for found in ways.values_of(replay, keys).values() for k in found
+    ]
     return any(
         not numbers.finite
         for derivative in replay.derivatives

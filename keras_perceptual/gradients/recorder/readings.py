@@ -151,6 +151,8 @@ def make_reading(
         norm=np.where(called, norm, np.nan),
         weights=weights,
         update=np.where(np.isfinite(ratio), ratio, np.nan),
-        zeros=np.where(called & counts_zeros & np.isfinite(norm), zeros, np.nan),
+        zeros=np.where(
+            called & counts_zeros & np.isfinite(norm), zeros, np.nan
+        ),
         finite=well & np.isfinite(weights) & np.isfinite(update),
     )

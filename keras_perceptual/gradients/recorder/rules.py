@@ -135,7 +135,9 @@ def find(readings: Readings, rules: Sequence[Rule]) -> dict[str, list[str]]:
         return found
     for rule in rules:
         shown = rule.finds(readings, rule.threshold)
-        paths = [p for p, is_so in zip(readings.paths, shown, strict=True) if is_so]
+        paths = [
+            p for p, is_so in zip(readings.paths, shown, strict=True) if is_so
+        ]
         if paths:
             found[rule.name] = paths
     return found

@@ -27,9 +27,7 @@ def explain(found: Blame | None) -> str:
     if found is None or found.cause.diagnosis is None:
         return ""
     cause = found.cause
-    group = Group(
-        cause.diagnosis, "nonfinite", cause.places, cause.note, ()
-    )
+    group = Group(cause.diagnosis, "nonfinite", cause.places, cause.note, ())
     lines = [group.title + (f": {cause.note}" if cause.note else "")]
     for place in cause.places[:MOST_PLACES]:
         lines.append(f"  {place}")
@@ -80,7 +78,9 @@ def announce(
             f"{done} Check the first batches with `GradientSanityCallback`, "
             f"or a batch with `check_gradients`. Received: step={number}"
         )
-    parts = [f"{owner}: step {number} made the loss or weights NaN or infinite."]
+    parts = [
+        f"{owner}: step {number} made the loss or weights NaN or infinite."
+    ]
     if text:
         parts.append(text)
     parts.append(_DONE[policy])

@@ -25,9 +25,7 @@ class Steps:
         self._tracer = tracer
         self._kept: list[Any] | None = None
         # Copies, since a step gives the memory of its state away.
-        self._copy = jax.jit(
-            lambda tree: jax.tree.map(jax.numpy.copy, tree)
-        )
+        self._copy = jax.jit(lambda tree: jax.tree.map(jax.numpy.copy, tree))
         self._measure = jax.jit(
             lambda before, after: update_rows(before, after, scaled_norms)
         )
@@ -69,7 +67,9 @@ class Steps:
         if self._kept is None:
             return arguments
         state, iterator = arguments
-        count = 1 if self._tracer.are_stacked else self._model.steps_per_execution
+        count = (
+            1 if self._tracer.are_stacked else self._model.steps_per_execution
+        )
         batches = list(itertools.islice(iterator, count))
         if batches:
             self._kept.append(batches)
@@ -135,7 +135,9 @@ class Steps:
         self.put(state, ())
         state = jax.tree.map(lambda part: np.array(part, copy=True), state)
         keys = map(id, self._model.trainable_variables)
-        return Moment(batch, dict(zip(keys, state[0], strict=True)), None, state)
+        return Moment(
+            batch, dict(zip(keys, state[0], strict=True)), None, state
+        )
 
     def arrays(self, state: Any) -> list[np.ndarray]:
         """Returns a state as NumPy arrays."""

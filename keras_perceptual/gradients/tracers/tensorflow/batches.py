@@ -78,7 +78,9 @@ class Batches:
             parts = iter(parts if isinstance(parts, list) else [parts])
             flat = [next(parts) if there else None for there in present]
             found.append(
-                tf.nest.pack_sequence_as(structure, flat, expand_composites=True)
+                tf.nest.pack_sequence_as(
+                    structure, flat, expand_composites=True
+                )
             )
         return found
 

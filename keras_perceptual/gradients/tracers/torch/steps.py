@@ -29,7 +29,7 @@ class Steps:
         """Returns what a step begins with."""
         variables = variables_of_training(self._model)
         values = [v.value.detach().clone() for v in variables]
-        return variables, values, torch.get_rng_state()
+        return variables, values, _random_state()
 
     def put(self, state: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Has the next step begin with a state."""
@@ -39,7 +39,9 @@ class Steps:
                 variable.value.copy_(value)
         put_slots_back(self._model, variables)
         if numbers is not None:
-            torch.set_rng_state(numbers)
+            torch.set_rng_state(numbers[0])
+            if numbers[1] is not None:
+                torch.cuda.set_rng_state_all(numbers[1])
         return arguments
 
     def bytes_of(self, parts: Any) -> int:
@@ -118,7 +120,10 @@ class Steps:
 
     def logs(self, outputs: Any) -> Any:
         """Returns the logs of a step."""
-        return outputs
+        return {
+            name: getattr(value, "detach", lambda value=value: value)()
+            for name, value in outputs.items()
+        }
 
     def moment(self, state: Any, batch: Any) -> Moment:
         """Returns what a step begins with, for a `Tracer`."""
@@ -133,6 +138,13 @@ class Steps:
         """Returns the state that `arrays` gave."""
         variables = variables_of_training(self._model)
         return variables, [torch.as_tensor(array) for array in arrays], None
+
+
+def _random_state() -> tuple[Any, Any]:
+    """Returns the state of the generators of all PyTorch."""
+    cuda = torch.cuda.is_initialized()
+    on_devices = torch.cuda.get_rng_state_all() if cuda else None
+    return torch.get_rng_state(), on_devices
 
 
 def _to_array(value: Any) -> np.ndarray:

@@ -1,0 +1,114 @@
+"""A step that broke is run again from a folder, bit by bit."""
+
+import json
+import pathlib
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from gradient_models import healthy_model, regression_data
+from keras import layers, ops
+from sampling import rarely
+
+from keras_perceptual.callbacks import GradientMonitor, replay
+from keras_perceptual.gradients.recorder import incident
+
+BACKEND = keras.backend.backend()
+
+
+class Root(layers.Layer):
+    """Has an infinite derivative at zero, behind noise that it is told."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.seeds = keras.random.SeedGenerator(7)
+
+    def call(self, x):
+        noise = keras.random.uniform(ops.shape(x), seed=self.seeds)
+        return ops.sqrt(ops.abs(x)) + 0.01 * noise
+
+
+def root_model(**arguments):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(3, use_bias=False, name="first"),
+            Root(name="root"),
+            layers.Dense(1, name="out"),
+        ],
+        name="net",
+    )
+    model.compile("adam", "mse", **arguments)
+    return model
+
+
+def break_it(folder, **arguments):
+    """Trains until a sample of zeros, the second of the third batch."""
+    x, y = regression_data(16)
+    x[9] = 0.0
+    monitor = GradientMonitor(log_dir=folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        root_model(**arguments).fit(
+            x, y, batch_size=4, shuffle=False, verbose=0, callbacks=[monitor]
+        )
+    return monitor.incident_folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        *(
+            [rarely(({"jit_compile": True},))]
+            if BACKEND == "tensorflow"
+            else []
+        ),
+    ],
+)
+def test_it_runs_again_bit_by_bit(tmp_path, arguments):
+    """In another model, whose weights stay its own."""
+    folder = break_it(tmp_path, **arguments)
+    model = root_model(**arguments)
+    model.layers[0].set_weights([np.full((4, 3), 0.5, "float32")])
+    before = model.get_weights()
+    step = replay(folder, model)
+    assert (step.step, step.epoch, step.samples) == (3, 0, (1,))
+    assert step.same
+    assert "ops.sqrt(ops.abs(x))" in step.text
+    assert np.isfinite(step.loss)
+    np.testing.assert_array_equal(step.batches[0][0][1], np.zeros(4))
+    assert step.readings[0]["variable"] == "net/first/kernel"
+    for ours, theirs in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert model.train_function is None
+
+
+def test_another_state_is_noticed(tmp_path):
+    """The comparison can fail."""
+    folder = break_it(tmp_path)
+    found = incident.load(folder)
+    found.state[0][0, 0] += 0.5
+    with pathlib.Path(folder, "state.npz").open("wb") as file:
+        np.savez(
+            file,
+            **{f"{i}:{a.dtype.name}": a for i, a in enumerate(found.state)},
+        )
+    assert not replay(folder, root_model()).same
+
+
+def test_models_that_cannot_take_the_step(tmp_path, monkeypatch):
+    folder = break_it(tmp_path)
+    with pytest.raises(ValueError, match=r"`model.compile`.*Received: model"):
+        replay(folder, keras.Sequential([keras.Input((4,))]))
+    with pytest.raises(ValueError, match=r"same code.*Received: model='net'"):
+        replay(folder, healthy_model())
+    facts = pathlib.Path(folder, "incident.json")
+    content = json.loads(facts.read_text())
+    facts.write_text(json.dumps({**content, "backend": "another"}))
+    with pytest.raises(ValueError, match=r"KERAS_BACKEND=another.*Received"):
+        replay(folder, root_model())
+    with pytest.raises(ValueError, match=r"nonfinite-step.*Received: folder"):
+        replay(tmp_path / "nowhere", root_model())

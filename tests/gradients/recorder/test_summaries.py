@@ -1,0 +1,64 @@
+"""Readings become scalars of TensorBoard."""
+
+import numpy as np
+import pytest
+
+from keras_perceptual.gradients.recorder import summaries
+from keras_perceptual.gradients.recorder.readings import Reading
+from keras_perceptual.gradients.recorder.summaries import SummaryWriter
+
+READING = Reading(
+    step=7,
+    epoch=0,
+    loss=1.0,
+    paths=("a", "b"),
+    norm=np.array([2.0, np.nan]),
+    weights=np.ones(2),
+    update=np.array([0.5, 0.25]),
+    zeros=np.array([np.nan, 0.125]),
+    finite=np.ones(2, bool),
+)
+
+
+class File:
+    """Stands for a file of events."""
+
+    written: list = []
+
+    def __init__(self, folder):
+        File.written = [folder]
+
+    def add_scalar(self, *arguments):
+        File.written.append(arguments)
+
+    def flush(self):
+        pass
+
+    close = flush
+
+
+def test_what_is_known_is_written(monkeypatch):
+    monkeypatch.setattr(summaries, "EventFile", File)
+    writer = SummaryWriter("Monitor", "logs")
+    writer.write([READING])
+    writer.close()
+    folder, *scalars = File.written
+    assert folder.endswith("gradients")
+    assert scalars == [
+        ("gradient_norm/a", 2.0, 7),
+        ("update_ratio/a", 0.5, 7),
+        ("update_ratio/b", 0.25, 7),
+        ("zeros/b", 0.125, 7),
+    ]
+
+
+def test_a_full_disk_is_told_once(monkeypatch):
+    def full(folder):
+        raise OSError("No space left")
+
+    monkeypatch.setattr(summaries, "EventFile", full)
+    writer = SummaryWriter("Monitor", "logs")
+    with pytest.warns(UserWarning, match=r"Monitor could not.*No space left"):
+        writer.write([READING])
+    writer.write([READING])
+    writer.close()

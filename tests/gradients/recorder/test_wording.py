@@ -1,0 +1,59 @@
+"""What the recorder says, whatever it knows."""
+
+import types
+
+import pytest
+
+from keras_perceptual.gradients import diagnoses
+from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.places import Place
+from keras_perceptual.gradients.recorder import wording
+from keras_perceptual.gradients.recorder.blame import Blame
+
+PLACE = Place("Log", "keras.ops.log", "net", "Net", "train.py", 7, "call", "x")
+
+
+def test_the_line_the_layer_and_the_samples():
+    blame = Blame(Cause(diagnoses.MADE_FORWARD, (PLACE,)), (3, 5))
+    text = wording.explain(blame)
+    assert "keras.ops.log (Log) in layer 'net' (Net), train.py:7" in text
+    assert "in call: x" in text
+    assert text.endswith("Samples 3, 5 of the batch do it, each alone.")
+    assert wording.explain(None) == ""
+
+
+def test_many_samples_are_counted():
+    assert "11 and 8 more of" in wording.name_samples(range(20))
+
+
+@pytest.mark.parametrize(
+    "policy, words",
+    [
+        ("stop", "as they were before that step"),
+        ("warn", "The training goes on."),
+        ("skip", "left out"),
+    ],
+)
+def test_what_is_done_about_it(policy, words):
+    incident = types.SimpleNamespace(epoch=2)
+    text = wording.announce(
+        "Monitor", 9, "Made by log", "", policy=policy, incident=incident,
+        folder=None,
+    )  # fmt: skip
+    assert text.startswith("Monitor: step 9 made the loss or weights NaN")
+    assert words in text and "Pass `log_dir`" in text
+    assert text.endswith("Received: step=9, epoch=2")
+
+
+def test_a_step_that_is_not_known():
+    text = wording.announce(
+        "Monitor", 9, "", "no room", policy="skip", incident=None, folder=None
+    )
+    assert "is not known: no room. The training goes on." in text
+    assert text.endswith("Received: step=9")
+
+
+def test_signs_in_one_line():
+    text = wording.describe_signs("Monitor", 3, {"died": ["a", "b"]})
+    assert text.startswith("Monitor, epoch 3: 'a' and 1 more had gradients")
+    assert text.endswith("Received: died=['a', 'b']") and "\n" not in text
