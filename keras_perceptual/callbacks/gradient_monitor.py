@@ -72,7 +72,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     Example:
 
-    One sample of ten thousand breaks this loss:
+    One sample of 64 breaks this training:
 
     >>> import warnings
     >>> import keras
@@ -89,7 +89,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
     ...         x, y, batch_size=8, shuffle=False, verbose=0,
     ...         callbacks=[monitor],
     ...     )
-    >>> [line for line in str(said[-1].message).split("\\n") if "Sample" in line]
+    >>> lines = str(said[-1].message).splitlines()
+    >>> [line for line in lines if "Sample" in line]
     ['Sample 5 of the batch does it alone.']
     >>> bool(np.isfinite(model.layers[0].kernel).all())
     True

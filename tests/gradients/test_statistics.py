@@ -12,6 +12,7 @@ from keras_perceptual.gradients.statistics import (
     ratio_of_norms,
     scaled_norms,
     statistics_rows,
+    update_rows,
     weight_norm,
 )
 
@@ -157,14 +158,43 @@ def test_norm_of_the_finite_gradients(counts, norm):
     assert GradientStatistics(**counts, norm=3.0).finite_norm == norm
 
 
+@pytest.mark.parametrize("counts, share", [(True, 0.5), (False, 0.0)])
+def test_share_of_exact_zeros(counts, share):
+    found = statistics_of([0.0, -0.0, 1e-30, np.nan], counts_zeros=counts)
+    assert found.zeros == share
+
+
+def test_what_a_step_did_to_variables():
+    """The norms of the weights and of what was added to them."""
+    before = [np.array([3.0, 0.0], "float32"), np.ones(4, "float32")]
+    after = [np.array([3.0, 4.0], "float32"), np.full(4, np.nan, "float32")]
+    convert = keras.ops.convert_to_tensor
+    for norms in (tracers.load("tracer").norms, scaled_norms):
+        rows = keras.ops.convert_to_numpy(
+            update_rows(
+                [convert(x) for x in before],
+                [convert(x) for x in after],
+                norms,
+            )
+        )
+        np.testing.assert_allclose(rows[0], [5.0, 4.0], rtol=1e-6)
+        assert not np.isfinite(rows[1]).any()
+
+
 def test_rows_of_several_calls():
     """Counts add up; of norms the largest one counts."""
     total = np.zeros(WIDTH)
-    for row in ([1, 1, 0, 1, 2.0, 3.0], [1, 0, 1, 0, 5.0, 1.0]):
+    for row in ([1, 1, 0, 1, 2.0, 3.0, 0.25], [1, 0, 1, 0, 5.0, 1.0, 0.5]):
         GradientStatistics.add_rows(total, np.array(row))
     assert len(total[:SUMS]) == 4
     assert GradientStatistics.from_row(total) == GradientStatistics(
-        calls=2, nonzero=1, nonfinite=1, overflowed=1, norm=5.0, data_norm=3.0
+        calls=2,
+        nonzero=1,
+        nonfinite=1,
+        overflowed=1,
+        norm=5.0,
+        data_norm=3.0,
+        zeros=0.5,
     )
 
 

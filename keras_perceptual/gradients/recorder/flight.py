@@ -2,7 +2,6 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -182,24 +181,32 @@ class Flight:
         if before is None:
             if not (self._window.is_open and self._window.is_full):
                 return outputs
-            return self._look(outputs, reader.steps.after(outputs, arguments))
+            arguments = reader.steps.after(outputs, arguments)
+            return self._look(outputs, arguments, None)
         arguments = reader.steps.after(outputs, arguments)
         try:
-            self._readings.add(
-                reader.read(before, outputs, arguments, self.step, self._epoch)
+            reading = reader.read(
+                before, outputs, arguments, self.step, self._epoch
             )
+            self._readings.add(reading)
         except Exception as error:
             self.give_up(error)
             return outputs
-        return self._look(outputs, arguments)
+        return self._look(outputs, arguments, reading)
 
-    def _look(self, outputs: Any, arguments: tuple[Any, ...]) -> Any:
+    def _look(
+        self, outputs: Any, arguments: tuple[Any, ...], reading: Any
+    ) -> Any:
         """Looks whether the training broke, and returns the outputs."""
         self._looked = True
         if not self._records:
             return outputs
         try:
-            if self._reader.is_broken(outputs, arguments):
+            if (
+                self._reader.is_broken(outputs, arguments)
+                if reading is None
+                else self._reader.shows_break(reading, outputs)
+            ):
                 return self._settle(outputs, arguments)
             if self._window.is_open and self._window.is_full:
                 self._window.open(arguments)

@@ -185,7 +185,7 @@ def _save(path: pathlib.Path, arrays: Sequence[np.ndarray]) -> None:
             array = array.view(f"u{array.dtype.itemsize}")
         named[f"{place}:{kind}"] = array
     with path.open("wb") as file:
-        np.savez(file, **named)
+        np.savez(file, **named)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
 

@@ -39,7 +39,11 @@ class Reader:
             )
         tracer = self.seam.tracer
         self.observer = GradientObserver(model, tracer, quiet=False)
-        self.steps: tracers.Steps = tracers.load("steps").Steps(model, tracer)
+        # What measures is compiled once, for all times a model is trained.
+        kept = vars(tracer)
+        if "steps" not in kept:
+            kept["steps"] = tracers.load("steps").Steps(model, tracer)
+        self.steps: tracers.Steps = kept["steps"]
         # Who traced it before may have left the zeros out.
         if not tracer.python_steps:
             tracer.counts_zeros = True
@@ -105,6 +109,13 @@ class Reader:
             return float(logs["loss"])
         except (KeyError, TypeError, ValueError):
             return float("nan")
+
+    def shows_break(self, reading: Reading, outputs: Any) -> bool:
+        """Whether a step that was read has left NaN or infinity."""
+        logs = self.steps.logs(outputs) or {}
+        return not np.all(np.isfinite(reading.weights)) or (
+            "loss" in logs and not np.isfinite(reading.loss)
+        )
 
     def is_broken(self, outputs: Any, arguments: tuple[Any, ...]) -> bool:
         """Whether a step has left NaN or infinity.

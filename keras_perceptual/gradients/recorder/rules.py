@@ -42,7 +42,8 @@ def _exploding(readings: Readings, threshold: float) -> np.ndarray:
     with np.errstate(all="ignore"):
         known = np.sum(np.isfinite(former), axis=0) >= PERSISTENCE
         filled = np.where(known, former, 1.0)
-        return known & (norms[-1] > threshold * np.nanmedian(filled, axis=0))
+        limits = threshold * np.nanmedian(filled, axis=0)
+        return np.asarray(known & (norms[-1] > limits))
 
 
 def _died(readings: Readings, threshold: float) -> np.ndarray:

@@ -26,15 +26,15 @@ def explain(found: Blame | None) -> str:
     """Says what broke a step, in which layer and line, and what to do."""
     if found is None or found.cause.diagnosis is None:
         return ""
-    cause = found.cause
-    group = Group(cause.diagnosis, "nonfinite", cause.places, cause.note, ())
+    cause, diagnosis = found.cause, found.cause.diagnosis
+    group = Group(diagnosis, "nonfinite", cause.places, cause.note, ())
     lines = [group.title + (f": {cause.note}" if cause.note else "")]
     for place in cause.places[:MOST_PLACES]:
         lines.append(f"  {place}")
         if place.code:
             lines.append(f"    in {place.within}: {place.code}")
         lines += [f"    {mend}" for mend in mend_at(group, (place,))]
-    lines.append(cause.diagnosis.advice)
+    lines.append(diagnosis.advice)
     if found.samples:
         lines.append(name_samples(found.samples))
     return "\n".join(lines)

@@ -23,7 +23,7 @@ READING = Reading(
 class File:
     """Stands for a file of events."""
 
-    written: list = []
+    written = ()
 
     def __init__(self, folder):
         File.written = [folder]

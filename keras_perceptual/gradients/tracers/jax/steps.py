@@ -1,6 +1,7 @@
 """Taking the steps of a training again, for JAX."""
 
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ class Steps:
     """
 
     def __init__(self, model: keras.Model, tracer: Tracer) -> None:
-        self._model = model
+        # The train function holds the tracer, and that holds these.
+        self._reference = weakref.ref(model)
         self._tracer = tracer
         self._kept: list[Any] | None = None
         # Copies, since a step gives the memory of its state away.
@@ -29,6 +31,10 @@ class Steps:
         self._measure = jax.jit(
             lambda before, after: update_rows(before, after, scaled_norms)
         )
+
+    @property
+    def _model(self) -> Any:
+        return self._reference()
 
     @property
     def can_record(self) -> bool:

@@ -1,5 +1,6 @@
 """Taking the steps of a training again, for TensorFlow."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,14 +25,20 @@ class Steps:
     """Takes steps of a model again, see `tracers.Steps`."""
 
     def __init__(self, model: keras.Model, tracer: Tracer) -> None:
-        self._model = model
+        # The train function holds the tracer, and that holds these.
+        self._reference = weakref.ref(model)
         self._tracer = tracer
-        self._readers: dict[Any, Any] = {}
         self._measure = tf.function(
             lambda before, after: update_rows(before, after, exact_norms),
             autograph=False,
         )
+        # That there is one for each model is no mistake to warn of.
+        self._measure._omit_frequent_tracing_warning = True
         self._empty: Any = None
+
+    @property
+    def _model(self) -> Any:
+        return self._reference()
 
     @property
     def can_record(self) -> bool:
@@ -41,7 +48,7 @@ class Steps:
     def copy(self, arguments: tuple[Any, ...]) -> Any:
         """Returns what a step begins with."""
         variables = variables_of_training(self._model)
-        return variables, self._read(variables)
+        return variables, _read(variables)
 
     def put(self, state: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Has the next step begin with a state."""
@@ -138,7 +145,7 @@ class Steps:
 
     def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Returns copies of the trainable variables before a step."""
-        return self._read(self._model.trainable_variables)
+        return _read(self._model.trainable_variables)
 
     def measure(self, before: list[Any], after: list[Any]) -> np.ndarray:
         """Returns the rows of `update_rows`."""
@@ -160,17 +167,10 @@ class Steps:
         """Returns the state that `arrays` gave."""
         return variables_of_training(self._model), list(arrays)
 
-    def _read(self, variables: Sequence[Any]) -> list[Any]:
-        """Returns what variables hold. TensorFlow copies it upon a write."""
-        values = [variable.value for variable in variables]
-        key = tuple(map(id, values))
-        if key not in self._readers:
-            # They are held with it, so that no other has the same `id`.
-            self._readers[key] = tf.function(
-                lambda: [tf.convert_to_tensor(value) for value in values],
-                autograph=False,
-            )
-        return self._readers[key]()
+
+def _read(variables: Sequence[Any]) -> list[Any]:
+    """Returns what variables hold. TensorFlow copies it upon a write."""
+    return [tf.convert_to_tensor(variable.value) for variable in variables]
 
 
 def _by_id(state: Any) -> dict[int, np.ndarray]:

@@ -164,7 +164,7 @@ class Tracer:
     def _look_ahead(
         self, arguments: tuple[Any, ...]
     ) -> tuple[list[Any], tuple[Any, ...]]:
-        """Returns the batches of the next step, and arguments that have them."""
+        """Returns the batches of the next step, and arguments with them."""
         (iterator,) = arguments
         if isinstance(iterator, tf.distribute.DistributedIterator):
             return [], arguments

@@ -1,5 +1,6 @@
 """Taking the steps of a training again, for PyTorch."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,8 +23,13 @@ class Steps:
     can_record = True
 
     def __init__(self, model: keras.Model, tracer: Tracer) -> None:
-        self._model = model
+        # The train function holds the tracer, and that holds these.
+        self._reference = weakref.ref(model)
         self._kept: list[Any] | None = None
+
+    @property
+    def _model(self) -> Any:
+        return self._reference()
 
     def copy(self, arguments: tuple[Any, ...]) -> Any:
         """Returns what a step begins with."""
