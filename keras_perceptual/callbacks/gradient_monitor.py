@@ -102,10 +102,11 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         `keras_perceptual.gradients.recorder.rules`.
 
     Notes:
-        A step is read without changing it: in the graph of TensorFlow and on
-        PyTorch in the step itself; under XLA, which would round differently,
-        by a second program, which takes about as long as a step. A training is
-        traced once, as without.
+        A step is read without changing it: on PyTorch, and where it is eager,
+        in the step itself; otherwise by a second program that is made of its
+        graph and takes about as long as the step, since compilers round
+        differently once something is read from the middle of a step. A
+        training is traced once, as without.
 
         Steps are not kept where several devices of `tf.distribute` share a
         batch, nor for a callback that changes the model after each batch: the

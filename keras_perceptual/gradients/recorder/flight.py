@@ -69,6 +69,7 @@ class Flight:
         self._history = getattr(model, "history", None)
         self._epoch = 0
         self._is_last = self._looked = False
+        self._is_lost = False
         self.is_broken: bool = False
         self._was_taken = True
         self._reader: Any = None
@@ -87,6 +88,8 @@ class Flight:
     @property
     def _records(self) -> bool:
         """Whether steps are to be kept: what broke is found once."""
+        if self._is_lost:
+            return False
         return not self.is_broken or self._plan.on_nonfinite == "skip"
 
     @property
@@ -221,17 +224,17 @@ class Flight:
             What the train function is to return.
         """
         steps, policy = self._reader.steps, self._plan.on_nonfinite
-        if not self._window.is_open:
-            self._say(self.step, "", self.note)
+        if not self._window.is_whole:
+            note = self.note or "the model was built in the steps since"
+            self._lose(note)
             self._stop_if_asked()
             return outputs
         end = steps.copy(arguments)
         found, last, arguments = self._retake(arguments)
-        if self.incident is None:
-            if found:
-                self._report(*found[0])
-            else:
-                self._say(self.step, "", "no step broke when taken again")
+        if not found:
+            self._lose("no step broke when taken again")
+        elif self.incident is None:
+            self._report(*found[0])
         if policy == "warn" or not found:
             # As if nothing had been taken again.
             arguments, last = steps.put(end, arguments), None
@@ -278,6 +281,13 @@ class Flight:
             instead = taken.before
             if self._plan.on_nonfinite != "skip":
                 return found, last, taken.arguments
+
+    def _lose(self, note: str) -> None:
+        """Says that the step that broke is not known, and looks no more."""
+        if not self.is_broken:
+            self._say(self.step, "", note)
+        self._window.close()
+        self._is_lost = True
 
     def _report(self, taken: Retaken, number: int, digest: str) -> None:
         """Explains a step that broke, writes it down, and says so."""

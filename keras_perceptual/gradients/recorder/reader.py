@@ -1,5 +1,6 @@
 """Taking a step and reading it."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ class Reader:
         self.steps: tracers.Steps = kept["steps"]
         # Who traced it before may have left the zeros out.
         if not tracer.python_steps:
-            tracer.counts_zeros = True
+            tracer.counts_zeros = tracer.leaves_step_alone = True
         self.function: Callable[..., Any] = self.seam.adopt()
 
     def prepare(self, arguments: tuple[Any, ...]) -> tuple[list[Any], Any]:
@@ -65,7 +66,9 @@ class Reader:
     def taking(self, *arguments: Any) -> Any:
         """Takes a step that is read, and returns its outputs."""
         with self.observer.watch(), self.seam.tracer.listening():
-            return self.function(*arguments)
+            outputs = self.function(*arguments)
+        self.seam.tracer.measure_behind()
+        return outputs
 
     def read(
         self,
@@ -92,15 +95,23 @@ class Reader:
             key: GradientStatistics.from_row(row)
             for key, row in tracer.read().items()
         }
-        return make_reading(
+        after = steps.weights(arguments)
+        # What the step itself has built was nothing before.
+        is_new = len(before) != len(after)
+        updates = steps.measure(after if is_new else before, after)
+        reading = make_reading(
             step,
             epoch,
             self.loss_of(outputs),
             list(self._model.trainable_variables),
             rows,
-            steps.measure(before, steps.weights(arguments)),
+            updates,
             counts_zeros=tracer.counts_zeros,
         )
+        if is_new:
+            unknown = np.full_like(reading.update, np.nan)
+            reading = dataclasses.replace(reading, update=unknown)
+        return reading
 
     def loss_of(self, outputs: Any) -> float:
         """Returns the loss in the logs of a step, NaN where there is none."""

@@ -56,12 +56,13 @@ def _died(readings: Readings, threshold: float) -> np.ndarray:
 
 
 def _rewritten(readings: Readings, threshold: float) -> np.ndarray:
-    """Whether each of the last updates is large beside the weights."""
+    """Whether each of the last updates is large, there and in most places."""
     ratios = readings.column("update")[-PERSISTENCE:]
     if len(ratios) < PERSISTENCE:
         return np.zeros(ratios.shape[1], bool)
-    # What begins at zero grows by large shares at first.
-    return (ratios > threshold).all(axis=0)
+    # A bias that goes to and fro about zero is no sign of anything.
+    large = (ratios > threshold).all(axis=0)
+    return large & bool(np.mean(large) > 0.5)
 
 
 def _stalled(readings: Readings, threshold: float) -> np.ndarray:
@@ -108,7 +109,7 @@ RULES = (
         name="rewritten",
         finds=_rewritten,
         threshold=0.5,
-        title="is changed by more than half of its norm in each step",
+        title="is changed by more than half of its norm in each step, as most are",
         advice=(
             "About a thousandth is usual. Lower the learning rate, or warm it "
             "up."

@@ -104,6 +104,12 @@ class Window:
         if self.is_open:
             self.count -= 1
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the steps can be taken again."""
+        # What a step has built was not there when the state was copied.
+        return self.is_open and self._steps.covers(self._state)
+
     def close(self) -> None:
         """Forgets everything."""
         if self.is_open:

@@ -29,6 +29,9 @@ class Tracer(Protocol):
     Attributes:
         counts_zeros: Whether the share of exact zeros in gradients is found,
             too. Set before the step is traced.
+        leaves_step_alone: Whether nothing is added to a step that is traced,
+            so that TensorFlow optimizes its graph as it does without. Set
+            before the step is traced.
         python_steps: How often the Python code of the step has run.
         trouble: What went wrong in looking, if anything.
         values_were_away: Whether the step read a variable while its value was
@@ -40,6 +43,7 @@ class Tracer(Protocol):
     # Whether a gradient of zeros may stand for none at all.
     zeros_for_none: ClassVar[bool]
     counts_zeros: bool
+    leaves_step_alone: bool
     python_steps: int
     trouble: Exception | None
     values_were_away: bool
@@ -78,6 +82,9 @@ class Tracer(Protocol):
         Returns:
             Arguments that still have the batch.
         """
+
+    def measure_behind(self) -> None:
+        """Reads after a step what could not be read before it."""
 
     def look_again(self, moment: Moment) -> None:
         """Reads what could not be read in the step itself, after it.
@@ -149,6 +156,9 @@ class Steps(Protocol):
 
     def put(self, state: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Returns arguments with which a step begins with a state."""
+
+    def covers(self, state: Any) -> bool:
+        """Whether a state has all variables but those of optimizers."""
 
     def bytes_of(self, parts: Any) -> int:
         """Returns how much memory a state or batches take."""

@@ -70,8 +70,11 @@ def test_died(zeros, found):
 @pytest.mark.parametrize("steps, found", [(10, True), (9, False)])
 def test_rewritten(steps, found):
     update = np.full((30, 3), 1e-3)
-    update[-steps:, 0] = 0.75
-    assert (find(healthy(), update) == {"rewritten": ["v0"]}) is found
+    update[-steps:, :2] = 0.75
+    assert (find(healthy(), update) == {"rewritten": ["v0", "v1"]}) is found
+    # Of one bias among others it says nothing.
+    update[:, 0] = 1e-3
+    assert find(healthy(), update) == {}
 
 
 def test_stalled():

@@ -54,6 +54,10 @@ class Steps:
                 variable.assign(value)
         return arguments
 
+    def covers(self, state: Any) -> bool:
+        """Whether a state has all variables but those of optimizers."""
+        return True
+
     def bytes_of(self, parts: Any) -> int:
         """Returns how much memory a state or a batch takes."""
         return sum(

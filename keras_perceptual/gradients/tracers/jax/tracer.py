@@ -42,6 +42,7 @@ class Tracer:
     zeros_for_none = True
 
     counts_zeros: bool
+    leaves_step_alone: bool
     python_steps: int
     trouble: Exception | None
     values_were_away: bool
@@ -55,6 +56,7 @@ class Tracer:
         self._totals: dict[Any, Any] = {}
         self._used: dict[Any, Any] = {}
         self.counts_zeros = False
+        self.leaves_step_alone = False
         self.python_steps = 0
         self.trouble = None
         self.values_were_away = False
@@ -239,6 +241,9 @@ class Tracer:
     def measure_ahead(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Returns the arguments: the step itself is measured."""
         return arguments
+
+    def measure_behind(self) -> None:
+        """Reads nothing: the step itself is measured."""
 
     def look_again(self, moment: Moment) -> None:
         """Reads what could not be read in the step itself, after it."""

@@ -37,12 +37,13 @@ class Call:
     counts_zeros: bool = False
 
 
-def make_shadow(calls: Any) -> Any:
+def make_shadow(calls: Any, jit_compile: bool = True) -> Any:
     """Returns a function of a batch that computes the rows of some calls.
 
     Args:
         calls: A list of `Call`, all of one graph, whose arguments are the
             parts of the batch.
+        jit_compile: Whether XLA compiles it, as it does the step.
     """
     (graph,) = {tensor.graph for call in calls for tensor in call.gradients}
     tensors = [tensor for call in calls for tensor in call.gradients]
@@ -59,7 +60,7 @@ def make_shadow(calls: Any) -> Any:
     arguments = [t.name for t in graph.inputs if t.name not in captured]
 
     @tf.function(  # type: ignore[untyped-decorator]
-        jit_compile=True, autograph=False
+        jit_compile=jit_compile, autograph=False
     )
     def shadow(*parts: Any) -> Any:
         capture = tf.compat.v1.get_default_graph().capture

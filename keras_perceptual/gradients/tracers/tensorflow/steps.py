@@ -57,6 +57,11 @@ class Steps:
         put_slots_back(self._model, state[0])
         return arguments
 
+    def covers(self, state: Any) -> bool:
+        """Whether a state has all variables but those of optimizers."""
+        known = {id(variable) for variable in state[0]}
+        return all(id(v) in known for v in self._model.variables)
+
     def bytes_of(self, parts: Any) -> int:
         """Returns how much memory a state or a batch takes."""
         tensors = tf.nest.flatten(parts, expand_composites=True)

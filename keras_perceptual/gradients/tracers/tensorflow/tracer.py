@@ -48,6 +48,7 @@ class Tracer:
     zeros_for_none = False
 
     counts_zeros: bool
+    leaves_step_alone: bool
     python_steps: int
     trouble: Exception | None
 
@@ -62,8 +63,10 @@ class Tracer:
         self._used: dict[Any, Any] = {}
         self._specs = None
         self._calls: list[Any] = []
-        self._shadow = None
+        self._shadow: Any = None
+        self._held = Moment()
         self.counts_zeros = False
+        self.leaves_step_alone = False
         self.python_steps = 0
         self.trouble = None
         self.keeps_batches = False
@@ -184,9 +187,13 @@ class Tracer:
         Returns:
             Arguments that still have the batch.
         """
+        self._held = Moment()
         if self._calls:
-            self._shadow, self._calls = shadow.make_shadow(self._calls), []
+            self._make_shadow()
         if self._shadow is None:
+            if self.is_traced_once and not self.python_steps:
+                # There is no graph to copy before the first step.
+                self._held, arguments = self.hold(arguments)
             return arguments
         batches, arguments = self._look_ahead(arguments)
         if batches:
@@ -198,6 +205,15 @@ class Tracer:
                 for keys, rows in self._shadow(batch):
                     self._keep(keys, rows)
         return arguments
+
+    def measure_behind(self) -> None:
+        """Computes the statistics of the step that was the first, after it."""
+        held, self._held = self._held, Moment()
+        try:
+            self.look_again(held)
+        except Exception:
+            # A graph that cannot be copied is trained all the same.
+            self._calls, self._shadow = [], None
 
     def _note_step(self, data: Any) -> None:
         self.python_steps += 1
@@ -272,7 +288,7 @@ class Tracer:
 
     def _is_compiled(self) -> Any:
         return (
-            self._model.jit_compile
+            (self._model.jit_compile or self.leaves_step_alone)
             and not tf.executing_eagerly()
             and self._strategy.num_replicas_in_sync == 1
         )
@@ -280,7 +296,7 @@ class Tracer:
     def look_again(self, moment: Moment) -> None:
         """Computes the statistics of a step beside it, if it is compiled."""
         if self._calls:
-            self._shadow, self._calls = shadow.make_shadow(self._calls), []
+            self._make_shadow()
         if self._shadow is None or moment.batch is None:
             return
         if moment.values is None:
@@ -290,6 +306,11 @@ class Tracer:
         with snapshots.values_put_back(variables, moment.values):
             for keys, rows in self._shadow(batch):
                 self._keep(keys, rows)
+
+    def _make_shadow(self) -> None:
+        calls, self._calls, self._shadow = self._calls, [], None
+        jit_compile = bool(self._model.jit_compile)
+        self._shadow = shadow.make_shadow(calls, jit_compile)
 
     def _make_room(self, keys: Any) -> None:
         keys = [key for key in keys if key not in self._slots]

@@ -50,6 +50,11 @@ class Steps:
                 torch.cuda.set_rng_state_all(numbers[1])
         return arguments
 
+    def covers(self, state: Any) -> bool:
+        """Whether a state has all variables but those of optimizers."""
+        known = {id(variable) for variable in state[0]}
+        return all(id(v) in known for v in self._model.variables)
+
     def bytes_of(self, parts: Any) -> int:
         """Returns how much memory a state or a batch takes."""
         return sum(
