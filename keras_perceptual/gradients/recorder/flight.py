@@ -70,6 +70,7 @@ class Flight:
         self._epoch = 0
         self._is_last = self._looked = False
         self._is_lost = False
+        self._message = ""
         self.is_broken: bool = False
         self._was_taken = True
         self._reader: Any = None
@@ -126,14 +127,16 @@ class Flight:
         """Looks at the steps since the last look, and returns new logs."""
         if not self.active or not self._window.is_open or self._looked:
             return {}
+        logs: dict[str, Any] = {}
         try:
             if self._reader.is_broken(None, ()):
                 self._settle(None, ())
                 if self._plan.on_nonfinite != "warn":
-                    return dict(self._model.get_metrics_result())
+                    logs = dict(self._model.get_metrics_result())
         except Exception as error:
             self.give_up(error)
-        return {}
+        self._speak()
+        return logs
 
     def close(self) -> None:
         """Takes itself out."""
@@ -210,11 +213,12 @@ class Flight:
                 if reading is None
                 else self._reader.shows_break(reading, outputs)
             ):
-                return self._settle(outputs, arguments)
-            if self._window.is_open and self._window.is_full:
+                outputs = self._settle(outputs, arguments)
+            elif self._window.is_open and self._window.is_full:
                 self._window.open(arguments)
         except Exception as error:
             self.give_up(error)
+        self._speak()
         return outputs
 
     def _settle(self, outputs: Any, arguments: tuple[Any, ...]) -> Any:
@@ -322,20 +326,23 @@ class Flight:
         self._say(number, text, trouble)
 
     def _say(self, number: int, text: str, trouble: str) -> None:
-        """Warns of a step that broke."""
+        """Notes what to warn of: a step that broke."""
         self.is_broken = True
-        warnings.warn(
-            wording.announce(
-                self.owner,
-                number,
-                text,
-                trouble,
-                policy=self._plan.on_nonfinite,
-                incident=self.incident,
-                folder=self.folder,
-            ),
-            stacklevel=4,
+        self._message = wording.announce(
+            self.owner,
+            number,
+            text,
+            trouble,
+            policy=self._plan.on_nonfinite,
+            incident=self.incident,
+            folder=self.folder,
         )
+
+    def _speak(self) -> None:
+        """Warns, where a filter may make an error of it that is meant."""
+        text, self._message = self._message, ""
+        if text:
+            warnings.warn(text, stacklevel=3)
 
     def _stop_if_asked(self) -> None:
         """Ends the training, if that is what is to be done."""

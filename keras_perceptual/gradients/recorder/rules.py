@@ -52,7 +52,8 @@ def _died(readings: Readings, threshold: float) -> np.ndarray:
     if len(norms) <= PERSISTENCE:
         return np.zeros(norms.shape[1], bool)
     is_zero = norms[-PERSISTENCE:] <= threshold
-    return is_zero.all(axis=0) & np.any(norms[:-PERSISTENCE] > 0, axis=0)
+    was_alive = np.any(norms[:-PERSISTENCE] > 0, axis=0)
+    return np.asarray(is_zero.all(axis=0) & was_alive)
 
 
 def _rewritten(readings: Readings, threshold: float) -> np.ndarray:
@@ -109,7 +110,9 @@ RULES = (
         name="rewritten",
         finds=_rewritten,
         threshold=0.5,
-        title="is changed by more than half of its norm in each step, as most are",
+        title=(
+            "is changed by more than half of its norm in each step, as most are"
+        ),
         advice=(
             "About a thousandth is usual. Lower the learning rate, or warm it "
             "up."
