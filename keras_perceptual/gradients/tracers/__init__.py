@@ -30,8 +30,9 @@ class Tracer(Protocol):
         counts_zeros: Whether the share of exact zeros in gradients is found,
             too. Set before the step is traced.
         leaves_step_alone: Whether nothing is added to a step that is traced,
-            so that TensorFlow optimizes its graph as it does without. Set
-            before the step is traced.
+            so that TensorFlow optimizes its graph as it does without, and
+            that what computes statistics beside it runs often. Set before the
+            step is traced.
         python_steps: How often the Python code of the step has run.
         trouble: What went wrong in looking, if anything.
         values_were_away: Whether the step read a variable while its value was

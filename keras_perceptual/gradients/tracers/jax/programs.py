@@ -73,9 +73,13 @@ class Program:
             returns and a list of `Call`.
         state: The state of the step.
         data: The batch.
+        often: Whether the statistics are computed so often that it pays to
+            compile them well.
     """
 
-    def __init__(self, run: Any, state: Any, data: Any) -> None:
+    def __init__(
+        self, run: Any, state: Any, data: Any, *, often: bool = False
+    ) -> None:
         calls: list[Any] = []
 
         def traced(state: Any, data: Any) -> Any:
@@ -96,7 +100,8 @@ class Program:
             _leading_to(closed, self._tensors.num_leaves)
         )
         self._calls = calls
-        self._statistics = compile_fast(self._rows)
+        compiled = jax.jit if often else compile_fast
+        self._statistics = compiled(self._rows)
 
     def step(self, state: Any, data: Any) -> Any:
         """Takes the step."""

@@ -142,7 +142,10 @@ class Tracer:
         signature = _signature((state, batch))
         if signature not in self._programs:
             self._programs[signature] = Program(
-                functools.partial(self._run, step), state, batch
+                functools.partial(self._run, step),
+                state,
+                batch,
+                often=self.leaves_step_alone,
             )
         found = self._programs[signature].statistics(state, batch)
         for keys, numbers in found:
