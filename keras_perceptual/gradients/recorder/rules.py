@@ -43,7 +43,7 @@ def _exploding(readings: Readings, threshold: float) -> np.ndarray:
         known = np.sum(np.isfinite(former), axis=0) >= PERSISTENCE
         filled = np.where(known, former, 1.0)
         limits = threshold * np.nanmedian(filled, axis=0)
-        return np.asarray(known & (norms[-1] > limits))
+        return np.array(known & (norms[-1] > limits), ndmin=1)
 
 
 def _died(readings: Readings, threshold: float) -> np.ndarray:
@@ -53,7 +53,7 @@ def _died(readings: Readings, threshold: float) -> np.ndarray:
         return np.zeros(norms.shape[1], bool)
     is_zero = norms[-PERSISTENCE:] <= threshold
     was_alive = np.any(norms[:-PERSISTENCE] > 0, axis=0)
-    return np.asarray(is_zero.all(axis=0) & was_alive)
+    return np.array(is_zero.all(axis=0) & was_alive, ndmin=1)
 
 
 def _rewritten(readings: Readings, threshold: float) -> np.ndarray:
@@ -63,7 +63,7 @@ def _rewritten(readings: Readings, threshold: float) -> np.ndarray:
         return np.zeros(ratios.shape[1], bool)
     # A bias that goes to and fro about zero is no sign of anything.
     large = (ratios > threshold).all(axis=0)
-    return large & bool(np.mean(large) > 0.5)
+    return np.array(large & (np.mean(large) > 0.5), ndmin=1)
 
 
 def _stalled(readings: Readings, threshold: float) -> np.ndarray:
