@@ -311,7 +311,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         self._warned.update((n, p) for n, paths in found.items() for p in paths)
         if found:
             text = wording.describe_signs(type(self).__name__, epoch, found)
-            warnings.warn(text, stacklevel=2)
+            warnings.warn(text, stacklevel=validation.calls_to_user())
 
     def _chosen(self) -> Sequence[str]:
         return RULES if self.rules == "default" else self.rules

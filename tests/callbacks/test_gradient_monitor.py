@@ -498,3 +498,35 @@ def test_it_can_be_pickled():
 def test_wrong_arguments_are_refused(arguments, words):
     with pytest.raises(ValueError, match=rf"GradientMonitor.*{words}.*Receiv"):
         GradientMonitor(**arguments)
+
+
+@pytest.mark.tensorflow_only
+def test_a_step_that_takes_data_takes_each_once():
+    """The second program of a read step would take an element of its own."""
+    import tensorflow as tf
+
+    def weights(*callbacks):
+        keras.utils.set_random_seed(0)
+        stream = iter(tf.data.Dataset.range(99).map(lambda i: i / 99))
+
+        class Weighed(keras.Sequential):
+            def train_step(self, data):
+                x, y = data
+                with tf.GradientTape() as tape:
+                    loss = tf.reduce_mean((self(x) - y) ** 2)
+                    loss *= tf.cast(next(stream), "float32")
+                gradients = tape.gradient(loss, self.trainable_variables)
+                self.optimizer.apply(gradients, self.trainable_variables)
+                return {"loss": loss}
+
+        model = Weighed([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", jit_compile=False)
+        x = np.ones((8, 2), "float32")
+        model.fit(x, x[:, :1], batch_size=2, verbose=0, callbacks=callbacks)
+        return model.get_weights()
+
+    monitor = kp.GradientMonitor(every=1)
+    for found, plain in zip(weights(monitor), weights(), strict=True):
+        np.testing.assert_array_equal(found, plain)
+    assert np.isnan(monitor.readings[-1].norm).all()
+    assert (monitor.readings[-1].update > 0).all()

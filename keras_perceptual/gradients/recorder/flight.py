@@ -13,6 +13,7 @@ from keras_perceptual.gradients.recorder.reader import Reader
 from keras_perceptual.gradients.recorder.readings import Readings, to_records
 from keras_perceptual.gradients.recorder.window import Retaken, Window
 from keras_perceptual.typing import PathLike
+from keras_perceptual.validation import calls_to_user
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +149,10 @@ class Flight:
 
     def give_up(self, error: BaseException) -> None:
         """Ends a recording that cannot go on, and lets the training go on."""
-        warnings.warn(message.describe_trouble(self.owner, error), stacklevel=3)
+        warnings.warn(
+            message.describe_trouble(self.owner, error),
+            stacklevel=calls_to_user(),
+        )
         self.close()
 
     def _take(self, *arguments: Any) -> Any:
@@ -342,7 +346,7 @@ class Flight:
         """Warns, where a filter may make an error of it that is meant."""
         text, self._message = self._message, ""
         if text:
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=calls_to_user())
 
     def _stop_if_asked(self) -> None:
         """Ends the training, if that is what is to be done."""

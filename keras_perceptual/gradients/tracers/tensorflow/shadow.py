@@ -7,12 +7,19 @@ graph into a function of its own, without running Python again.
 """
 
 import dataclasses
+import re
 from typing import Any
 
 import tensorflow as tf
 
 from keras_perceptual.gradients.statistics import statistics_rows
 from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
+
+# What must not run once more: code of Python, and what takes from a stream of
+# data or writes to one.
+_ONCE = re.compile(
+    "PyFunc|Iterator|Queue|Barrier|Stage|Print|Write|Save|TableI(nsert|mport)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +51,9 @@ def make_shadow(calls: Any, jit_compile: bool = True) -> Any:
         calls: A list of `Call`, all of one graph, whose arguments are the
             parts of the batch.
         jit_compile: Whether XLA compiles it, as it does the step.
+
+    Raises:
+        ValueError: If an operation would run once more that must not.
     """
     (graph,) = {tensor.graph for call in calls for tensor in call.gradients}
     tensors = [tensor for call in calls for tensor in call.gradients]
@@ -54,6 +64,13 @@ def make_shadow(calls: Any, jit_compile: bool = True) -> Any:
         for node in definition.node
         if node.name in present and node.op != "Placeholder"
     ]
+    held = (f.node_def for f in definition.library.function)
+    for node in [*nodes, *(node for body in held for node in body)]:
+        if _ONCE.search(node.op):
+            raise ValueError(
+                "A step is not computed beside itself where an operation of it "
+                f"must run once alone. Received: {node.op}"
+            )
     del definition.node[:]
     definition.node.extend(nodes)
     captured = {inner.name: _origin(outer) for outer, inner in graph.captures}
