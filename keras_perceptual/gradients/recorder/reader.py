@@ -29,7 +29,9 @@ class Reader:
 
     def __init__(self, model: keras.Model, *, fresh: bool) -> None:
         self._model = model
-        self.seam = Seam(model, lambda take_step: take_step(), fresh=fresh)
+        self.seam: Seam = Seam(
+            model, lambda take_step: take_step(), fresh=fresh
+        )
         if self.seam.removed or self.seam.added:
             raise ValueError(
                 "The set of trainable variables has changed since the model "
@@ -39,7 +41,9 @@ class Reader:
                 f"unfrozen={[v.path for v in self.seam.added]}"
             )
         tracer = self.seam.tracer
-        self.observer = GradientObserver(model, tracer, quiet=False)
+        self.observer: GradientObserver = GradientObserver(
+            model, tracer, quiet=False
+        )
         # What measures is compiled once, for all times a model is trained.
         kept = vars(tracer)
         if "steps" not in kept:

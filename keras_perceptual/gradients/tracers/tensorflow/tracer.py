@@ -49,6 +49,8 @@ class Tracer:
 
     counts_zeros: bool
     leaves_step_alone: bool
+    keeps_batches: bool
+    batches: Batches
     python_steps: int
     trouble: Exception | None
 
