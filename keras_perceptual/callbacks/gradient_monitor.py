@@ -22,6 +22,8 @@ from keras_perceptual.validation import Checker
 
 POLICIES = ("stop", "warn", "skip")
 RULES = tuple(rule.name for rule in rules.RULES)
+# Readings of a few variables take a gigabyte then.
+MOST_KEPT = 1_000_000
 
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
@@ -41,8 +43,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             `fit` and the last of each epoch. Defaults to 100.
         log_dir: A path, the folder for TensorBoard and for the steps that
             broke. Defaults to nowhere.
-        keep: Integer. How many readings are kept, the last ones. Defaults to
-            1000.
+        keep: Integer. How many readings are kept, the last ones, a million at
+            most. Defaults to 1000.
         on_nonfinite: `"stop"`, `"warn"` or `"skip"`. What to do where the
             loss or a weight is NaN or infinite. `"stop"` puts back what the
             model was before that step, and ends the training; `"skip"` puts
@@ -127,7 +129,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         super().__init__()
         check = Checker(self)
         self.every = check.integer("every", every, minimum=1)
-        self.keep = check.integer("keep", keep, minimum=1)
+        self.keep = check.integer("keep", keep, minimum=1, maximum=MOST_KEPT)
         self.on_nonfinite = check.choice("on_nonfinite", on_nonfinite, POLICIES)
         self.rules = _check_rules(check.owner, rules)
         self.max_bytes = check.integer("max_bytes", max_bytes, minimum=1)
