@@ -50,7 +50,7 @@ def locate_dropping(frames: Sequence[Any]) -> Place | None:
             continue
         if part is not None:
             # What a step returns is for a log.
-            found = behind[0]
+            found = next(s for s in behind if not _is_log(s))
         if found is None:
             return None
         lines = linecache.getlines(frame.filename)
@@ -93,11 +93,11 @@ def _find_dropping(
         left -= _names_given(other)
         if not left:
             return other, None
-        # One of several lines of a kind is beside it, as is what prepares
-        # another part of something.
-        if _shape_of(other) != shape and not _prepares(
-            other, behind[index + 1 :]
-        ):
+        # One of several lines of a kind is beside it, unless it goes on with
+        # what it reads, as is what prepares another part of something.
+        goes_on = _reads(other, _names_given(other))
+        is_alike = _shape_of(other) == shape and not goes_on
+        if not is_alike and not _prepares(other, behind[index + 1 :]):
             found = found or other
     return found, None
 
@@ -126,10 +126,10 @@ def _read_on(path: str, line: int) -> list[ast.stmt]:
         )
         if inner is None:
             return found
+        outer = [] if isinstance(node, _FUNCTIONS) else found[1:]
         node, *behind = inner
         if isinstance(node, _LOOPS):
             return []
-        outer = [] if isinstance(node, _FUNCTIONS) else found[1:]
         found = [node, *behind, *outer]
 
 

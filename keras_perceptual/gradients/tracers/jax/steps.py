@@ -11,7 +11,10 @@ import numpy as np
 
 from keras_perceptual.gradients.replay import Moment
 from keras_perceptual.gradients.statistics import scaled_norms, update_rows
-from keras_perceptual.gradients.tracers.jax.tracer import Tracer
+from keras_perceptual.gradients.tracers.jax.tracer import (
+    Tracer,
+    are_stacked,
+)
 
 
 class Steps:
@@ -78,7 +81,7 @@ class Steps:
             return arguments
         state, iterator = arguments
         count = (
-            1 if self._tracer.are_stacked else self._model.steps_per_execution
+            1 if are_stacked(self._model) else self._model.steps_per_execution
         )
         batches = list(itertools.islice(iterator, count))
         if batches:

@@ -97,7 +97,7 @@ class Tracer:
                 return take_steps(state, iterator)
             # Where there is no batch, Keras is told so as always.
             first = next(iterator)
-            if self.are_stacked:
+            if are_stacked(self._model):
                 if compiled:
                     self._try_to_look(step, state, _first_of(first))
                     return take_steps(state, iter([first]))
@@ -115,16 +115,6 @@ class Tracer:
 
         model.train_function = train_function
         return train_function
-
-    @property
-    def are_stacked(self) -> bool:
-        """Whether Keras hands over the batches of several steps as one.
-
-        It then takes these steps in one program: what is between them is in
-        there, and only the first step can be looked at.
-        """
-        several = self._model.steps_per_execution > 1
-        return several and _version(keras.version()) >= STACKS
 
     def _try_to_look(self, step: Any, state: Any, batch: Any) -> None:
         """Computes the statistics of the gradients of a batch, if it can.
@@ -196,7 +186,9 @@ class Tracer:
         """Keeps what the next step begins with."""
         state, iterator = arguments
         moment = Moment()
-        steps = 1 if self.are_stacked else self._model.steps_per_execution
+        steps = (
+            1 if are_stacked(self._model) else self._model.steps_per_execution
+        )
         batches = list(itertools.islice(iterator, steps))
         if batches:
             with contextlib.suppress(Exception):
@@ -210,7 +202,7 @@ class Tracer:
                 )
                 # Of several steps the first is known to begin with these.
                 moment.batch = batches[0]
-                if self.are_stacked:
+                if are_stacked(self._model):
                     moment.batch = _first_of(batches[0])
         return moment, (state, iter(batches))
 
@@ -404,3 +396,13 @@ def says_gradient_failed(error: BaseException) -> bool:
 def name_of(variable: Any) -> str:
     """Returns what to call a variable of Keras or of the backend."""
     return variable.path
+
+
+def are_stacked(model: Any) -> bool:
+    """Whether Keras hands over the batches of several steps as one.
+
+    It then takes these steps in one program: what is between them is in there,
+    and only the first step can be looked at.
+    """
+    several = model.steps_per_execution > 1
+    return several and _version(keras.version()) >= STACKS

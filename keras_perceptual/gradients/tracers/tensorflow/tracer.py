@@ -271,8 +271,8 @@ class Tracer:
             )
             return
 
-        def measure() -> Any:
-            return statistics_rows(
+        def keep() -> Any:
+            rows = statistics_rows(
                 gradients,
                 norms,
                 loss_scale,
@@ -280,13 +280,10 @@ class Tracer:
                 penalties(),
                 self.counts_zeros,
             )
+            self._keep(keys, rows)
+            return True
 
-        def add_nothing() -> Any:
-            return tf.zeros((len(keys), WIDTH))
-
-        # A branch that writes to variables has TensorFlow optimize what is
-        # around it in another way, and round otherwise.
-        self._keep(keys, tf.cond(self._on, measure, add_nothing))
+        tf.cond(self._on, keep, lambda: False)
 
     def _is_compiled(self) -> Any:
         return (
