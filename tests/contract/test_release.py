@@ -81,7 +81,7 @@ def test_readme_leads_to_files_wherever_it_is_shown():
     assert links
     for link in links:
         assert re.match(r"https?://", link)
-        where, _, path = link.partition("/v1.2.0/")
+        where, _, path = link.partition("#")[0].partition("/v1.2.0/")
         if path:
             assert (REPOSITORY / path).exists()
             kind = "raw" if path.endswith(".png") else "blob"
