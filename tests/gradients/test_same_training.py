@@ -116,8 +116,8 @@ def compare(make, policy=None, fits=1, **arguments):
                 )
         return everything(model, history), callback
 
-    checked, callback = run(check=True)
     for tries_left in (2, 1, 0):
+        checked, callback = run(check=True)
         plain, _ = run(check=False)
         try:
             assert_same(checked, plain)
@@ -367,6 +367,76 @@ def test_step_that_counts_and_freezes_in_python(eagerly):
     compare(make, {"on_missing": "warn"})
 
 
+class Adversaries(keras.Model):
+    """Two networks with convolutions, each with an optimizer of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.maker = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                layers.Conv2D(4, 4, strides=2, padding="same"),
+                layers.LeakyReLU(),
+                layers.Conv2DTranspose(1, 4, strides=2, padding="same"),
+            ]
+        )
+        self.critic = keras.Sequential(
+            [
+                keras.Input((8, 8, 2)),
+                layers.Conv2D(4, 4, strides=2, padding="same"),
+                layers.LeakyReLU(),
+                layers.Conv2D(1, 3),
+            ]
+        )
+        self.optimizers = [keras.optimizers.Adam(0.01) for _ in range(2)]
+        self.compare = keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def judge(self, images, others):
+        return self.critic(ops.concatenate([images, others], -1), training=True)
+
+    def maker_loss(self, images, wanted):
+        made = self.maker(images, training=True)
+        verdicts = self.judge(images, made)
+        fooled = self.compare(ops.ones_like(verdicts), verdicts)
+        return fooled + 100 * ops.mean(ops.abs(wanted - made))
+
+    def critic_loss(self, images, wanted):
+        real = self.judge(images, wanted)
+        made = self.judge(images, self.maker(images, training=True))
+        return self.compare(ops.ones_like(real), real) + self.compare(
+            ops.zeros_like(made), made
+        )
+
+    def train_step(self, data):
+        images = ops.tile(ops.reshape(data[0], (-1, 2, 2, 1)), (1, 4, 4, 1))
+        wanted = ops.flip(images, axis=0)
+        losses = [
+            (self.maker_loss, self.maker.trainable_variables),
+            (self.critic_loss, self.critic.trainable_variables),
+        ]
+        found = [
+            (*gradients_of(lambda f=f: f(images, wanted), variables), variables)
+            for f, variables in losses
+        ]
+        for optimizer, (gradients, _, variables) in zip(
+            self.optimizers, found, strict=True
+        ):
+            optimizer.apply(gradients, variables)
+        return {"loss": found[0][1]}
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="has no such step")
+def test_two_optimizers_in_one_step():
+    """What is taken note of for one may not change how the other is run."""
+
+    def make():
+        model = Adversaries()
+        model.compile(jit_compile=False)
+        return model
+
+    compare(make)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:GradientSanityCallback")
 def test_names_of_the_variables_of_an_optimizer_in_another_one():
@@ -383,7 +453,7 @@ def test_names_of_the_variables_of_an_optimizer_in_another_one():
 @pytest.mark.once
 def test_the_comparison_can_fail():
     # The one with the check comes first.
-    changes = itertools.chain([1e-7], itertools.repeat(0.0))
+    changes = itertools.cycle([1e-7, 0.0])
 
     def make():
         model = make_network({})

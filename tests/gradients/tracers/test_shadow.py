@@ -68,7 +68,7 @@ def traced(tf, shadow):
         function = tf.function(step, autograph=False, jit_compile=True)
         spec = {"x": tf.TensorSpec((None, 2), "float32")}
         function.get_concrete_function(spec)
-        return step, shadow.make_shadow(step.calls)
+        return step, shadow.make_shadow(step.calls, [])
 
     return trace
 
@@ -115,7 +115,7 @@ def test_data_that_no_gradient_needs(tf, shadow):
         return loss + unused
 
     step((tf.constant(3.0), tf.constant(1.0)))
-    compute = shadow.make_shadow(calls)
+    compute = shadow.make_shadow(calls, [])
     _, (found,) = statistics_of(compute, (tf.constant(5.0), tf.constant(1.0)))
     assert found.norm == 5.0
 
@@ -134,7 +134,7 @@ def test_parts_of_a_batch_that_are_nothing(tf, shadow):
         return loss
 
     step((tf.constant(3.0), None))
-    compute = shadow.make_shadow(calls)
+    compute = shadow.make_shadow(calls, [])
     _, (found,) = statistics_of(compute, (tf.constant(5.0), None))
     assert found.norm == 5.0
 
@@ -165,7 +165,7 @@ def test_loops_and_branches(tf, shadow):
         return loss
 
     step(tf.constant(3.0))
-    compute = shadow.make_shadow(calls)
+    compute = shadow.make_shadow(calls, [])
     norms = [
         statistics_of(compute, tf.constant(x))[1][0].norm for x in (5.0, -5.0)
     ]
@@ -191,9 +191,85 @@ def test_functions_in_functions(tf, shadow):
         return step(x) + constant
 
     outer(tf.constant(1.0))
-    compute = shadow.make_shadow(calls)
+    compute = shadow.make_shadow(calls, [])
     _, (found,) = statistics_of(compute, tf.constant(2.0))
     assert found.norm == 6.0
+
+
+def counting_step(tf, count):
+    """Returns a step that writes before it computes gradients."""
+    state, weight, calls = tf.Variable(1.0), tf.Variable(2.0), []
+    generator = tf.random.Generator.from_seed(1)
+
+    def step(x):
+        count(tf, state, generator)
+        with tf.GradientTape() as tape:
+            loss = x * weight * state
+        gradient = tape.gradient(loss, weight)
+        calls.append((gradient, gradient.graph))
+        return loss
+
+    return step, [state, generator.state], calls
+
+
+def add_directly(tf, state, generator):
+    state.assign_add(1.0 + tf.floor(generator.uniform(())))
+
+
+def add_in_a_loop(tf, state, generator):
+    for _ in tf.range(3):
+        state.assign_add(1.0)
+
+
+def add_in_a_function(tf, state, generator):
+    tf.function(lambda: state.assign_add(1.0), autograph=False)()
+
+
+@pytest.mark.parametrize("count", [add_directly, add_in_a_loop])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_what_is_written_on_the_way_is_put_back(tf, shadow, count, jit_compile):
+    """Also where nobody has told of the variable."""
+    step, written, calls = counting_step(tf, count)
+    known = [Known(variable) for variable in written]
+    tf.function(step, jit_compile=jit_compile)(tf.constant(3.0))
+    ((gradient, graph),) = calls
+    assert shadow.can_have_shadow(graph, known)
+    call = shadow.Call([1], [gradient], None, False, dict)
+    compute = shadow.make_shadow([call], known, jit_compile)
+    before = [variable.numpy() for variable in written]
+    norms = [
+        statistics_of(compute, tf.constant(1.0))[1][0].norm for _ in range(2)
+    ]
+    for variable, value in zip(written, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    # The step runs from the state that the first one has left.
+    added = 3.0 if count is add_in_a_loop else 1.0
+    assert norms == [before[0] + added] * 2
+
+
+class Known:
+    """A variable of Keras, as far as it matters."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        lambda tf, state, _: tf.print(state),
+        lambda tf, state, _: state.assign(
+            tf.numpy_function(np.square, [state], "float32")
+        ),
+        add_in_a_function,
+    ],
+    ids=["print", "Python", "function that writes"],
+)
+def test_what_must_run_once_is_not_computed_beside(tf, shadow, count):
+    step, _, calls = counting_step(tf, count)
+    tf.function(step, autograph=False)(tf.constant(3.0))
+    ((_, graph),) = calls
+    assert not shadow.can_have_shadow(graph, [])
 
 
 def test_step_is_not_changed(tf):

@@ -1,13 +1,16 @@
-"""The gradients of a compiled step, computed beside it, for TensorFlow.
+"""The gradients of a traced step, computed beside it, for TensorFlow.
 
-XLA fuses the arithmetic of a step in another way once something else takes a
-number from the middle of it, and then rounds differently. So a step that is
-compiled has nothing added: what leads to its gradients is copied from its
-graph into a function of its own, without running Python again.
+Grappler and XLA rearrange the arithmetic of a step in another way once
+something else takes a number from the middle of it, and then it rounds
+differently. So a step that is traced has nothing added: what leads to its
+gradients is copied from its graph into a function of its own, without running
+Python again.
 """
 
+import contextlib
 import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -15,10 +18,27 @@ import tensorflow as tf
 from keras_perceptual.gradients.statistics import statistics_rows
 from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
 
-# What must not run once more: code of Python, and what takes from a stream of
-# data or writes to one.
-_ONCE = re.compile(
-    "PyFunc|Iterator|Queue|Barrier|Stage|Print|Write|Save|TableI(nsert|mport)"
+# What draws random numbers from a generator, a variable of integers.
+_DRAWS = re.compile(
+    r"Rng\w+"
+    r"|Stateful(Uniform|StandardNormal|TruncatedNormal|RandomBinomial)\w*"
+)
+# What writes to its first input, a variable, which can be put back.
+_WRITES = re.compile(
+    r"Assign(Add|Sub)?VariableOp|ResourceStridedSliceAssign"
+    rf"|Resource(Scatter|Apply|SparseApply)\w+|{_DRAWS.pattern}"
+)
+# What holds other operations, which are looked at.
+_CALLS = re.compile("If|While|Case|StatefulPartitionedCall")
+# What may run once more, though it has a state: it takes from nothing but
+# variables and random numbers of its own, and gives to nothing but variables.
+_AGAIN = re.compile(
+    r"ReadVariableOp|VarIsInitializedOp|VariableShape|ResourceGather(Nd)?"
+    r"|LookupTable(Find|Size)V2|TensorArray\w+|Assert|CheckNumerics(V2)?"
+    r"|Random(Uniform|UniformInt|StandardNormal|Gamma|PoissonV2|Shuffle)"
+    r"|(Parameterized)?TruncatedNormal|Multinomial|\w+CandidateSampler"
+    r"|SampleDistortedBoundingBox(V2)?|StatelessRandomGetAlg|CudnnRNN\w*"
+    rf"|DeviceIndex|Empty|GuaranteeConst|{_WRITES.pattern}|{_CALLS.pattern}"
 )
 
 
@@ -44,12 +64,29 @@ class Call:
     counts_zeros: bool = False
 
 
-def make_shadow(calls: Any, jit_compile: bool = True) -> Any:
+def can_have_shadow(graph: Any, variables: Any) -> bool:
+    """Whether all of a graph may run once more, as far as it is traced.
+
+    Args:
+        graph: The graph of a step.
+        variables: As for `make_shadow`.
+    """
+    try:
+        _written_by(graph.get_operations(), graph, variables)
+    except Exception:
+        return False
+    return True
+
+
+def make_shadow(calls: Any, variables: Any, jit_compile: bool = True) -> Any:
     """Returns a function of a batch that computes the rows of some calls.
+
+    What the step does to variables on the way is done and put back.
 
     Args:
         calls: A list of `Call`, all of one graph, whose arguments are the
             parts of the batch.
+        variables: The Keras variables that are known.
         jit_compile: Whether XLA compiles it, as it does the step.
 
     Raises:
@@ -59,18 +96,12 @@ def make_shadow(calls: Any, jit_compile: bool = True) -> Any:
     tensors = [tensor for call in calls for tensor in call.gradients]
     present = _needed_for(tensors)
     definition = graph.as_graph_def()
+    written = _written_by(present.values(), graph, variables)
     nodes = [
         node
         for node in definition.node
         if node.name in present and node.op != "Placeholder"
     ]
-    held = (f.node_def for f in definition.library.function)
-    for node in [*nodes, *(node for body in held for node in body)]:
-        if _ONCE.search(node.op):
-            raise ValueError(
-                "A step is not computed beside itself where an operation of it "
-                f"must run once alone. Received: {node.op}"
-            )
     del definition.node[:]
     definition.node.extend(nodes)
     captured = {inner.name: _origin(outer) for outer, inner in graph.captures}
@@ -109,7 +140,8 @@ def make_shadow(calls: Any, jit_compile: bool = True) -> Any:
 
     def compute(batch: Any) -> Any:
         parts = tf.nest.flatten(batch, expand_composites=True)
-        rows = shadow(*(part for part in parts if part is not None))
+        with _put_back(written):
+            rows = shadow(*(part for part in parts if part is not None))
         return [
             (call.keys, numbers.numpy())
             for call, numbers in zip(calls, rows, strict=True)
@@ -119,15 +151,111 @@ def make_shadow(calls: Any, jit_compile: bool = True) -> Any:
 
 
 def _needed_for(tensors: Any) -> Any:
-    """Returns the names of the operations that tensors are computed by."""
-    wanted, found = [tensor.op for tensor in tensors], set()
+    """Returns the operations that tensors are computed by, by their names."""
+    wanted, found = [tensor.op for tensor in tensors], {}
     while wanted:
         operation = wanted.pop()
         if operation.name not in found:
-            found.add(operation.name)
+            found[operation.name] = operation
             wanted += [tensor.op for tensor in operation.inputs]
             wanted += operation.control_inputs
     return found
+
+
+def _written_by(operations: Any, graph: Any, variables: Any) -> Any:
+    """Returns the variables that operations write to.
+
+    Args:
+        operations: Operations of a graph.
+        graph: The graph.
+        variables: The Keras variables that are known.
+
+    Returns:
+        List of pairs of the handle of a variable and its type.
+
+    Raises:
+        ValueError: If an operation would run once more that must not.
+    """
+    inside = _kinds_in_functions({o.type for o in operations}, graph)
+    for kind in {o.type for o in operations} | inside:
+        if _has_state(kind) and not _AGAIN.fullmatch(kind):
+            raise ValueError(
+                "A step is not computed beside itself where an operation of it "
+                f"must run once alone. Received: {kind}"
+            )
+    types = {id(v.value.handle): v.value.dtype for v in variables}
+    found = {}
+    for operation in operations:
+        handles = []
+        if _WRITES.fullmatch(operation.type):
+            handles = [_origin(operation.inputs[0])]
+            types[id(handles[0])] = _type_written(operation)
+        elif _CALLS.fullmatch(operation.type) and any(
+            map(_WRITES.fullmatch, inside)
+        ):
+            handles = [
+                _origin(tensor)
+                for tensor in operation.inputs
+                if tensor.dtype == tf.resource
+            ]
+        for handle in handles:
+            if id(handle) not in types:
+                raise ValueError(
+                    "A step is not computed beside itself where a function in "
+                    "it writes to what is no variable of the model. "
+                    f"Received: {operation.name}"
+                )
+            found[id(handle)] = handle, types[id(handle)]
+    return list(found.values())
+
+
+def _kinds_in_functions(kinds: Any, graph: Any) -> set[str]:
+    """Returns the kinds of operations that others of some kinds may run."""
+    attributes = [
+        attribute.type for kind in kinds for attribute in _definition(kind).attr
+    ]
+    if "func" not in attributes and "list(func)" not in attributes:
+        return set()
+    library = graph.as_graph_def().library
+    return {node.op for body in library.function for node in body.node_def}
+
+
+def _has_state(kind: str) -> bool:
+    """Whether an operation may do something else each time it runs."""
+    return bool(_definition(kind).is_stateful)
+
+
+def _definition(kind: str) -> Any:
+    """Returns how TensorFlow describes a kind of operation."""
+    from tensorflow.python.framework import op_def_registry
+
+    return op_def_registry.get(kind)
+
+
+def _type_written(operation: Any) -> Any:
+    """Returns the type of the variable that an operation writes to."""
+    if _DRAWS.fullmatch(operation.type):
+        return tf.int64
+    names = [attribute.name for attribute in operation.op_def.attr]
+    return operation.get_attr("dtype" if "dtype" in names else "T")
+
+
+@contextlib.contextmanager
+def _put_back(written: Any) -> Iterator[None]:
+    """Puts back what is written to variables inside.
+
+    Args:
+        written: As `_written_by` returns it.
+    """
+    former = [
+        tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
+        for handle, dtype in written
+    ]
+    try:
+        yield
+    finally:
+        for (handle, _), value in zip(written, former, strict=True):
+            tf.raw_ops.AssignVariableOp(resource=handle, value=value)
 
 
 def _origin(tensor: Any) -> Any:

@@ -66,6 +66,7 @@ class Tracer:
         self._specs = None
         self._calls: list[Any] = []
         self._shadow: Any = None
+        self._graph: Any = None
         self._held = Moment()
         self.counts_zeros = False
         self.leaves_step_alone = False
@@ -181,7 +182,7 @@ class Tracer:
         return batches, arguments
 
     def measure_ahead(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Computes the statistics of the next step, if it is compiled.
+        """Computes the statistics of the next step, if it is traced.
 
         Args:
             arguments: What the train function is to be called with.
@@ -199,13 +200,7 @@ class Tracer:
             return arguments
         batches, arguments = self._look_ahead(arguments)
         if batches:
-            trained = {id(v) for v in self._model.trainable_variables}
-            others = snapshots.variables_of_step(self._model)
-            others = [v for v in others if id(v) not in trained]
-            batch = tf.nest.map_structure(_nothing_for_optional, batches[0])
-            with snapshots.values_put_back(others):
-                for keys, rows in self._shadow(batch):
-                    self._keep(keys, rows)
+            self._measure(batches[0])
         return arguments
 
     def measure_behind(self) -> None:
@@ -220,6 +215,7 @@ class Tracer:
     def _note_step(self, data: Any) -> None:
         self.python_steps += 1
         self._calls = []
+        self._graph = tf.compat.v1.get_default_graph()
         # Data of an unknown kind cannot be traced with, only trained on.
         with contextlib.suppress(TypeError, ValueError):
             self._specs = tf.nest.map_structure(
@@ -258,7 +254,7 @@ class Tracer:
             },
         )
         gradients = [_stored_values(gradient) for gradient in gradients]
-        if self._is_compiled():
+        if self._is_measured_beside():
             self._calls.append(
                 shadow.Call(
                     keys,
@@ -269,6 +265,8 @@ class Tracer:
                     self.counts_zeros,
                 )
             )
+            return
+        if self.leaves_step_alone and not tf.executing_eagerly():
             return
 
         def keep() -> Any:
@@ -285,31 +283,46 @@ class Tracer:
 
         tf.cond(self._on, keep, lambda: False)
 
-    def _is_compiled(self) -> Any:
+    def _is_measured_beside(self) -> bool:
+        """Whether the step that is traced is left alone.
+
+        Otherwise it keeps its statistics itself, and may round differently.
+        """
+        graph = tf.compat.v1.get_default_graph()
+        if tf.executing_eagerly() or graph is not self._graph:
+            # Where a loop computes gradients, there is no batch to begin with.
+            return False
+        variables = snapshots.variables_of_training(self._model)
         return (
-            (self._model.jit_compile or self.leaves_step_alone)
-            and not tf.executing_eagerly()
-            and self._strategy.num_replicas_in_sync == 1
+            self._strategy.num_replicas_in_sync == 1
+            and shadow.can_have_shadow(graph, variables)
         )
 
     def look_again(self, moment: Moment) -> None:
-        """Computes the statistics of a step beside it, if it is compiled."""
+        """Computes the statistics of a step beside it, if it is traced."""
         if self._calls:
             self._make_shadow()
         if self._shadow is None or moment.batch is None:
             return
         if moment.values is None:
+            # What the weights are now says nearly as much.
+            self._measure(moment.batch)
             return
         variables = snapshots.variables_of_step(self._model)
-        batch = tf.nest.map_structure(_nothing_for_optional, moment.batch)
         with snapshots.values_put_back(variables, moment.values):
-            for keys, rows in self._shadow(batch):
-                self._keep(keys, rows)
+            self._measure(moment.batch)
+
+    def _measure(self, batch: Any) -> None:
+        """Computes the statistics of a batch beside the step."""
+        batch = tf.nest.map_structure(_nothing_for_optional, batch)
+        for keys, rows in self._shadow(batch):
+            self._keep(keys, rows)
 
     def _make_shadow(self) -> None:
         calls, self._calls, self._shadow = self._calls, [], None
+        variables = snapshots.variables_of_training(self._model)
         jit_compile = bool(self._model.jit_compile)
-        self._shadow = shadow.make_shadow(calls, jit_compile)
+        self._shadow = shadow.make_shadow(calls, variables, jit_compile)
 
     def _make_room(self, keys: Any) -> None:
         keys = [key for key in keys if key not in self._slots]
