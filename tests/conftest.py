@@ -25,6 +25,24 @@ gc.collect()
 gc.freeze()
 
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    make_iterator = tf.data.Dataset.__iter__
+
+    def iterator_that_is_not_tuned(dataset):
+        """Where a `fit` has ended by an error, its iterator is not used up.
+
+        Who lets go of it, some garbage collection, waits for the thread that
+        tunes it: up to seconds, and the older it is the longer.
+        """
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return make_iterator(dataset.with_options(options))
+
+    tf.data.Dataset.__iter__ = iterator_that_is_not_tuned
+
+
 @pytest.fixture(autouse=True)
 def clean_keras():
     """Each test starts from the same seed and the default configuration."""
