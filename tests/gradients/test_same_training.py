@@ -370,8 +370,9 @@ def test_step_that_counts_and_freezes_in_python(eagerly):
 class Adversaries(keras.Model):
     """Two networks with convolutions, each with an optimizer of its own."""
 
-    def __init__(self):
+    def __init__(self, in_turn):
         super().__init__()
+        self.in_turn = in_turn
         self.maker = keras.Sequential(
             [
                 keras.Input((8, 8, 1)),
@@ -390,6 +391,11 @@ class Adversaries(keras.Model):
         )
         self.optimizers = [keras.optimizers.Adam(0.01) for _ in range(2)]
         self.compare = keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def call(self, data):
+        return self.maker(
+            ops.tile(ops.reshape(data, (-1, 2, 2, 1)), (1, 4, 4, 1))
+        )
 
     def judge(self, images, others):
         return self.critic(ops.concatenate([images, others], -1), training=True)
@@ -410,28 +416,40 @@ class Adversaries(keras.Model):
     def train_step(self, data):
         images = ops.tile(ops.reshape(data[0], (-1, 2, 2, 1)), (1, 4, 4, 1))
         wanted = ops.flip(images, axis=0)
-        losses = [
+        parts = [
             (self.maker_loss, self.maker.trainable_variables),
             (self.critic_loss, self.critic.trainable_variables),
         ]
-        found = [
-            (*gradients_of(lambda f=f: f(images, wanted), variables), variables)
-            for f, variables in losses
-        ]
-        for optimizer, (gradients, _, variables) in zip(
-            self.optimizers, found, strict=True
+        found = []
+        for optimizer, (loss, variables) in zip(
+            self.optimizers, parts, strict=True
         ):
-            optimizer.apply(gradients, variables)
-        return {"loss": found[0][1]}
+            gradients, value = gradients_of(
+                lambda loss=loss: loss(images, wanted), variables
+            )
+            found.append((optimizer, gradients, variables))
+            if self.in_turn:
+                optimizer.apply(gradients, variables)
+        if not self.in_turn:
+            for optimizer, gradients, variables in found:
+                optimizer.apply(gradients, variables)
+        return {"loss": value}
 
 
 @pytest.mark.skipif(BACKEND == "jax", reason="has no such step")
-def test_two_optimizers_in_one_step():
-    """What is taken note of for one may not change how the other is run."""
+@pytest.mark.parametrize("in_turn", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, True] if BACKEND == "tensorflow" else [False]
+)
+def test_two_optimizers_in_one_step(in_turn, jit_compile):
+    """What is taken note of for one may not change how the other is run.
+
+    In turn, the first has written before the second has gradients.
+    """
 
     def make():
-        model = Adversaries()
-        model.compile(jit_compile=False)
+        model = Adversaries(in_turn)
+        model.compile(jit_compile=jit_compile)
         return model
 
     compare(make)
