@@ -113,7 +113,7 @@ def pytest_xdist_auto_num_workers(config):
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config, items):
     most = config.getoption("--settings")
-    if most is None:
+    if most is None or config.getoption("run_all"):
         # First, so that -m knows of it.
         quick = [item for item in items if "slow" not in item.keywords]
         for item in set(quick) - items_of_a_sample(quick, QUICK_SETTINGS):

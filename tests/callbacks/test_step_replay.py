@@ -86,6 +86,7 @@ def test_it_runs_again_bit_by_bit(tmp_path, arguments):
     assert model.train_function is None
 
 
+@pytest.mark.once
 def test_another_state_is_noticed(tmp_path):
     """The comparison can fail."""
     folder = break_it(tmp_path)
@@ -99,6 +100,7 @@ def test_another_state_is_noticed(tmp_path):
     assert not replay(folder, root_model()).same
 
 
+@pytest.mark.once
 def test_models_that_cannot_take_the_step(tmp_path, monkeypatch):
     folder = break_it(tmp_path)
     with pytest.raises(ValueError, match=r"`model.compile`.*Received: model"):

@@ -35,6 +35,7 @@ def test_says_what_to_install(monkeypatch):
         build_dinov2("dinov2_small")
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize("registers", [0, 3])
 def test_taps_are_the_tokens_of_the_patches(small, registers, rng):

@@ -384,6 +384,7 @@ def test_finite_differences_of_images_and_every_weight(rng):
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "backbone", [convolutions, pytest.param(None, marks=pytest.mark.slow)]
 )

@@ -49,6 +49,7 @@ def test_contract(config, pair):
     checks.check_loss_contract(DISTS(**config), *pair)
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_the_same_picture_in_every_range_and_layout(pair):
     checks.check_image_conventions(DISTS, *pair)
@@ -145,6 +146,7 @@ def test_gray_images_are_repeated(pair, dists):
     )
 
 
+@pytest.mark.once
 def test_a_mask_takes_the_statistics_where_it_is(pair):
     true, pred = pair
     loss = DISTS(weights="random")
@@ -235,6 +237,7 @@ def test_defaults_are_the_documented_ones():
     checks.check_defaults(DISTS)
 
 
+@pytest.mark.once
 def test_parts_of_features_add_up_to_the_whole(rng):
     loss = DISTS(weights="random")
     images = rng.uniform(0, 1, (2, 2, 80, 96, 3)).astype("float32")

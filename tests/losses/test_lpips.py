@@ -249,6 +249,7 @@ def test_defaults_are_the_documented_ones():
     checks.check_defaults(LPIPS)
 
 
+@pytest.mark.once
 def test_parts_of_features_add_up_to_the_whole(rng):
     loss = LPIPS(weights="random")
     images = rng.uniform(0, 1, (2, 2, 80, 96, 3)).astype("float32")

@@ -138,6 +138,7 @@ def test_grows_with_the_distortion(size, distortion):
     assert values[-1] > 2 * values[1] > 0
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["small", "full"])
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])
@@ -299,6 +300,7 @@ def test_defaults_are_the_documented_ones():
     checks.check_defaults(PerceivedDistance)
 
 
+@pytest.mark.once
 def test_parts_of_features_add_up_to_the_whole(rng):
     loss = PerceivedDistance(size="small", weights="random")
     images = rng.uniform(0, 1, (2, 2, 80, 96, 3)).astype("float32")

@@ -31,6 +31,7 @@ def grams(x):
     return np.einsum("bcn,bdn->bcd", x, x)
 
 
+@pytest.mark.once
 def test_johnson(pair):
     style = ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
     *_, content = features("vgg16", ["relu3_3"], pair)

@@ -47,6 +47,7 @@ def test_the_mean_over_images_of_uneven_batches(loss, images):
     )
 
 
+@pytest.mark.once
 def test_the_reduction_of_the_loss_is_of_no_account(images):
     values = numpy(small_lpips().per_image(*images))
     metric = kp.ImageLossMetric(small_lpips(reduction="sum"))
@@ -62,6 +63,7 @@ def test_weights_of_images(images, shape):
     assert found == pytest.approx(np.average(values, weights=weights), rel=1e-5)
 
 
+@pytest.mark.once
 def test_a_mask_goes_to_the_loss(images):
     loss = small_lpips()
     mask = np.zeros((7, 32, 36), "float32")
@@ -174,6 +176,7 @@ def test_weighted_metrics_take_the_weights_of_a_model(images):
     )
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_loss_and_metric_share_one_network_after_loading(images, tmp_path):
     loss = small_lpips()

@@ -227,6 +227,7 @@ def test_the_official_weights():
 # Terms that are negative.
 
 
+@pytest.mark.once
 def test_a_negative_term_costs_and_pulls():
     x = torture.picture(24, 24, 1)[:1]
     y = 1 - x
