@@ -107,6 +107,20 @@ class Evidence:
             if self._of(v).nonfinite or self._of(v).norm > judging.LARGEST
         }
 
+    def is_content(self, report: GradientReport) -> bool:
+        """Whether later batches can tell of nothing but NaN in the weights.
+
+        Where each value of a gradient is clipped, infinity leaves none.
+        """
+        return (
+            all(record.status == "ok" for record in report)
+            and not self.unexplained()
+            and not any(
+                getattr(optimizer, "clipvalue", None)
+                for optimizer in find_optimizers(self._model)
+            )
+        )
+
     def judge(self, *, finished: bool) -> GradientReport:
         """Returns the `GradientReport` so far.
 

@@ -167,6 +167,7 @@ class FitCheck:
             raise trouble
         finished = last or self._evidence.batches >= self.policy.steps
         self.report = self._evidence.judge(finished=finished)
+        self._seam.tracer.is_content = self._evidence.is_content(self.report)
         # It holds every number of the step.
         self._explainer.forget()
         return finished

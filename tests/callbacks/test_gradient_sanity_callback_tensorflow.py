@@ -1,6 +1,7 @@
 """The gradient check in the ways of training that only TensorFlow has."""
 
 import keras
+import numpy as np
 import pytest
 from gradient_models import (
     cut_model,
@@ -11,7 +12,7 @@ from gradient_models import (
 from keras import layers, ops
 
 from keras_perceptual.callbacks import GradientSanityCallback
-from keras_perceptual.gradients import GradientSanityError
+from keras_perceptual.gradients import GradientSanityError, tracers
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -41,6 +42,45 @@ def test_compiled_by_xla():
             healthy_model(loss=nan_loss, jit_compile=True),
             GradientSanityCallback(),
         )
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """How many batches are computed beside the step."""
+    tracer = tracers.load("tracer").Tracer
+    measure, found = tracer._measure, []
+
+    def note(self, batch):
+        found.append(batch)
+        return measure(self, batch)
+
+    monkeypatch.setattr(tracer, "_measure", note)
+    return found
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_once_all_is_well_nothing_is_computed_twice(measured, jit_compile):
+    callback = GradientSanityCallback()
+    fit(healthy_model(jit_compile=jit_compile), callback)
+    assert len(callback.report.ok) == 4
+    assert callback.report.batches == 3
+    assert len(measured) == 1
+
+
+def test_values_that_are_clipped_are_looked_at(measured):
+    """What clips infinity leaves no trace of it in the weights."""
+    clipping = keras.optimizers.SGD(clipvalue=1.0)
+    fit(healthy_model(clipping, jit_compile=False), GradientSanityCallback())
+    assert len(measured) == 3
+
+
+def test_not_a_number_in_a_later_batch(measured):
+    x, y = regression_data()
+    x[17] = np.nan
+    model = healthy_model(jit_compile=False)
+    with pytest.raises(GradientSanityError, match="NaN or infinity"):
+        fit(model, GradientSanityCallback(), (x, y))
+    assert len(measured) == 2
 
 
 def test_not_a_number_that_only_xla_produces():

@@ -33,6 +33,8 @@ class Tracer(Protocol):
             so that TensorFlow optimizes its graph as it does without, and
             that what computes statistics beside it runs often. Set before the
             step is traced.
+        is_content: Whether all gradients were well in an earlier step. What is
+            computed beside a step then waits for one that leaves NaN.
         python_steps: How often the Python code of the step has run.
         trouble: What went wrong in looking, if anything.
         values_were_away: Whether the step read a variable while its value was
@@ -45,6 +47,7 @@ class Tracer(Protocol):
     zeros_for_none: ClassVar[bool]
     counts_zeros: bool
     leaves_step_alone: bool
+    is_content: bool
     python_steps: int
     trouble: Exception | None
     values_were_away: bool

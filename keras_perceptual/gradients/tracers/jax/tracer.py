@@ -43,6 +43,7 @@ class Tracer:
 
     counts_zeros: bool
     leaves_step_alone: bool
+    is_content: bool
     python_steps: int
     trouble: Exception | None
     values_were_away: bool
@@ -57,6 +58,7 @@ class Tracer:
         self._used: dict[Any, Any] = {}
         self.counts_zeros = False
         self.leaves_step_alone = False
+        self.is_content = False
         self.python_steps = 0
         self.trouble = None
         self.values_were_away = False
@@ -178,6 +180,7 @@ class Tracer:
     def start_anew(self) -> None:
         """Forgets the numbers of an earlier training."""
         self.trouble = None
+        self.is_content = False
         self._totals = {}
 
     def hold(

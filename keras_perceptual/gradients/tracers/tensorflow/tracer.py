@@ -49,6 +49,7 @@ class Tracer:
 
     counts_zeros: bool
     leaves_step_alone: bool
+    is_content: bool
     keeps_batches: bool
     batches: Batches
     python_steps: int
@@ -70,6 +71,7 @@ class Tracer:
         self._held = Moment()
         self.counts_zeros = False
         self.leaves_step_alone = False
+        self.is_content = False
         self.python_steps = 0
         self.trouble = None
         self.keeps_batches = False
@@ -148,6 +150,7 @@ class Tracer:
     def start_anew(self) -> None:
         """Forgets the numbers of an earlier training."""
         self.trouble = None
+        self.is_content = False
         for table in self._tables:
             table.assign(tf.zeros_like(table))
 
@@ -304,6 +307,8 @@ class Tracer:
             self._make_shadow()
         if self._shadow is None or moment.batch is None:
             return
+        if self.is_content and self._has_finite_weights():
+            return
         if moment.values is None:
             # What the weights are now says nearly as much.
             self._measure(moment.batch)
@@ -311,6 +316,12 @@ class Tracer:
         variables = snapshots.variables_of_step(self._model)
         with snapshots.values_put_back(variables, moment.values):
             self._measure(moment.batch)
+
+    def _has_finite_weights(self) -> bool:
+        return all(
+            np.all(np.isfinite(variable.value.numpy()))
+            for variable in self._model.trainable_variables
+        )
 
     def _measure(self, batch: Any) -> None:
         """Computes the statistics of a batch beside the step."""

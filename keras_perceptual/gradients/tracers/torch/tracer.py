@@ -36,6 +36,7 @@ class Tracer:
 
     counts_zeros: bool
     leaves_step_alone: bool
+    is_content: bool
     python_steps: int
     trouble: Exception | None
 
@@ -46,6 +47,7 @@ class Tracer:
         self._used: dict[Any, Any] = {}
         self.counts_zeros = False
         self.leaves_step_alone = False
+        self.is_content = False
         self.python_steps = 0
         self.trouble = None
 
@@ -83,6 +85,7 @@ class Tracer:
     def start_anew(self) -> None:
         """Forgets the numbers of an earlier training."""
         self.trouble = None
+        self.is_content = False
         self._waiting, self._totals = [], {}
         self._used = {}
 
