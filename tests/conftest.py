@@ -31,10 +31,10 @@ if keras.backend.backend() == "tensorflow":
     make_iterator = tf.data.Dataset.__iter__
 
     def iterator_that_is_not_tuned(dataset):
-        """Where a `fit` has ended by an error, its iterator is not used up.
+        """An error in the middle of `fit` leaves an unfinished iterator.
 
-        Who lets go of it, some garbage collection, waits for the thread that
-        tunes it: up to seconds, and the older it is the longer.
+        Whatever deletes it later, such as the garbage collector, waits for the
+        thread that tunes it: up to several seconds.
         """
         options = tf.data.Options()
         options.autotune.enabled = False

@@ -392,10 +392,11 @@ class Adversaries(keras.Model):
         self.optimizers = [keras.optimizers.Adam(0.01) for _ in range(2)]
         self.compare = keras.losses.BinaryCrossentropy(from_logits=True)
 
-    def call(self, data):
-        return self.maker(
-            ops.tile(ops.reshape(data, (-1, 2, 2, 1)), (1, 4, 4, 1))
-        )
+    def images_of(self, x):
+        return ops.tile(ops.reshape(x, (-1, 2, 2, 1)), (1, 4, 4, 1))
+
+    def call(self, x):
+        return self.maker(self.images_of(x))
 
     def judge(self, images, others):
         return self.critic(ops.concatenate([images, others], -1), training=True)
@@ -414,7 +415,7 @@ class Adversaries(keras.Model):
         )
 
     def train_step(self, data):
-        images = ops.tile(ops.reshape(data[0], (-1, 2, 2, 1)), (1, 4, 4, 1))
+        images = self.images_of(data[0])
         wanted = ops.flip(images, axis=0)
         parts = [
             (self.maker_loss, self.maker.trainable_variables),

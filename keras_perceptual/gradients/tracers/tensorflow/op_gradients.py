@@ -100,9 +100,19 @@ def has_gradient_function(kind: str) -> bool:
 def is_stateful(kind: str) -> bool:
     """Whether something else may come out of the same inputs."""
     try:
-        return _definitions().op_def_for_type(kind).is_stateful
+        return definition_of(kind).is_stateful
     except Exception:  # Such as the name of a function.
         return False
+
+
+@functools.cache
+def definition_of(kind: str) -> Any:
+    """Returns how TensorFlow describes a kind of operation.
+
+    Raises:
+        Exception: Of TensorFlow, where it has no such operation.
+    """
+    return _definitions().op_def_for_type(kind)
 
 
 @functools.cache

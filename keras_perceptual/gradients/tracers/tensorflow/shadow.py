@@ -17,6 +17,9 @@ import tensorflow as tf
 
 from keras_perceptual.gradients.statistics import statistics_rows
 from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
+from keras_perceptual.gradients.tracers.tensorflow.op_gradients import (
+    definition_of,
+)
 
 # What draws random numbers from a generator, a variable of integers.
 _DRAWS = re.compile(
@@ -176,13 +179,15 @@ def _written_by(operations: Any, graph: Any, variables: Any) -> Any:
     Raises:
         ValueError: If an operation would run once more that must not.
     """
-    inside = _kinds_in_functions({o.type for o in operations}, graph)
-    for kind in {o.type for o in operations} | inside:
-        if _has_state(kind) and not _AGAIN.fullmatch(kind):
+    kinds = {operation.type for operation in operations}
+    inside = _kinds_in_functions(kinds, graph)
+    for kind in kinds | inside:
+        if definition_of(kind).is_stateful and not _AGAIN.fullmatch(kind):
             raise ValueError(
                 "A step is not computed beside itself where an operation of it "
                 f"must run once alone. Received: {kind}"
             )
+    functions_write = any(map(_WRITES.fullmatch, inside))
     types = {id(v.value.handle): v.value.dtype for v in variables}
     found = {}
     for operation in operations:
@@ -190,9 +195,7 @@ def _written_by(operations: Any, graph: Any, variables: Any) -> Any:
         if _WRITES.fullmatch(operation.type):
             handles = [_origin(operation.inputs[0])]
             types[id(handles[0])] = _type_written(operation)
-        elif _CALLS.fullmatch(operation.type) and any(
-            map(_WRITES.fullmatch, inside)
-        ):
+        elif functions_write and _CALLS.fullmatch(operation.type):
             handles = [
                 _origin(tensor)
                 for tensor in operation.inputs
@@ -212,24 +215,14 @@ def _written_by(operations: Any, graph: Any, variables: Any) -> Any:
 def _kinds_in_functions(kinds: Any, graph: Any) -> set[str]:
     """Returns the kinds of operations that others of some kinds may run."""
     attributes = [
-        attribute.type for kind in kinds for attribute in _definition(kind).attr
+        attribute.type
+        for kind in kinds
+        for attribute in definition_of(kind).attr
     ]
     if "func" not in attributes and "list(func)" not in attributes:
         return set()
     library = graph.as_graph_def().library
     return {node.op for body in library.function for node in body.node_def}
-
-
-def _has_state(kind: str) -> bool:
-    """Whether an operation may do something else each time it runs."""
-    return bool(_definition(kind).is_stateful)
-
-
-def _definition(kind: str) -> Any:
-    """Returns how TensorFlow describes a kind of operation."""
-    from tensorflow.python.framework import op_def_registry
-
-    return op_def_registry.get(kind)
 
 
 def _type_written(operation: Any) -> Any:
