@@ -102,6 +102,15 @@ def test_batches_of_another_size(traced, tf):
     assert found[0].norm == pytest.approx(np.hypot(2, 8))
 
 
+def test_tensorflow_does_not_count_how_often_it_is_traced(traced, tf, caplog):
+    """It would warn in the fifth training run of a process."""
+    with caplog.at_level("WARNING", logger="tensorflow"):
+        for _ in range(6):
+            _, compute = traced()
+            compute({"x": tf.constant(X)})
+    assert "retracing" not in caplog.text
+
+
 def test_data_that_no_gradient_needs(tf, shadow):
     weight, calls = tf.Variable(2.0), []
 

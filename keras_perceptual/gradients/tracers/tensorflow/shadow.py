@@ -141,10 +141,18 @@ def make_shadow(calls: Any, variables: Any, jit_compile: bool = True) -> Any:
             for call in calls
         ]
 
+    traced: dict[Any, Any] = {}
+
     def compute(batch: Any) -> Any:
         parts = tf.nest.flatten(batch, expand_composites=True)
+        parts = [part for part in parts if part is not None]
+        specs = tuple(map(tf.type_spec_from_value, parts))
+        if specs not in traced:
+            # Called as it is, TensorFlow would count all shadows as one
+            # function, and warn the user that it is traced too often.
+            traced[specs] = shadow.get_concrete_function(*specs)
         with _put_back(written):
-            rows = shadow(*(part for part in parts if part is not None))
+            rows = traced[specs](*parts)
         return [
             (call.keys, numbers.numpy())
             for call, numbers in zip(calls, rows, strict=True)
