@@ -63,12 +63,12 @@ class Gan(keras.Model):
             self.generator.layers[0].trainable = False  # fault: freezes
         variables = self.generator.trainable_variables
         if self.plant.in_step("asks"):
-            variables = self.plant.leave_out(variables)
+            variables = self.plant.leave_out(variables)  # fault: asks
         with tf.GradientTape() as tape:
             fakes = self.generator(noise, training=True)
             answers = self.discriminator(fakes, training=True)
             g_loss = self.judge(tf.zeros((count, 1)), answers)
-        gradients = tape.gradient(g_loss, variables)  # fault: asks
+        gradients = tape.gradient(g_loss, variables)
         pairs = list(zip(gradients, variables, strict=True))
         if self.plant.in_step("forgets"):
             self.plant.leave_out(variables)
@@ -152,11 +152,11 @@ class Wgan(keras.Model):
             self.generator.layers[0].trainable = False  # fault: freezes
         variables = self.generator.trainable_variables
         if self.plant.in_step("asks"):
-            variables = self.plant.leave_out(variables)
+            variables = self.plant.leave_out(variables)  # fault: asks
         with tf.GradientTape() as tape:
             fakes = self.generator(tf.random.normal((count, 4)), training=True)
             g_loss = -tf.reduce_mean(self.critic(fakes, training=True))
-        gradients = tape.gradient(g_loss, variables)  # fault: asks
+        gradients = tape.gradient(g_loss, variables)
         if self.plant.in_step("forgets"):
             kept = self.plant.leave_out(variables)
             gradients, variables = gradients[2:], kept
@@ -212,8 +212,8 @@ class Oscillation(keras.Model):
             self.place.trainable = False  # fault: freezes
         variables = self.trainable_variables
         if self.plant.in_step("asks"):
-            variables = self.plant.leave_out(variables)
-        gradients = tape.gradient(loss, variables)  # fault: asks
+            variables = self.plant.leave_out(variables)  # fault: asks
+        gradients = tape.gradient(loss, variables)
         if self.plant.in_step("forgets"):
             kept = self.plant.leave_out(variables)
             gradients, variables = gradients[2:], kept
