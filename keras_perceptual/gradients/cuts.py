@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.creations import locate_creation
 from keras_perceptual.gradients.kinds import (
     COMPARISONS,
     RELUS,
@@ -26,7 +27,7 @@ from keras_perceptual.gradients.kinds import (
     STOPS,
     kind_of,
 )
-from keras_perceptual.gradients.places import Place, locate
+from keras_perceptual.gradients.places import Place, locate, runs_in_graph
 from keras_perceptual.gradients.replay import Operation
 
 
@@ -50,10 +51,28 @@ class Locator:
     def locate(self, operation: Operation) -> Place:
         """Returns the `Place` of an `Operation`."""
         if operation not in self._places:
-            self._places[operation] = locate(
-                operation, self.layers, self._functions
-            )
+            self._places[operation] = self._locate(operation)
         return self._places[operation]
+
+    def _locate(self, operation: Operation) -> Place:
+        """Returns a `Place`, in a Functional model that of the whole layer."""
+        place = locate(operation, self.layers, self._functions)
+        if place.file and not runs_in_graph(operation.frames):
+            return place
+        layer = self.layers.get(place.layer)
+        created = None
+        if layer is not None and not place.keras_operation:
+            created = locate_creation(layer)
+        if created is None:
+            return place
+        return dataclasses.replace(
+            place,
+            file=created.file,
+            line=created.line,
+            code=created.code,
+            within=created.within,
+            created=True,
+        )
 
     def locate_last(self, operations: Sequence[Operation]) -> tuple[Place, ...]:
         """Returns, in a tuple, where the last in a layer or a user's line is.

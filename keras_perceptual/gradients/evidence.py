@@ -146,6 +146,8 @@ class Evidence:
         self._explainer.forget()
         if diagnosis.general:
             self._explain(self._explainer.missing, variables)
+        elif diagnosis is diagnoses.STRANGER:
+            self._explain(self._explainer.strangers, variables)
         owners = find_owners(self._model)
         return GradientReport(
             tuple(
@@ -253,6 +255,10 @@ class Evidence:
         self._explain(
             self._explainer.nonfinite,
             those(lambda v, *_: self._of(v).nonfinite),
+        )
+        self._explain(
+            self._explainer.diverged,
+            those(lambda _, __, d: d is diagnoses.DIVERGED),
         )
         if finished:
             self._explain(self._explainer.zeros, zero)

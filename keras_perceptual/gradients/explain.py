@@ -1,7 +1,6 @@
 """Finding out why gradients are as they are, by taking the step once more."""
 
 import contextlib
-import dataclasses
 import functools
 import re
 import traceback
@@ -24,10 +23,13 @@ from keras_perceptual.gradients import (
 from keras_perceptual.gradients.added_losses import find_left_out
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.causes import Cause
-from keras_perceptual.gradients.forgotten_parts import (
-    has_weights_in,
-    locate_mention,
-    locate_skipping,
+from keras_perceptual.gradients.creations import (
+    locate_addition,
+    locate_optimizer,
+)
+from keras_perceptual.gradients.guilty_lines import (
+    LineFinder,
+    handed_without,
 )
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
@@ -37,16 +39,12 @@ from keras_perceptual.gradients.model_parts import (
     variables_of,
 )
 from keras_perceptual.gradients.observer import GradientObserver
-from keras_perceptual.gradients.places import Place, locate_frames, locate_step
+from keras_perceptual.gradients.places import Place, locate_frames
 from keras_perceptual.gradients.replay import Replay, is_due_to_none
 from keras_perceptual.gradients.seam import Seam
 from keras_perceptual.gradients.source_lines import (
-    MAKING,
-    locate_building,
-    locate_choice,
     locate_condition,
     locate_freezing,
-    locate_inside,
 )
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -122,11 +120,11 @@ class Explainer:
             keys,
             *self._where(),
             owners=self._names_of(owners, keys),
-            handed=self._handed_without(),
+            handed=handed_without(self._observer),
         )
         left_out = find_left_out(replay, keys, *self._where())
         return {
-            key: left_out.get(key) or self._add_places(key, cause, owners)
+            key: left_out.get(key) or self._lines().add(key, cause, owners)
             for key, cause in found.items()
         }
 
@@ -137,102 +135,6 @@ class Explainer:
         layers = {id(owners[key]): owners[key] for key in keys if key in owners}
         names = tell_apart(self._model, list(layers.values()))
         return {key: names[id(owners[key])] for key in keys if key in owners}
-
-    def _add_places(
-        self, key: int, cause: Cause, owners: Mapping[int, Any]
-    ) -> Cause:
-        """Names the line that is to blame where no operation is."""
-        place, replay = None, cast(Replay, self._replay)
-        if self._may_be_skipped(key, cause):
-            condition = locate_skipping(
-                self._model,
-                owners.get(key),
-                has_weights_in(self._observer.connected),
-            )
-            # Where the step has a gradient this time, it draws by itself.
-            has_gradient = cause.diagnosis is diagnoses.NOT_APPLIED
-            if condition is not None or has_gradient:
-                found = () if condition is None else (condition,)
-                return Cause(diagnoses.SKIPPED, found)
-        if cause.diagnosis is diagnoses.NOT_APPLIED:
-            place = self._locate_call(key, replay)
-        elif cause.diagnosis is diagnoses.NOT_ASKED:
-            place = locate_choice(cause.places[0]) if cause.places else None
-        elif cause.diagnosis is diagnoses.UNUSED and cause.places:
-            return Cause(diagnoses.OTHER_LOSS, cause.places)
-        elif cause.diagnosis is diagnoses.UNUSED:
-            place = self._locate_mention(owners.get(key), replay)
-            # Where the model calls nothing of it, that is where it would.
-            step = locate_step(replay) or self._locate_own_call(replay)
-            if place is None or (step and self._is_made_at(place)):
-                place = step or place
-        elif cause.diagnosis is diagnoses.UNUSED_IN_CALLED_LAYER:
-            owner = owners[key]
-            own = (v for v in owner.variables if id(v) == key)
-            place = locate_building(owner, key) or self._locate_mention(
-                next(own, None), replay
-            )
-        if place is None or not place.file:
-            return cause
-        return Cause(cause.diagnosis, (place, *cause.places), cause.note)
-
-    def _locate_mention(self, part: Any, replay: Replay) -> Place | None:
-        """Returns where a part of the model is named, that is not used."""
-        run = {
-            (frame.filename, frame.name)
-            for operation in replay.operations
-            for frame in operation.frames
-        }
-        is_called = has_weights_in(self._observer.connected)
-        return locate_mention(self._model, part, is_called, run)
-
-    def _is_made_at(self, place: Place) -> bool:
-        """Whether a model of which nothing is used makes a part there."""
-        is_step = type(self._model).call is keras.Model.call
-        unused = is_step or not self._observer.connected
-        return unused and place.within in MAKING
-
-    def _locate_own_call(self, replay: Replay) -> Place | None:
-        """Returns the last line that the `call` of a model runs."""
-        if self._observer.connected:
-            return None
-        for operation in reversed(replay.operations):
-            inside = [f for f in operation.frames if f.name == "call"]
-            place = locate_inside(self._model, inside)
-            if place is not None:
-                return dataclasses.replace(place, operation="the call")
-        return None
-
-    def _may_be_skipped(self, key: int, cause: Cause) -> bool:
-        """Whether another batch may use what this one did not.
-
-        A step that is traced has decided about that for good.
-        """
-        if self._seam.tracer.is_traced_once:
-            return False
-        return cause.diagnosis is diagnoses.UNUSED or (
-            cause.diagnosis is diagnoses.NOT_APPLIED
-            and key in self._handed_without()
-        )
-
-    def _handed_without(self) -> set[int]:
-        """Returns what came to an optimizer, and never with a gradient."""
-        return self._observer.handed.keys() - self._observer.connected
-
-    def _locate_call(self, key: int, replay: Replay) -> Place | None:
-        """Returns where gradients go that were asked for along with one.
-
-        It is `None` where they all go nowhere: other calls are not to blame.
-        """
-        frames = self._observer.frames
-        along = {
-            other
-            for derivative in replay.derivatives
-            if key in derivative.variables
-            for other in derivative.variables
-        }
-        calls = [called for other, called in frames.items() if other in along]
-        return locate_frames("optimizer.apply", calls[-1]) if calls else None
 
     @unless_it_fails(dict)
     def not_run(self, variables: Sequence[Any]) -> dict[int, Cause]:
@@ -259,6 +161,18 @@ class Explainer:
         }
 
     @unless_it_fails(dict)
+    def strangers(self, variables: Sequence[Any]) -> dict[int, Cause]:
+        """Returns the `Cause` by `id` where the optimizer has others."""
+        optimizer = locate_optimizer(self._model.optimizer)
+        places = {
+            id(v): locate_addition(v.path) or optimizer for v in variables
+        }
+        return {
+            key: Cause(diagnoses.STRANGER, (place,) if place else ())
+            for key, place in places.items()
+        }
+
+    @unless_it_fails(dict)
     def frozen(self, variables: Sequence[Any]) -> dict[int, Cause]:
         """Returns the `Cause` by `id` of what the step itself has frozen."""
         places = {
@@ -279,7 +193,10 @@ class Explainer:
         found = zeros.find_causes(
             replay, list(map(id, variables)), *self._where()
         )
-        return {key: self._may_change(cause) for key, cause in found.items()}
+        return {
+            key: self._lines().add_loss(self._may_change(cause))
+            for key, cause in found.items()
+        }
 
     def _may_change(self, cause: Cause) -> Cause:
         """Takes a factor of zero for one that may change, where it may.
@@ -305,9 +222,19 @@ class Explainer:
         if replay is None:
             return {}
         keys = list(map(id, variables))
-        return dict.fromkeys(
-            keys, nonfinite.find_cause(replay, keys, *self._where())
-        )
+        cause = nonfinite.find_cause(replay, keys, *self._where())
+        if cause.diagnosis is diagnoses.DIVERGED:
+            return self.diverged(variables, cause.note)
+        return dict.fromkeys(keys, self._lines().add_loss(cause))
+
+    @unless_it_fails(dict)
+    def diverged(
+        self, variables: Sequence[Any], note: str = ""
+    ) -> dict[int, Cause]:
+        """Returns the `Cause` by `id` where steps were too large."""
+        place = locate_optimizer(self._model.optimizer)
+        cause = Cause(diagnoses.DIVERGED, (place,) if place else (), note)
+        return dict.fromkeys(map(id, variables), cause)
 
     @unless_it_fails(dict)
     def penalized(self, variables: Sequence[Any]) -> dict[int, Cause]:
@@ -338,7 +265,7 @@ class Explainer:
             replay, keys, *where, owners=self._names_of(owners, keys)
         )
         return {
-            key: self._add_places(key, cause, owners)
+            key: self._lines().add(key, cause, owners)
             for key, cause in before.items()
         } | uses.find_failing(replay, keys, *where)
 
@@ -381,6 +308,14 @@ class Explainer:
             replay, [id(v) for v in strangers], *self._where()
         )
         return [(v, places[id(v)]) for v in strangers if id(v) in places]
+
+    def _lines(self) -> LineFinder:
+        return LineFinder(
+            self._model,
+            self._observer,
+            cast(Replay, self._replay),
+            self._seam.tracer.is_traced_once,
+        )
 
     def _known(self) -> list[Any]:
         """Returns the variables of the model and of its optimizers."""

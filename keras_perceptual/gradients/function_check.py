@@ -15,6 +15,7 @@ from keras_perceptual.gradients import (
     zeros,
 )
 from keras_perceptual.gradients.causes import Cause, title_of
+from keras_perceptual.gradients.creations import locate_outer_tensor
 from keras_perceptual.gradients.diagnoses import Diagnosis
 from keras_perceptual.gradients.explain import explain_leaving
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
@@ -106,14 +107,12 @@ def _find_causes(
         values_put_back(variables),
     ):
         replay = tracers.load("replay").replay_function(function, variables)
+    outer = locate_outer_tensor(function)
+    outside = Cause(diagnoses.OUTSIDE, (outer,) if outer else ())
     layers: dict[str, Any] = {}
     where = layers, tracers.load("tracer").public_functions()
     causes = {
-        key: (
-            Cause(diagnoses.OUTSIDE)
-            if cause.diagnosis is diagnoses.UNUSED
-            else cause
-        )
+        key: outside if cause.diagnosis is diagnoses.UNUSED else cause
         for key, cause in missing.find_causes(
             replay, wanted["missing"] + wanted["zero"], *where
         ).items()

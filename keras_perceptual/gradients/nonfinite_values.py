@@ -46,6 +46,7 @@ class Values:
 
     def __init__(self, replay: Replay) -> None:
         self._values = replay.values
+        self._holders = replay.holders
         self._makers = ways.makers_of(replay.operations)
         self._origins = ways.origins_of(replay)
         self._positions = {o: i for i, o in enumerate(replay.operations)}
@@ -82,7 +83,7 @@ class Values:
             maker = self._makers.get(value)
             if value in self._meant:
                 entries |= dict.fromkeys(self._meant[value])
-            elif maker is None:
+            elif maker is None or value in self._holders:
                 sources[value] = None
             elif ahead := self._made_for(maker):
                 wanted += ahead
@@ -107,7 +108,8 @@ class Values:
                 continue
             seen.add(value)
             maker = self._makers.get(value)
-            if maker is None:
+            # To read a variable makes no numbers.
+            if maker is None or value in self._holders:
                 sources[value] = None
                 continue
             ahead = [v for v in maker.inputs if self.is_huge(v)]

@@ -237,7 +237,8 @@ def _describe_places(group: Group) -> list[str]:
     for place in group.culprits[:MOST_PLACES]:
         lines.append(f"  {place}")
         if place.code:
-            lines.append(f"    in {place.within}: {place.code}")
+            within = f"in {place.within}: " if place.within else ""
+            lines.append(f"    {within}{place.code}")
         if place.keras_operation and not place.file:
             lines.append(f"    {WITHOUT_LINE}")
         for mend in mend_at(group, (place,)):

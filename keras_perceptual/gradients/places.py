@@ -73,6 +73,7 @@ class Place:
         above: The name of the layer whose output it takes, or `""`.
         below: The name of the layer that takes its output, or `""`.
         in_our_loss: Whether it belongs to a loss of this package.
+        created: Whether the line is that which creates the layer.
 
     Example:
 
@@ -103,6 +104,7 @@ class Place:
     above: str = ""
     below: str = ""
     in_our_loss: bool = False
+    created: bool = False
 
     @property
     def source(self) -> str:
@@ -130,7 +132,10 @@ class Place:
         elif self.layer:
             parts.append(f"in layer {self.layer!r} ({self.layer_class})")
         text = " ".join(parts)
-        return ", ".join(filter(None, (text, self._neighbors, self.source)))
+        source = self.source
+        if self.created and text:
+            source = f"created at {source}"
+        return ", ".join(filter(None, (text, self._neighbors, source)))
 
     @property
     def _neighbors(self) -> str:
@@ -251,6 +256,11 @@ def _library_folders() -> tuple[str, ...]:
             continue
         folders += (spec.submodule_search_locations or ()) if spec else ()
     return tuple(f"{folder}{os.sep}" for folder in folders)
+
+
+def runs_in_graph(frames: Sequence[Any]) -> bool:
+    """Whether the innermost line of the user's calls a Functional model."""
+    return any(f.filename.endswith(_GRAPH_RUNNER) for f in _below_user(frames))
 
 
 def _behind(

@@ -174,6 +174,25 @@ def locate_choice(place: Place) -> Place | None:
     return dataclasses.replace(place, operation=name, line=line, code=code)
 
 
+def runs_in_training_only(place: Place) -> bool:
+    """Whether a line stands behind `if training:`.
+
+    Args:
+        place: The `Place` of the line.
+    """
+    tree = parse_lines(linecache.getlines(place.file))
+    return any(
+        isinstance(node, ast.If | ast.IfExp)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "training"
+        and any(
+            _stands_on(part, place.line)
+            for part in (node.body if isinstance(node, ast.If) else [node.body])
+        )
+        for node in ast.walk(tree)
+    )
+
+
 def _stands_on(node: Any, line: int) -> bool:
     """Whether code has a line in it, as a whole file does."""
     first = getattr(node, "lineno", line)

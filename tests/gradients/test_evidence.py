@@ -27,14 +27,14 @@ class Explainer:
     """Says what it is told to, and keeps what it is asked."""
 
     def __init__(self):
-        self.asked, self.answers, self.strangers = [], {}, []
+        self.asked, self.answers, self.untracked = [], {}, []
         self.forgotten = 0
 
     def forget(self):
         self.forgotten += 1
 
     def find_untracked(self):
-        return self.strangers
+        return self.untracked
 
     def _answer(self, question, variables):
         self.asked.append((question, [v.path for v in variables]))
@@ -55,6 +55,12 @@ class Explainer:
 
     def nonfinite(self, variables):
         return self._answer("nonfinite", variables)
+
+    def diverged(self, variables):
+        return self._answer("diverged", variables)
+
+    def strangers(self, variables):
+        return self._answer("strangers", variables)
 
     def penalized(self, variables):
         return self._answer("penalized", variables)
@@ -469,7 +475,7 @@ class TestUntracked:
     )
     def test_what_the_model_does_not_know_of(self, variable, place, expected):
         case, variable = Case(), variable()
-        case.explainer.strangers = [(variable, place)]
+        case.explainer.untracked = [(variable, place)]
         report = case.judge(OK, OK, OK, OK, finished=False)
         record = report.records[-1]
         assert len(report) == 5
@@ -484,16 +490,16 @@ class TestUntracked:
 
     def test_it_is_looked_for_once(self):
         case = Case()
-        case.explainer.strangers = [(native((2,)), self.PLACE)]
+        case.explainer.untracked = [(native((2,)), self.PLACE)]
         case.judge(OK, OK, OK, OK, finished=False)
-        case.explainer.strangers = []
+        case.explainer.untracked = []
         assert len(case.judge(OK, OK, OK, OK).untracked) == 1
 
     def test_it_may_be_ignored(self):
         stranger = native((2,))
         name = tracers.load("tracer").name_of(stranger)
         case = Case(ignore=(name,))
-        case.explainer.strangers = [(stranger, self.PLACE)]
+        case.explainer.untracked = [(stranger, self.PLACE)]
         assert statuses(case.judge(OK, OK, OK, OK))[-1] == "ignored"
 
 
@@ -504,7 +510,12 @@ def test_patterns_leave_the_well_alone():
 
 
 @pytest.mark.parametrize(
-    ("diagnosis", "asked"), [(diagnoses.NONE, 1), (diagnoses.STRANGER, 0)]
+    ("diagnosis", "asked"),
+    [
+        (diagnoses.NONE, ["missing"]),
+        (diagnoses.STRANGER, ["strangers"]),
+        (diagnoses.FAILS, []),
+    ],
 )
 def test_step_that_an_optimizer_refused(diagnosis, asked):
     """A diagnosis that says enough needs no replay."""
@@ -513,7 +524,7 @@ def test_step_that_an_optimizer_refused(diagnosis, asked):
     assert statuses(report) == ["missing"] * 3 + ["ignored"]
     assert {r.reason for r in report} == {diagnosis.title}
     assert report.batches == 1
-    assert len(case.explainer.asked) == asked
+    assert [question for question, _ in case.explainer.asked] == asked
     assert case.explainer.forgotten == 1
 
 

@@ -505,6 +505,26 @@ def test_a_teacher_who_is_not_frozen_is_no_error():
     }
 
 
+def test_lines_that_create_what_has_none():
+    """Layers of a Functional model, optimizers and losses."""
+    rounding = layers.Dense(4, ops.round, name="rounding")  # to blame
+    error, report = train(stack(rounding))
+    (zero, *_) = report.zero or report.missing
+    assert is_marked(zero.culprits[0])
+    assert "in layer 'rounding' (Dense), created at" in str(error)
+    model = stack(layers.Dense(4, name="middle"))
+    model.compile(keras.optimizers.SGD(1e30), "mse")  # to blame
+    _, report = train(model)
+    assert is_marked(report.nonfinite[0].culprits[0])
+    unseen = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=-1
+    )
+    model = stack(head=layers.Dense(3, name="head"), loss=unseen)
+    _, report = train(model, y=np.full(24, -1))
+    place = report.zero[0].culprits[0]
+    assert place.code.startswith("unseen = ")
+
+
 class Experts(keras.Model):
     """Calls the one or the other layer, as the dice fall."""
 
