@@ -33,6 +33,7 @@ __all__ = [
     "looking",
     "read_blended",
     "replica_count",
+    "replica_rows",
     "replica_total",
     "take",
     "take_every_second",
@@ -385,6 +386,14 @@ def replica_total(x: Tensor) -> Tensor | None:
     Every device has to ask. `None` where there is nothing to add up.
     """
     return None
+
+
+def replica_rows(x: Tensor) -> Tensor:
+    """Returns the rows that all devices have, those of one after another.
+
+    Every device has to ask.
+    """
+    return x
 
 
 def is_everywhere(variable: keras.Variable) -> bool:

@@ -38,6 +38,7 @@ __all__ = [
     "is_exporting",
     "read_blended",
     "replica_count",
+    "replica_rows",
     "replica_total",
     "take",
     "take_every_second",
@@ -519,6 +520,25 @@ def replica_total(x: Tensor) -> Tensor | None:
         if "merge_call" not in str(error):
             raise
         return None
+
+
+def replica_rows(x: Tensor) -> Tensor:
+    """Returns the rows that all devices have, those of one after another.
+
+    Why: Keras says nothing of strategies.
+
+    They are those of this device where no device can wait for the others, as
+    `replica_total` says.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return x
+    try:
+        return context.all_gather(x, axis=0)
+    except RuntimeError as error:
+        if "merge_call" not in str(error):
+            raise
+        return x
 
 
 def is_chief(model: keras.Model) -> bool:

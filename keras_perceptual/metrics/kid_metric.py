@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_perceptual import _backend
 from keras_perceptual.configuration import Configured
 from keras_perceptual.docstrings import fill
 from keras_perceptual.features.backbones import BACKBONES
@@ -88,8 +89,9 @@ class KIDMetric(Configured, keras.metrics.Metric):
         - Numbers of different networks, layers and sizes of images cannot be
           compared. Those in papers are of the Inception network of 2015; with
           its features, `backbone=None` gives them.
-        - With several devices each fills subsets of its own, and what is left
-          in them at the end is left out.
+        - With several devices of `tf.distribute`, each is given the features of
+          all, so that the number is that of one device. Processes that train
+          with `DistributedDataParallel` each have a number of their own.
 
     Reference:
         - [Binkowski et al., 2018](https://arxiv.org/abs/1801.01401),
@@ -145,11 +147,9 @@ class KIDMetric(Configured, keras.metrics.Metric):
             setattr(
                 self,
                 kind,
-                self.add_variable((), initializer="zeros", name=kind),
+                self._add_variable((), kind),
             )
-        self._filled = self.add_variable(
-            (), initializer="zeros", dtype="int32", name="filled"
-        )
+        self._filled = self._add_variable((), "filled", "int32")
         if self._extractor is not None:
             self._build(self._extractor.network.outputs[0].shape[-1])
 
@@ -167,16 +167,23 @@ class KIDMetric(Configured, keras.metrics.Metric):
                 "`weighted_metrics`, and leave images out yourself. Received: "
                 f"sample_weight of type {type(sample_weight).__name__}"
             )
-        true, pred = self._features(y_true, y_pred)
+        true, pred = map(_backend.replica_rows, self._features(y_true, y_pred))
         if true.shape[0] == 0:
             return
         if not self._buffers:
             self._build(true.shape[-1])
-        # In a graph that does not know their number, all at once.
-        for start in range(0, true.shape[0] or 1, self.subset_size):
-            part = slice(start, start + self.subset_size)
-            known = true.shape[0] is not None
-            self._add(*((true[part], pred[part]) if known else (true, pred)))
+        number = true.shape[0]
+        if number is None:
+            # A graph of TensorFlow that serves batches of any size.
+            number = ops.shape(true)[0]
+            ops.while_loop(
+                lambda start: start < number,
+                lambda start: self._add((true, pred), start, number),
+                (0,),
+            )
+        else:
+            for start in range(0, number, self.subset_size):
+                self._add((true, pred), start, number)
 
     def result(self) -> Tensor:
         """Returns the mean over subsets."""
@@ -192,12 +199,22 @@ class KIDMetric(Configured, keras.metrics.Metric):
         variance = self.squares / count - ops.square(self.total / count)
         return ops.sqrt(ops.maximum(variance, 0))
 
+    def _add_variable(
+        self, shape: tuple[int, ...], name: str, dtype: Any = None
+    ) -> Any:
+        # All devices have the same in it, as each sees the images of all.
+        return self.add_variable(
+            shape,
+            "zeros",
+            dtype=dtype,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
     def _build(self, features: int) -> None:
         """Makes room for the features of a subset."""
         self._buffers = [
-            self.add_variable(
-                (self.subset_size, features), initializer="zeros", name=kind
-            )
+            self._add_variable((self.subset_size, features), kind)
             for kind in ("true_features", "pred_features")
         ]
 
@@ -239,11 +256,17 @@ class KIDMetric(Configured, keras.metrics.Metric):
             seen=seen,
         )
 
-    def _add(self, *batch: Tensor) -> None:
-        """Adds features, not more than a subset has."""
+    def _add(
+        self, batch: tuple[Tensor, Tensor], start: Any, number: Any
+    ) -> tuple[Any]:
+        """Adds the features from `start` on, not more than a subset has.
+
+        Returns:
+            Where those begin that are left, in a tuple as loops want it.
+        """
         size, filled = self.subset_size, self._filled.value
-        count = ops.cast(ops.shape(batch[0])[0], "int32")
-        self._put(batch, filled)
+        count = ops.cast(ops.minimum(number - start, size), "int32")
+        self._put(batch, start, count, filled)
         is_full = filled + count >= size
         found = ops.cond(
             is_full, self._estimate, lambda: ops.zeros((), self.dtype)
@@ -253,18 +276,18 @@ class KIDMetric(Configured, keras.metrics.Metric):
         self.subsets.assign_add(ops.cast(is_full, self.dtype))
         # What is more begins the next subset. Where there is none, the rows
         # are none of the buffer's.
-        self._put(batch, ops.where(is_full, filled - size, size))
-        # Of a batch of unknown size, no more than one subset is kept.
-        filled = ops.where(is_full, filled - size, filled) + count
-        self._filled.assign(ops.minimum(filled, size))
+        self._put(batch, start, count, ops.where(is_full, filled - size, size))
+        self._filled.assign(ops.where(is_full, filled - size, filled) + count)
+        return (start + size,)
 
-    def _put(self, batch: tuple[Tensor, ...], first: Tensor) -> None:
+    def _put(
+        self, batch: tuple[Tensor, Tensor], start: Any, count: Any, first: Any
+    ) -> None:
         """Writes features into the rows from `first` on, as far as they go."""
         for buffer, x in zip(self._buffers, batch, strict=True):
-            count = ops.shape(x)[0]
             place = ops.arange(self.subset_size) - first
-            rows = ops.take(x, ops.clip(place, 0, count - 1), axis=0)
             inside = ops.logical_and(place >= 0, place < count)
+            rows = ops.take(x, ops.where(inside, start + place, 0), axis=0)
             buffer.assign(
                 ops.where(ops.expand_dims(inside, 1), rows, buffer.value)
             )

@@ -33,6 +33,17 @@ def test_subsets_have_the_numbers_of_torchmetrics(features, batch):
     assert found == pytest.approx(np.std(known), rel=1e-3)
 
 
+@pytest.mark.parametrize("batch", [7, 20, 32])
+def test_batches_of_any_size_in_a_model(features, batch):
+    """The last one is shorter, so that graphs do not know the size."""
+    model = keras.Sequential([keras.Input((12,)), keras.layers.Identity()])
+    model.compile(loss="mse", metrics=[kp.KIDMetric(None, subset_size=10)])
+    true, pred = features
+    found = model.evaluate(pred, true, batch, verbose=0, return_dict=True)
+    metric = kp.KIDMetric(None, subset_size=10)
+    assert found["kid"] == pytest.approx(update(metric, features, 1), rel=1e-5)
+
+
 def test_what_fills_no_subset_counts_where_nothing_else_does(features):
     metric = kp.KIDMetric(None, subset_size=50)
     found = update(metric, features, 16)
