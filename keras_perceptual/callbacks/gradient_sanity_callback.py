@@ -10,7 +10,6 @@ import numpy as np
 from keras_perceptual import event_file, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.gradients import judging, message, summaries
-from keras_perceptual.gradients.fit_check import FitCheck
 from keras_perceptual.gradients.report import GradientReport
 from keras_perceptual.typing import GradientPolicy, Logs, PathLike, ZeroPolicy
 from keras_perceptual.validation import Checker
@@ -155,6 +154,9 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Prepares the check."""
+        # What explains is imported when it is needed, not with the package.
+        from keras_perceptual.gradients.fit_check import FitCheck
+
         self._check = None
         self._said_late = False
         self._check = FitCheck(

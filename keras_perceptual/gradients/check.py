@@ -7,8 +7,6 @@ from typing import Any, overload
 import keras
 
 from keras_perceptual.gradients import judging, snapshots
-from keras_perceptual.gradients.fit_check import FitCheck
-from keras_perceptual.gradients.function_check import check_function
 from keras_perceptual.gradients.model_parts import find_loss_variables
 from keras_perceptual.gradients.report import GradientReport
 
@@ -91,13 +89,16 @@ def check_gradients(
                 "or a function without arguments and a list of variables. "
                 f"Received: model={model!r}, y={y!r}"
             )
-        return check_function(model, x)
+        return _check_function(model, x)
     if not model.compiled:
         raise ValueError(
             "check_gradients runs the training step of a model, which needs "
             "a loss and an optimizer. Call `model.compile` first. "
             f"Received: model={model.name!r}, compiled=False"
         )
+    # What explains is imported when it is needed, not with the package.
+    from keras_perceptual.gradients.fit_check import FitCheck
+
     policy = judging.Policy(
         steps=1, on_missing="ignore", on_zero="ignore", on_nonfinite="ignore"
     )
@@ -113,6 +114,14 @@ def check_gradients(
                     raise
             check.collect(last=True)
     return check.report or GradientReport()
+
+
+def _check_function(
+    function: Callable[[], Any], variables: Any
+) -> GradientReport:
+    from keras_perceptual.gradients.function_check import check_function
+
+    return check_function(function, variables)
 
 
 @contextlib.contextmanager
