@@ -25,7 +25,11 @@ from keras_perceptual.gradients.places import (
     is_library,
     locate_frames,
 )
-from keras_perceptual.gradients.source_lines import parse_lines, read_lines
+from keras_perceptual.gradients.source_lines import (
+    locate_return,
+    parse_lines,
+    read_lines,
+)
 
 # What Keras writes into a configuration where `None` was given.
 _FOR_NONE = {"activation": "linear"}
@@ -113,7 +117,7 @@ def locate_addition(path: str) -> Place | None:
 
 
 def locate_loss(model: Any) -> Place | None:
-    """Returns the line that sets the loss of a model.
+    """Returns the line that sets the loss of a model, or that returns it.
 
     Args:
         model: A `keras.Model`. It may have several losses, of which none is
@@ -124,6 +128,8 @@ def locate_loss(model: Any) -> Place | None:
         place, name = _locate_compiling("loss", (loss,)), loss
     elif hasattr(loss, "get_config"):
         place, name = locate_creation(loss), type(loss).__name__
+    elif inspect.isfunction(loss):
+        place, name = locate_return(loss), "the loss"
     else:
         return None
     return place and dataclasses.replace(place, operation=name)

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import keras
@@ -123,8 +123,9 @@ class Explainer:
             handed=handed_without(self._observer),
         )
         left_out = find_left_out(replay, keys, *self._where())
+        lines = self._lines(keys)
         return {
-            key: left_out.get(key) or self._lines().add(key, cause, owners)
+            key: left_out.get(key) or lines.add(key, cause, owners)
             for key, cause in found.items()
         }
 
@@ -260,13 +261,13 @@ class Explainer:
             return self.missing(self._unanswered(replay))
         keys = [id(variable) for variable in self._model.trainable_variables]
         where, owners = self._where(), find_owners(self._model)
+        lines = self._lines(keys)
         # What was computed before the step can be differentiated once.
         before = missing.find_computed_before(
             replay, keys, *where, owners=self._names_of(owners, keys)
         )
         return {
-            key: self._lines().add(key, cause, owners)
-            for key, cause in before.items()
+            key: lines.add(key, cause, owners) for key, cause in before.items()
         } | uses.find_failing(replay, keys, *where)
 
     def _unanswered(self, replay: Replay) -> list[Any]:
@@ -309,12 +310,13 @@ class Explainer:
         )
         return [(v, places[id(v)]) for v in strangers if id(v) in places]
 
-    def _lines(self) -> LineFinder:
+    def _lines(self, wanted: Collection[int] = ()) -> LineFinder:
         return LineFinder(
             self._model,
             self._observer,
             cast(Replay, self._replay),
             self._seam.tracer.is_traced_once,
+            wanted,
         )
 
     def _known(self) -> list[Any]:

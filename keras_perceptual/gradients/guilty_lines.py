@@ -1,7 +1,7 @@
 """Which line of the user's code is to blame where no operation is."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -22,6 +22,7 @@ from keras_perceptual.gradients.source_lines import (
     locate_building,
     locate_choice,
     locate_inside,
+    locate_return,
     runs_in_training_only,
 )
 
@@ -34,6 +35,8 @@ class LineFinder:
         observer: The `GradientObserver` of its optimizers.
         replay: The `Replay` of the step.
         is_traced_once: Whether a step is traced, and decides for good then.
+        wanted: The `id` of the variables that are looked into. JAX has zeros
+            for those without a gradient.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class LineFinder:
         observer: GradientObserver,
         replay: Replay,
         is_traced_once: bool,
+        wanted: Collection[int] = (),
     ) -> None:
         self._model = model
         self._observer = observer
         self._replay = replay
         self._is_traced_once = is_traced_once
+        self._learning = observer.connected.difference(wanted)
 
     def add(self, key: int, cause: Cause, owners: Mapping[int, Any]) -> Cause:
         """Names the line that is to blame where no operation is.
@@ -61,7 +66,7 @@ class LineFinder:
             condition = locate_skipping(
                 self._model,
                 owners.get(key),
-                has_weights_in(self._observer.connected),
+                has_weights_in(self._learning),
             )
             # Where the step has a gradient this time, it draws by itself.
             has_gradient = cause.diagnosis is diagnoses.NOT_APPLIED
@@ -89,6 +94,8 @@ class LineFinder:
             place = locate_building(owner, key) or self._locate_mention(
                 next(own, None)
             )
+        elif cause.diagnosis is diagnoses.IGNORES_MODEL and not cause.places:
+            place = locate_loss(self._model)
         if place is None or not place.file:
             return cause
         return Cause(cause.diagnosis, (place, *cause.places), cause.note)
@@ -100,25 +107,27 @@ class LineFinder:
             for operation in self._replay.operations
             for frame in operation.frames
         }
-        is_called = has_weights_in(self._observer.connected)
+        is_called = has_weights_in(self._learning)
         return locate_mention(self._model, part, is_called, run)
 
     def _is_made_at(self, place: Place) -> bool:
         """Whether a model of which nothing is used makes a part there."""
         is_step = type(self._model).call is keras.Model.call
-        unused = is_step or not self._observer.connected
+        unused = is_step or not self._learning
         return unused and place.within in MAKING
 
     def _locate_own_call(self) -> Place | None:
         """Returns the last line that the `call` of a model runs."""
-        if self._observer.connected:
+        if self._learning:
             return None
         for operation in reversed(self._replay.operations):
             inside = [f for f in operation.frames if f.name == "call"]
             place = locate_inside(self._model, inside)
             if place is not None:
                 return dataclasses.replace(place, operation="the call")
-        return None
+        # What depends on no variable, JAX computes without a record.
+        place = locate_return(type(self._model).call)
+        return place and dataclasses.replace(place, operation="the call")
 
     def _may_be_skipped(self, key: int, cause: Cause) -> bool:
         """Whether another batch may use what this one did not.

@@ -106,6 +106,27 @@ def locate_inside(layer: Any, frames: Sequence[Any]) -> Place | None:
     return None
 
 
+def locate_return(function: Any) -> Place | None:
+    """Returns the line of the user's with which a function ends.
+
+    Args:
+        function: The function, or a method.
+
+    Returns:
+        The `Place` of the first `return` that no condition is around, `None`
+        where there is none.
+    """
+    lines, first, path = read_lines(function)
+    if lines:
+        node: Any = parse_lines(lines)
+        for statement in getattr(node.body[0], "body", ()):
+            if isinstance(statement, ast.Return):
+                return place_of_line(
+                    path, first + statement.lineno - 1, function
+                )
+    return None
+
+
 def locate_block(frames: Sequence[Any], words: str) -> Place | None:
     """Returns which of some frames is in a `with` block of a kind.
 

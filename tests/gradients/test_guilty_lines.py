@@ -4,6 +4,7 @@ import pytest
 from keras import layers, ops
 
 from keras_perceptual.callbacks import GradientSanityCallback
+from keras_perceptual.gradients import GradientSanityError
 
 BACKEND = keras.backend.backend()
 
@@ -50,3 +51,35 @@ def test_a_step_that_does_not_say_it_trains():
     missing = callback.report.missing
     assert {record.layer for record in missing} == {"aux"}
     assert "# to blame" in missing[0].culprits[0].code
+
+
+class Teaching(keras.Model):
+    """Calls the teacher alone, who is not trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.teacher = layers.Dense(1, trainable=False)
+        self.student = layers.Dense(1)
+        self.student.build((None, 4))
+
+    def call(self, x):
+        return self.teacher(x)  # to blame
+
+
+def loss_of_targets(y_true, y_pred):
+    if y_true is None:
+        return y_pred
+    return ops.mean(ops.square(y_true - y_true))  # to blame
+
+
+@pytest.mark.parametrize("case", ["call", "loss"])
+def test_code_that_depends_on_nothing_that_learns(case):
+    model = Teaching()
+    if case == "loss":
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse" if case == "call" else loss_of_targets)
+    x = np.ones((8, 4), "float32")
+    with pytest.raises(GradientSanityError) as error:
+        callback = GradientSanityCallback()
+        model.fit(x, x[:, :1], verbose=0, callbacks=[callback])
+    assert "# to blame" in str(error.value).splitlines()[2]
