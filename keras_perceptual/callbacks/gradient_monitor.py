@@ -52,8 +52,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             `skipped`; `"warn"` changes nothing. All of them say what broke,
             the first time. Defaults to `"stop"`.
         rules: `"default"`, or a list of some of `"exploding"`, `"died"`,
-            `"rewritten"` and `"stalled"`: of what to warn at the end of an
-            epoch. Defaults to all of them.
+            `"silent"`, `"rewritten"` and `"stalled"`: of what to warn at the
+            end of an epoch. Defaults to all of them.
         max_bytes: Integer, how much memory the state and the batches may take,
             and how large a folder of a step that broke may be. Where there is
             too little, no steps are kept. Defaults to 2 GiB.
@@ -61,7 +61,10 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
     Attributes:
         readings: A list of the readings, the oldest first. Each has `step`,
             `epoch`, `loss`, `paths`, and an array with one number a variable
-            in `norm`, `weights`, `update`, `zeros` and `finite`.
+            in `norm`, `weights`, `update`, `zeros` and `finite`; `dead`, a
+            dictionary from the layers that end in a ReLU to the share of their
+            units that are zero for the whole batch; and `terms`, one from the
+            terms of the loss to their values.
         skipped: A list of the numbers of the steps that were left out.
         incident_folder: The folder of the step that broke, `None` before one
             did. `keras_perceptual.replay` runs that step again.
@@ -141,7 +144,6 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         self._flight: Any = None
         self._function: Any = None
         self._writer: Any = None
-        self._warned: set[tuple[str, str]] = set()
         self.skipped: list[int] = []
         self.incident_folder: Any = None
         self.note: str = ""
@@ -165,13 +167,13 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         """Prepares the recording."""
         self._close()
-        self._warned = set()
         model = self.model
         plan = Plan(
             every=self.every,
             on_nonfinite=self.on_nonfinite,
             log_dir=self.log_dir if _backend.is_chief(model) else None,
             max_bytes=self.max_bytes,
+            rules=RULES if self.rules == "default" else tuple(self.rules),
         )
         self._flight = Flight(
             type(self).__name__,
@@ -238,13 +240,14 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     def plot(
         self,
-        column: Literal["norm", "update", "zeros"] = "norm",
+        column: Literal["norm", "update", "zeros", "dead"] = "norm",
         axes: Any = None,
     ) -> Any:
-        """Draws one kind of number: variables over time, in color.
+        """Draws one kind of number over time, in color.
 
         Args:
-            column: `"norm"`, `"update"` or `"zeros"`. Norms and updates have a
+            column: `"norm"`, `"update"` or `"zeros"` of variables, or `"dead"`,
+                the share of dead units in layers. Norms and updates have a
                 logarithmic color. Defaults to `"norm"`.
             axes: Matplotlib axes to draw on. Defaults to a new figure.
 
@@ -304,19 +307,10 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     def _point_out(self, epoch: int) -> None:
         """Warns of signs that were not warned of before."""
-        chosen = [rule for rule in rules.RULES if rule.name in self._chosen()]
-        found = {
-            name: [p for p in paths if (name, p) not in self._warned]
-            for name, paths in rules.find(self._readings, chosen).items()
-        }
-        found = {name: paths for name, paths in found.items() if paths}
-        self._warned.update((n, p) for n, paths in found.items() for p in paths)
+        found = self._flight.signs.take()
         if found:
             text = wording.describe_signs(type(self).__name__, epoch, found)
             warnings.warn(text, stacklevel=validation.calls_to_user())
-
-    def _chosen(self) -> Sequence[str]:
-        return RULES if self.rules == "default" else self.rules
 
 
 def _check_rules(

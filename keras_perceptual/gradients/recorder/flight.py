@@ -11,6 +11,7 @@ from keras_perceptual.gradients.recorder import blame, incident, wording
 from keras_perceptual.gradients.recorder.incident import Incident
 from keras_perceptual.gradients.recorder.reader import Reader
 from keras_perceptual.gradients.recorder.readings import Readings, to_records
+from keras_perceptual.gradients.recorder.signs import Signs
 from keras_perceptual.gradients.recorder.window import Retaken, Window
 from keras_perceptual.typing import PathLike
 from keras_perceptual.validation import calls_to_user
@@ -24,6 +25,7 @@ class Plan:
     on_nonfinite: str
     log_dir: PathLike | None
     max_bytes: int
+    rules: tuple[str, ...] = ()
 
 
 class Flight:
@@ -44,6 +46,7 @@ class Flight:
         step: How many steps there were.
         skipped: The numbers of the steps that were left out.
         is_broken: Whether a step broke the training.
+        signs: The `Signs` that it has shown.
         incident: The `Incident` of the first step that broke, or `None`.
         folder: Where it was written, or `None`.
     """
@@ -67,6 +70,7 @@ class Flight:
         self._model: Any = model
         self._plan = plan
         self._readings = readings
+        self.signs: Signs = Signs(plan.rules, readings)
         self._history = getattr(model, "history", None)
         self._epoch = 0
         self._is_last = self._looked = False
@@ -199,6 +203,7 @@ class Flight:
                 before, outputs, arguments, self.step, self._epoch
             )
             self._readings.add(reading)
+            self.signs.look()
         except Exception as error:
             self.give_up(error)
             return outputs

@@ -11,7 +11,11 @@ from keras_perceptual.gradients import tracers
 from keras_perceptual.gradients.observer import GradientObserver
 from keras_perceptual.gradients.recorder.readings import Reading, make_reading
 from keras_perceptual.gradients.seam import Seam
+from keras_perceptual.gradients.signals import DEAD, TERM, Signals
 from keras_perceptual.gradients.statistics import GradientStatistics
+
+# The term of the loss that regularizers of weights add.
+PENALTIES = "penalties"
 
 
 class Reader:
@@ -52,6 +56,7 @@ class Reader:
         # Who traced it before may have left the zeros out.
         if not tracer.python_steps:
             tracer.counts_zeros = tracer.leaves_step_alone = True
+            tracer.signals = Signals(model)
         self.function: Callable[..., Any] = self.seam.adopt()
 
     def prepare(self, arguments: tuple[Any, ...]) -> tuple[list[Any], Any]:
@@ -111,11 +116,27 @@ class Reader:
             rows,
             updates,
             counts_zeros=tracer.counts_zeros,
+            dead=self._heard(DEAD),
+            terms=self._heard(TERM) | self._penalties(before),
         )
         if is_new:
             unknown = np.full_like(reading.update, np.nan)
             reading = dataclasses.replace(reading, update=unknown)
         return reading
+
+    def _heard(self, kind: str) -> dict[str, float]:
+        signals = self.seam.tracer.signals
+        return {} if signals is None else signals.of_kind(kind)
+
+    def _penalties(self, before: list[Any]) -> dict[str, float]:
+        """Returns what regularizers add to the loss, if there are any."""
+        variables = self._model.trainable_variables
+        found = [
+            float(variable.regularizer(value))
+            for variable, value in zip(variables, before, strict=False)
+            if getattr(variable, "regularizer", None) is not None
+        ]
+        return {PENALTIES: sum(found)} if found else {}
 
     def loss_of(self, outputs: Any) -> float:
         """Returns the loss in the logs of a step, NaN where there is none."""

@@ -3,7 +3,7 @@
 import math
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from keras_perceptual.event_file import EventFile
@@ -14,6 +14,7 @@ from keras_perceptual.typing import PathLike
 # for each of its writers.
 FOLDER = "gradients"
 NAMES = {"norm": "gradient_norm", "update": "update_ratio", "zeros": "zeros"}
+MORE_NAMES = {"dead": "dead_units", "terms": "loss_term"}
 
 
 class SummaryWriter:
@@ -31,7 +32,7 @@ class SummaryWriter:
         self._failed = False
 
     def write(self, readings: Iterable[Reading]) -> None:
-        """Writes some readings: three scalars a variable."""
+        """Writes some readings: three scalars a variable, one for others."""
         if self._failed:
             return
         try:
@@ -60,7 +61,14 @@ class SummaryWriter:
             self._file = EventFile(self._folder)
         for column, name in NAMES.items():
             numbers = getattr(reading, column)
-            for path, number in zip(reading.paths, numbers, strict=True):
-                if math.isfinite(number):
-                    tag = f"{name}/{path}"
-                    self._file.add_scalar(tag, number, reading.step)
+            pairs = dict(zip(reading.paths, numbers, strict=True))
+            self._add_scalars(name, pairs, reading.step)
+        for column, name in MORE_NAMES.items():
+            self._add_scalars(name, getattr(reading, column), reading.step)
+
+    def _add_scalars(
+        self, name: str, numbers: Mapping[str, float], step: int
+    ) -> None:
+        for path, number in numbers.items():
+            if math.isfinite(number):
+                self._file.add_scalar(f"{name}/{path}", number, step)

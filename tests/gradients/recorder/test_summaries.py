@@ -17,6 +17,8 @@ READING = Reading(
     update=np.array([0.5, 0.25]),
     zeros=np.array([np.nan, 0.125]),
     finite=np.ones(2, bool),
+    dead={"hidden": 0.75},
+    terms={"mse": np.inf, "mae": 1.0},
 )
 
 
@@ -49,6 +51,8 @@ def test_what_is_known_is_written(monkeypatch):
         ("update_ratio/a", 0.5, 7),
         ("update_ratio/b", 0.25, 7),
         ("zeros/b", 0.125, 7),
+        ("dead_units/hidden", 0.75, 7),
+        ("loss_term/mae", 1.0, 7),
     ]
 
 
