@@ -8,6 +8,7 @@ import keras
 from keras_perceptual.gradients import snapshots, tracers
 from keras_perceptual.gradients.recorder import blame, incident, wording
 from keras_perceptual.gradients.recorder.incident import Incident
+from keras_perceptual.gradients.recorder.reader import Reader
 from keras_perceptual.typing import PathLike
 
 
@@ -29,6 +30,7 @@ class ReplayedStep:
         text: What broke it, in which layer and line, and what to do.
         readings: The last readings before, a list of dictionaries with the
             columns of `GradientMonitor.to_dataframe`.
+        terms: The value of each term of the loss, a dictionary.
 
     Example:
 
@@ -46,6 +48,7 @@ class ReplayedStep:
     same: bool
     text: str
     readings: list[dict[str, Any]]
+    terms: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         """Says what broke the step."""
@@ -140,13 +143,14 @@ def _check(found: Incident, model: keras.Model) -> None:
 
 def _run(found: Incident, model: keras.Model) -> ReplayedStep:
     """Takes the step, in a model that is put back afterwards."""
-    tracer = tracers.load("tracer").Tracer(model)
-    steps: tracers.Steps = tracers.load("steps").Steps(model, tracer)
-    if not _fits(found, steps):
+    reader = _read_anew(model)
+    if not _fits(found, reader.steps):
         # Optimizers and metrics make variables in the first step.
         model.train_on_batch(
             *keras.utils.unpack_x_y_sample_weight(found.batches[0])
         )
+        reader = _read_anew(model)
+    tracer, steps = reader.seam.tracer, reader.steps
     if not _fits(found, steps):
         shapes = [array.shape for array in found.state]
         raise ValueError(
@@ -155,10 +159,9 @@ def _run(found: Incident, model: keras.Model) -> ReplayedStep:
             f"model={model.name!r} with {_shapes(steps)}, expected {shapes}"
         )
     state = steps.from_arrays(found.state)
-    function = tracer.make_train_function()
     batches = steps.expect(found.batches, found.specs)
     arguments = steps.put(state, ())
-    outputs, arguments = steps.take(function, arguments, batches)
+    outputs, arguments, terms = reader.take_again(arguments, batches)
     loss = _loss_of(steps.logs(outputs))
     digest = incident.digest_of(steps.arrays(steps.copy(arguments)), loss)
     moments = [steps.moment(state, batch) for batch in batches]
@@ -170,9 +173,16 @@ def _run(found: Incident, model: keras.Model) -> ReplayedStep:
         samples=blamed.samples,
         loss=loss,
         same=digest == found.digest,
-        text=wording.explain(blamed),
+        text=wording.explain(blamed, terms),
+        terms=terms,
         readings=found.readings,
     )
+
+
+def _read_anew(model: keras.Model) -> Reader:
+    """Returns a reader of a train function that nobody has traced."""
+    model.train_function = None
+    return Reader(model, fresh=True)
 
 
 def _shapes(steps: tracers.Steps) -> list[tuple[int, ...]]:

@@ -11,6 +11,7 @@ from gradient_models import healthy_model, regression_data
 from keras import layers, ops
 from sampling import rarely
 
+import keras_perceptual as kp
 from keras_perceptual.callbacks import GradientMonitor, replay
 from keras_perceptual.gradients.recorder import incident
 
@@ -84,6 +85,40 @@ def test_it_runs_again_bit_by_bit(tmp_path, arguments):
     for ours, theirs in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert model.train_function is None
+
+
+def test_the_term_of_the_loss_is_named(tmp_path):
+    """In the warning and when the step is run again."""
+
+    def two_outputs():
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((4,))
+        outputs = [layers.Dense(1, name=n)(inputs) for n in ("one", "two")]
+        model = keras.Model(inputs, outputs)
+        total = kp.WeightedSumLoss({"square": "mse", "absolute": "mae"})
+        model.compile("adam", [total, "mse"])
+        return model
+
+    x, y = regression_data(16)
+    broken = y.copy()
+    broken[9] = np.nan
+    monitor = GradientMonitor(log_dir=tmp_path, every=1)
+    with pytest.warns(UserWarning, match="step 3 made") as said:
+        two_outputs().fit(
+            x, [y, broken], batch_size=4, shuffle=False, verbose=0,
+            callbacks=[monitor],
+        )  # fmt: skip
+    words = (
+        "Of the terms of the loss, 'two' is NaN or infinite, and "
+        "'one/square', 'one/absolute' are finite."
+    )
+    assert sum(words in str(w.message) for w in said) == 1
+    assert set(monitor.readings[0].terms) == {
+        "one/square", "one/absolute", "two"
+    }  # fmt: skip
+    step = replay(monitor.incident_folder, two_outputs())
+    assert step.same and words in step.text
+    assert np.isnan(step.terms["two"]) and step.terms["one/square"] > 0
 
 
 @pytest.mark.once

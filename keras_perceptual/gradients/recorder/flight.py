@@ -1,5 +1,6 @@
 """One recorded training: where the recorder meets the trainer of Keras."""
 
+import contextlib
 import dataclasses
 import warnings
 from typing import Any
@@ -247,7 +248,7 @@ class Flight:
         if not found:
             self._lose("no step broke when taken again")
         elif self.incident is None:
-            self._report(*found[0])
+            self._report(*found[0], arguments)
         if policy == "warn" or not found:
             # As if nothing had been taken again.
             arguments, last = steps.put(end, arguments), None
@@ -302,17 +303,28 @@ class Flight:
         self._window.close()
         self._is_lost = True
 
-    def _report(self, taken: Retaken, number: int, digest: str) -> None:
+    def _report(
+        self,
+        taken: Retaken,
+        number: int,
+        digest: str,
+        arguments: tuple[Any, ...],
+    ) -> None:
         """Explains a step that broke, writes it down, and says so."""
         steps, tracer = self._reader.steps, self._reader.seam.tracer
         trouble, found = "", None
+        terms: dict[str, float] = {}
+        with contextlib.suppress(Exception):
+            terms = self._reader.terms_of(
+                taken.before, taken.batches, arguments
+            )
         try:
             moments = [steps.moment(taken.before, b) for b in taken.batches]
             place, found = blame.find_blame(self._model, tracer, moments)
             number += place
         except Exception as error:
             trouble = f"it could not be explained: {error!r}"
-        text = wording.explain(found)
+        text = wording.explain(found, terms)
         self.incident = Incident(
             step=number,
             epoch=self._epoch,
@@ -324,6 +336,7 @@ class Flight:
             digest=digest,
             backend=keras.backend.backend(),
             specs=steps.specs(),
+            terms=terms,
         )
         if self._plan.log_dir is not None:
             try:

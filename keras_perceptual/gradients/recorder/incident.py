@@ -36,6 +36,8 @@ class Incident:
         backend: The backend of Keras it ran on.
         specs: The shapes that the step was traced with, one for each array
             of a batch.
+        terms: The values of the terms of the loss, by name, as far as they
+            are known.
     """
 
     step: int
@@ -48,6 +50,7 @@ class Incident:
     digest: str
     backend: str
     specs: list[Any] | None = None
+    terms: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def write(self, folder: PathLike, most_bytes: int) -> pathlib.Path:
         """Writes it into a new folder, whole or not at all.
@@ -87,6 +90,7 @@ class Incident:
                 "digest": self.digest,
                 "backend": self.backend,
                 "specs": self.specs,
+                "terms": self.terms,
             }
             text = json.dumps(facts, indent=1)
             (part / FILES[0]).write_text(text, encoding="utf-8")

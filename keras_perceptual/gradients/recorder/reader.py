@@ -1,7 +1,7 @@
 """Taking a step and reading it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -78,6 +78,48 @@ class Reader:
             outputs = self.function(*arguments)
         self.seam.tracer.measure_behind()
         return outputs
+
+    def take_again(
+        self, arguments: tuple[Any, ...], batches: Sequence[Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, float]]:
+        """Takes a step that was taken before, and reads its loss.
+
+        Args:
+            arguments: Those that the step begins with.
+            batches: Its batches.
+
+        Returns:
+            What the train function returns, the arguments of the next step,
+            and the terms of the loss, as far as they could be heard.
+        """
+        before: list[Any] = []
+
+        def take(*given: Any) -> Any:
+            before[:], given = self.prepare(given)
+            return self.taking(*given)
+
+        outputs, arguments = self.steps.take(take, arguments, batches)
+        self.seam.tracer.read()
+        terms = self._heard(TERM)
+        return outputs, arguments, terms | self._penalties(before)
+
+    def terms_of(
+        self, state: Any, batches: Sequence[Any], arguments: tuple[Any, ...]
+    ) -> dict[str, float]:
+        """Returns the terms of the loss of a step that was taken before.
+
+        Args:
+            state: What it began with.
+            batches: Its batches.
+            arguments: Those of the step that is to come, which begins with
+                what it would have begun with.
+        """
+        end = self.steps.copy(arguments)
+        try:
+            begin = self.steps.put(state, arguments)
+            return self.take_again(begin, batches)[2]
+        finally:
+            self.steps.put(end, arguments)
 
     def read(
         self,

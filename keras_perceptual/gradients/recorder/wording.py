@@ -1,5 +1,6 @@
 """The words of the recorder."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from keras_perceptual.gradients.recorder.blame import Blame
 from keras_perceptual.gradients.recorder.incident import Incident
 from keras_perceptual.gradients.recorder.rules import RULES
 
+# How many terms of a loss are named.
+MOST_NAMES = 6
 _DONE = {
     "stop": (
         "The training stops, with the weights as they were before that step."
@@ -22,10 +25,18 @@ _DONE = {
 }
 
 
-def explain(found: Blame | None) -> str:
-    """Says what broke a step, in which layer and line, and what to do."""
+def explain(
+    found: Blame | None, terms: Mapping[str, float] | None = None
+) -> str:
+    """Says what broke a step, in which layer and line, and what to do.
+
+    Args:
+        found: The `Blame`, `None` where there is none.
+        terms: The values of the terms of the loss, as far as they are known.
+    """
+    named = name_terms(terms or {})
     if found is None or found.cause.diagnosis is None:
-        return ""
+        return named
     cause, diagnosis = found.cause, found.cause.diagnosis
     group = Group(diagnosis, "nonfinite", cause.places, cause.note, ())
     lines = [group.title + (f": {cause.note}" if cause.note else "")]
@@ -37,7 +48,29 @@ def explain(found: Blame | None) -> str:
     lines.append(diagnosis.advice)
     if found.samples:
         lines.append(name_samples(found.samples))
-    return "\n".join(lines)
+    return "\n".join([*lines, named] if named else lines)
+
+
+def name_terms(terms: Mapping[str, float]) -> str:
+    """Says which terms of a loss are broken, `""` of a loss of one term."""
+    broken = [name for name, x in terms.items() if not math.isfinite(x)]
+    if len(terms) < 2 or not broken:
+        return ""
+    if len(broken) == len(terms):
+        return "Every term of the loss is NaN or infinite."
+    well = [name for name in terms if name not in broken]
+    verb = "are" if len(broken) > 1 else "is"
+    return (
+        f"Of the terms of the loss, {_list(broken)} {verb} NaN or infinite, "
+        f"and {_list(well)} {'are' if len(well) > 1 else 'is'} finite."
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    """Returns names in quotation marks, the first few of many."""
+    shown = ", ".join(map(repr, names[:MOST_NAMES]))
+    more = len(names) - MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def name_samples(samples: Sequence[int]) -> str:

@@ -22,6 +22,17 @@ def test_the_line_the_layer_and_the_samples():
     assert wording.explain(None) == ""
 
 
+def test_the_terms_of_a_loss():
+    nan = float("nan")
+    assert wording.name_terms({"mse": nan}) == ""
+    assert wording.name_terms({"a": 1.0, "b": 2.0}) == ""
+    text = wording.explain(None, {"a": nan, "b": nan})
+    assert text == "Every term of the loss is NaN or infinite."
+    many = {f"t{i}": nan for i in range(8)}
+    text = wording.name_terms({**many, "b": 1.0})
+    assert "'t5' and 2 more are NaN or infinite, and 'b' is finite." in text
+
+
 def test_many_samples_are_counted():
     assert "11 and 8 more of" in wording.name_samples(range(20))
 
