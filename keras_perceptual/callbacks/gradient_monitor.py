@@ -55,8 +55,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             `"silent"`, `"rewritten"` and `"stalled"`: of what to warn at the
             end of an epoch. Defaults to all of them.
         max_bytes: Integer, how much memory the state and the batches may take,
-            and how large a folder of a step that broke may be. Where there is
-            too little, no steps are kept. Defaults to 2 GiB.
+            and how large each folder of a step may be. Where there is too
+            little, no steps are kept. Defaults to 2 GiB.
 
     Attributes:
         readings: A list of the readings, the oldest first. Each has `step`,
@@ -68,6 +68,9 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         skipped: A list of the numbers of the steps that were left out.
         incident_folder: The folder of the step that broke, `None` before one
             did. `keras_perceptual.replay` runs that step again.
+        sign_folders: The folders of steps that showed something else, a
+            dictionary: with a `log_dir`, the first of a `fit` that the rule
+            `"exploding"`, `"silent"` or `"stalled"` speaks of.
         note: Why no steps are kept, `""` where they are.
 
     Raises:
@@ -146,6 +149,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         self._writer: Any = None
         self.skipped: list[int] = []
         self.incident_folder: Any = None
+        self.sign_folders: dict[str, Any] = {}
         self.note: str = ""
         self._step = self._written = 0
 
@@ -285,6 +289,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         self.skipped = self.skipped + flight.skipped
         flight.skipped = []
         self.incident_folder = flight.folder or self.incident_folder
+        if flight.keeper is not None:
+            self.sign_folders.update(flight.keeper.folders)
 
     def _close(self) -> None:
         """Lets go of the model."""
@@ -309,7 +315,14 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         """Warns of signs that were not warned of before."""
         found = self._flight.signs.take()
         if found:
-            text = wording.describe_signs(type(self).__name__, epoch, found)
+            keeper = self._flight.keeper
+            text = wording.describe_signs(
+                type(self).__name__,
+                epoch,
+                found,
+                keeper.folders if keeper else {},
+                keeper.notes if keeper else {},
+            )
             warnings.warn(text, stacklevel=validation.calls_to_user())
 
 

@@ -31,6 +31,8 @@ class ReplayedStep:
         readings: The last readings before, a list of dictionaries with the
             columns of `GradientMonitor.to_dataframe`.
         terms: The value of each term of the loss, a dictionary.
+        kind: `"nonfinite"` of a step that broke, otherwise the rule that spoke
+            of it: `"exploding"`, `"silent"` or `"stalled"`.
 
     Example:
 
@@ -49,6 +51,7 @@ class ReplayedStep:
     text: str
     readings: list[dict[str, Any]]
     terms: dict[str, float] = dataclasses.field(default_factory=dict)
+    kind: str = "nonfinite"
 
     def __str__(self) -> str:
         """Says what broke the step."""
@@ -62,12 +65,14 @@ class ReplayedStep:
 def replay(folder: PathLike, model: keras.Model) -> ReplayedStep:
     """Runs a step again that broke a training, and explains it.
 
-    `GradientMonitor` has written the state before the step and its batch. The
+    `GradientMonitor` has written the state before the step and its batch, of
+    steps that broke and of the first that showed another sign. The
     step is taken with them by a model of the same code. Afterwards the model
     is as it was.
 
     Args:
-        folder: The folder that the monitor named, `nonfinite-step-...`.
+        folder: The folder that the monitor named, `nonfinite-step-...` or,
+            for example, `exploding-step-...`.
         model: The model, built by the same code and compiled as it was for
             that training. Its weights do not matter.
 
@@ -150,7 +155,7 @@ def _run(found: Incident, model: keras.Model) -> ReplayedStep:
             *keras.utils.unpack_x_y_sample_weight(found.batches[0])
         )
         reader = _read_anew(model)
-    tracer, steps = reader.seam.tracer, reader.steps
+    steps = reader.steps
     if not _fits(found, steps):
         shapes = [array.shape for array in found.state]
         raise ValueError(
@@ -164,17 +169,21 @@ def _run(found: Incident, model: keras.Model) -> ReplayedStep:
     outputs, arguments, terms = reader.take_again(arguments, batches)
     loss = _loss_of(steps.logs(outputs))
     digest = incident.digest_of(steps.arrays(steps.copy(arguments)), loss)
-    moments = [steps.moment(state, batch) for batch in batches]
-    _, blamed = blame.find_blame(model, tracer, moments)
+    samples, text = found.samples, found.text
+    if found.kind == "nonfinite":
+        moments = [steps.moment(state, batch) for batch in batches]
+        _, blamed = blame.find_blame(model, reader.seam.tracer, moments)
+        samples, text = blamed.samples, wording.explain(blamed, terms)
     return ReplayedStep(
         step=found.step,
         epoch=found.epoch,
         batches=found.batches,
-        samples=blamed.samples,
+        samples=samples,
         loss=loss,
         same=digest == found.digest,
-        text=wording.explain(blamed, terms),
+        text=text,
         terms=terms,
+        kind=found.kind,
         readings=found.readings,
     )
 

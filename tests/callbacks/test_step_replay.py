@@ -121,6 +121,35 @@ def test_the_term_of_the_loss_is_named(tmp_path):
     assert np.isnan(step.terms["two"]) and step.terms["one/square"] > 0
 
 
+@pytest.mark.parametrize("arguments", [{}, rarely(({"run_eagerly": True},))])
+def test_a_step_that_explodes_is_kept(tmp_path, arguments):
+    """The first of its kind, bit by bit; the training is the same."""
+    x, y = regression_data(64)
+    y[48:52] *= 1e6
+    rest = {"batch_size": 4, "shuffle": False, "verbose": 0, "epochs": 2}
+    monitor = GradientMonitor(every=1, log_dir=tmp_path)
+    plain, watched = root_model(**arguments), root_model(**arguments)
+    keras.utils.set_random_seed(2)
+    expected = plain.fit(x, y, **rest)
+    keras.utils.set_random_seed(2)
+    with pytest.warns(UserWarning, match="1000 times as large") as said:
+        history = watched.fit(x, y, callbacks=[monitor], **rest)
+    assert history.history == expected.history
+    for ours, theirs in zip(
+        watched.get_weights(), plain.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    assert list(monitor.sign_folders) == ["exploding"]
+    folder = monitor.sign_folders["exploding"]
+    assert folder.name == "exploding-step-00000013"
+    assert [p.name for p in tmp_path.glob("*-step-*")] == [folder.name]
+    assert any(repr(str(folder)) in str(w.message) for w in said)
+    step = replay(folder, root_model(**arguments))
+    assert (step.step, step.kind, step.same) == (13, "exploding", True)
+    assert "net/out/kernel: norm" in step.text
+    np.testing.assert_array_equal(step.batches[0][1], y[48:52])
+
+
 @pytest.mark.once
 def test_another_state_is_noticed(tmp_path):
     """The comparison can fail."""

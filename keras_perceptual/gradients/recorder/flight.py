@@ -10,6 +10,7 @@ import keras
 from keras_perceptual.gradients import message
 from keras_perceptual.gradients.recorder import blame, incident, wording
 from keras_perceptual.gradients.recorder.incident import Incident
+from keras_perceptual.gradients.recorder.keeper import Keeper
 from keras_perceptual.gradients.recorder.reader import Reader
 from keras_perceptual.gradients.recorder.readings import Readings, to_records
 from keras_perceptual.gradients.recorder.signs import Signs
@@ -50,6 +51,8 @@ class Flight:
         signs: The `Signs` that it has shown.
         incident: The `Incident` of the first step that broke, or `None`.
         folder: Where it was written, or `None`.
+        keeper: The `Keeper` of steps that showed a sign, `None` of a recording
+            that could not begin.
     """
 
     def __init__(
@@ -79,11 +82,21 @@ class Flight:
         self._message = ""
         self.is_broken: bool = False
         self._was_taken = True
+        self._shown: dict[str, list[str]] = {}
+        self.keeper: Keeper | None = None
         self._reader: Any = None
         self._window: Any = None
         try:
             self._reader = Reader(model, fresh=fresh)
             self._window = Window(self._reader.steps, plan.max_bytes)
+            self.keeper = Keeper(
+                model,
+                self._reader,
+                self._window,
+                readings,
+                plan.log_dir,
+                plan.max_bytes,
+            )
         except Exception as error:
             self.give_up(error)
 
@@ -204,7 +217,7 @@ class Flight:
                 before, outputs, arguments, self.step, self._epoch
             )
             self._readings.add(reading)
-            self.signs.look()
+            self._shown = self.signs.look()
         except Exception as error:
             self.give_up(error)
             return outputs
@@ -224,6 +237,9 @@ class Flight:
                 else self._reader.shows_break(reading, outputs)
             ):
                 outputs = self._settle(outputs, arguments)
+            elif reading is not None and self._shown and self.keeper:
+                arguments = self.keeper.keep(self._shown, outputs, arguments)
+                outputs = self._reader.steps.outputs(outputs, arguments)
             elif self._window.is_open and self._window.is_full:
                 self._window.open(arguments)
         except Exception as error:

@@ -12,6 +12,7 @@ from keras_perceptual.gradients.paragraphs import (
 )
 from keras_perceptual.gradients.recorder.blame import Blame
 from keras_perceptual.gradients.recorder.incident import Incident
+from keras_perceptual.gradients.recorder.readings import Reading
 from keras_perceptual.gradients.recorder.rules import RULES
 
 # How many terms of a loss are named.
@@ -133,8 +134,35 @@ def announce(
     return "\n".join(parts)
 
 
+def describe_sign(kind: str, names: Sequence[str], reading: Reading) -> str:
+    """Says what a step showed, with the numbers that were read of it.
+
+    Args:
+        kind: The name of the rule.
+        names: The paths of variables or layers.
+        reading: The `Reading` of that step.
+    """
+    (rule,) = (rule for rule in RULES if rule.name == kind)
+    lines = [f"{_list(names)} {rule.title}. {rule.advice}"]
+    for name in names[:MOST_NAMES]:
+        if name in reading.paths:
+            place = reading.paths.index(name)
+            lines.append(
+                f"  {name}: norm {reading.norm[place]:.3g}, update "
+                f"{reading.update[place]:.3g}, weights "
+                f"{reading.weights[place]:.3g}"
+            )
+        elif name in reading.dead:
+            lines.append(f"  {name}: dead units {reading.dead[name]:.3g}")
+    return "\n".join(lines)
+
+
 def describe_signs(
-    owner: str, epoch: int, found: Mapping[str, Sequence[str]]
+    owner: str,
+    epoch: int,
+    found: Mapping[str, Sequence[str]],
+    folders: Mapping[str, Any] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> str:
     """Returns the line at the end of an epoch.
 
@@ -142,13 +170,23 @@ def describe_signs(
         owner: The name of the object that records.
         epoch: The number of the epoch.
         found: What `rules.find` returned, not empty.
+        folders: Where a step that shows it was written, by rule.
+        notes: Why it could not be, by rule.
     """
+    folders, notes = folders or {}, notes or {}
     by_name = {rule.name: rule for rule in RULES}
     parts = []
     for name, paths in found.items():
         rule = by_name[name]
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         parts.append(f"{paths[0]!r}{more} {rule.title}. {rule.advice}")
+        if name in folders:
+            parts.append(
+                "To run such a step again: "
+                f"keras_perceptual.replay({str(folders[name])!r}, model)."
+            )
+        elif name in notes:
+            parts.append(f"No step of that is kept: {notes[name]}.")
     counts = ", ".join(f"{name}={shorten(p)}" for name, p in found.items())
     return (
         f"{owner}, epoch {epoch}: {' '.join(parts)} To leave a rule out, pass "

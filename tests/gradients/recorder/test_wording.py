@@ -3,6 +3,7 @@
 import types
 
 import pytest
+from readings_by_hand import readings_of
 
 from keras_perceptual.gradients import diagnoses
 from keras_perceptual.gradients.causes import Cause
@@ -62,6 +63,24 @@ def test_a_step_that_is_not_known():
     )
     assert "is not known: no room. The training goes on." in text
     assert text.endswith("Received: step=9")
+
+
+def test_a_sign_with_its_numbers():
+    reading = readings_of([[3.0, 4.0]], dead=[1.0])[0]
+    text = wording.describe_sign("exploding", ["v1"], reading)
+    assert text.startswith("'v1' has a gradient 1000 times")
+    assert text.endswith("\n  v1: norm 4, update 0.001, weights 1")
+    text = wording.describe_sign("silent", ["hidden"], reading)
+    assert text.endswith("\n  hidden: dead units 1")
+
+
+def test_where_a_sign_is_kept():
+    found = {"exploding": ["a"], "silent": ["b"]}
+    text = wording.describe_signs(
+        "Monitor", 3, found, {"exploding": "there"}, {"silent": "no room"}
+    )
+    assert "keras_perceptual.replay('there', model). 'b' is dead" in text
+    assert "No step of that is kept: no room." in text
 
 
 def test_signs_in_one_line():
