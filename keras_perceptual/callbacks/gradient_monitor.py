@@ -1,8 +1,7 @@
 """The callback that records the gradients of a whole training."""
 
-import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import keras
@@ -11,13 +10,10 @@ from keras_perceptual import _backend, event_file, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.gradients.recorder import pictures, rules, wording
 from keras_perceptual.gradients.recorder.flight import Flight, Plan
-from keras_perceptual.gradients.recorder.readings import (
-    Reading,
-    Readings,
-    to_records,
-)
+from keras_perceptual.gradients.recorder.loop import Given, Loop
+from keras_perceptual.gradients.recorder.readings import Reading, Readings
 from keras_perceptual.gradients.recorder.summaries import SummaryWriter
-from keras_perceptual.typing import Logs, NonfinitePolicy, PathLike
+from keras_perceptual.typing import Logs, NonfinitePolicy, PathLike, Tensor
 from keras_perceptual.validation import Checker
 
 POLICIES = ("stop", "warn", "skip")
@@ -147,6 +143,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         self._flight: Any = None
         self._function: Any = None
         self._writer: Any = None
+        self._loop: Loop | None = None
         self.skipped: list[int] = []
         self.incident_folder: Any = None
         self.sign_folders: dict[str, Any] = {}
@@ -177,7 +174,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             on_nonfinite=self.on_nonfinite,
             log_dir=self.log_dir if _backend.is_chief(model) else None,
             max_bytes=self.max_bytes,
-            rules=RULES if self.rules == "default" else tuple(self.rules),
+            rules=self._chosen(),
         )
         self._flight = Flight(
             type(self).__name__,
@@ -218,6 +215,69 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         """Ends the recording; what was read stays."""
         self._close()
 
+    def watch(
+        self,
+        model: keras.Model,
+        loss: Tensor,
+        gradients: Sequence[Tensor | None],
+        *,
+        batch: Any = None,
+        function: Callable[[Any], Tensor] | None = None,
+        weights: Sequence[Tensor] | None = None,
+        terms: Mapping[str, Tensor] | None = None,
+    ) -> bool:
+        """Records a step of a loop that is written by hand.
+
+        Call it in each step, outside of what is compiled, and before the
+        optimizer where the step leaves you the choice. Every `every` steps it
+        reads; in the others it counts. `on_nonfinite="skip"` has it look at
+        every step. What `update` says is what was added between this call and
+        the next.
+
+        Args:
+            model: The model.
+            loss: The loss, a scalar.
+            gradients: The gradient of each of `model.trainable_variables`,
+                without a loss scale; `None` for one that is missing.
+            batch: The batch, what `function` is called with.
+            function: Function of a batch that calls the model and returns the
+                loss. With it, the operation, the line and the samples are
+                found that break a step.
+            weights: What the trainable variables hold, in a loop of JAX that
+                keeps them itself. Defaults to the variables of the model.
+            terms: The terms of the loss by name, scalars.
+
+        Returns:
+            Whether to go on: `False` where the loss, a gradient or a weight is
+            NaN or infinite, unless `on_nonfinite` is `"warn"`.
+
+        Raises:
+            ValueError: If there are not as many gradients as variables.
+        """
+        if self._loop is None or self._loop.model is not model:
+            self._loop = Loop(
+                type(self).__name__,
+                model,
+                every=self.every,
+                policy=self.on_nonfinite,
+                chosen=self._chosen(),
+                readings=self._readings,
+                first_step=self._step,
+            )
+        if weights is None:
+            weights = list(model.trainable_variables)
+        goes_on = self._loop.watch(
+            Given(loss, gradients, weights, batch, function, terms or {})
+        )
+        self._step = self._loop.step
+        self.skipped, self._loop.skipped = self.skipped + self._loop.skipped, []
+        if self.log_dir is not None and self._readings_are_new():
+            if self._writer is None:
+                name = type(self).__name__
+                self._writer = SummaryWriter(name, self.log_dir)
+            self._write()
+        return goes_on
+
     def to_dataframe(self) -> Any:
         """Returns the readings as a table of pandas.
 
@@ -229,18 +289,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
-            pandas: Any = importlib.import_module("pandas")
-        except ImportError as error:
-            raise ImportError(
-                "A table of readings needs pandas. Install it, for example by "
-                "`pip install pandas`, or take the arrays in `.readings`. "
-                f"Received: {error}"
-            ) from error
-        columns = ("step", "epoch", "loss", "variable", "norm", "update")
-        return pandas.DataFrame(
-            to_records(self._readings), columns=[*columns, "zeros", "finite"]
-        )
+        return pictures.as_dataframe(self._readings)
 
     def plot(
         self,
@@ -279,8 +328,16 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what is kept of it in a file: not the training."""
-        gone = dict.fromkeys(("_flight", "_function", "_writer", "_model"))
+        gone = dict.fromkeys(
+            ("_flight", "_function", "_writer", "_model", "_loop")
+        )
         return {**vars(self), **gone}
+
+    def _chosen(self) -> tuple[str, ...]:
+        return RULES if self.rules == "default" else tuple(self.rules)
+
+    def _readings_are_new(self) -> bool:
+        return bool(self._readings) and self._readings[-1].step > self._written
 
     def _take_over(self) -> None:
         """Takes over what the recording knows."""
@@ -318,7 +375,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             keeper = self._flight.keeper
             text = wording.describe_signs(
                 type(self).__name__,
-                epoch,
+                f"epoch {epoch}",
                 found,
                 keeper.folders if keeper else {},
                 keeper.notes if keeper else {},

@@ -1,12 +1,14 @@
-"""Readings as a picture, as text and as HTML."""
+"""Readings as a picture, as text, as HTML and as a table of pandas."""
 
 from __future__ import annotations
 
 import html
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_perceptual.gradients.recorder.readings import to_records
 from keras_perceptual.plotting import import_pyplot
 
 if TYPE_CHECKING:
@@ -148,3 +150,23 @@ def as_html(readings: Readings) -> str:
             lines.append(f"<tr>{cells}</tr>")
         lines.append("</table>")
     return "\n".join(lines)
+
+
+def as_dataframe(readings: Readings) -> Any:
+    """Returns all readings as a table of pandas, a row for each variable.
+
+    Raises:
+        ImportError: If pandas is not installed.
+    """
+    try:
+        pandas: Any = importlib.import_module("pandas")
+    except ImportError as error:
+        raise ImportError(
+            "A table of readings needs pandas. Install it, for example by "
+            "`pip install pandas`, or take the arrays in `.readings`. "
+            f"Received: {error}"
+        ) from error
+    columns = ("step", "epoch", "loss", "variable", "norm", "update")
+    return pandas.DataFrame(
+        to_records(readings), columns=[*columns, "zeros", "finite"]
+    )

@@ -24,6 +24,11 @@ _DONE = {
     "warn": "The training goes on.",
     "skip": "That step is left out, and the training goes on.",
 }
+_IN_LOOP = {
+    "stop": "`watch` returns False: leave the loop.",
+    "warn": "The loop goes on.",
+    "skip": "`watch` returns False: leave the optimizer out in such steps.",
+}
 
 
 def explain(
@@ -157,9 +162,49 @@ def describe_sign(kind: str, names: Sequence[str], reading: Reading) -> str:
     return "\n".join(lines)
 
 
+def announce_in_loop(
+    owner: str,
+    reading: Reading,
+    names: Sequence[str],
+    text: str,
+    trouble: str,
+    *,
+    policy: str,
+    has_function: bool,
+) -> str:
+    """Returns the warning about a step of a loop that is written by hand.
+
+    Args:
+        owner: The name of the object that records.
+        reading: The `Reading` of the step.
+        names: The paths of variables that are not finite, or whose gradients
+            are not.
+        text: What `explain` returned.
+        trouble: What could not be found out, or `""`.
+        policy: `on_nonfinite`.
+        has_function: Whether the loop gave the function of its loss.
+    """
+    what = f"the loss is {reading.loss:g}"
+    if names:
+        what = f"gradients or weights of {_list(names)} are NaN or infinite"
+    parts = [f"{owner}: in step {reading.step}, {what}."]
+    if text:
+        parts.append(text)
+    if trouble:
+        parts.append(f"Note that {trouble}")
+    if not has_function:
+        parts.append(
+            "Pass `batch` and `function`, which returns the loss of a batch, "
+            "to have the operation, the line and the samples found."
+        )
+    parts.append(_IN_LOOP[policy])
+    parts.append(f"Received: step={reading.step}, loss={reading.loss:g}")
+    return "\n".join(parts)
+
+
 def describe_signs(
     owner: str,
-    epoch: int,
+    when: str,
     found: Mapping[str, Sequence[str]],
     folders: Mapping[str, Any] | None = None,
     notes: Mapping[str, str] | None = None,
@@ -168,7 +213,7 @@ def describe_signs(
 
     Args:
         owner: The name of the object that records.
-        epoch: The number of the epoch.
+        when: The epoch or the step, such as `"epoch 3"`.
         found: What `rules.find` returned, not empty.
         folders: Where a step that shows it was written, by rule.
         notes: Why it could not be, by rule.
@@ -189,6 +234,6 @@ def describe_signs(
             parts.append(f"No step of that is kept: {notes[name]}.")
     counts = ", ".join(f"{name}={shorten(p)}" for name, p in found.items())
     return (
-        f"{owner}, epoch {epoch}: {' '.join(parts)} To leave a rule out, pass "
+        f"{owner}, {when}: {' '.join(parts)} To leave a rule out, pass "
         f"the others as `rules`. Received: {counts}"
     )

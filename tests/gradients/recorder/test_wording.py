@@ -77,13 +77,17 @@ def test_a_sign_with_its_numbers():
 def test_where_a_sign_is_kept():
     found = {"exploding": ["a"], "silent": ["b"]}
     text = wording.describe_signs(
-        "Monitor", 3, found, {"exploding": "there"}, {"silent": "no room"}
+        "Monitor",
+        "epoch 3",
+        found,
+        {"exploding": "there"},
+        {"silent": "no room"},
     )
     assert "keras_perceptual.replay('there', model). 'b' is dead" in text
     assert "No step of that is kept: no room." in text
 
 
 def test_signs_in_one_line():
-    text = wording.describe_signs("Monitor", 3, {"died": ["a", "b"]})
+    text = wording.describe_signs("Monitor", "epoch 3", {"died": ["a", "b"]})
     assert text.startswith("Monitor, epoch 3: 'a' and 1 more had gradients")
     assert text.endswith("Received: died=['a', 'b']") and "\n" not in text
