@@ -47,9 +47,9 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             it back, goes on with the next batch and counts the step in
             `skipped`; `"warn"` changes nothing. All of them say what broke,
             the first time. Defaults to `"stop"`.
-        rules: `"default"`, or a list of some of `"exploding"`, `"died"`,
-            `"silent"`, `"rewritten"` and `"stalled"`: of what to warn at the
-            end of an epoch. Defaults to all of them.
+        rules: `"default"`, or a list of some of `"exploding"`, `"leaping"`,
+            `"died"`, `"silent"`, `"rewritten"` and `"stalled"`: of what to
+            warn at the end of an epoch. Defaults to all of them.
         max_bytes: Integer, how much memory the state and the batches may take,
             and how large each folder of a step may be. Where there is too
             little, no steps are kept. Defaults to 2 GiB.
@@ -66,7 +66,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             did. `keras_perceptual.replay` runs that step again.
         sign_folders: The folders of steps that showed something else, a
             dictionary: with a `log_dir`, the first of a `fit` that the rule
-            `"exploding"`, `"silent"` or `"stalled"` speaks of.
+            `"exploding"`, `"leaping"`, `"silent"` or `"stalled"` speaks of.
         note: Why no steps are kept, `""` where they are.
 
     Raises:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_perceptual.gradients import snapshots, tracers
+from keras_perceptual.gradients.model_parts import find_optimizers
 from keras_perceptual.gradients.recorder import blame, incident, wording
 from keras_perceptual.gradients.recorder.incident import Incident
 from keras_perceptual.gradients.recorder.reader import Reader
@@ -32,7 +33,7 @@ class ReplayedStep:
             columns of `GradientMonitor.to_dataframe`.
         terms: The value of each term of the loss, a dictionary.
         kind: `"nonfinite"` of a step that broke, otherwise the rule that spoke
-            of it: `"exploding"`, `"silent"` or `"stalled"`.
+            of it, such as `"exploding"`.
 
     Example:
 
@@ -149,7 +150,8 @@ def _check(found: Incident, model: keras.Model) -> None:
 def _run(found: Incident, model: keras.Model) -> ReplayedStep:
     """Takes the step, in a model that is put back afterwards."""
     reader = _read_anew(model)
-    if not _fits(found, reader.steps):
+    built = all(optimizer.built for optimizer in find_optimizers(model))
+    if not built or not _fits(found, reader.steps):
         # Optimizers and metrics make variables in the first step.
         model.train_on_batch(
             *keras.utils.unpack_x_y_sample_weight(found.batches[0])

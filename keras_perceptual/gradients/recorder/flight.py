@@ -341,6 +341,8 @@ class Flight:
         except Exception as error:
             trouble = f"it could not be explained: {error!r}"
         text = wording.explain(found, terms)
+        shown = wording.name_signs(self.signs.take())
+        text = "\n".join(part for part in (text, shown) if part)
         self.incident = Incident(
             step=number,
             epoch=self._epoch,

@@ -16,7 +16,7 @@ from keras_perceptual.gradients.recorder.window import Retaken, Window
 from keras_perceptual.typing import PathLike
 
 # The rules whose sign belongs to one step.
-KINDS = ("exploding", "silent", "stalled")
+KINDS = ("exploding", "leaping", "silent", "stalled")
 
 
 class Keeper:

@@ -53,6 +53,11 @@ class Reading:
         """Whether nothing in it is NaN or infinite for no good reason."""
         return bool(np.all(self.finite))
 
+    @property
+    def change(self) -> np.ndarray:
+        """The norm of what the step added to each variable."""
+        return np.asarray(self.update * self.weights)
+
 
 class Readings:
     """The last readings of a training, the oldest first.
@@ -63,9 +68,10 @@ class Readings:
 
     def __init__(self, keep: int) -> None:
         self._kept: collections.deque[Reading] = collections.deque(maxlen=keep)
-        # The smallest norm of each variable, with which most of what does not
-        # stand out is passed over.
+        # The smallest norm and the smallest change of each variable, with
+        # which most of what does not stand out is passed over.
         self.least: np.ndarray = np.zeros(0)
+        self.least_change: np.ndarray = np.zeros(0)
 
     def add(self, reading: Reading) -> None:
         """Adds one, in the place of the oldest if there are too many."""
@@ -74,9 +80,10 @@ class Readings:
             self._kept.clear()
         if not self._kept:
             self.least = np.full(len(reading.paths), np.inf)
+            self.least_change = self.least
         self._kept.append(reading)
-        positive = np.where(reading.norm > 0, reading.norm, np.inf)
-        self.least = np.minimum(self.least, positive)
+        self.least = _smaller(self.least, reading.norm)
+        self.least_change = _smaller(self.least_change, reading.change)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -118,6 +125,12 @@ class Readings:
     def steps(self) -> np.ndarray:
         """The step of each reading."""
         return np.array([reading.step for reading in self], int)
+
+
+def _smaller(least: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Returns the smaller ones of two, of those above zero."""
+    with np.errstate(invalid="ignore"):
+        return np.minimum(least, np.where(numbers > 0, numbers, np.inf))
 
 
 def to_records(readings: Readings) -> list[dict[str, Any]]:

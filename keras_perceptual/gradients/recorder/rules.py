@@ -37,23 +37,48 @@ class Rule:
 
 def _exploding(readings: Readings, threshold: float) -> np.ndarray:
     """Whether the last norm stands out of those before."""
-    last = readings[-1].norm
-    none = np.zeros(len(last), bool)
-    if len(readings) <= PERSISTENCE:
-        return none
+    norms = [reading.norm for reading in readings]
+    return _stand_out(norms, readings.least, threshold)
+
+
+def _leaping(readings: Readings, threshold: float) -> np.ndarray:
+    """Whether the last step stands out of those before, of most variables."""
+    last = readings[-1].change
     with np.errstate(all="ignore"):
-        # What is no thousandfold of the smallest is none of the median.
-        places = np.flatnonzero(last > threshold * readings.least)
+        if np.mean(last > threshold * readings.least_change) <= 0.5:
+            return np.zeros(len(last), bool)
+    changes = [reading.change for reading in readings]
+    large = _stand_out(changes, readings.least_change, threshold)
+    return np.array(large & (np.mean(large) > 0.5), ndmin=1)
+
+
+def _stand_out(
+    rows: Sequence[np.ndarray], least: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Returns which numbers in the last row stand out of those above.
+
+    Args:
+        rows: The numbers of each reading.
+        least: The smallest of each so far.
+        threshold: How many times its median one has to be.
+    """
+    last = rows[-1]
+    found = np.zeros(len(last), bool)
+    if len(rows) <= PERSISTENCE:
+        return found
+    with np.errstate(all="ignore"):
+        # What is no such multiple of the smallest is none of the median.
+        places = np.flatnonzero(last > threshold * least)
     if not len(places):
-        return none
-    former = np.array([reading.norm[places] for reading in readings][:-1])
+        return found
+    former = np.array([row[places] for row in rows[:-1]])
     former = np.where(former > 0, former, np.nan)
     with np.errstate(all="ignore"):
         known = np.sum(np.isfinite(former), axis=0) >= PERSISTENCE
         filled = np.where(known, former, 1.0)
         limits = threshold * np.nanmedian(filled, axis=0)
-        none[places] = known & (last[places] > limits)
-    return none
+        found[places] = known & (last[places] > limits)
+    return found
 
 
 def _died(readings: Readings, threshold: float) -> np.ndarray:
@@ -111,6 +136,20 @@ RULES = (
             "the learning rate."
         ),
         source="Pascanu, Mikolov and Bengio, 2013, arXiv:1211.5063",
+    ),
+    Rule(
+        name="leaping",
+        finds=_leaping,
+        threshold=100.0,
+        title=(
+            "is changed 100 times as much as in its median step before, as "
+            "most are"
+        ),
+        advice=(
+            "Look for a learning rate that was raised, by a schedule or by "
+            "hand, and raise it in smaller steps."
+        ),
+        source="Goyal et al., 2017, arXiv:1706.02677, on gradual warm-up",
     ),
     Rule(
         name="died",

@@ -202,6 +202,16 @@ def announce_in_loop(
     return "\n".join(parts)
 
 
+def name_signs(found: Mapping[str, Sequence[str]]) -> str:
+    """Says what readings showed before a step broke, `""` of nothing."""
+    by_name = {rule.name: rule for rule in RULES}
+    parts = []
+    for name, paths in found.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        parts.append(f"{paths[0]!r}{more} {by_name[name].title}")
+    return f"Read before: {'; '.join(parts)}." if parts else ""
+
+
 def describe_signs(
     owner: str,
     when: str,

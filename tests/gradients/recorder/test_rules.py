@@ -38,6 +38,17 @@ def test_exploding(factor, found):
     assert (find(norm) == {"exploding": ["v1"]}) is found
 
 
+@pytest.mark.parametrize("factor, found", [(200, True), (50, False)])
+def test_leaping(factor, found):
+    update = np.full((30, 3), 1e-3)
+    update[-1, :2] *= factor
+    expected = {"leaping": ["v0", "v1"]} if found else {}
+    assert find(healthy(), update) == expected
+    # Of one variable among three it says nothing.
+    update[-1, 0] = 1e-3
+    assert find(healthy(), update) == {}
+
+
 @pytest.mark.parametrize("zeros, found", [(10, True), (9, False)])
 def test_died(zeros, found):
     norm = healthy()
@@ -47,11 +58,11 @@ def test_died(zeros, found):
 
 @pytest.mark.parametrize("steps, found", [(10, True), (9, False)])
 def test_rewritten(steps, found):
-    update = np.full((30, 3), 1e-3)
+    update = np.full((30, 3), 0.05)
     update[-steps:, :2] = 0.75
     assert (find(healthy(), update) == {"rewritten": ["v0", "v1"]}) is found
     # Of one bias among others it says nothing.
-    update[:, 0] = 1e-3
+    update[:, 0] = 0.05
     assert find(healthy(), update) == {}
 
 

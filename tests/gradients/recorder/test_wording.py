@@ -74,6 +74,13 @@ def test_a_sign_with_its_numbers():
     assert text.endswith("\n  hidden: dead units 1")
 
 
+def test_signs_before_a_step_that_broke():
+    assert wording.name_signs({}) == ""
+    text = wording.name_signs({"exploding": ["a", "b", "c"], "died": ["d"]})
+    assert text.startswith("Read before: 'a' and 2 more has a gradient 1000")
+    assert "; 'd' had gradients" in text
+
+
 def test_where_a_sign_is_kept():
     found = {"exploding": ["a"], "silent": ["b"]}
     text = wording.describe_signs(
