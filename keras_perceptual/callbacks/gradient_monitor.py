@@ -207,6 +207,9 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             logs.update({k: v for k, v in found.items() if k in logs})
         self._take_over()
         self._write()
+        if self._writer is not None:
+            weights = self.model.trainable_variables
+            self._writer.write_weights(weights, self._step)
         # What broke has been said, and shows other signs as well.
         if not self._flight.is_broken:
             self._point_out(epoch)
@@ -264,8 +267,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
                 readings=self._readings,
                 first_step=self._step,
             )
-        if weights is None:
-            weights = list(model.trainable_variables)
+        weights = list(weights or model.trainable_variables)
         goes_on = self._loop.watch(
             Given(loss, gradients, weights, batch, function, terms or {})
         )

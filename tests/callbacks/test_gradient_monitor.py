@@ -160,13 +160,13 @@ if BACKEND != "jax":
 
 
 @pytest.mark.parametrize("make, arguments", MODES)
-def test_the_training_is_the_same(make, arguments):
+def test_the_training_is_the_same(make, arguments, tmp_path):
     """Weights, slots, seeds and history are, to the last bit."""
     if BACKEND == "torch" and arguments.get("steps_per_execution"):
         pytest.skip("PyTorch takes one step at a time.")
     data = positive_data(broken=False)
     plain, watched = make(**arguments), make(**arguments)
-    monitor = GradientMonitor(every=2)
+    monitor = GradientMonitor(every=2, log_dir=tmp_path)
     assert (
         fit(plain, data, epochs=2).history
         == fit(watched, data, monitor, epochs=2).history

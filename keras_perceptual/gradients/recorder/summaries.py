@@ -3,10 +3,11 @@
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from keras_perceptual.event_file import EventFile
+from keras_perceptual.gradients import tracers
 from keras_perceptual.gradients.recorder.readings import Reading
 from keras_perceptual.typing import PathLike
 
@@ -33,11 +34,31 @@ class SummaryWriter:
 
     def write(self, readings: Iterable[Reading]) -> None:
         """Writes some readings: three scalars a variable, one for others."""
+
+        def add() -> None:
+            for reading in readings:
+                self._add(reading)
+
+        self._attempt(add)
+
+    def write_weights(self, variables: Iterable[Any], step: int) -> None:
+        """Writes a histogram of each of some variables."""
+
+        def add() -> None:
+            read = tracers.load("variable_values").read_value
+            file = self._open()
+            for variable in variables:
+                tag = f"weights/{variable.path}"
+                file.add_histogram(tag, read(variable), step)
+
+        self._attempt(add)
+
+    def _attempt(self, write: Callable[[], Any]) -> None:
+        """Has something written; where it fails, that was the last time."""
         if self._failed:
             return
         try:
-            for reading in readings:
-                self._add(reading)
+            write()
             if self._file is not None:
                 self._file.flush()
         except Exception as error:
@@ -56,9 +77,13 @@ class SummaryWriter:
             self._file.close()
         self._file = None
 
-    def _add(self, reading: Reading) -> None:
+    def _open(self) -> Any:
         if self._file is None:
             self._file = EventFile(self._folder)
+        return self._file
+
+    def _add(self, reading: Reading) -> None:
+        self._open()
         for column, name in NAMES.items():
             numbers = getattr(reading, column)
             pairs = dict(zip(reading.paths, numbers, strict=True))

@@ -1,5 +1,6 @@
 """Readings become scalars of TensorBoard."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -33,6 +34,9 @@ class File:
     def add_scalar(self, *arguments):
         File.written.append(arguments)
 
+    def add_histogram(self, *arguments):
+        File.written.append(arguments)
+
     def flush(self):
         pass
 
@@ -54,6 +58,16 @@ def test_what_is_known_is_written(monkeypatch):
         ("dead_units/hidden", 0.75, 7),
         ("loss_term/mae", 1.0, 7),
     ]
+
+
+def test_weights_as_histograms(monkeypatch):
+    monkeypatch.setattr(summaries, "EventFile", File)
+    variable = keras.Variable([1.0, 2.0], name="w")
+    writer = SummaryWriter("Monitor", "logs")
+    writer.write_weights([variable], 8)
+    _, (tag, numbers, step) = File.written
+    assert (tag, step) == (f"weights/{variable.path}", 8)
+    assert numbers.tolist() == [1.0, 2.0]
 
 
 def test_a_full_disk_is_told_once(monkeypatch):
