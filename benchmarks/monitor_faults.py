@@ -264,7 +264,7 @@ def judge(kind, every, xla):
 def sweep(names, every):
     """Trains healthy programs; returns how many were warned of or changed."""
     programs = importlib.import_module("planted_faults")
-    alarms = changed = 0
+    alarms = changed = sick = 0
     chosen = names or list(programs.PROGRAMS)
     for name in chosen:
         results = []
@@ -283,13 +283,20 @@ def sweep(names, every):
             said = [str(w.message) for w in caught]
             said = [text for text in said if "GradientMonitor" in text]
             values = programs.weights(model).values()
+            if monitor is None:
+                is_well = all(np.isfinite(value).all() for value in values)
             results.append(b"".join(value.tobytes() for value in values))
+        if not is_well:
+            # Its weights become NaN without anybody: no healthy program.
+            sick += 1
+            print(f"{name}: diverges by itself, told: {bool(said)}", flush=True)
+            continue
         is_changed = results[0] != results[1]
         alarms, changed = alarms + bool(said), changed + is_changed
         if said or is_changed:
             print(f"{name}: changed {is_changed}, {said}", flush=True)
     print(
-        f"{BACKEND}: {len(chosen)} healthy programs of ten epochs, "
+        f"{BACKEND}: {len(chosen) - sick} healthy programs of ten epochs, "
         f"{alarms} false warnings, {changed} changed"
     )
 
