@@ -146,10 +146,9 @@ class Reader:
             key: GradientStatistics.from_row(row)
             for key, row in tracer.read().items()
         }
-        after = steps.weights(arguments)
         # What the step itself has built was nothing before.
-        is_new = len(before) != len(after)
-        updates = steps.measure(after if is_new else before, after)
+        is_new = len(before) != len(self._model.trainable_variables)
+        updates = steps.measure(None if is_new else before, arguments)
         reading = make_reading(
             step,
             epoch,
@@ -202,8 +201,7 @@ class Reader:
             outputs: What the train function returned, `None` if not known.
             arguments: Those of the next step.
         """
-        weights = self.steps.weights(arguments)
-        if not np.all(np.isfinite(self.steps.measure(weights, weights))):
+        if not np.all(np.isfinite(self.steps.measure(None, arguments))):
             return True
         logs = self.steps.logs(outputs) if outputs else {}
         return "loss" in (logs or {}) and not np.isfinite(self.loss_of(outputs))

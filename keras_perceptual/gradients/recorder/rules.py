@@ -37,8 +37,7 @@ class Rule:
 
 def _exploding(readings: Readings, threshold: float) -> np.ndarray:
     """Whether the last norm stands out of those before."""
-    norms = [reading.norm for reading in readings]
-    return _stand_out(norms, readings.least, threshold)
+    return _stand_out(readings, "norm", readings.least, threshold)
 
 
 def _leaping(readings: Readings, threshold: float) -> np.ndarray:
@@ -47,31 +46,32 @@ def _leaping(readings: Readings, threshold: float) -> np.ndarray:
     with np.errstate(all="ignore"):
         if np.mean(last > threshold * readings.least_change) <= 0.5:
             return np.zeros(len(last), bool)
-    changes = [reading.change for reading in readings]
-    large = _stand_out(changes, readings.least_change, threshold)
+    large = _stand_out(readings, "change", readings.least_change, threshold)
     return np.array(large & (np.mean(large) > 0.5), ndmin=1)
 
 
 def _stand_out(
-    rows: Sequence[np.ndarray], least: np.ndarray, threshold: float
+    readings: Readings, column: str, least: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """Returns which numbers in the last row stand out of those above.
+    """Returns which numbers of the last reading stand out of those before.
 
     Args:
-        rows: The numbers of each reading.
-        least: The smallest of each so far.
+        readings: The `Readings`.
+        column: Which numbers.
+        least: The smallest of each variable so far.
         threshold: How many times its median one has to be.
     """
-    last = rows[-1]
+    last = getattr(readings[-1], column)
     found = np.zeros(len(last), bool)
-    if len(rows) <= PERSISTENCE:
+    if len(readings) <= PERSISTENCE:
         return found
     with np.errstate(all="ignore"):
         # What is no such multiple of the smallest is none of the median.
         places = np.flatnonzero(last > threshold * least)
     if not len(places):
         return found
-    former = np.array([row[places] for row in rows[:-1]])
+    rows = [getattr(reading, column)[places] for reading in readings]
+    former = np.array(rows[:-1])
     former = np.where(former > 0, former, np.nan)
     with np.errstate(all="ignore"):
         known = np.sum(np.isfinite(former), axis=0) >= PERSISTENCE

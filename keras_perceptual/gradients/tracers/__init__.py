@@ -213,8 +213,16 @@ class Steps(Protocol):
     def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Returns copies of the trainable variables."""
 
-    def measure(self, before: list[Any], after: list[Any]) -> np.ndarray:
-        """Returns the rows of `update_rows`."""
+    def measure(
+        self, before: list[Any] | None, arguments: tuple[Any, ...]
+    ) -> np.ndarray:
+        """Returns the rows of `update_rows` of the trainable variables.
+
+        Args:
+            before: What `weights` returned before, or `None` to compare what
+                they hold with itself.
+            arguments: Those of the next step.
+        """
 
     def logs(self, outputs: Any) -> Any:
         """Returns the logs of a step."""

@@ -504,9 +504,14 @@ def batches_again(batches: Any, iterator: Any) -> Any:
                 tf.data.Dataset.concatenate,
                 map(tf.data.Dataset.from_tensors, batches),
             )
+            # Whoever deletes one that is tuned waits for a thread of it.
+            options = tf.data.Options()
+            options.autotune.enabled = False
             return iter(
                 tf.data.experimental.from_variant(
-                    tf.data.experimental.to_variant(dataset),
+                    tf.data.experimental.to_variant(
+                        dataset.with_options(options)
+                    ),
                     iterator.element_spec,
                 )
             )
