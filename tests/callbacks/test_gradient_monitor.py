@@ -413,6 +413,21 @@ def test_it_goes_along_with_other_callbacks(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("order", [1, -1])
+def test_keras_ends_it_at_the_same_loss(order):
+    """`TerminateOnNaN` before or after it: the step is explained once."""
+    monitor = GradientMonitor(every=1)
+    both = (monitor, keras.callbacks.TerminateOnNaN())[::order]
+    model = log_model()
+    with pytest.warns(UserWarning, match="step 6 made") as said:
+        fit(model, positive_data(), *both, epochs=2)
+    assert sum("GradientMonitor" in str(w.message) for w in said) == 1
+    # The weights are those before that step, and no other epoch followed.
+    assert all(np.isfinite(value).all() for value in model.get_weights())
+    assert monitor.readings[-1].epoch == 0
+
+
+@pytest.mark.slow
 def test_the_check_before_it_sees_what_it_would_see():
     """Whichever comes first: their steps are traced by one tracer."""
     for order in (1, -1):
