@@ -10,8 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from keras_perceptual.typing import PathLike
 
+# As many as TensorFlow makes.
+BINS = 30
 # Their numbers in the protocol of TensorBoard.
 SCALAR, TENSOR, BLOB_SEQUENCE = 1, 2, 3
 # What can write them, the first one that is installed.
@@ -48,6 +52,13 @@ class EventFile:
     def add_scalar(self, tag: str, number: float, step: int) -> None:
         """Adds a number."""
         self._add(tag, step, "scalars", SCALAR, float(number), "float32")
+
+    def add_histogram(self, tag: str, numbers: np.ndarray, step: int) -> None:
+        """Adds how often numbers of each size are among some."""
+        numbers = np.asarray(numbers, "float64").ravel()
+        counts, edges = np.histogram(numbers[np.isfinite(numbers)], BINS)
+        rows = np.stack([edges[:-1], edges[1:], counts], axis=1)
+        self._add(tag, step, "histograms", TENSOR, rows, "float64")
 
     def add_text(self, tag: str, text: str, step: int) -> None:
         """Adds a text, in Markdown."""

@@ -43,6 +43,17 @@ def test_what_was_added_is_there_before_the_file_is_closed(tmp_path):
         ]
 
 
+def test_a_histogram_counts_what_is_finite(tmp_path):
+    file = EventFile(tmp_path)
+    file.add_histogram("weights", np.array([[0, 1], [3, np.nan]]), 4)
+    file.close()
+    ((tag, step, plugin, rows),) = read_events(tmp_path)
+    assert (tag, step, plugin) == ("weights", 4, "histograms")
+    left, right, count = np.array(rows).T
+    assert len(rows) == 30 and (left[0], right[-1]) == (0, 3)
+    assert sum(count) == 3 and (count[0], count[10], count[-1]) == (1, 1, 1)
+
+
 def test_each_file_has_a_name_of_its_own(tmp_path):
     for _ in range(2):
         write_one_of_each(tmp_path).close()

@@ -28,7 +28,7 @@ TASKS = {
     "Style transfer": ["style_transfer"],
     "Color grading": ["learn_color_grade", "vae_with_color_table"],
     "Depth": ["depth_edges"],
-    "Debugging": ["gradient_mistakes"],
+    "Debugging": ["gradient_mistakes", "flight_recorder"],
     "Several devices": ["two_workers"],
 }
 

@@ -1,8 +1,7 @@
 """The callback that records the gradients of a whole training."""
 
-import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import keras
@@ -11,13 +10,10 @@ from keras_perceptual import _backend, event_file, validation
 from keras_perceptual.configuration import Configured
 from keras_perceptual.gradients.recorder import pictures, rules, wording
 from keras_perceptual.gradients.recorder.flight import Flight, Plan
-from keras_perceptual.gradients.recorder.readings import (
-    Reading,
-    Readings,
-    to_records,
-)
+from keras_perceptual.gradients.recorder.loop import Given, Loop
+from keras_perceptual.gradients.recorder.readings import Reading, Readings
 from keras_perceptual.gradients.recorder.summaries import SummaryWriter
-from keras_perceptual.typing import Logs, NonfinitePolicy, PathLike
+from keras_perceptual.typing import Logs, NonfinitePolicy, PathLike, Tensor
 from keras_perceptual.validation import Checker
 
 POLICIES = ("stop", "warn", "skip")
@@ -51,20 +47,26 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             it back, goes on with the next batch and counts the step in
             `skipped`; `"warn"` changes nothing. All of them say what broke,
             the first time. Defaults to `"stop"`.
-        rules: `"default"`, or a list of some of `"exploding"`, `"died"`,
-            `"rewritten"` and `"stalled"`: of what to warn at the end of an
-            epoch. Defaults to all of them.
+        rules: `"default"`, or a list of some of `"exploding"`, `"leaping"`,
+            `"died"`, `"silent"`, `"rewritten"` and `"stalled"`: of what to
+            warn at the end of an epoch. Defaults to all of them.
         max_bytes: Integer, how much memory the state and the batches may take,
-            and how large a folder of a step that broke may be. Where there is
-            too little, no steps are kept. Defaults to 2 GiB.
+            and how large each folder of a step may be. Where there is too
+            little, no steps are kept. Defaults to 2 GiB.
 
     Attributes:
         readings: A list of the readings, the oldest first. Each has `step`,
             `epoch`, `loss`, `paths`, and an array with one number a variable
-            in `norm`, `weights`, `update`, `zeros` and `finite`.
+            in `norm`, `weights`, `update`, `zeros` and `finite`; `dead`, a
+            dictionary from the layers that end in a ReLU to the share of their
+            units that are zero for the whole batch; and `terms`, one from the
+            terms of the loss to their values.
         skipped: A list of the numbers of the steps that were left out.
         incident_folder: The folder of the step that broke, `None` before one
             did. `keras_perceptual.replay` runs that step again.
+        sign_folders: The folders of steps that showed something else, a
+            dictionary: with a `log_dir`, the first of a `fit` that the rule
+            `"exploding"`, `"leaping"`, `"silent"` or `"stalled"` speaks of.
         note: Why no steps are kept, `""` where they are.
 
     Raises:
@@ -141,9 +143,10 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         self._flight: Any = None
         self._function: Any = None
         self._writer: Any = None
-        self._warned: set[tuple[str, str]] = set()
+        self._loop: Loop | None = None
         self.skipped: list[int] = []
         self.incident_folder: Any = None
+        self.sign_folders: dict[str, Any] = {}
         self.note: str = ""
         self._step = self._written = 0
 
@@ -165,13 +168,13 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         """Prepares the recording."""
         self._close()
-        self._warned = set()
         model = self.model
         plan = Plan(
             every=self.every,
             on_nonfinite=self.on_nonfinite,
             log_dir=self.log_dir if _backend.is_chief(model) else None,
             max_bytes=self.max_bytes,
+            rules=self._chosen(),
         )
         self._flight = Flight(
             type(self).__name__,
@@ -204,6 +207,9 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             logs.update({k: v for k, v in found.items() if k in logs})
         self._take_over()
         self._write()
+        if self._writer is not None:
+            weights = self.model.trainable_variables
+            self._writer.write_weights(weights, self._step)
         # What broke has been said, and shows other signs as well.
         if not self._flight.is_broken:
             self._point_out(epoch)
@@ -211,6 +217,68 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
     def on_train_end(self, logs: Logs = None) -> None:
         """Ends the recording; what was read stays."""
         self._close()
+
+    def watch(
+        self,
+        model: keras.Model,
+        loss: Tensor,
+        gradients: Sequence[Tensor | None],
+        *,
+        batch: Any = None,
+        function: Callable[[Any], Tensor] | None = None,
+        weights: Sequence[Tensor] | None = None,
+        terms: Mapping[str, Tensor] | None = None,
+    ) -> bool:
+        """Records a step of a loop that is written by hand.
+
+        Call it in each step, outside of what is compiled, and before the
+        optimizer where the step leaves you the choice. Every `every` steps it
+        reads; in the others it counts. `on_nonfinite="skip"` has it look at
+        every step. What `update` says is what was added between this call and
+        the next.
+
+        Args:
+            model: The model.
+            loss: The loss, a scalar.
+            gradients: The gradient of each of `model.trainable_variables`,
+                without a loss scale; `None` for one that is missing.
+            batch: The batch, what `function` is called with.
+            function: Function of a batch that calls the model and returns the
+                loss. With it, the operation, the line and the samples are
+                found that break a step.
+            weights: What the trainable variables hold, in a loop of JAX that
+                keeps them itself. Defaults to the variables of the model.
+            terms: The terms of the loss by name, scalars.
+
+        Returns:
+            Whether to go on: `False` where the loss, a gradient or a weight is
+            NaN or infinite, unless `on_nonfinite` is `"warn"`.
+
+        Raises:
+            ValueError: If there are not as many gradients as variables.
+        """
+        if self._loop is None or self._loop.model is not model:
+            self._loop = Loop(
+                type(self).__name__,
+                model,
+                every=self.every,
+                policy=self.on_nonfinite,
+                chosen=self._chosen(),
+                readings=self._readings,
+                first_step=self._step,
+            )
+        weights = list(weights or model.trainable_variables)
+        goes_on = self._loop.watch(
+            Given(loss, gradients, weights, batch, function, terms or {})
+        )
+        self._step = self._loop.step
+        self.skipped, self._loop.skipped = self.skipped + self._loop.skipped, []
+        if self.log_dir is not None and self._readings_are_new():
+            if self._writer is None:
+                name = type(self).__name__
+                self._writer = SummaryWriter(name, self.log_dir)
+            self._write()
+        return goes_on
 
     def to_dataframe(self) -> Any:
         """Returns the readings as a table of pandas.
@@ -223,28 +291,18 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
-            pandas: Any = importlib.import_module("pandas")
-        except ImportError as error:
-            raise ImportError(
-                "A table of readings needs pandas. Install it, for example by "
-                "`pip install pandas`, or take the arrays in `.readings`. "
-                f"Received: {error}"
-            ) from error
-        columns = ("step", "epoch", "loss", "variable", "norm", "update")
-        return pandas.DataFrame(
-            to_records(self._readings), columns=[*columns, "zeros", "finite"]
-        )
+        return pictures.as_dataframe(self._readings)
 
     def plot(
         self,
-        column: Literal["norm", "update", "zeros"] = "norm",
+        column: Literal["norm", "update", "zeros", "dead"] = "norm",
         axes: Any = None,
     ) -> Any:
-        """Draws one kind of number: variables over time, in color.
+        """Draws one kind of number over time, in color.
 
         Args:
-            column: `"norm"`, `"update"` or `"zeros"`. Norms and updates have a
+            column: `"norm"`, `"update"` or `"zeros"` of variables, or `"dead"`,
+                the share of dead units in layers. Norms and updates have a
                 logarithmic color. Defaults to `"norm"`.
             axes: Matplotlib axes to draw on. Defaults to a new figure.
 
@@ -272,8 +330,16 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what is kept of it in a file: not the training."""
-        gone = dict.fromkeys(("_flight", "_function", "_writer", "_model"))
+        gone = dict.fromkeys(
+            ("_flight", "_function", "_writer", "_model", "_loop")
+        )
         return {**vars(self), **gone}
+
+    def _chosen(self) -> tuple[str, ...]:
+        return RULES if self.rules == "default" else tuple(self.rules)
+
+    def _readings_are_new(self) -> bool:
+        return bool(self._readings) and self._readings[-1].step > self._written
 
     def _take_over(self) -> None:
         """Takes over what the recording knows."""
@@ -282,6 +348,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         self.skipped = self.skipped + flight.skipped
         flight.skipped = []
         self.incident_folder = flight.folder or self.incident_folder
+        if flight.keeper is not None:
+            self.sign_folders.update(flight.keeper.folders)
 
     def _close(self) -> None:
         """Lets go of the model."""
@@ -304,19 +372,17 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     def _point_out(self, epoch: int) -> None:
         """Warns of signs that were not warned of before."""
-        chosen = [rule for rule in rules.RULES if rule.name in self._chosen()]
-        found = {
-            name: [p for p in paths if (name, p) not in self._warned]
-            for name, paths in rules.find(self._readings, chosen).items()
-        }
-        found = {name: paths for name, paths in found.items() if paths}
-        self._warned.update((n, p) for n, paths in found.items() for p in paths)
+        found = self._flight.signs.take()
         if found:
-            text = wording.describe_signs(type(self).__name__, epoch, found)
+            keeper = self._flight.keeper
+            text = wording.describe_signs(
+                type(self).__name__,
+                f"epoch {epoch}",
+                found,
+                keeper.folders if keeper else {},
+                keeper.notes if keeper else {},
+            )
             warnings.warn(text, stacklevel=validation.calls_to_user())
-
-    def _chosen(self) -> Sequence[str]:
-        return RULES if self.rules == "default" else self.rules
 
 
 def _check_rules(

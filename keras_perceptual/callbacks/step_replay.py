@@ -6,8 +6,10 @@ from typing import Any
 import keras
 
 from keras_perceptual.gradients import snapshots, tracers
+from keras_perceptual.gradients.model_parts import find_optimizers
 from keras_perceptual.gradients.recorder import blame, incident, wording
 from keras_perceptual.gradients.recorder.incident import Incident
+from keras_perceptual.gradients.recorder.reader import Reader
 from keras_perceptual.typing import PathLike
 
 
@@ -29,6 +31,9 @@ class ReplayedStep:
         text: What broke it, in which layer and line, and what to do.
         readings: The last readings before, a list of dictionaries with the
             columns of `GradientMonitor.to_dataframe`.
+        terms: The value of each term of the loss, a dictionary.
+        kind: `"nonfinite"` of a step that broke, otherwise the rule that spoke
+            of it, such as `"exploding"`.
 
     Example:
 
@@ -46,6 +51,8 @@ class ReplayedStep:
     same: bool
     text: str
     readings: list[dict[str, Any]]
+    terms: dict[str, float] = dataclasses.field(default_factory=dict)
+    kind: str = "nonfinite"
 
     def __str__(self) -> str:
         """Says what broke the step."""
@@ -59,12 +66,14 @@ class ReplayedStep:
 def replay(folder: PathLike, model: keras.Model) -> ReplayedStep:
     """Runs a step again that broke a training, and explains it.
 
-    `GradientMonitor` has written the state before the step and its batch. The
+    `GradientMonitor` has written the state before the step and its batch, of
+    steps that broke and of the first that showed another sign. The
     step is taken with them by a model of the same code. Afterwards the model
     is as it was.
 
     Args:
-        folder: The folder that the monitor named, `nonfinite-step-...`.
+        folder: The folder that the monitor named, `nonfinite-step-...` or,
+            for example, `exploding-step-...`.
         model: The model, built by the same code and compiled as it was for
             that training. Its weights do not matter.
 
@@ -140,13 +149,15 @@ def _check(found: Incident, model: keras.Model) -> None:
 
 def _run(found: Incident, model: keras.Model) -> ReplayedStep:
     """Takes the step, in a model that is put back afterwards."""
-    tracer = tracers.load("tracer").Tracer(model)
-    steps: tracers.Steps = tracers.load("steps").Steps(model, tracer)
-    if not _fits(found, steps):
+    reader = _read_anew(model)
+    built = all(optimizer.built for optimizer in find_optimizers(model))
+    if not built or not _fits(found, reader.steps):
         # Optimizers and metrics make variables in the first step.
         model.train_on_batch(
             *keras.utils.unpack_x_y_sample_weight(found.batches[0])
         )
+        reader = _read_anew(model)
+    steps = reader.steps
     if not _fits(found, steps):
         shapes = [array.shape for array in found.state]
         raise ValueError(
@@ -155,24 +166,34 @@ def _run(found: Incident, model: keras.Model) -> ReplayedStep:
             f"model={model.name!r} with {_shapes(steps)}, expected {shapes}"
         )
     state = steps.from_arrays(found.state)
-    function = tracer.make_train_function()
     batches = steps.expect(found.batches, found.specs)
     arguments = steps.put(state, ())
-    outputs, arguments = steps.take(function, arguments, batches)
+    outputs, arguments, terms = reader.take_again(arguments, batches)
     loss = _loss_of(steps.logs(outputs))
     digest = incident.digest_of(steps.arrays(steps.copy(arguments)), loss)
-    moments = [steps.moment(state, batch) for batch in batches]
-    _, blamed = blame.find_blame(model, tracer, moments)
+    samples, text = found.samples, found.text
+    if found.kind == "nonfinite":
+        moments = [steps.moment(state, batch) for batch in batches]
+        _, blamed = blame.find_blame(model, reader.seam.tracer, moments)
+        samples, text = blamed.samples, wording.explain(blamed, terms)
     return ReplayedStep(
         step=found.step,
         epoch=found.epoch,
         batches=found.batches,
-        samples=blamed.samples,
+        samples=samples,
         loss=loss,
         same=digest == found.digest,
-        text=wording.explain(blamed),
+        text=text,
+        terms=terms,
+        kind=found.kind,
         readings=found.readings,
     )
+
+
+def _read_anew(model: keras.Model) -> Reader:
+    """Returns a reader of a train function that nobody has traced."""
+    model.train_function = None
+    return Reader(model, fresh=True)
 
 
 def _shapes(steps: tracers.Steps) -> list[tuple[int, ...]]:

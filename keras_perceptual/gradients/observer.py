@@ -69,6 +69,7 @@ class GradientObserver:
         self._when_refused = when_refused
         self._update = update
         self._quiet = quiet
+        self._optimizers: list[Any] | None = None
         # Replicas run in threads of their own, which take turns.
         self._local = threading.local()
 
@@ -76,7 +77,11 @@ class GradientObserver:
     def watch(self) -> Iterator[None]:
         """Puts wrappers around the optimizers and takes them off again."""
         with contextlib.ExitStack() as stack:
-            for optimizer in find_optimizers(self._model):
+            # To walk through a model takes as long as many a step. Who judges
+            # looks each time: a step may create an optimizer.
+            if self._optimizers is None or self._quiet:
+                self._optimizers = find_optimizers(self._model)
+            for optimizer in self._optimizers:
                 for name in self._tracer.apply_methods:
                     wrapper = self._wrap(optimizer, name)
                     stack.enter_context(replaced(optimizer, name, wrapper))

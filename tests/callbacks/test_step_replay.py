@@ -11,6 +11,7 @@ from gradient_models import healthy_model, regression_data
 from keras import layers, ops
 from sampling import rarely
 
+import keras_perceptual as kp
 from keras_perceptual.callbacks import GradientMonitor, replay
 from keras_perceptual.gradients.recorder import incident
 
@@ -84,6 +85,69 @@ def test_it_runs_again_bit_by_bit(tmp_path, arguments):
     for ours, theirs in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert model.train_function is None
+
+
+def test_the_term_of_the_loss_is_named(tmp_path):
+    """In the warning and when the step is run again."""
+
+    def two_outputs():
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((4,))
+        outputs = [layers.Dense(1, name=n)(inputs) for n in ("one", "two")]
+        model = keras.Model(inputs, outputs)
+        total = kp.WeightedSumLoss({"square": "mse", "absolute": "mae"})
+        model.compile("adam", [total, "mse"])
+        return model
+
+    x, y = regression_data(16)
+    broken = y.copy()
+    broken[9] = np.nan
+    monitor = GradientMonitor(log_dir=tmp_path, every=1)
+    with pytest.warns(UserWarning, match="step 3 made") as said:
+        two_outputs().fit(
+            x, [y, broken], batch_size=4, shuffle=False, verbose=0,
+            callbacks=[monitor],
+        )  # fmt: skip
+    words = (
+        "Of the terms of the loss, 'two' is NaN or infinite, and "
+        "'one/square', 'one/absolute' are finite."
+    )
+    assert sum(words in str(w.message) for w in said) == 1
+    assert set(monitor.readings[0].terms) == {
+        "one/square", "one/absolute", "two"
+    }  # fmt: skip
+    step = replay(monitor.incident_folder, two_outputs())
+    assert step.same and words in step.text
+    assert np.isnan(step.terms["two"]) and step.terms["one/square"] > 0
+
+
+@pytest.mark.parametrize("arguments", [{}, rarely(({"run_eagerly": True},))])
+def test_a_step_that_explodes_is_kept(tmp_path, arguments):
+    """The first of its kind, bit by bit; the training is the same."""
+    x, y = regression_data(64)
+    y[48:52] *= 1e6
+    rest = {"batch_size": 4, "shuffle": False, "verbose": 0, "epochs": 2}
+    monitor = GradientMonitor(every=1, log_dir=tmp_path)
+    plain, watched = root_model(**arguments), root_model(**arguments)
+    keras.utils.set_random_seed(2)
+    expected = plain.fit(x, y, **rest)
+    keras.utils.set_random_seed(2)
+    with pytest.warns(UserWarning, match="1000 times as large") as said:
+        history = watched.fit(x, y, callbacks=[monitor], **rest)
+    assert history.history == expected.history
+    for ours, theirs in zip(
+        watched.get_weights(), plain.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    assert list(monitor.sign_folders) == ["exploding"]
+    folder = monitor.sign_folders["exploding"]
+    assert folder.name == "exploding-step-00000013"
+    assert [p.name for p in tmp_path.glob("*-step-*")] == [folder.name]
+    assert any(repr(str(folder)) in str(w.message) for w in said)
+    step = replay(folder, root_model(**arguments))
+    assert (step.step, step.kind, step.same) == (13, "exploding", True)
+    assert "net/out/kernel: norm" in step.text
+    np.testing.assert_array_equal(step.batches[0][1], y[48:52])
 
 
 @pytest.mark.once

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -64,6 +65,34 @@ def outcome(case, strategy=None, model_class=keras.Model):
     }
     statuses = [record.status for record in callback.report]
     return result, statuses, sorted(culprits)
+
+
+def recorded(monitor, strategy=None, case="healthy"):
+    """Returns a model after a training, and what a monitor warned of."""
+    scope = strategy.scope if strategy else contextlib.nullcontext
+    keras.utils.set_random_seed(0)
+    with scope():
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(4, "relu", name="hidden"),
+                keras.layers.Dense(1, name="out"),
+            ]
+        )
+        model.compile("sgd", "mse")
+    x, y, _ = batches(case)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model.fit(
+            x,
+            y,
+            batch_size=8,
+            shuffle=False,
+            verbose=0,
+            callbacks=[monitor] if monitor else [],
+        )
+    texts = [str(warning.message) for warning in said]
+    return model, [text for text in texts if "GradientMonitor" in text]
 
 
 def batches(case, count=24, batch=8):

@@ -40,6 +40,15 @@ def test_the_gradient_check_sees_all_devices(results):
         assert culprits == (["keras.ops.stop_gradient"] if cut else []), case
 
 
+def test_a_recorded_training_is_the_same(results):
+    """And a step that breaks on one device is told once."""
+    found = json.loads((results / "recorded.json").read_text())
+    assert found["same"] and found["healthy"] == []
+    assert found["steps"] == [1, 2, 3]
+    (text,) = found["broken"]
+    assert "NaN or infinite" in text and "step 1" in text
+
+
 @pytest.mark.tensorflow_only
 def test_every_device_has_the_frozen_network_once(results):
     """Each reads its own copy: none is sent from device to device."""

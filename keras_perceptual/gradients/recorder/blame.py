@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_perceptual.gradients import diagnoses, nonfinite, tracers, ways
+from keras_perceptual.gradients import diagnoses, tracers, ways
 from keras_perceptual.gradients.causes import Cause
-from keras_perceptual.gradients.explain import idle_optimizers
+from keras_perceptual.gradients.creations import locate_optimizer
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     operations_by_name,
@@ -50,6 +50,9 @@ def find_blame(
     Returns:
         The place of the moment that breaks, and the `Blame`.
     """
+    # What explains is imported when it is needed, not with the package.
+    from keras_perceptual.gradients import nonfinite
+
     for place, moment in enumerate(moments):
         replay = _take(model, tracer, moment)
         if is_broken(replay, model):
@@ -59,12 +62,22 @@ def find_blame(
                 operations_by_name(model),
                 tracers.load("tracer").public_functions(),
             )
+            if cause.diagnosis is diagnoses.DIVERGED:
+                cause = dataclasses.replace(_diverged(model), note=cause.note)
             return place, Blame(cause, find_samples(model, tracer, moment))
     # Its gradients are well, so it is the update that is too large.
-    return 0, Blame(Cause(diagnoses.DIVERGED))
+    return 0, Blame(_diverged(model))
+
+
+def _diverged(model: keras.Model) -> Cause:
+    """Returns the `Cause` of steps that are too large."""
+    place = locate_optimizer(model.optimizer)
+    return Cause(diagnoses.DIVERGED, (place,) if place else ())
 
 
 def _take(model: keras.Model, tracer: Tracer, moment: Moment) -> Replay:
+    from keras_perceptual.gradients.explain import idle_optimizers
+
     followed = list(model.trainable_variables)
     keys = {id(variable) for variable in followed}
     others = [*model.variables, *model.metrics_variables]

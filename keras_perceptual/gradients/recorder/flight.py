@@ -1,5 +1,6 @@
 """One recorded training: where the recorder meets the trainer of Keras."""
 
+import contextlib
 import dataclasses
 import warnings
 from typing import Any
@@ -9,8 +10,10 @@ import keras
 from keras_perceptual.gradients import message
 from keras_perceptual.gradients.recorder import blame, incident, wording
 from keras_perceptual.gradients.recorder.incident import Incident
+from keras_perceptual.gradients.recorder.keeper import Keeper
 from keras_perceptual.gradients.recorder.reader import Reader
 from keras_perceptual.gradients.recorder.readings import Readings, to_records
+from keras_perceptual.gradients.recorder.signs import Signs
 from keras_perceptual.gradients.recorder.window import Retaken, Window
 from keras_perceptual.typing import PathLike
 from keras_perceptual.validation import calls_to_user
@@ -24,6 +27,7 @@ class Plan:
     on_nonfinite: str
     log_dir: PathLike | None
     max_bytes: int
+    rules: tuple[str, ...] = ()
 
 
 class Flight:
@@ -44,8 +48,11 @@ class Flight:
         step: How many steps there were.
         skipped: The numbers of the steps that were left out.
         is_broken: Whether a step broke the training.
+        signs: The `Signs` that it has shown.
         incident: The `Incident` of the first step that broke, or `None`.
         folder: Where it was written, or `None`.
+        keeper: The `Keeper` of steps that showed a sign, `None` of a recording
+            that could not begin.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Flight:
         self._model: Any = model
         self._plan = plan
         self._readings = readings
+        self.signs: Signs = Signs(plan.rules, readings)
         self._history = getattr(model, "history", None)
         self._epoch = 0
         self._is_last = self._looked = False
@@ -74,11 +82,21 @@ class Flight:
         self._message = ""
         self.is_broken: bool = False
         self._was_taken = True
+        self._shown: dict[str, list[str]] = {}
+        self.keeper: Keeper | None = None
         self._reader: Any = None
         self._window: Any = None
         try:
             self._reader = Reader(model, fresh=fresh)
             self._window = Window(self._reader.steps, plan.max_bytes)
+            self.keeper = Keeper(
+                model,
+                self._reader,
+                self._window,
+                readings,
+                plan.log_dir,
+                plan.max_bytes,
+            )
         except Exception as error:
             self.give_up(error)
 
@@ -199,6 +217,7 @@ class Flight:
                 before, outputs, arguments, self.step, self._epoch
             )
             self._readings.add(reading)
+            self._shown = self.signs.look()
         except Exception as error:
             self.give_up(error)
             return outputs
@@ -218,6 +237,9 @@ class Flight:
                 else self._reader.shows_break(reading, outputs)
             ):
                 outputs = self._settle(outputs, arguments)
+            elif reading is not None and self._shown and self.keeper:
+                arguments = self.keeper.keep(self._shown, outputs, arguments)
+                outputs = self._reader.steps.outputs(outputs, arguments)
             elif self._window.is_open and self._window.is_full:
                 self._window.open(arguments)
         except Exception as error:
@@ -242,7 +264,7 @@ class Flight:
         if not found:
             self._lose("no step broke when taken again")
         elif self.incident is None:
-            self._report(*found[0])
+            self._report(*found[0], arguments)
         if policy == "warn" or not found:
             # As if nothing had been taken again.
             arguments, last = steps.put(end, arguments), None
@@ -297,17 +319,30 @@ class Flight:
         self._window.close()
         self._is_lost = True
 
-    def _report(self, taken: Retaken, number: int, digest: str) -> None:
+    def _report(
+        self,
+        taken: Retaken,
+        number: int,
+        digest: str,
+        arguments: tuple[Any, ...],
+    ) -> None:
         """Explains a step that broke, writes it down, and says so."""
         steps, tracer = self._reader.steps, self._reader.seam.tracer
         trouble, found = "", None
+        terms: dict[str, float] = {}
+        with contextlib.suppress(Exception):
+            terms = self._reader.terms_of(
+                taken.before, taken.batches, arguments
+            )
         try:
             moments = [steps.moment(taken.before, b) for b in taken.batches]
             place, found = blame.find_blame(self._model, tracer, moments)
             number += place
         except Exception as error:
             trouble = f"it could not be explained: {error!r}"
-        text = wording.explain(found)
+        text = wording.explain(found, terms)
+        shown = wording.name_signs(self.signs.take())
+        text = "\n".join(part for part in (text, shown) if part)
         self.incident = Incident(
             step=number,
             epoch=self._epoch,
@@ -319,6 +354,7 @@ class Flight:
             digest=digest,
             backend=keras.backend.backend(),
             specs=steps.specs(),
+            terms=terms,
         )
         if self._plan.log_dir is not None:
             try:

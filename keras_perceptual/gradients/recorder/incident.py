@@ -1,4 +1,4 @@
-"""What is written of a step that broke, and reading it again."""
+"""What is written of one step of a training, and reading it again."""
 
 import dataclasses
 import hashlib
@@ -21,7 +21,7 @@ FILES = ("incident.json", "batch.npz", "state.npz")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Incident:
-    """One step that broke.
+    """One step that broke, or that showed a sign.
 
     Attributes:
         step: The number of the step, from one.
@@ -36,6 +36,9 @@ class Incident:
         backend: The backend of Keras it ran on.
         specs: The shapes that the step was traced with, one for each array
             of a batch.
+        terms: The values of the terms of the loss, by name, as far as they
+            are known.
+        kind: `"nonfinite"`, or the name of the rule whose sign it shows.
     """
 
     step: int
@@ -48,6 +51,8 @@ class Incident:
     digest: str
     backend: str
     specs: list[Any] | None = None
+    terms: dict[str, float] = dataclasses.field(default_factory=dict)
+    kind: str = "nonfinite"
 
     def write(self, folder: PathLike, most_bytes: int) -> pathlib.Path:
         """Writes it into a new folder, whole or not at all.
@@ -73,7 +78,7 @@ class Incident:
             )
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        whole = _free_name(folder / f"nonfinite-step-{self.step:08d}")
+        whole = _free_name(folder / f"{self.kind}-step-{self.step:08d}")
         part = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
         try:
             facts = {
@@ -87,6 +92,8 @@ class Incident:
                 "digest": self.digest,
                 "backend": self.backend,
                 "specs": self.specs,
+                "terms": self.terms,
+                "kind": self.kind,
             }
             text = json.dumps(facts, indent=1)
             (part / FILES[0]).write_text(text, encoding="utf-8")
@@ -121,7 +128,7 @@ def load(folder: PathLike) -> Incident:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             "There is no step to run again in this folder. Pass a folder "
-            "that GradientMonitor wrote, `nonfinite-step-...` in its "
+            "that GradientMonitor wrote, such as `nonfinite-step-...` in its "
             f"`log_dir`. Received: folder={str(folder)!r}, {error!r}"
         ) from error
 

@@ -1,12 +1,14 @@
-"""Readings as a picture, as text and as HTML."""
+"""Readings as a picture, as text, as HTML and as a table of pandas."""
 
 from __future__ import annotations
 
 import html
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_perceptual.gradients.recorder.readings import to_records
 from keras_perceptual.plotting import import_pyplot
 
 if TYPE_CHECKING:
@@ -16,12 +18,15 @@ LABELS = {
     "norm": "norm of the gradient",
     "update": "share of the update in the weights",
     "zeros": "share of zeros in the gradient",
+    "dead": "share of dead units",
 }
 HEADER = ("variable", "norm", "update", "zeros", "")
+# Of what else was read, where there is some.
+DEAD_HEADER, TERM_HEADER = ("layer", "dead units"), ("term", "value")
 
 
 def plot_readings(readings: Readings, column: str, axes: Any = None) -> Any:
-    """Draws one kind of number: variables over time, in color.
+    """Draws one kind of number: variables or layers over time, in color.
 
     Args:
         readings: The `Readings`.
@@ -45,13 +50,20 @@ def plot_readings(readings: Readings, column: str, axes: Any = None) -> Any:
             "There is nothing to draw before a step was read. Call `fit` with "
             "the monitor among its callbacks first. Received: readings=[]"
         )
+    names = readings.layers if column == "dead" else readings.paths
+    if not names:
+        raise ValueError(
+            "There is nothing to draw of dead units, since no layer is known "
+            "to end in a ReLU. Draw another column. Received: "
+            f"column={column!r}"
+        )
     pyplot = import_pyplot("A plot of readings", "take `.readings`")
     numbers = readings.column(column).T
     if axes is None:
-        height = 1.5 + 0.25 * len(readings.paths)
+        height = 1.5 + 0.25 * len(names)
         _, axes = pyplot.subplots(figsize=(9, height), layout="constrained")
     scale: dict[str, Any] = {"vmin": 0, "vmax": 1}
-    if column != "zeros":
+    if column in ("norm", "update"):
         # On a logarithmic scale, zero is left blank, as is NaN.
         numbers = np.where(numbers > 0, numbers, np.nan)
         known = numbers[np.isfinite(numbers)]
@@ -59,12 +71,12 @@ def plot_readings(readings: Readings, column: str, axes: Any = None) -> Any:
         scale = {"norm": "log", "vmin": ends[0], "vmax": max(*ends, 1e-30)}
     mesh = axes.pcolormesh(
         np.arange(len(readings) + 1),
-        np.arange(len(readings.paths) + 1),
+        np.arange(len(names) + 1),
         numbers,
         **scale,
     )
     axes.figure.colorbar(mesh, ax=axes, label=LABELS[column])
-    axes.set_yticks(np.arange(len(readings.paths)) + 0.5, readings.paths)
+    axes.set_yticks(np.arange(len(names)) + 0.5, names)
     axes.invert_yaxis()
     shown = np.unique(np.linspace(0, len(readings) - 1, 8).astype(int))
     axes.set_xticks(shown + 0.5, [str(s) for s in readings.steps[shown]])
@@ -101,21 +113,60 @@ def rows(readings: Readings) -> list[tuple[str, ...]]:
     ]
 
 
+def _tables(readings: Readings) -> list[list[tuple[str, ...]]]:
+    """Returns the tables of the last reading, each with its header."""
+    if not len(readings):
+        return []
+    last = readings[-1]
+    found = [[HEADER, *rows(readings)]]
+    for header, numbers in (
+        (DEAD_HEADER, last.dead),
+        (TERM_HEADER, last.terms),
+    ):
+        if numbers:
+            cells = [(name, f"{x:.3g}") for name, x in numbers.items()]
+            found.append([header, *cells])
+    return found
+
+
 def as_text(readings: Readings) -> str:
-    """Returns a table of the last reading."""
-    cells = [HEADER, *rows(readings)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    """Returns the tables of the last reading."""
     lines = [title(readings)]
-    for row in cells if len(readings) else ():
-        padded = (c.ljust(w) for c, w in zip(row, widths, strict=True))
-        lines.append("  ".join(padded).rstrip())
+    for cells in _tables(readings):
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for row in cells:
+            padded = (c.ljust(w) for c, w in zip(row, widths, strict=True))
+            lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 
 def as_html(readings: Readings) -> str:
-    """Returns a table of the last reading for a notebook."""
-    lines = [f"<p>{html.escape(title(readings))}</p>", "<table>"]
-    for row in [HEADER, *rows(readings)]:
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-        lines.append(f"<tr>{cells}</tr>")
-    return "\n".join([*lines, "</table>"])
+    """Returns the tables of the last reading for a notebook."""
+    lines = [f"<p>{html.escape(title(readings))}</p>"]
+    for table in _tables(readings):
+        lines.append("<table>")
+        for row in table:
+            cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+            lines.append(f"<tr>{cells}</tr>")
+        lines.append("</table>")
+    return "\n".join(lines)
+
+
+def as_dataframe(readings: Readings) -> Any:
+    """Returns all readings as a table of pandas, a row for each variable.
+
+    Raises:
+        ImportError: If pandas is not installed.
+    """
+    try:
+        pandas: Any = importlib.import_module("pandas")
+    except ImportError as error:
+        raise ImportError(
+            "A table of readings needs pandas. Install it, for example by "
+            "`pip install pandas`, or take the arrays in `.readings`. "
+            f"Received: {error}"
+        ) from error
+    columns = ("step", "epoch", "loss", "variable", "norm", "update")
+    return pandas.DataFrame(
+        to_records(readings), columns=[*columns, "zeros", "finite"]
+    )

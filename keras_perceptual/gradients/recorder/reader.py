@@ -1,7 +1,7 @@
 """Taking a step and reading it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,11 @@ from keras_perceptual.gradients import tracers
 from keras_perceptual.gradients.observer import GradientObserver
 from keras_perceptual.gradients.recorder.readings import Reading, make_reading
 from keras_perceptual.gradients.seam import Seam
+from keras_perceptual.gradients.signals import DEAD, TERM, Signals
 from keras_perceptual.gradients.statistics import GradientStatistics
+
+# The term of the loss that regularizers of weights add.
+PENALTIES = "penalties"
 
 
 class Reader:
@@ -52,6 +56,7 @@ class Reader:
         # Who traced it before may have left the zeros out.
         if not tracer.python_steps:
             tracer.counts_zeros = tracer.leaves_step_alone = True
+            tracer.signals = Signals(model)
         self.function: Callable[..., Any] = self.seam.adopt()
 
     def prepare(self, arguments: tuple[Any, ...]) -> tuple[list[Any], Any]:
@@ -73,6 +78,48 @@ class Reader:
             outputs = self.function(*arguments)
         self.seam.tracer.measure_behind()
         return outputs
+
+    def take_again(
+        self, arguments: tuple[Any, ...], batches: Sequence[Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, float]]:
+        """Takes a step that was taken before, and reads its loss.
+
+        Args:
+            arguments: Those that the step begins with.
+            batches: Its batches.
+
+        Returns:
+            What the train function returns, the arguments of the next step,
+            and the terms of the loss, as far as they could be heard.
+        """
+        before: list[Any] = []
+
+        def take(*given: Any) -> Any:
+            before[:], given = self.prepare(given)
+            return self.taking(*given)
+
+        outputs, arguments = self.steps.take(take, arguments, batches)
+        self.seam.tracer.read()
+        terms = self._heard(TERM)
+        return outputs, arguments, terms | self._penalties(before)
+
+    def terms_of(
+        self, state: Any, batches: Sequence[Any], arguments: tuple[Any, ...]
+    ) -> dict[str, float]:
+        """Returns the terms of the loss of a step that was taken before.
+
+        Args:
+            state: What it began with.
+            batches: Its batches.
+            arguments: Those of the step that is to come, which begins with
+                what it would have begun with.
+        """
+        end = self.steps.copy(arguments)
+        try:
+            begin = self.steps.put(state, arguments)
+            return self.take_again(begin, batches)[2]
+        finally:
+            self.steps.put(end, arguments)
 
     def read(
         self,
@@ -99,10 +146,9 @@ class Reader:
             key: GradientStatistics.from_row(row)
             for key, row in tracer.read().items()
         }
-        after = steps.weights(arguments)
         # What the step itself has built was nothing before.
-        is_new = len(before) != len(after)
-        updates = steps.measure(after if is_new else before, after)
+        is_new = len(before) != len(self._model.trainable_variables)
+        updates = steps.measure(None if is_new else before, arguments)
         reading = make_reading(
             step,
             epoch,
@@ -111,11 +157,27 @@ class Reader:
             rows,
             updates,
             counts_zeros=tracer.counts_zeros,
+            dead=self._heard(DEAD),
+            terms=self._heard(TERM) | self._penalties(before),
         )
         if is_new:
             unknown = np.full_like(reading.update, np.nan)
             reading = dataclasses.replace(reading, update=unknown)
         return reading
+
+    def _heard(self, kind: str) -> dict[str, float]:
+        signals = self.seam.tracer.signals
+        return {} if signals is None else signals.of_kind(kind)
+
+    def _penalties(self, before: list[Any]) -> dict[str, float]:
+        """Returns what regularizers add to the loss, if there are any."""
+        variables = self._model.trainable_variables
+        found = [
+            float(variable.regularizer(value))
+            for variable, value in zip(variables, before, strict=False)
+            if getattr(variable, "regularizer", None) is not None
+        ]
+        return {PENALTIES: sum(found)} if found else {}
 
     def loss_of(self, outputs: Any) -> float:
         """Returns the loss in the logs of a step, NaN where there is none."""
@@ -139,8 +201,7 @@ class Reader:
             outputs: What the train function returned, `None` if not known.
             arguments: Those of the next step.
         """
-        weights = self.steps.weights(arguments)
-        if not np.all(np.isfinite(self.steps.measure(weights, weights))):
+        if not np.all(np.isfinite(self.steps.measure(None, arguments))):
             return True
         logs = self.steps.logs(outputs) if outputs else {}
         return "loss" in (logs or {}) and not np.isfinite(self.loss_of(outputs))

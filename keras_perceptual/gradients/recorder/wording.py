@@ -1,5 +1,6 @@
 """The words of the recorder."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,11 @@ from keras_perceptual.gradients.paragraphs import (
 )
 from keras_perceptual.gradients.recorder.blame import Blame
 from keras_perceptual.gradients.recorder.incident import Incident
+from keras_perceptual.gradients.recorder.readings import Reading
 from keras_perceptual.gradients.recorder.rules import RULES
 
+# How many terms of a loss are named.
+MOST_NAMES = 6
 _DONE = {
     "stop": (
         "The training stops, with the weights as they were before that step."
@@ -20,12 +24,25 @@ _DONE = {
     "warn": "The training goes on.",
     "skip": "That step is left out, and the training goes on.",
 }
+_IN_LOOP = {
+    "stop": "`watch` returns False: leave the loop.",
+    "warn": "The loop goes on.",
+    "skip": "`watch` returns False: leave the optimizer out in such steps.",
+}
 
 
-def explain(found: Blame | None) -> str:
-    """Says what broke a step, in which layer and line, and what to do."""
+def explain(
+    found: Blame | None, terms: Mapping[str, float] | None = None
+) -> str:
+    """Says what broke a step, in which layer and line, and what to do.
+
+    Args:
+        found: The `Blame`, `None` where there is none.
+        terms: The values of the terms of the loss, as far as they are known.
+    """
+    named = name_terms(terms or {})
     if found is None or found.cause.diagnosis is None:
-        return ""
+        return named
     cause, diagnosis = found.cause, found.cause.diagnosis
     group = Group(diagnosis, "nonfinite", cause.places, cause.note, ())
     lines = [group.title + (f": {cause.note}" if cause.note else "")]
@@ -37,7 +54,29 @@ def explain(found: Blame | None) -> str:
     lines.append(diagnosis.advice)
     if found.samples:
         lines.append(name_samples(found.samples))
-    return "\n".join(lines)
+    return "\n".join([*lines, named] if named else lines)
+
+
+def name_terms(terms: Mapping[str, float]) -> str:
+    """Says which terms of a loss are broken, `""` of a loss of one term."""
+    broken = [name for name, x in terms.items() if not math.isfinite(x)]
+    if len(terms) < 2 or not broken:
+        return ""
+    if len(broken) == len(terms):
+        return "Every term of the loss is NaN or infinite."
+    well = [name for name in terms if name not in broken]
+    verb = "are" if len(broken) > 1 else "is"
+    return (
+        f"Of the terms of the loss, {_list(broken)} {verb} NaN or infinite, "
+        f"and {_list(well)} {'are' if len(well) > 1 else 'is'} finite."
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    """Returns names in quotation marks, the first few of many."""
+    shown = ", ".join(map(repr, names[:MOST_NAMES]))
+    more = len(names) - MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def name_samples(samples: Sequence[int]) -> str:
@@ -100,24 +139,111 @@ def announce(
     return "\n".join(parts)
 
 
+def describe_sign(kind: str, names: Sequence[str], reading: Reading) -> str:
+    """Says what a step showed, with the numbers that were read of it.
+
+    Args:
+        kind: The name of the rule.
+        names: The paths of variables or layers.
+        reading: The `Reading` of that step.
+    """
+    (rule,) = (rule for rule in RULES if rule.name == kind)
+    lines = [f"{_list(names)} {rule.title}. {rule.advice}"]
+    for name in names[:MOST_NAMES]:
+        if name in reading.paths:
+            place = reading.paths.index(name)
+            lines.append(
+                f"  {name}: norm {reading.norm[place]:.3g}, update "
+                f"{reading.update[place]:.3g}, weights "
+                f"{reading.weights[place]:.3g}"
+            )
+        elif name in reading.dead:
+            lines.append(f"  {name}: dead units {reading.dead[name]:.3g}")
+    return "\n".join(lines)
+
+
+def announce_in_loop(
+    owner: str,
+    reading: Reading,
+    names: Sequence[str],
+    text: str,
+    trouble: str,
+    *,
+    policy: str,
+    has_function: bool,
+) -> str:
+    """Returns the warning about a step of a loop that is written by hand.
+
+    Args:
+        owner: The name of the object that records.
+        reading: The `Reading` of the step.
+        names: The paths of variables that are not finite, or whose gradients
+            are not.
+        text: What `explain` returned.
+        trouble: What could not be found out, or `""`.
+        policy: `on_nonfinite`.
+        has_function: Whether the loop gave the function of its loss.
+    """
+    what = f"the loss is {reading.loss:g}"
+    if names:
+        what = f"gradients or weights of {_list(names)} are NaN or infinite"
+    parts = [f"{owner}: in step {reading.step}, {what}."]
+    if text:
+        parts.append(text)
+    if trouble:
+        parts.append(f"Note that {trouble}")
+    if not has_function:
+        parts.append(
+            "Pass `batch` and `function`, which returns the loss of a batch, "
+            "to have the operation, the line and the samples found."
+        )
+    parts.append(_IN_LOOP[policy])
+    parts.append(f"Received: step={reading.step}, loss={reading.loss:g}")
+    return "\n".join(parts)
+
+
+def name_signs(found: Mapping[str, Sequence[str]]) -> str:
+    """Says what readings showed before a step broke, `""` of nothing."""
+    by_name = {rule.name: rule for rule in RULES}
+    parts = []
+    for name, paths in found.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        parts.append(f"{paths[0]!r}{more} {by_name[name].title}")
+    return f"Read before: {'; '.join(parts)}." if parts else ""
+
+
 def describe_signs(
-    owner: str, epoch: int, found: Mapping[str, Sequence[str]]
+    owner: str,
+    when: str,
+    found: Mapping[str, Sequence[str]],
+    folders: Mapping[str, Any] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> str:
     """Returns the line at the end of an epoch.
 
     Args:
         owner: The name of the object that records.
-        epoch: The number of the epoch.
+        when: The epoch or the step, such as `"epoch 3"`.
         found: What `rules.find` returned, not empty.
+        folders: Where a step that shows it was written, by rule.
+        notes: Why it could not be, by rule.
     """
+    folders, notes = folders or {}, notes or {}
     by_name = {rule.name: rule for rule in RULES}
     parts = []
     for name, paths in found.items():
         rule = by_name[name]
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         parts.append(f"{paths[0]!r}{more} {rule.title}. {rule.advice}")
+        if name in folders:
+            parts.append(
+                "To run such a step again: "
+                f"keras_perceptual.replay({str(folders[name])!r}, model)."
+            )
+        elif name in notes:
+            parts.append(f"No step of that is kept: {notes[name]}.")
     counts = ", ".join(f"{name}={shorten(p)}" for name, p in found.items())
     return (
-        f"{owner}, epoch {epoch}: {' '.join(parts)} To leave a rule out, pass "
+        f"{owner}, {when}: {' '.join(parts)} To leave a rule out, pass "
         f"the others as `rules`. Received: {counts}"
     )

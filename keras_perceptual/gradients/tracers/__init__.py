@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_perceptual.gradients.replay import Moment, Replay
+from keras_perceptual.gradients.signals import Signals
 
 
 class Tracer(Protocol):
@@ -33,6 +34,8 @@ class Tracer(Protocol):
             so that TensorFlow optimizes its graph as it does without, and
             that what computes statistics beside it runs often. Set before the
             step is traced.
+        signals: The `Signals` that hear the steps, or `None`. Set before the
+            step is traced.
         is_content: Whether all gradients were well in an earlier step. What is
             computed beside a step then waits for one that leaves NaN.
         python_steps: How often the Python code of the step has run.
@@ -47,6 +50,7 @@ class Tracer(Protocol):
     zeros_for_none: ClassVar[bool]
     counts_zeros: bool
     leaves_step_alone: bool
+    signals: Signals | None
     is_content: bool
     python_steps: int
     trouble: Exception | None
@@ -209,8 +213,16 @@ class Steps(Protocol):
     def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Returns copies of the trainable variables."""
 
-    def measure(self, before: list[Any], after: list[Any]) -> np.ndarray:
-        """Returns the rows of `update_rows`."""
+    def measure(
+        self, before: list[Any] | None, arguments: tuple[Any, ...]
+    ) -> np.ndarray:
+        """Returns the rows of `update_rows` of the trainable variables.
+
+        Args:
+            before: What `weights` returned before, or `None` to compare what
+                they hold with itself.
+            arguments: Those of the next step.
+        """
 
     def logs(self, outputs: Any) -> Any:
         """Returns the logs of a step."""

@@ -23,6 +23,7 @@ FOUND = Incident(
     digest="abc",
     backend="jax",
     specs=[[None, 3]],
+    terms={"mse": 0.5},
 )
 
 
@@ -32,7 +33,7 @@ def test_it_comes_back_as_it_was(tmp_path):
     found = incident.load(folder)
     for field in ("step", "epoch", "text", "samples", "digest", "backend"):
         assert getattr(found, field) == getattr(FOUND, field)
-    assert found.specs == FOUND.specs
+    assert found.specs == FOUND.specs and found.terms == FOUND.terms
     ((x, y),) = found.batches
     assert isinstance(y, list) and x["mask"] is None
     assert x["image"].dtype == "uint8"

@@ -2,32 +2,10 @@
 
 import numpy as np
 import pytest
+from readings_by_hand import readings_of
 
 from keras_perceptual.gradients.recorder import rules
-from keras_perceptual.gradients.recorder.readings import Reading, Readings
-
-
-def readings_of(norm, update=None, weights=None):
-    """Returns readings: one row each, one column a variable."""
-    norm = np.array(norm, float)
-    update = np.full_like(norm, 1e-3) if update is None else np.array(update)
-    weights = np.ones_like(norm) if weights is None else np.array(weights)
-    readings = Readings(1000)
-    for step, row in enumerate(norm):
-        readings.add(
-            Reading(
-                step=step + 1,
-                epoch=0,
-                loss=1.0,
-                paths=tuple(f"v{i}" for i in range(norm.shape[1])),
-                norm=row,
-                weights=weights[step],
-                update=update[step],
-                zeros=np.zeros_like(row),
-                finite=np.isfinite(row),
-            )
-        )
-    return readings
+from keras_perceptual.gradients.recorder.readings import Readings
 
 
 def healthy(steps=30):
@@ -60,6 +38,17 @@ def test_exploding(factor, found):
     assert (find(norm) == {"exploding": ["v1"]}) is found
 
 
+@pytest.mark.parametrize("factor, found", [(200, True), (50, False)])
+def test_leaping(factor, found):
+    update = np.full((30, 3), 1e-3)
+    update[-1, :2] *= factor
+    expected = {"leaping": ["v0", "v1"]} if found else {}
+    assert find(healthy(), update) == expected
+    # Of one variable among three it says nothing.
+    update[-1, 0] = 1e-3
+    assert find(healthy(), update) == {}
+
+
 @pytest.mark.parametrize("zeros, found", [(10, True), (9, False)])
 def test_died(zeros, found):
     norm = healthy()
@@ -69,12 +58,27 @@ def test_died(zeros, found):
 
 @pytest.mark.parametrize("steps, found", [(10, True), (9, False)])
 def test_rewritten(steps, found):
-    update = np.full((30, 3), 1e-3)
+    update = np.full((30, 3), 0.05)
     update[-steps:, :2] = 0.75
     assert (find(healthy(), update) == {"rewritten": ["v0", "v1"]}) is found
     # Of one bias among others it says nothing.
-    update[:, 0] = 1e-3
+    update[:, 0] = 0.05
     assert find(healthy(), update) == {}
+
+
+@pytest.mark.parametrize("reads, found", [(10, True), (9, False)])
+def test_silent(reads, found):
+    """A dead layer, and that nothing gets through it is not told again."""
+    dead, norm = np.full(30, 0.5), healthy()
+    dead[-reads:], norm[-reads:] = 1.0, 0.0
+    expected = {"silent": ["hidden"]} if found else {}
+    assert find(norm, None, None, dead) == expected
+    # One that was dead from the first reading on may be meant to be.
+    assert find(healthy(), None, None, np.ones(30)) == {}
+    if found:
+        died = [rule for rule in rules.RULES if rule.name == "died"]
+        several = rules.find(readings_of(norm, dead=dead), died)
+        assert several == {"died": ["v0", "v1", "v2"]}
 
 
 def test_stalled():

@@ -1,5 +1,6 @@
 """Readings become scalars of TensorBoard."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -17,6 +18,8 @@ READING = Reading(
     update=np.array([0.5, 0.25]),
     zeros=np.array([np.nan, 0.125]),
     finite=np.ones(2, bool),
+    dead={"hidden": 0.75},
+    terms={"mse": np.inf, "mae": 1.0},
 )
 
 
@@ -29,6 +32,9 @@ class File:
         File.written = [folder]
 
     def add_scalar(self, *arguments):
+        File.written.append(arguments)
+
+    def add_histogram(self, *arguments):
         File.written.append(arguments)
 
     def flush(self):
@@ -49,7 +55,19 @@ def test_what_is_known_is_written(monkeypatch):
         ("update_ratio/a", 0.5, 7),
         ("update_ratio/b", 0.25, 7),
         ("zeros/b", 0.125, 7),
+        ("dead_units/hidden", 0.75, 7),
+        ("loss_term/mae", 1.0, 7),
     ]
+
+
+def test_weights_as_histograms(monkeypatch):
+    monkeypatch.setattr(summaries, "EventFile", File)
+    variable = keras.Variable([1.0, 2.0], name="w")
+    writer = SummaryWriter("Monitor", "logs")
+    writer.write_weights([variable], 8)
+    _, (tag, numbers, step) = File.written
+    assert (tag, step) == (f"weights/{variable.path}", 8)
+    assert numbers.tolist() == [1.0, 2.0]
 
 
 def test_a_full_disk_is_told_once(monkeypatch):

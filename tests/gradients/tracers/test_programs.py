@@ -47,7 +47,7 @@ class Run:
         call = self.programs.Call(
             [self.variable], [weight], [gradient], scale, False
         )
-        return ({"loss": value}, [weight - 0.1 * gradient]), [call]
+        return ({"loss": value}, [weight - 0.1 * gradient]), [call], []
 
 
 def prepared(jax, programs, **arguments):
@@ -58,7 +58,7 @@ def prepared(jax, programs, **arguments):
 
 
 def statistics_of(program, state, data):
-    ((keys, rows),) = program.statistics(state, data)
+    ((keys, rows),), _ = program.statistics(state, data)
     return keys, GradientStatistics.from_row(np.asarray(rows)[0])
 
 
@@ -124,7 +124,7 @@ def test_penalties_are_those_of_the_values_in_the_step(jax, programs):
 
 def test_calls_of_a_step_that_is_not_compiled(jax, programs):
     run = Run(jax, programs)
-    _, (call,) = run(
+    _, (call,), _ = run(
         [jax.numpy.array([1.0, 2.0])], {"x": jax.numpy.array([3.0, 4.0])}
     )
     found = GradientStatistics.from_row(np.asarray(call.rows())[0])

@@ -59,7 +59,7 @@ def test_what_a_step_did_is_measured():
     before = steps.weights(())
     weights = model.get_weights()
     model.set_weights([weight + 1 for weight in weights])
-    rows = steps.measure(before, steps.weights(()))
+    rows = steps.measure(before, ())
     expected = [
         [np.linalg.norm(weight + 1), np.sqrt(weight.size)] for weight in weights
     ]

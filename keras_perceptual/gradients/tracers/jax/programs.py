@@ -1,10 +1,12 @@
 """A training step and the statistics of its gradients, traced once."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.extend
 
+from keras_perceptual.gradients.signals import Signal, measure
 from keras_perceptual.gradients.statistics import (
     scaled_norms,
     statistics_rows,
@@ -70,22 +72,30 @@ class Program:
 
     Args:
         run: Function of the state and the data that returns what the step
-            returns and a list of `Call`.
+            returns, a list of `Call` and one of `Signal`.
         state: The state of the step.
         data: The batch.
         often: Whether the statistics are computed so often that it pays to
             compile them well.
+
+    Attributes:
+        heard: The signals, without their tensors.
     """
 
     def __init__(
         self, run: Any, state: Any, data: Any, *, often: bool = False
     ) -> None:
         calls: list[Any] = []
+        self.heard: list[Signal] = []
 
         def traced(state: Any, data: Any) -> Any:
-            outputs, given = run(state, data)
+            outputs, given, heard = run(state, data)
             calls[:] = given
-            return outputs, [call.tensors for call in given]
+            self.heard = [dataclasses.replace(s, tensor=None) for s in heard]
+            return outputs, (
+                [call.tensors for call in given],
+                [signal.tensor for signal in heard],
+            )
 
         closed, shapes = jax.make_jaxpr(traced, return_shape=True)(state, data)
         for call in calls:
@@ -108,12 +118,15 @@ class Program:
         return self._run(state, data)[0]
 
     def statistics(self, state: Any, data: Any) -> Any:
-        """Returns pairs of the keys of variables and their statistics."""
-        rows = self._statistics(state, data)
-        return [
-            (call.keys, numbers)
-            for call, numbers in zip(self._calls, rows, strict=True)
-        ]
+        """Returns what is made of gradients, and of signals.
+
+        Returns:
+            Pairs of the keys of variables and their statistics, and a number
+            for each signal.
+        """
+        rows, numbers = self._statistics(state, data)
+        pairs = zip(self._calls, rows, strict=True)
+        return [(call.keys, row) for call, row in pairs], numbers
 
     def _run(self, state: Any, data: Any) -> Any:
         flat = self._function(*jax.tree.leaves((state, data)))
@@ -121,11 +134,16 @@ class Program:
 
     def _rows(self, state: Any, data: Any) -> Any:
         flat = self._leading_to_tensors(*jax.tree.leaves((state, data)))
-        tensors = jax.tree.unflatten(self._tensors, flat)
-        return [
+        tensors, passed = jax.tree.unflatten(self._tensors, flat)
+        rows = [
             call.rows(taken)
             for call, taken in zip(self._calls, tensors, strict=True)
         ]
+        signals = [
+            dataclasses.replace(signal, tensor=tensor)
+            for signal, tensor in zip(self.heard, passed, strict=True)
+        ]
+        return rows, measure(signals) if signals else ()
 
 
 def _leading_to(closed: Any, count: int) -> Any:

@@ -134,9 +134,21 @@ class Steps:
         state = arguments[0] if arguments else self._state()
         return list(self._copy(state[0]))
 
-    def measure(self, before: list[Any], after: list[Any]) -> np.ndarray:
-        """Returns the rows of `update_rows`."""
-        return np.asarray(self._measure(before, after))
+    def measure(
+        self, before: list[Any] | None, arguments: tuple[Any, ...]
+    ) -> np.ndarray:
+        """Returns the rows of `update_rows` of the trainable variables.
+
+        Args:
+            before: What `weights` returned before, or `None` to compare what
+                they hold with itself.
+            arguments: Those of the next step.
+        """
+        state = arguments[0] if arguments else self._state()
+        after = list(state[0])
+        return np.asarray(
+            self._measure(after if before is None else before, after)
+        )
 
     def logs(self, outputs: Any) -> Any:
         """Returns the logs of a step."""

@@ -1,6 +1,7 @@
 """Watching the training step of a model, for JAX."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import weakref
@@ -15,6 +16,7 @@ import numpy as np
 from keras_perceptual.gradients import snapshots
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.replay import Moment, Replay
+from keras_perceptual.gradients.signals import Signal, Signals, measure
 from keras_perceptual.gradients.statistics import (
     WIDTH,
     GradientStatistics,
@@ -43,6 +45,7 @@ class Tracer:
 
     counts_zeros: bool
     leaves_step_alone: bool
+    signals: Signals | None
     is_content: bool
     python_steps: int
     trouble: Exception | None
@@ -58,6 +61,7 @@ class Tracer:
         self._used: dict[Any, Any] = {}
         self.counts_zeros = False
         self.leaves_step_alone = False
+        self.signals = None
         self.is_content = False
         self.python_steps = 0
         self.trouble = None
@@ -139,25 +143,45 @@ class Tracer:
                 batch,
                 often=self.leaves_step_alone,
             )
-        found = self._programs[signature].statistics(state, batch)
+        program = self._programs[signature]
+        found, passed = program.statistics(state, batch)
         for keys, numbers in found:
             self._add_rows(keys, numbers)
+        if self.signals is not None and program.heard:
+            self.signals.keep(program.heard, passed)
 
     def _look_eagerly(self, step: Any, state: Any, batch: Any) -> Any:
         """Takes a step that is not compiled."""
-        outputs, given = self._run(step, state, batch)
+        outputs, given, heard = self._run(step, state, batch)
         for call in given:
             self._add_rows(call.keys, call.rows())
+        if self.signals is not None and heard:
+            self.signals.keep(heard, measure(heard))
         return outputs
 
     def _run(self, step: Any, state: Any, batch: Any) -> Any:
-        """Takes a step and returns what it does and the `Call`s in it."""
+        """Takes a step and returns what it does.
+
+        Returns:
+            The outputs, and the `Call`s and the `Signal`s in it.
+        """
         self.python_steps += 1
         self._given = []
+        heard: list[Signal] = []
+        trace = _trace_of(jax.tree.leaves((state, batch)))
+
+        def hear(signal: Signal) -> None:
+            tensor = _outermost(signal.tensor, trace)
+            if tensor is not None:
+                heard.append(dataclasses.replace(signal, tensor=tensor))
+
+        hearing: Any = contextlib.nullcontext()
+        if self.signals is not None:
+            hearing = self.signals.hearing(hear)
         try:
-            with reads_noted(self._note_read, self._note_no_value):
+            with reads_noted(self._note_read, self._note_no_value), hearing:
                 outputs = step(state, batch)
-            return outputs, self._given
+            return outputs, self._given, heard
         finally:
             self._given = None
 
@@ -182,6 +206,8 @@ class Tracer:
         self.trouble = None
         self.is_content = False
         self._totals = {}
+        if self.signals is not None:
+            self.signals.forget()
 
     def hold(
         self, arguments: tuple[Any, ...]
@@ -322,6 +348,29 @@ def _signature(arguments: tuple[Any, ...]) -> Any:
     return structure, tuple(
         (np.shape(leaf), jax.dtypes.result_type(leaf)) for leaf in leaves
     )
+
+
+def _trace_of(leaves: Sequence[Any]) -> Any:
+    """Returns what traces a step, `None` where it is not traced."""
+    traced = [leaf for leaf in leaves if isinstance(leaf, jax.core.Tracer)]
+    return getattr(traced[0], "_trace", None) if traced else None
+
+
+def _outermost(tensor: Any, trace: Any) -> Any:
+    """Returns the value in a step of what is differentiated in it.
+
+    Args:
+        tensor: What stands for it inside of the derivatives.
+        trace: What `_trace_of` returned.
+
+    Returns:
+        `None` where it is inside of a loop or of another transformation.
+    """
+    while isinstance(tensor, jax.core.Tracer):
+        if trace is not None and getattr(tensor, "_trace", None) is trace:
+            return tensor
+        tensor = getattr(tensor, "primal", None)
+    return tensor if trace is None else None
 
 
 def _copy_state(state: Any) -> Any:

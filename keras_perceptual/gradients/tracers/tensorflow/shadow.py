@@ -15,6 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_perceptual.gradients.signals import measure
 from keras_perceptual.gradients.statistics import statistics_rows
 from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
 from keras_perceptual.gradients.tracers.tensorflow.op_gradients import (
@@ -81,7 +82,13 @@ def can_have_shadow(graph: Any, variables: Any) -> bool:
     return True
 
 
-def make_shadow(calls: Any, variables: Any, jit_compile: bool = True) -> Any:
+def make_shadow(
+    calls: Any,
+    variables: Any,
+    jit_compile: bool = True,
+    heard: Any = (),
+    signals: Any = None,
+) -> Any:
     """Returns a function of a batch that computes the rows of some calls.
 
     What the step does to variables on the way is done and put back.
@@ -91,12 +98,15 @@ def make_shadow(calls: Any, variables: Any, jit_compile: bool = True) -> Any:
             parts of the batch.
         variables: The Keras variables that are known.
         jit_compile: Whether XLA compiles it, as it does the step.
+        heard: A list of `Signal`, of tensors of the same graph.
+        signals: The `Signals` that keep what is made of them.
 
     Raises:
         ValueError: If an operation would run once more that must not.
     """
     (graph,) = {tensor.graph for call in calls for tensor in call.gradients}
     tensors = [tensor for call in calls for tensor in call.gradients]
+    tensors += [signal.tensor for signal in heard]
     present = _needed_for(tensors)
     definition = graph.as_graph_def()
     written = _written_by(present.values(), graph, variables)
@@ -129,7 +139,7 @@ def make_shadow(calls: Any, variables: Any, jit_compile: bool = True) -> Any:
                 name="",
             )
         )
-        return [
+        rows = [
             statistics_rows(
                 [next(found) for _ in call.gradients],
                 exact_norms,
@@ -140,6 +150,8 @@ def make_shadow(calls: Any, variables: Any, jit_compile: bool = True) -> Any:
             )
             for call in calls
         ]
+        passed = [dataclasses.replace(s, tensor=next(found)) for s in heard]
+        return rows, measure(passed) if passed else ()
 
     traced: dict[Any, Any] = {}
 
@@ -152,7 +164,9 @@ def make_shadow(calls: Any, variables: Any, jit_compile: bool = True) -> Any:
             # function, and warn the user that it is traced too often.
             traced[specs] = shadow.get_concrete_function(*specs)
         with _put_back(written):
-            rows = traced[specs](*parts)
+            rows, numbers = traced[specs](*parts)
+        if heard:
+            signals.keep(heard, numbers.numpy())
         return [
             (call.keys, numbers.numpy())
             for call, numbers in zip(calls, rows, strict=True)

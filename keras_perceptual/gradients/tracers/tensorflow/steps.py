@@ -28,12 +28,7 @@ class Steps:
         # The train function holds the tracer, and that holds these.
         self._reference = weakref.ref(model)
         self._tracer = tracer
-        self._measure = tf.function(
-            lambda before, after: update_rows(before, after, exact_norms),
-            autograph=False,
-        )
-        # That there is one for each model is no mistake to warn of.
-        self._measure._omit_frequent_tracing_warning = True
+        self._programs: dict[Any, tuple[Any, Any]] = {}
         self._empty: Any = None
 
     @property
@@ -150,11 +145,44 @@ class Steps:
 
     def weights(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Returns copies of the trainable variables before a step."""
-        return _read(self._model.trainable_variables)
+        return list(self._program()[0]())
 
-    def measure(self, before: list[Any], after: list[Any]) -> np.ndarray:
-        """Returns the rows of `update_rows`."""
-        return self._measure(before, after).numpy()
+    def measure(
+        self, before: list[Any] | None, arguments: tuple[Any, ...]
+    ) -> np.ndarray:
+        """Returns the rows of `update_rows` of the trainable variables.
+
+        Args:
+            before: What `weights` returned before, or `None` to compare what
+                they hold with itself.
+            arguments: Those of the next step.
+        """
+        if before is None:
+            before = self.weights(arguments)
+        return self._program()[1](before).numpy()
+
+    def _program(self) -> tuple[Any, Any]:
+        """Returns what reads the weights, and what compares with them.
+
+        Each is a single call: to read variables one by one takes long.
+        """
+        variables = list(self._model.trainable_variables)
+        key = tuple(map(id, variables))
+        if key not in self._programs:
+
+            def compare(before: list[Any]) -> Any:
+                return update_rows(before, _read(variables), exact_norms)
+
+            functions = [
+                tf.function(function, autograph=False)
+                for function in (lambda: _read(variables), compare)
+            ]
+            for function in functions:
+                # That each model has its own is no mistake to warn of.
+                function._omit_frequent_tracing_warning = True
+            # They hold the variables, so that no other has their `id`.
+            self._programs = {key: (functions[0], functions[1])}
+        return self._programs[key]
 
     def logs(self, outputs: Any) -> Any:
         """Returns the logs of a step."""

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import functools
 import gc
 import itertools
@@ -19,6 +20,7 @@ from keras_perceptual.gradients import snapshots
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.patches import intercepted
 from keras_perceptual.gradients.replay import Moment, Replay
+from keras_perceptual.gradients.signals import Signal, Signals, measure
 from keras_perceptual.gradients.statistics import (
     SUMS,
     WIDTH,
@@ -49,6 +51,7 @@ class Tracer:
 
     counts_zeros: bool
     leaves_step_alone: bool
+    signals: Signals | None
     is_content: bool
     keeps_batches: bool
     batches: Batches
@@ -71,6 +74,8 @@ class Tracer:
         self._held = Moment()
         self.counts_zeros = False
         self.leaves_step_alone = False
+        self.signals = None
+        self._heard: list[Signal] = []
         self.is_content = False
         self.python_steps = 0
         self.trouble = None
@@ -102,6 +107,7 @@ class Tracer:
             with (
                 intercepted(tf.GradientTape, "gradient", self._heed_tape),
                 forgettable_custom_gradients(),
+                self._hearing(),
             ):
                 return step(data)
 
@@ -111,6 +117,22 @@ class Tracer:
         ):
             self._model.make_train_function(force=True)
         return self._model.train_function
+
+    def _hearing(self) -> AbstractContextManager[None]:
+        if self.signals is None or self._strategy.num_replicas_in_sync > 1:
+            return contextlib.nullcontext()
+        return self.signals.hearing(self._hear)
+
+    def _hear(self, signal: Signal) -> None:
+        """Notes what passes by: in a graph, to be computed beside it."""
+        if self.signals is not None and tf.executing_eagerly():
+            # Detached, or the tape of the step would follow it.
+            value = tf.stop_gradient(signal.tensor)
+            signal = dataclasses.replace(signal, tensor=value)
+            self.signals.keep([signal], measure([signal]))
+        elif getattr(signal.tensor, "graph", None) is self._graph:
+            # What is in a loop or a branch cannot be had from outside.
+            self._heard.append(signal)
 
     def _batches_noted(self) -> AbstractContextManager[None]:
         """Has a train function that is made inside keep its batches.
@@ -151,6 +173,8 @@ class Tracer:
         """Forgets the numbers of an earlier training."""
         self.trouble = None
         self.is_content = False
+        if self.signals is not None:
+            self.signals.forget()
         for table in self._tables:
             table.assign(tf.zeros_like(table))
 
@@ -217,7 +241,7 @@ class Tracer:
 
     def _note_step(self, data: Any) -> None:
         self.python_steps += 1
-        self._calls = []
+        self._calls, self._heard = [], []
         self._graph = tf.compat.v1.get_default_graph()
         # Data of an unknown kind cannot be traced with, only trained on.
         with contextlib.suppress(TypeError, ValueError):
@@ -331,9 +355,15 @@ class Tracer:
 
     def _make_shadow(self) -> None:
         calls, self._calls, self._shadow = self._calls, [], None
+        heard, self._heard = self._heard, []
         variables = snapshots.variables_of_training(self._model)
-        jit_compile = bool(self._model.jit_compile)
-        self._shadow = shadow.make_shadow(calls, variables, jit_compile)
+        self._shadow = shadow.make_shadow(
+            calls,
+            variables,
+            bool(self._model.jit_compile),
+            heard,
+            self.signals,
+        )
 
     def _make_room(self, keys: Any) -> None:
         keys = [key for key in keys if key not in self._slots]
@@ -474,9 +504,14 @@ def batches_again(batches: Any, iterator: Any) -> Any:
                 tf.data.Dataset.concatenate,
                 map(tf.data.Dataset.from_tensors, batches),
             )
+            # Whoever deletes one that is tuned waits for a thread of it.
+            options = tf.data.Options()
+            options.autotune.enabled = False
             return iter(
                 tf.data.experimental.from_variant(
-                    tf.data.experimental.to_variant(dataset),
+                    tf.data.experimental.to_variant(
+                        dataset.with_options(options)
+                    ),
                     iterator.element_spec,
                 )
             )

@@ -124,10 +124,22 @@ class Steps:
             for variable in self._model.trainable_variables
         ]
 
-    def measure(self, before: list[Any], after: list[Any]) -> np.ndarray:
-        """Returns the rows of `update_rows`."""
+    def measure(
+        self, before: list[Any] | None, arguments: tuple[Any, ...]
+    ) -> np.ndarray:
+        """Returns the rows of `update_rows` of the trainable variables.
+
+        Args:
+            before: What `weights` returned before, or `None` to compare what
+                they hold with itself.
+            arguments: Those of the next step.
+        """
+        after = [v.value.detach() for v in self._model.trainable_variables]
         with torch.no_grad():
-            return update_rows(before, after, norms).cpu().numpy()
+            rows = update_rows(
+                after if before is None else before, after, norms
+            )
+        return rows.cpu().numpy()
 
     def logs(self, outputs: Any) -> Any:
         """Returns the logs of a step."""

@@ -1,9 +1,11 @@
 """Watching the training step of a model, for PyTorch."""
 
 import contextlib
+import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -14,6 +16,7 @@ import torch
 from keras_perceptual.gradients import snapshots
 from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.replay import Moment, Replay
+from keras_perceptual.gradients.signals import Signal, Signals, measure
 from keras_perceptual.gradients.statistics import (
     WIDTH,
     GradientStatistics,
@@ -36,6 +39,7 @@ class Tracer:
 
     counts_zeros: bool
     leaves_step_alone: bool
+    signals: Signals | None
     is_content: bool
     python_steps: int
     trouble: Exception | None
@@ -47,6 +51,8 @@ class Tracer:
         self._used: dict[Any, Any] = {}
         self.counts_zeros = False
         self.leaves_step_alone = False
+        self.signals = None
+        self._heard: list[tuple[Signal, Any]] = []
         self.is_content = False
         self.python_steps = 0
         self.trouble = None
@@ -79,14 +85,29 @@ class Tracer:
         with (
             replaced(model, "train_step", train_step),
             untracked.leaves_noted(self._note_leaves),
+            self._hearing(),
         ):
             yield
+
+    def _hearing(self) -> AbstractContextManager[None]:
+        # What is heard inside of a compiled step would be compiled with it.
+        if self.signals is None or self._model.jit_compile:
+            return contextlib.nullcontext()
+        return self.signals.hearing(self._hear)
+
+    def _hear(self, signal: Signal) -> None:
+        with torch.no_grad():
+            number = measure([signal])[0]
+        self._heard.append((dataclasses.replace(signal, tensor=None), number))
 
     def start_anew(self) -> None:
         """Forgets the numbers of an earlier training."""
         self.trouble = None
         self.is_content = False
         self._waiting, self._totals = [], {}
+        self._heard = []
+        if self.signals is not None:
+            self.signals.forget()
         self._used = {}
 
     def hold(
@@ -151,6 +172,10 @@ class Tracer:
                 total = self._totals.setdefault(key, np.zeros(WIDTH))
                 GradientStatistics.add_rows(total, row)
         self._waiting.clear()
+        if self.signals is not None:
+            for signal, number in self._heard:
+                self.signals.keep([signal], [float(number)])
+        self._heard = []
         return {key: row.copy() for key, row in self._totals.items()}
 
     def find_untracked(self, known: Sequence[Any]) -> list[Any]:
