@@ -3,14 +3,17 @@
 Models of 10, 100 and 400 variables train on noise, in one process, in turns
 with and without the monitor. Printed is the processor time of a step with it
 divided by that of one without, the median over the rounds, and in brackets the
-smallest and the largest.
+smallest and the largest. `--by-hand` measures in the same way what people use
+where they have no monitor: a callback that computes the gradients of a batch
+every hundred steps, and what the backend has to find NaN in every step.
 
     KERAS_BACKEND=jax python benchmarks/gradient_monitor.py
         [--variables 10,100,400] [--every 100,1] [--rounds 7] [--steps 300]
-        [--xla] [--eager]
+        [--xla] [--eager] [--by-hand]
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import time
@@ -22,6 +25,7 @@ import numpy as np
 
 from keras_perceptual import GradientMonitor
 
+BACKEND = keras.backend.backend()
 # Width and batch for each number of variables: steps of about the same size.
 SIZES = {10: (512, 256), 100: (256, 128), 400: (128, 128)}
 
@@ -37,31 +41,111 @@ def make_model(variables, arguments):
     return model
 
 
-def measure(model, data, batch, monitor):
+class Norms(keras.callbacks.Callback):
+    """Computes the gradients of a batch, as one does by hand, and their norms.
+
+    Args:
+        batch: The batch.
+        every: Every how many steps.
+    """
+
+    def __init__(self, batch, every=100):
+        super().__init__()
+        self.batch, self.every = batch, every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch % self.every == 0:
+            gradients = getattr(self, f"_on_{BACKEND}")(*self.batch)
+            self.norms = [float(keras.ops.norm(g)) for g in gradients]
+
+    def _on_tensorflow(self, x, y):
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            loss = self.model.compute_loss(x, y, self.model(x, training=True))
+        return tape.gradient(loss, self.model.trainable_variables)
+
+    def _on_jax(self, x, y):
+        import jax
+
+        variables = self.model.trainable_variables
+        others = [v.value for v in self.model.non_trainable_variables]
+
+        def loss(values):
+            found, _ = self.model.stateless_call(values, others, x)
+            return keras.ops.mean((found - y) ** 2)
+
+        return jax.grad(loss)([v.value for v in variables])
+
+    def _on_torch(self, x, y):
+        self.model.zero_grad()
+        found = self.model(x, training=True)
+        keras.ops.mean((found - keras.ops.array(y)) ** 2).backward()
+        return [v.value.grad for v in self.model.trainable_variables]
+
+
+def nan_finder():
+    """Returns the name of what the backend has, and functions to switch it."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        debugging = tf.debugging
+        return (
+            "tf.debugging.enable_check_numerics",
+            debugging.enable_check_numerics,
+            debugging.disable_check_numerics,
+        )
+    if BACKEND == "jax":
+        import jax
+
+        def switch(value):
+            return lambda: jax.config.update("jax_debug_nans", value)
+
+        return "jax_debug_nans", switch(True), switch(False)
+    import torch
+
+    def turn(value):
+        return lambda: torch.autograd.set_detect_anomaly(value)
+
+    return "torch.autograd.set_detect_anomaly", turn(True), turn(False)
+
+
+@contextlib.contextmanager
+def switched(on, off):
+    """Has something on inside."""
+    on()
+    try:
+        yield
+    finally:
+        off()
+
+
+def measure(model, data, batch, callback, around=contextlib.nullcontext):
     """Returns the seconds of processor time of a step."""
     begin = time.process_time()
-    model.fit(
-        *data,
-        batch_size=batch,
-        verbose=0,
-        shuffle=False,
-        callbacks=[monitor] if monitor else [],
-    )
+    with around():
+        model.fit(
+            *data,
+            batch_size=batch,
+            verbose=0,
+            shuffle=False,
+            callbacks=[callback] if callback else [],
+        )
     return (time.process_time() - begin) / (len(data[0]) / batch)
 
 
-def compare(variables, every, options, arguments):
+def compare(variables, make_callback, around, options, arguments):
     """Returns the ratios of all rounds, and the milliseconds of a step."""
     width, batch = SIZES[variables]
     rng = np.random.default_rng(0)
     data = rng.normal(size=(2, batch * options.steps, width)).astype("float32")
     plain, watched = (make_model(variables, arguments) for _ in range(2))
-    monitor = GradientMonitor(every=every)
+    callback = make_callback(data[:, :batch])
     ratios, times = [], []
     for number in range(options.rounds + 1):
         pair = [
             lambda: measure(plain, data, batch, None),
-            lambda: measure(watched, data, batch, monitor),
+            lambda: measure(watched, data, batch, callback, around),
         ]
         # Each goes first half of the time.
         order = (0, 1) if number % 2 else (1, 0)
@@ -73,6 +157,20 @@ def compare(variables, every, options, arguments):
     return ratios, statistics.median(times)
 
 
+def what_is_measured(options):
+    """Yields names, functions that make a callback, and contexts."""
+    for every in map(int, options.every.split(",")):
+
+        def make_monitor(batch, every=every):
+            return GradientMonitor(every=every)
+
+        yield f"every={every:3}", make_monitor, contextlib.nullcontext
+    if options.by_hand:
+        yield "gradients of a batch, every 100", Norms, contextlib.nullcontext
+        name, on, off = nan_finder()
+        yield name, lambda batch: None, lambda: switched(on, off)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variables", default="10,100,400")
@@ -81,16 +179,17 @@ def main():
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--xla", action="store_true")
     parser.add_argument("--eager", action="store_true")
+    parser.add_argument("--by-hand", action="store_true")
     options = parser.parse_args()
     arguments = {"run_eagerly": options.eager}
-    if keras.backend.backend() == "tensorflow":
+    if BACKEND == "tensorflow":
         arguments["jit_compile"] = options.xla
-    print(f"{keras.backend.backend()}, {arguments}")
+    print(f"{BACKEND}, {arguments}")
     for variables in map(int, options.variables.split(",")):
-        for every in map(int, options.every.split(",")):
-            ratios, step = compare(variables, every, options, arguments)
+        for name, *how in what_is_measured(options):
+            ratios, step = compare(variables, *how, options, arguments)
             print(
-                f"{variables:4} variables, every={every:3}: "
+                f"{variables:4} variables, {name}: "
                 f"{statistics.median(ratios):.3f} "
                 f"({min(ratios):.3f} to {max(ratios):.3f}), "
                 f"{step:.1f} ms a step without",

@@ -7,7 +7,11 @@ import warnings
 import keras
 import numpy as np
 
-from keras_perceptual import GradientSanityCallback, GradientSanityError
+from keras_perceptual import (
+    GradientMonitor,
+    GradientSanityCallback,
+    GradientSanityError,
+)
 
 # What is wrong, and what the callback is to say of the four variables.
 EXPECTED = {
@@ -67,22 +71,27 @@ def outcome(case, strategy=None, model_class=keras.Model):
     return result, statuses, sorted(culprits)
 
 
-def recorded(monitor, strategy=None, case="healthy"):
+def recorded(monitor, strategy=None, case="healthy", model_class=keras.Model):
     """Returns a model after a training, and what a monitor warned of."""
     scope = strategy.scope if strategy else contextlib.nullcontext
     keras.utils.set_random_seed(0)
     with scope():
-        model = keras.Sequential(
-            [
-                keras.Input((4,)),
-                keras.layers.Dense(4, "relu", name="hidden"),
-                keras.layers.Dense(1, name="out"),
-            ]
-        )
-        model.compile("sgd", "mse")
+        inputs = keras.Input((4,))
+        x = keras.layers.Dense(4, "relu", name="hidden")(inputs)
+        outputs = keras.layers.Dense(1, name="out")(x)
+        if model_class is keras.Model:
+            model = model_class(inputs, outputs)
+            model.compile("sgd", "mse")
+    if model_class is not keras.Model:
+        model = model_class(inputs, outputs)
     x, y, _ = batches(case)
-    with warnings.catch_warnings(record=True) as said:
+    with (
+        warnings.catch_warnings(record=True) as said,
+        contextlib.nullcontext() if model.compiled else scope(),
+    ):
         warnings.simplefilter("always")
+        if not model.compiled:
+            model.compile("sgd", "mse")
         model.fit(
             x,
             y,
@@ -93,6 +102,27 @@ def recorded(monitor, strategy=None, case="healthy"):
         )
     texts = [str(warning.message) for warning in said]
     return model, [text for text in texts if "GradientMonitor" in text]
+
+
+def compare_recorded(**how):
+    """Returns what a monitor sees and says, and whether it changes anything.
+
+    Args:
+        **how: The strategy, and the class of the model.
+    """
+    weights, notes = [], []
+    for monitor in (None, GradientMonitor(every=1)):
+        model, said = recorded(monitor, **how)
+        weights.append(model.get_weights())
+        notes.append(said)
+    same = [np.array_equal(a, b) for a, b in zip(*weights, strict=True)]
+    broken = GradientMonitor(every=1)
+    return {
+        "same": all(same),
+        "steps": [reading.step for reading in monitor.readings],
+        "healthy": notes[1],
+        "broken": recorded(broken, case="nan on one device", **how)[1],
+    }
 
 
 def batches(case, count=24, batch=8):

@@ -42,6 +42,17 @@ def test_the_gradient_check_ends_all_workers_or_none(results):
 
 
 @pytest.mark.tensorflow_only
+def test_a_recorded_training_is_the_same(results):
+    """And a step that breaks on one machine ends the training on both."""
+    for rank in range(2):
+        found = json.loads((results / f"{rank} recorded.json").read_text())
+        assert found["same"] and found["healthy"] == []
+        assert found["steps"] == [1, 2, 3]
+        (text,) = found["broken"]
+        assert "NaN or infinite" in text
+
+
+@pytest.mark.tensorflow_only
 def test_a_lost_worker_ends_the_other(tmp_path):
     """Nobody waits for a machine that is no more."""
     with processes.started("endless_worker.py", tmp_path) as workers:

@@ -39,19 +39,7 @@ for case in cases:
 np.savez(folder / "two.npz", **found)
 
 # What is recorded changes nothing, and says of what broke at least that.
-weights, notes = [], []
-for monitor in (None, kp.GradientMonitor(every=1)):
-    model, said = checked.recorded(monitor, strategy)
-    weights.append(model.get_weights())
-    notes.append(said)
-recorded = {
-    "same": all(np.array_equal(a, b) for a, b in zip(*weights, strict=True)),
-    "steps": [reading.step for reading in monitor.readings],
-    "healthy": notes[1],
-    "broken": checked.recorded(
-        kp.GradientMonitor(every=1), strategy, "nan on one device"
-    )[1],
-}
+recorded = checked.compare_recorded(strategy=strategy)
 (folder / "recorded.json").write_text(json.dumps(recorded))
 
 outcomes = {case: checked.outcome(case, strategy) for case in checked.EXPECTED}

@@ -19,3 +19,5 @@ cases = checked.EXPECTED.keys() - {"stray"}
 # All workers in the same order.
 outcomes = {case: checked.outcome(case, **worker) for case in sorted(cases)}
 (folder / f"{rank}.json").write_text(json.dumps(outcomes))
+recorded = checked.compare_recorded(**worker)
+(folder / f"{rank} recorded.json").write_text(json.dumps(recorded))

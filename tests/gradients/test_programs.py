@@ -513,7 +513,8 @@ def test_lines_that_create_what_has_none():
     assert is_marked(zero.culprits[0])
     assert "in layer 'rounding' (Dense), created at" in str(error)
     model = stack(layers.Dense(4, name="middle"))
-    model.compile(keras.optimizers.SGD(1.7e30), "mse")  # to blame
+    optimizer = keras.optimizers.SGD(1e30, name="leaping")  # to blame
+    model.compile(optimizer, "mse")
     _, report = train(model)
     assert is_marked(report.nonfinite[0].culprits[0])
     unseen = keras.losses.SparseCategoricalCrossentropy(
