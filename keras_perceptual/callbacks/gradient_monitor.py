@@ -8,9 +8,7 @@ import keras
 
 from keras_perceptual import _backend, event_file, validation
 from keras_perceptual.configuration import Configured
-from keras_perceptual.gradients.recorder import pictures, rules, wording
-from keras_perceptual.gradients.recorder.flight import Flight, Plan
-from keras_perceptual.gradients.recorder.loop import Given, Loop
+from keras_perceptual.gradients.recorder import pictures, rules
 from keras_perceptual.gradients.recorder.readings import Reading, Readings
 from keras_perceptual.gradients.recorder.summaries import SummaryWriter
 from keras_perceptual.typing import Logs, NonfinitePolicy, PathLike, Tensor
@@ -143,7 +141,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         self._flight: Any = None
         self._function: Any = None
         self._writer: Any = None
-        self._loop: Loop | None = None
+        self._loop: Any = None
         self.skipped: list[int] = []
         self.incident_folder: Any = None
         self.sign_folders: dict[str, Any] = {}
@@ -167,6 +165,9 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Prepares the recording."""
+        # What records is imported when it is needed, not with the package.
+        from keras_perceptual.gradients.recorder.flight import Flight, Plan
+
         self._close()
         model = self.model
         plan = Plan(
@@ -257,6 +258,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         Raises:
             ValueError: If there are not as many gradients as variables.
         """
+        from keras_perceptual.gradients.recorder.loop import Given, Loop
+
         if self._loop is None or self._loop.model is not model:
             self._loop = Loop(
                 type(self).__name__,
@@ -268,7 +271,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
                 first_step=self._step,
             )
         weights = list(weights or model.trainable_variables)
-        goes_on = self._loop.watch(
+        goes_on: bool = self._loop.watch(
             Given(loss, gradients, weights, batch, function, terms or {})
         )
         self._step = self._loop.step
@@ -372,6 +375,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     def _point_out(self, epoch: int) -> None:
         """Warns of signs that were not warned of before."""
+        from keras_perceptual.gradients.recorder import wording
+
         found = self._flight.signs.take()
         if found:
             keeper = self._flight.keeper

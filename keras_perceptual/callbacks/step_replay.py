@@ -1,16 +1,18 @@
 """Running a step again that broke a training."""
 
+from __future__ import annotations
+
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_perceptual.gradients import snapshots, tracers
 from keras_perceptual.gradients.model_parts import find_optimizers
-from keras_perceptual.gradients.recorder import blame, incident, wording
-from keras_perceptual.gradients.recorder.incident import Incident
-from keras_perceptual.gradients.recorder.reader import Reader
 from keras_perceptual.typing import PathLike
+
+if TYPE_CHECKING:
+    from keras_perceptual.gradients.recorder.incident import Incident
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,6 +118,9 @@ def replay(folder: PathLike, model: keras.Model) -> ReplayedStep:
         `jax.debug_nans` and `torch.autograd.detect_anomaly` find an operation
         that makes NaN, in the process in which it happened.
     """
+    # What explains is imported when it is needed, not with the package.
+    from keras_perceptual.gradients.recorder import incident
+
     found = incident.load(folder)
     _check(found, model)
     former = model.train_function
@@ -149,6 +154,8 @@ def _check(found: Incident, model: keras.Model) -> None:
 
 def _run(found: Incident, model: keras.Model) -> ReplayedStep:
     """Takes the step, in a model that is put back afterwards."""
+    from keras_perceptual.gradients.recorder import blame, incident, wording
+
     reader = _read_anew(model)
     built = all(optimizer.built for optimizer in find_optimizers(model))
     if not built or not _fits(found, reader.steps):
@@ -190,8 +197,10 @@ def _run(found: Incident, model: keras.Model) -> ReplayedStep:
     )
 
 
-def _read_anew(model: keras.Model) -> Reader:
-    """Returns a reader of a train function that nobody has traced."""
+def _read_anew(model: keras.Model) -> Any:
+    """Returns a `Reader` of a train function that nobody has traced."""
+    from keras_perceptual.gradients.recorder.reader import Reader
+
     model.train_function = None
     return Reader(model, fresh=True)
 
