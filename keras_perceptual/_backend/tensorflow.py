@@ -511,15 +511,9 @@ def replica_total(x: Tensor) -> Tensor | None:
     `tf.distribute.Strategy`, or in a function or branch of its own inside it,
     where TensorFlow lets no device wait for the others.
     """
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return None
-    try:
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, x)
-    except RuntimeError as error:
-        if "merge_call" not in str(error):
-            raise
-        return None
+    return _ask_replicas(
+        lambda context: context.all_reduce(tf.distribute.ReduceOp.SUM, x)
+    )
 
 
 def replica_rows(x: Tensor) -> Tensor:
@@ -530,15 +524,21 @@ def replica_rows(x: Tensor) -> Tensor:
     They are those of this device where no device can wait for the others, as
     `replica_total` says.
     """
+    rows = _ask_replicas(lambda context: context.all_gather(x, axis=0))
+    return x if rows is None else rows
+
+
+def _ask_replicas(ask: Callable[[Any], Tensor]) -> Tensor | None:
+    """Returns what all devices together answer, `None` where they cannot."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return x
+        return None
     try:
-        return context.all_gather(x, axis=0)
+        return ask(context)
     except RuntimeError as error:
         if "merge_call" not in str(error):
             raise
-        return x
+        return None
 
 
 def is_chief(model: keras.Model) -> bool:

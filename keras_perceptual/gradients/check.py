@@ -82,6 +82,10 @@ def check_gradients(
     >>> report.missing[0].culprit.function
     'keras.ops.round'
     """
+    # What explains is imported when it is needed, not with the package.
+    from keras_perceptual.gradients.fit_check import FitCheck
+    from keras_perceptual.gradients.function_check import check_function
+
     if not isinstance(model, keras.Model):
         if not callable(model) or y is not None or sample_weight is not None:
             raise ValueError(
@@ -89,16 +93,13 @@ def check_gradients(
                 "or a function without arguments and a list of variables. "
                 f"Received: model={model!r}, y={y!r}"
             )
-        return _check_function(model, x)
+        return check_function(model, x)
     if not model.compiled:
         raise ValueError(
             "check_gradients runs the training step of a model, which needs "
             "a loss and an optimizer. Call `model.compile` first. "
             f"Received: model={model.name!r}, compiled=False"
         )
-    # What explains is imported when it is needed, not with the package.
-    from keras_perceptual.gradients.fit_check import FitCheck
-
     policy = judging.Policy(
         steps=1, on_missing="ignore", on_zero="ignore", on_nonfinite="ignore"
     )
@@ -114,14 +115,6 @@ def check_gradients(
                     raise
             check.collect(last=True)
     return check.report or GradientReport()
-
-
-def _check_function(
-    function: Callable[[], Any], variables: Any
-) -> GradientReport:
-    from keras_perceptual.gradients.function_check import check_function
-
-    return check_function(function, variables)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import linecache
 import math
 import re
 import sys
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,11 +22,11 @@ from keras_perceptual.gradients.places import (
     Place,
     cell_of,
     is_library,
-    locate_frames,
 )
 from keras_perceptual.gradients.source_lines import (
     locate_return,
     parse_lines,
+    place_of_line,
     read_lines,
 )
 
@@ -81,10 +80,15 @@ def locate_outer_tensor(function: Any) -> Place | None:
     Args:
         function: A Python function.
     """
+    # What is compiled is no function of Python, but holds one.
+    function = inspect.unwrap(function)
     lines, first, file = read_lines(function)
+    try:
+        outer = inspect.getclosurevars(function)
+    except (TypeError, ValueError):  # No function, or a name not given yet.
+        return None
     if not lines:
         return None
-    outer = inspect.getclosurevars(function)
     names = {
         name
         for name, value in (*outer.globals.items(), *outer.nonlocals.items())
@@ -101,7 +105,7 @@ def locate_outer_tensor(function: Any) -> Place | None:
     if not makers:
         return None
     line, name = max(makers)
-    return dataclasses.replace(_place_at(file, line), operation=name)
+    return dataclasses.replace(place_of_line(file, line), operation=name)
 
 
 def locate_addition(path: str) -> Place | None:
@@ -154,12 +158,7 @@ def _only_line(calls: Sequence[tuple[str, ast.Call]]) -> Place | None:
     lines = {(file, node.lineno) for file, node in calls}
     if len(lines) != 1:
         return None
-    return _place_at(*lines.pop())
-
-
-def _place_at(file: str, line: int) -> Place:
-    frame = traceback.FrameSummary(file, line, "", lookup_line=False)
-    return locate_frames("", [frame])
+    return place_of_line(*lines.pop())
 
 
 def _calls_of(name: str) -> Iterator[tuple[str, ast.Call]]:
@@ -170,7 +169,7 @@ def _calls_of(name: str) -> Iterator[tuple[str, ast.Call]]:
             continue
         # Cells of a notebook may hold what is no Python.
         with contextlib.suppress(SyntaxError):
-            for node in ast.walk(ast.parse("".join(lines))):
+            for node in ast.walk(parse_lines(lines)):
                 if isinstance(node, ast.Call) and _called(node) == name:
                     yield file, node
 
@@ -248,7 +247,7 @@ def _differs(value: ast.expr, name: str, config: Mapping[str, Any]) -> bool:
     """Whether an argument that is written out is not that of an object."""
     try:
         written = ast.literal_eval(value)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
     return name in config and is_other(_or_usual(name, written), config[name])
 

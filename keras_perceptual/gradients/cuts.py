@@ -27,7 +27,12 @@ from keras_perceptual.gradients.kinds import (
     STOPS,
     kind_of,
 )
-from keras_perceptual.gradients.places import Place, locate, runs_in_graph
+from keras_perceptual.gradients.places import (
+    Place,
+    innermost,
+    locate,
+    runs_in_graph,
+)
 from keras_perceptual.gradients.replay import Operation
 
 
@@ -47,6 +52,7 @@ class Locator:
         self.layers = layers
         self._functions = functions
         self._places: dict[Operation, Place] = {}
+        self._created: dict[int, Place | None] = {}
 
     def locate(self, operation: Operation) -> Place:
         """Returns the `Place` of an `Operation`."""
@@ -59,10 +65,12 @@ class Locator:
         place = locate(operation, self.layers, self._functions)
         if place.file and not runs_in_graph(operation.frames):
             return place
-        layer = self.layers.get(place.layer)
-        created = None
-        if layer is not None and not place.keras_operation:
-            created = locate_creation(layer)
+        layer, _ = innermost(operation, self.layers)
+        if layer is None or place.keras_operation:
+            return place
+        if id(layer) not in self._created:
+            self._created[id(layer)] = locate_creation(layer)
+        created = self._created[id(layer)]
         if created is None:
             return place
         return dataclasses.replace(

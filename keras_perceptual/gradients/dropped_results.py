@@ -2,13 +2,13 @@
 
 import ast
 import dataclasses
-import functools
 import linecache
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_perceptual.gradients.places import Place, is_library, locate_frames
+from keras_perceptual.gradients.source_lines import parse_lines
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -102,17 +102,12 @@ def _find_dropping(
     return found, None
 
 
-@functools.lru_cache(maxsize=256)
-def _parse(text: str) -> ast.AST:
-    return ast.parse(text)
-
-
 def _read_on(path: str, line: int) -> list[ast.stmt]:
     """Returns the statement on a line and those that run after it.
 
     There are none where it stands in a loop that it may be read in once more.
     """
-    node: Any = _parse("".join(linecache.getlines(path)))
+    node: Any = parse_lines(linecache.getlines(path))
     found: list[ast.stmt] = []
     while True:
         inner = next(

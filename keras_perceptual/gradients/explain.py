@@ -194,8 +194,9 @@ class Explainer:
         found = zeros.find_causes(
             replay, list(map(id, variables)), *self._where()
         )
+        lines = self._lines()
         return {
-            key: self._lines().add_loss(self._may_change(cause))
+            key: lines.add_loss(self._may_change(cause))
             for key, cause in found.items()
         }
 

@@ -107,18 +107,21 @@ def _find_causes(
         values_put_back(variables),
     ):
         replay = tracers.load("replay").replay_function(function, variables)
-    outer = locate_outer_tensor(function)
-    outside = Cause(diagnoses.OUTSIDE, (outer,) if outer else ())
     layers: dict[str, Any] = {}
     where = layers, tracers.load("tracer").public_functions()
     causes = {
-        key: outside if cause.diagnosis is diagnoses.UNUSED else cause
+        key: cause
         for key, cause in missing.find_causes(
             replay, wanted["missing"] + wanted["zero"], *where
         ).items()
         # What is connected is not missing.
         if cause.diagnosis is not diagnoses.NOT_APPLIED
     }
+    unused = [k for k, c in causes.items() if c.diagnosis is diagnoses.UNUSED]
+    if unused:
+        outer = locate_outer_tensor(function)
+        outside = Cause(diagnoses.OUTSIDE, (outer,) if outer else ())
+        causes |= dict.fromkeys(unused, outside)
     causes = zeros.find_causes(replay, wanted["zero"], *where) | causes
     if wanted["nonfinite"]:
         cause = nonfinite.find_cause(replay, wanted["nonfinite"], *where)

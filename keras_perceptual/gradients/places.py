@@ -176,7 +176,7 @@ def locate(
     function = _public_function(frames, functions) or _RUN_INSTEAD.get(
         operation.kind, ""
     )
-    layer, step = _innermost(operation, layers)
+    layer, step = innermost(operation, layers)
     steps = (step,) if step else _likely_steps(layer, function, operation.kind)
     if steps:
         # Lines above those of the graph tell where the model is called.
@@ -318,7 +318,7 @@ def _relative(path: str) -> str:
     return path if relative.startswith("..") else relative
 
 
-def _innermost(
+def innermost(
     operation: Operation, layers: Mapping[str, Any]
 ) -> tuple[Any, Any]:
     """Returns the innermost layer around and the operation in it, if any.

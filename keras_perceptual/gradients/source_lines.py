@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import inspect
 import itertools
 import linecache
@@ -274,7 +275,12 @@ def _conditions(
 
 def parse_lines(lines: Sequence[str]) -> ast.AST:
     """Returns the syntax tree of lines, which may be those of a method."""
-    return ast.parse(textwrap.dedent("".join(lines)))
+    return _parse(textwrap.dedent("".join(lines)))
+
+
+@functools.lru_cache(maxsize=256)
+def _parse(text: str) -> ast.AST:
+    return ast.parse(text)
 
 
 def _called_of_self(node: ast.AST) -> tuple[str, bool]:
@@ -319,8 +325,8 @@ def read_lines(function: Any) -> tuple[list[str], int, str]:
     return ([] if is_library(path) else lines), first, path
 
 
-def place_of_line(path: str, line: int, function: Any) -> Place:
-    """Returns the `Place` of a line in a function."""
-    name = function.__name__
+def place_of_line(path: str, line: int, function: Any = None) -> Place:
+    """Returns the `Place` of a line, in a function if there is one."""
+    name = getattr(function, "__name__", "")
     frame = traceback.FrameSummary(path, line, name, lookup_line=False)
     return locate_frames("", [frame])

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 from keras import layers, losses, optimizers
 
@@ -87,6 +89,11 @@ def test_a_tensor_that_a_function_takes_as_given():
         (record,) = check_gradients(loss, [variable]).records
         assert record.culprits == (place,)
     assert locate_outer_tensor(lambda: 3.0) is None
+    # As what a backend compiles is: an object with the function inside.
+    compiled = functools.partial(loss)
+    compiled.__wrapped__ = loss
+    assert locate_outer_tensor(compiled) == place
+    assert locate_outer_tensor(functools.partial(loss)) is None
 
 
 def test_no_line_of_a_model_with_several_losses():
