@@ -92,7 +92,8 @@ def locate_outer_tensor(function: Any) -> Place | None:
     names = {
         name
         for name, value in (*outer.globals.items(), *outer.nonlocals.items())
-        if keras.ops.is_tensor(value)
+        # TensorFlow takes variables for tensors, too.
+        if keras.ops.is_tensor(value) and not hasattr(value, "assign")
     }
     makers = [
         (node.lineno, node.id)

@@ -80,8 +80,10 @@ def test_a_tensor_that_a_function_takes_as_given():
     variable = keras.Variable(2.0, name="given")
     square = keras.ops.square(variable)
 
+    other = keras.Variable(3.0, name="other")
+
     def loss():
-        return keras.ops.multiply(square, 3.0)
+        return keras.ops.multiply(square, other)
 
     place = locate_outer_tensor(loss)
     assert place.code == "square = keras.ops.square(variable)"
