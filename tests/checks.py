@@ -10,6 +10,19 @@ import numpy as np
 import pytest
 
 
+def compiled(function):
+    """Returns a function of tensors that JAX compiles as one program.
+
+    By itself, JAX compiles each operation of it for each shape, which takes
+    several times as long. The other backends run it as it is.
+    """
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
 def gradients(function, *inputs):
     """Returns the gradients of a scalar function of arrays, as arrays.
 
@@ -40,22 +53,38 @@ def gradients(function, *inputs):
     return [None if g is None else keras.ops.convert_to_numpy(g) for g in found]
 
 
-def compiled_gradient(function, xla=False):
+def gradient_step(function):
     """Returns a function that gives the value and the gradient of another.
 
-    It is compiled as a training step is: traced once for each shape, where
-    the backend does that.
+    It takes and returns arrays. On JAX, it is one program for each shape.
 
     Args:
         function: A scalar function of two arrays. The gradient is that by the
             second.
+    """
+    return _of_arrays(_gradient_step(function))
+
+
+def compiled_gradient(function, xla=False):
+    """Returns what `gradient_step` does, compiled as a training step is.
+
+    Args:
+        function: A scalar function of two arrays.
         xla: Whether TensorFlow compiles the whole step with XLA, as JAX does.
     """
+    step = _gradient_step(function)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        step = tf.function(step, jit_compile=xla)
+    return _of_arrays(step)
+
+
+def _gradient_step(function):
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(jit_compile=xla)
         def step(constant, x):
             with tf.GradientTape() as tape:
                 tape.watch(x)
@@ -74,6 +103,10 @@ def compiled_gradient(function, xla=False):
             value = function(constant, x)
             return value.detach(), *torch.autograd.grad(value, [x])
 
+    return step
+
+
+def _of_arrays(step):
     def convert(*arrays):
         results = step(*[keras.ops.convert_to_tensor(x) for x in arrays])
         return [keras.ops.convert_to_numpy(x) for x in results]
@@ -98,6 +131,7 @@ def check_finite_differences(
         seed: Seed of the directions.
     """
     rng = np.random.default_rng(seed)
+    function = compiled(function)
     found = gradients(function, *inputs)
 
     def value(arrays):
@@ -161,48 +195,46 @@ def check_loss_contract(loss, y_true, y_pred):
         y_true: Array of at least two images.
         y_pred: Array of other images of the same shape.
     """
-    values = keras.ops.convert_to_numpy(
-        loss.call(
-            keras.ops.convert_to_tensor(y_true),
-            keras.ops.convert_to_tensor(y_pred),
-        )
-    )
+    values = image_values(loss, y_true, y_pred)
     assert values.shape == (len(y_true),)
     assert np.all(values > 0)
 
-    reduced = float(loss(y_true, y_pred))
+    value = compiled(loss)
+    reduced = float(value(y_true, y_pred))
     np.testing.assert_allclose(reduced, values.mean(), rtol=1e-5)
 
     # The order of the batch is of no account, nor are the other images.
-    flipped = float(loss(y_true[::-1], y_pred[::-1]))
+    flipped = float(value(y_true[::-1], y_pred[::-1]))
     np.testing.assert_allclose(flipped, reduced, rtol=1e-4)
-    alone = float(loss(y_true[:1], y_pred[:1]))
+    alone = float(value(y_true[:1], y_pred[:1]))
     np.testing.assert_allclose(alone, values[0], rtol=1e-4)
 
     # A weight for each image.
     weights = np.zeros(len(y_true), "float32")
     weights[0] = 1.0
-    weighted = float(loss(y_true, y_pred, weights))
+    weighted = float(value(y_true, y_pred, weights))
     np.testing.assert_allclose(weighted, values[0] / len(y_true), rtol=1e-4)
 
     # Equal images: no distance, and nothing that pushes them apart.
-    np.testing.assert_allclose(float(loss(y_true, y_true)), 0, atol=1e-6)
-    (gradient,) = gradients(lambda x: loss(y_true, x), y_true)
+    np.testing.assert_allclose(float(value(y_true, y_true)), 0, atol=1e-6)
+    step = gradient_step(loss)
+    _, gradient = step(y_true, y_true)
     np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
     # A gradient for every image.
-    (gradient,) = gradients(lambda x: loss(y_true, x), y_pred)
+    _, gradient = step(y_true, y_pred)
     assert np.all(np.isfinite(gradient))
     assert all(np.any(g != 0) for g in gradient)
 
     revived = check_config(loss)
-    np.testing.assert_allclose(float(revived(y_true, y_pred)), reduced)
+    again = float(compiled(revived)(y_true, y_pred))
+    np.testing.assert_allclose(again, reduced)
 
 
 def image_values(loss, y_true, y_pred):
     """Returns the loss of each image, as an array."""
     return keras.ops.convert_to_numpy(
-        loss.call(
+        compiled(loss.call)(
             keras.ops.convert_to_tensor(y_true),
             keras.ops.convert_to_tensor(y_pred),
         )
