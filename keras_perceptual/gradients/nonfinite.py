@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
 from keras_perceptual.gradients.cuts import Locator
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.kinds import (
     GROWING,
     GUARDS,

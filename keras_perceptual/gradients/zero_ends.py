@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.cuts import Choices, Locator, Reach
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.kinds import (
     ADDED_PRODUCTS,
     ADDITIONS,
