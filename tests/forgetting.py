@@ -23,11 +23,11 @@ def forgetting():
         for name in set(gradients) - before:
             del gradients[name]
         if backend == "tensorflow":
-            from keras_perceptual._backend import tensorflow
+            from keras_perceptual._backend import tensorflow, tensorflow_blocks
 
             # What is used again for equal settings has lost its gradients.
             tensorflow._compiled.cache_clear()
-            tensorflow.blockwise.cache_clear()
+            tensorflow_blocks.blockwise.cache_clear()
         gc.collect()
         give_back_memory()
 

@@ -6,7 +6,7 @@ as `benchmarks/backend_overrides.py` prints them.
 
 import functools
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import keras
@@ -21,7 +21,17 @@ from keras_perceptual._backend.defaults import (
     Locator,
     State,
 )
-from keras_perceptual._backend.tensorflow_blocks import SMALL, blockwise
+from keras_perceptual._backend.tensorflow_blocks import (
+    SMALL,
+    compute_in_blocks,
+)
+from keras_perceptual._backend.tensorflow_surroundings import (
+    graph_around_compiled_code,
+    has_accelerator,
+    has_tangents,
+    is_debugged,
+    is_vectorized,
+)
 from keras_perceptual.typing import Tensor
 
 __all__ = [
@@ -93,7 +103,7 @@ def halve(x: Tensor, axes: tuple[int, int]) -> Tensor:
 
 def _is_compiled_elsewhere(x: Tensor) -> bool:
     """Whether others make a program of what is done to `x`."""
-    return is_exporting(x) or _graph_around_compiled_code() is not None
+    return is_exporting(x) or graph_around_compiled_code() is not None
 
 
 def _pool(x: Tensor, axes: tuple[int, int], size: int, padding: str) -> Tensor:
@@ -174,8 +184,8 @@ def compile_in_graph(
         if (
             tf.executing_eagerly()
             or None in sizes
-            or _has_accelerator()
-            or _is_debugged()
+            or has_accelerator()
+            or is_debugged()
         ):
             return function(*settings, *tensors)
         compiled, known = _compiled(function, *settings)
@@ -218,52 +228,16 @@ def compile_pointwise(
             return compile_in_graph(function, *settings)(points, *tables)
         if (
             points.dtype not in (tf.float32, tf.float64)
-            or _has_accelerator()
-            or _is_debugged()
-            or _graph_around_compiled_code() is not None
-            or _is_vectorized()
-            or _has_tangents(points, *tables)
+            or has_accelerator()
+            or is_debugged()
+            or graph_around_compiled_code() is not None
+            or is_vectorized()
+            or has_tangents(points, *tables)
         ):
             return function(*settings, points, *tables)
-        return _in_blocks(function, settings, own, points, tables)
+        return compute_in_blocks(function, settings, own, points, tables)
 
     return run
-
-
-def _in_blocks(
-    function: Callable[..., Tensor],
-    settings: tuple[Hashable, ...],
-    own: bool,
-    points: Tensor,
-    tables: Sequence[Tensor],
-) -> Tensor:
-    """Returns what points map to, computed in blocks, as its gradient is."""
-    shapes = [x.shape for x in tables]
-    if own:
-        shapes[0] = (None, *shapes[0][1:])
-    blocks = blockwise(
-        function,
-        settings,
-        own,
-        tf.TensorSpec((None, None, points.shape[-1]), points.dtype),
-        *map(tf.TensorSpec, shapes, [x.dtype for x in tables]),
-    )
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def read(
-        *inputs: Tensor,
-    ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
-        def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
-            if _is_vectorized():
-                return blocks.plain_backward(upstream, *inputs)
-            return blocks.backward(upstream, *inputs)
-
-        return blocks.forward(*inputs), gradient
-
-    images = tf.shape(points)[0] if own else 1
-    flat = tf.reshape(points, (images, -1, points.shape[-1]))
-    found = read(flat, *tables)
-    return ops.reshape(found, (*ops.shape(points)[:-1], found.shape[-1]))
 
 
 def watch_gradients(
@@ -290,37 +264,6 @@ def watch_gradients(
         return tuple(tf.identity(x) for _ in range(count)), gradient
 
     return function(list(copy(x)))
-
-
-def _has_accelerator() -> bool:
-    return any(
-        device.device_type != "CPU"
-        for device in tf.config.list_physical_devices()
-    )
-
-
-def _is_debugged() -> bool:
-    """Whether operations bring others along, as with check_numerics."""
-    with tf.Graph().as_default() as graph:
-        tf.identity(tf.zeros(()))
-    return len(graph.get_operations()) > 2
-
-
-def _is_vectorized() -> bool:
-    """Whether a loop is being rewritten, as for a Jacobian.
-
-    What is done many times at once knows no loop over blocks.
-    """
-    return defaults.runs_in("tensorflow.python.ops.parallel_for")
-
-
-def _has_tangents(*tensors: Tensor) -> bool:
-    """Whether derivatives are being computed forward, which loops refuse."""
-    try:
-        from tensorflow.python.eager.forwardprop_util import pack_tangents
-    except ImportError:
-        return False
-    return bool(pack_tangents(list(tensors)).tangents)
 
 
 @functools.lru_cache(maxsize=64)
@@ -422,7 +365,7 @@ def call_when(
         return
     if is_exporting(values):
         return
-    compiled_in = _graph_around_compiled_code()
+    compiled_in = graph_around_compiled_code()
     if compiled_in is None:
         _call_in_graph(condition, function, values)
         return
@@ -454,24 +397,6 @@ def is_exporting(x: Tensor) -> bool:
         *defaults.EXPORTERS,
         function="get_concrete_function",
     )
-
-
-def _graph_around_compiled_code() -> Any:
-    """Returns the graph that calls the compiled function being traced, if any.
-
-    While a function is traced for XLA, TensorFlow marks the graph it is called
-    from.
-    """
-    try:
-        from tensorflow.python.ops.control_flow_util import InXlaContext
-    except ImportError:
-        # Any graph may be compiled then, and nobody is to be called.
-        InXlaContext = bool
-    graph, found = tf.compat.v1.get_default_graph(), None
-    while graph is not None:
-        found = graph if InXlaContext(graph) else found
-        graph = getattr(graph, "outer_graph", None)
-    return found
 
 
 def _call_in_graph(

@@ -12,12 +12,58 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+from keras import ops
 
+from keras_perceptual._backend.tensorflow_surroundings import is_vectorized
 from keras_perceptual.typing import Tensor
 
 # Points to a block: large ones for most of an image, small ones for the rest,
 # of which the last is filled up with zeros.
 LARGE, SMALL = 1 << 16, 1 << 13
+
+
+def compute_in_blocks(
+    function: Callable[..., Tensor],
+    settings: tuple[Hashable, ...],
+    own: bool,
+    points: Tensor,
+    tables: Sequence[Tensor],
+) -> Tensor:
+    """Returns what points map to, computed in blocks, as its gradient is.
+
+    Args:
+        function: As for `blockwise`.
+        settings: Its first arguments.
+        own: Whether the first table is one for each image.
+        points: Points of images, `(..., width)`.
+        tables: The tables.
+    """
+    shapes = [x.shape for x in tables]
+    if own:
+        shapes[0] = (None, *shapes[0][1:])
+    blocks = blockwise(
+        function,
+        settings,
+        own,
+        tf.TensorSpec((None, None, points.shape[-1]), points.dtype),
+        *map(tf.TensorSpec, shapes, [x.dtype for x in tables]),
+    )
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def read(
+        *inputs: Tensor,
+    ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+        def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
+            if is_vectorized():
+                return blocks.plain_backward(upstream, *inputs)
+            return blocks.backward(upstream, *inputs)
+
+        return blocks.forward(*inputs), gradient
+
+    images = tf.shape(points)[0] if own else 1
+    flat = tf.reshape(points, (images, -1, points.shape[-1]))
+    found = read(flat, *tables)
+    return ops.reshape(found, (*ops.shape(points)[:-1], found.shape[-1]))
 
 
 class Blockwise(NamedTuple):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.places import Place
 
 

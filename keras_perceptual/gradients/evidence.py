@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_perceptual.gradients import diagnoses, judging, tracers
 from keras_perceptual.gradients.causes import Cause, title_of
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.explain import Explainer
 from keras_perceptual.gradients.judging import Policy
 from keras_perceptual.gradients.model_parts import (

@@ -234,8 +234,7 @@ class Explainer:
         self, variables: Sequence[Any], note: str = ""
     ) -> dict[int, Cause]:
         """Returns the `Cause` by `id` where steps were too large."""
-        place = locate_optimizer(self._model.optimizer)
-        cause = Cause(diagnoses.DIVERGED, (place,) if place else (), note)
+        cause = nonfinite.explain_divergence(self._model.optimizer, note)
         return dict.fromkeys(map(id, variables), cause)
 
     @unless_it_fails(dict)

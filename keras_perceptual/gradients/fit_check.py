@@ -14,7 +14,7 @@ from keras_perceptual.gradients import (
     tracers,
 )
 from keras_perceptual.gradients.causes import Cause
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.error import GradientSanityError
 from keras_perceptual.gradients.evidence import Evidence
 from keras_perceptual.gradients.explain import Explainer

@@ -16,7 +16,7 @@ from keras_perceptual.gradients import (
 )
 from keras_perceptual.gradients.causes import Cause, title_of
 from keras_perceptual.gradients.creations import locate_outer_tensor
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.explain import explain_leaving
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.snapshots import values_put_back

@@ -5,7 +5,7 @@ import fnmatch
 from collections.abc import Collection, Iterable
 
 from keras_perceptual.gradients import diagnoses
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.report import GradientRecord, GradientReport
 from keras_perceptual.gradients.statistics import GradientStatistics
 

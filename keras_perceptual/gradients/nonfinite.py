@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 from keras_perceptual.gradients import diagnoses, ways
 from keras_perceptual.gradients.causes import Cause
+from keras_perceptual.gradients.creations import locate_optimizer
 from keras_perceptual.gradients.cuts import Locator
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.kinds import (
     GROWING,
     GUARDS,
@@ -71,6 +72,17 @@ def find_cause(
         diagnoses.NONFINITE,
         find_suspects(replay, variables, targets, locator),
     )
+
+
+def explain_divergence(optimizer: Any, note: str = "") -> Cause:
+    """Returns the `Cause` of steps that are too large, at their optimizer.
+
+    Args:
+        optimizer: A `keras.optimizers.Optimizer`, or `None`.
+        note: The note of the cause.
+    """
+    place = locate_optimizer(optimizer)
+    return Cause(diagnoses.DIVERGED, (place,) if place else (), note)
 
 
 def find_suspects(

@@ -11,7 +11,7 @@ import keras
 
 from keras_perceptual.gradients import diagnoses
 from keras_perceptual.gradients.attributes import replaced
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     variables_of,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_perceptual.gradients import diagnoses
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
 from keras_perceptual.gradients.mends import UNKNOWN, find_mend
 from keras_perceptual.gradients.places import Place
 from keras_perceptual.gradients.risks import find_risk
@@ -49,7 +50,7 @@ class Group:
     stands for all.
     """
 
-    diagnosis: diagnoses.Diagnosis
+    diagnosis: Diagnosis
     status: str
     culprits: tuple[Place, ...]
     note: str

@@ -5,15 +5,15 @@ but zeros or rounding errors to what goes in.
 """
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Sequence, Set
+from collections.abc import Hashable
 from typing import Any
 
-from keras_perceptual.gradients import diagnoses, ways
-from keras_perceptual.gradients.cuts import Choices, Locator, Reach
-from keras_perceptual.gradients.diagnoses import Diagnosis
+from keras_perceptual.gradients import diagnoses
+from keras_perceptual.gradients.cuts import Locator
+from keras_perceptual.gradients.diagnoses.diagnosis import Diagnosis
+from keras_perceptual.gradients.joined_parts import find_part
 from keras_perceptual.gradients.kinds import (
     ADDED_PRODUCTS,
-    ADDITIONS,
     BOUNDS,
     CHOICES,
     COMPARISONS,
@@ -25,22 +25,20 @@ from keras_perceptual.gradients.kinds import (
     MULTIPLICATIONS,
     NORMALIZATIONS,
     PADS,
-    PARTS,
     PRODUCTS,
     RELU_GRADIENTS,
     SHAPE_READERS,
     SOFTMAX,
-    WHOLE,
     kind_of,
 )
 from keras_perceptual.gradients.replay import (
     Derivative,
     Numbers,
     Operation,
-    Replay,
 )
-from keras_perceptual.gradients.roots import Root, Roots, Source
+from keras_perceptual.gradients.roots import Root, Source
 from keras_perceptual.gradients.ways import Origin
+from keras_perceptual.gradients.zero_steps import Step
 
 # How much rounding leaves of what cancels out.
 ROUNDING = 1e-6
@@ -68,83 +66,6 @@ class End:
     partners: int = 0
     chosen: bool = False
     aside: bool = False
-
-
-class Step:
-    """What is known of a step with gradients of zeros.
-
-    Args:
-        replay: Its `Replay`.
-        variables: Keys of the variables with such gradients.
-
-    Attributes:
-        replay: Its `Replay`.
-        beginnings: For each variable keys of the values that stand for it.
-        reach: The `Reach` of these variables.
-        choices: The `Choices` that it made.
-        origins: The `Origin` of each value that is no constant.
-        makers: The operation that made each value.
-        users: The operations that take each value, and as which input.
-        relus: The ReLU that makes or takes a value.
-        bounds: The minimum or maximum of some values.
-        roots: Finds where values of zeros come from.
-    """
-
-    def __init__(self, replay: Replay, variables: Sequence[Any]) -> None:
-        self.replay = replay
-        self.origins: dict[Hashable, Origin] = ways.origins_of(replay)
-        self.makers: dict[Hashable, Operation] = ways.makers_of(
-            replay.operations
-        )
-        self.users: dict[Hashable, list[tuple[Operation, int]]] = ways.users_of(
-            replay.operations
-        )
-        self.relus: dict[Hashable, Operation] = ways.relus_of(replay.operations)
-        self.bounds: dict[frozenset[Hashable], Operation] = {
-            frozenset(operation.inputs): operation
-            for operation in replay.operations
-            if kind_of(operation) in BOUNDS
-        }
-        self.roots: Roots = Roots(replay.values, self.makers, self.origins)
-        self.beginnings: list[list[Hashable]] = list(
-            ways.values_of(replay, variables).values()
-        )
-        self.reach: Reach = Reach.of(replay.operations, self.beginnings)
-        self.choices: Choices = Choices(replay.operations, self.reach)
-        # What is computed from variables that do move, is one more.
-        self._moving = 1 << len(variables)
-        self._numbers = ways.follow(
-            replay.operations,
-            [*self.beginnings, _values_that_move(replay, variables)],
-            ways.carries_numbers,
-        )
-
-    def origin_of(self, value: Any) -> Origin:
-        """Returns the `Origin` of a value."""
-        return self.origins.get(value, Origin.CONSTANT)
-
-    def moves(self, value: Any) -> bool:
-        """Whether a value depends on a variable with a gradient."""
-        return bool(self._numbers.get(value, 0) & self._moving)
-
-    def partners_in(self, value: Any) -> int:
-        """Returns the variables without one that it depends on, as bits."""
-        return self._numbers.get(value, 0) & (self._moving - 1)
-
-
-def _values_that_move(
-    replay: Replay, variables: Sequence[Any]
-) -> list[Hashable]:
-    return [
-        value
-        for value, variable in replay.holders.items()
-        if variable not in variables
-        and any(
-            variable in d.variables
-            and not d.gradients.get(value, Numbers(0)).zero
-            for d in replay.derivatives
-        )
-    ]
 
 
 class Judge:
@@ -214,79 +135,14 @@ class Judge:
             return self._judge_product(operation, place, kind)
         if operation.inputs[place] in self._cancelled:
             return None
-        if kind in JOINS | PADS and (part := self._find_part(operation)):
-            return End(part, diagnoses.ZERO, aside=True)
+        if kind in JOINS | PADS:
+            part = find_part(self._step, self._derivative, operation)
+            if part is not None:
+                return End(part, diagnoses.ZERO, aside=True)
         # What somebody wrote may be wrong, or a window that is closed.
         return End(
             operation, diagnoses.ZERO if operation.own_gradient else None
         )
-
-    def _find_part(self, operation: Operation) -> Operation | None:
-        """Returns what takes the part of a join that the step goes on with.
-
-        Which part that is, as the last turn of a loop, stands in the program.
-        """
-        users: list[Operation] = []
-        followed: set[Hashable] = set()
-        waiting = [operation]
-        while waiting:
-            outputs = waiting.pop().outputs
-            followed.update(outputs)
-            for user in self._users_with_gradient(outputs):
-                # What is added to it, or turns it, leaves nothing out.
-                is_whole = kind_of(user) in ADDITIONS | WHOLE
-                (waiting if is_whole else users).append(user)
-        takes_parts = all(
-            kind_of(user) in PARTS
-            and not any(
-                self._step.origin_of(value)
-                for value in user.inputs
-                if value not in followed
-            )
-            for user in users
-        )
-        if not (users and takes_parts):
-            return None
-        return self._find_cut_of_other(followed, users) or users[0]
-
-    def _find_cut_of_other(
-        self, values: Set[Hashable], parts: Sequence[Operation]
-    ) -> Operation | None:
-        """Returns what cuts another part off from what is differentiated.
-
-        Args:
-            values: Keys of the values that parts are taken of.
-            parts: The operations that take those with a gradient.
-        """
-        operations = self._step.replay.operations
-        others = [
-            operation.outputs
-            for operation in operations
-            if kind_of(operation) in PARTS
-            and operation not in parts
-            and not values.isdisjoint(operation.inputs)
-        ]
-        reach = Reach.of(operations, others)
-        if not any(t in reach.any for t in self._derivative.targets):
-            return None
-        for operation in operations:
-            if (
-                not operation.differentiable
-                and not reach.differentiable.keys().isdisjoint(operation.inputs)
-            ):
-                return operation
-        return None
-
-    def _users_with_gradient(
-        self, values: Iterable[Hashable]
-    ) -> list[Operation]:
-        """Returns the operations on some values that a gradient comes to."""
-        return [
-            user
-            for value in values
-            for user, _ in self._step.users.get(value, ())
-            if any(key in self._gradients for key in user.outputs)
-        ]
 
     def _above(self, operation: Operation) -> float | None:
         """Returns the largest size that comes back, `None` if not known."""

@@ -20,7 +20,8 @@ from keras_perceptual.gradients.kinds import (
     kind_of,
 )
 from keras_perceptual.gradients.replay import Operation, Replay
-from keras_perceptual.gradients.zero_ends import End, Judge, Step
+from keras_perceptual.gradients.zero_ends import End, Judge
+from keras_perceptual.gradients.zero_steps import Step
 
 
 def find_causes(

@@ -175,6 +175,15 @@ def test_numbers_that_grew():
     assert found == (diagnoses.MADE_FORWARD, ("Exp", 5))
 
 
+def test_steps_that_are_too_large_are_those_of_the_optimizer():
+    large = keras.optimizers.Adamax(0.173)
+    cause = nonfinite.explain_divergence(large, "'w' is NaN.")
+    assert (cause.diagnosis, cause.note) == (diagnoses.DIVERGED, "'w' is NaN.")
+    (place,) = cause.places
+    assert place.code == "large = keras.optimizers.Adamax(0.173)"
+    assert nonfinite.explain_divergence(None).places == ()
+
+
 def test_numbers_that_one_operation_made_large():
     def compute(net, value):
         with net.at(line=6):

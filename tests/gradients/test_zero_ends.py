@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy_steps import Step
 
-from keras_perceptual.gradients import diagnoses, zero_ends
+from keras_perceptual.gradients import diagnoses, zero_steps
 from keras_perceptual.gradients.cuts import Locator
 from keras_perceptual.gradients.places import Place
 from keras_perceptual.gradients.replay import (
@@ -22,21 +22,7 @@ GRADIENTS = {2: Numbers(1.0)}
 
 
 def step_of(step, *variables):
-    return zero_ends.Step(step.replay(), list(variables))
-
-
-def test_what_moves_and_what_waits():
-    step = Step()
-    w, v = step.variable("w", 1.0), step.variable("v", 1.0)
-    a = step.do("Mul", w, v)
-    b = step.do("Identity", w)
-    c = step.do("ZerosLike", a)
-    step.differentiate(step.do("AddV2", a, b), ["w", "v"])
-    known = step_of(step, "w")
-    assert known.moves(a.key) and not known.moves(b.key)
-    assert known.partners_in(a.key) == known.partners_in(b.key) == 1
-    # What only has the shape of something does not wait for it.
-    assert not known.moves(c.key) and not known.partners_in(c.key)
+    return zero_steps.Step(step.replay(), list(variables))
 
 
 def judge_of(step, *variables):
@@ -95,23 +81,6 @@ def test_a_part_of_what_is_put_together(fixed):
     assert judge_of(step, "v").judge(pack, 0) == (aside if fixed else End(pack))
 
 
-@pytest.mark.parametrize("fixed", [True, False])
-def test_a_part_of_a_sum_of_what_is_put_together(fixed):
-    # As of the derivatives by two columns, of which one is asked for.
-    step = Step()
-    v, w = step.variable("v", np.ones(3)), step.variable("w", np.ones(3))
-    zeros = step.constant(np.zeros(3))
-    total = step.do(
-        "AddV2", step.do("Pack", v, zeros), step.do("Pack", zeros, w)
-    )
-    place = step.constant(1) if fixed else step.data("x", 1)
-    part = step.do("GetItem", total, place)
-    step.differentiate(step.do("Mean", part), ["v", "w"])
-    pack, *_, getitem, _ = step.replay().operations
-    aside = End(getitem, diagnoses.ZERO, aside=True)
-    assert judge_of(step, "v").judge(pack, 0) == (aside if fixed else End(pack))
-
-
 @pytest.mark.parametrize("learned", [False, True])
 def test_a_choice_that_is_the_derivative_of_a_bound(learned):
     # In a derivative by the data, which is differentiated by the weights.
@@ -127,16 +96,6 @@ def test_a_choice_that_is_the_derivative_of_a_bound(learned):
     _, maximum, _, _, choice, _ = step.replay().operations
     end = End(choice) if learned else End(maximum, diagnoses.ZERO)
     assert judge_of(step, "w").judge(choice, 1) == end
-
-
-def test_all_of_what_is_put_together():
-    step = Step()
-    v, w = step.variable("v", np.ones(3)), step.variable("w", np.ones(3))
-    together = step.do("Pack", v, w)
-    weighed = step.do("Mul", together, step.constant([[0.0], [1.0]]))
-    step.differentiate(step.do("Mean", weighed), ["v", "w"])
-    pack, *_ = step.replay().operations
-    assert judge_of(step, "v").judge(pack, 0) == End(pack)
 
 
 def test_what_is_not_known_is_left_open():
@@ -180,7 +139,7 @@ def judged(step, of, *variables, place=0, layers=None, **changes):
             ),
         )
         operation = changed
-    known = zero_ends.Step(replay, list(variables))
+    known = zero_steps.Step(replay, list(variables))
     judge = Judge(known, replay.derivatives[0], Locator(layers or {}))
     end = judge.judge(operation, place)
     return end.diagnosis, end.operation.kind
@@ -472,6 +431,6 @@ def test_what_a_normalization_rounds_is_larger(share, cancels):
         {key: Numbers(1.0) for key in range(3)},
         data={1: "x"},
     )
-    known = zero_ends.Step(known, ["w"])
+    known = zero_steps.Step(known, ["w"])
     judge = Judge(known, known.replay.derivatives[0], Locator({}))
     assert (1 not in judge.find_arriving()) is cancels

@@ -10,7 +10,6 @@ import numpy as np
 
 from keras_perceptual.gradients import diagnoses, tracers, ways
 from keras_perceptual.gradients.causes import Cause
-from keras_perceptual.gradients.creations import locate_optimizer
 from keras_perceptual.gradients.model_parts import (
     find_optimizers,
     operations_by_name,
@@ -63,16 +62,12 @@ def find_blame(
                 tracers.load("tracer").public_functions(),
             )
             if cause.diagnosis is diagnoses.DIVERGED:
-                cause = dataclasses.replace(_diverged(model), note=cause.note)
+                cause = nonfinite.explain_divergence(
+                    model.optimizer, cause.note
+                )
             return place, Blame(cause, find_samples(model, tracer, moment))
     # Its gradients are well, so it is the update that is too large.
-    return 0, Blame(_diverged(model))
-
-
-def _diverged(model: keras.Model) -> Cause:
-    """Returns the `Cause` of steps that are too large."""
-    place = locate_optimizer(model.optimizer)
-    return Cause(diagnoses.DIVERGED, (place,) if place else ())
+    return 0, Blame(nonfinite.explain_divergence(model.optimizer))
 
 
 def _take(model: keras.Model, tracer: Tracer, moment: Moment) -> Replay:

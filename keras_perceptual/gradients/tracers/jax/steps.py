@@ -1,7 +1,6 @@
 """Taking the steps of a training again, for JAX."""
 
 import itertools
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,13 +10,12 @@ import numpy as np
 
 from keras_perceptual.gradients.replay import Moment
 from keras_perceptual.gradients.statistics import scaled_norms, update_rows
-from keras_perceptual.gradients.tracers.jax.tracer import (
-    Tracer,
-    are_stacked,
-)
+from keras_perceptual.gradients.tracers import Tracer
+from keras_perceptual.gradients.tracers.handed_batches import HandedBatches
+from keras_perceptual.gradients.tracers.jax.tracer import are_stacked
 
 
-class Steps:
+class Steps(HandedBatches):
     """Takes steps of a model again, see `tracers.Steps`.
 
     A state is what goes through the train function: the values of the
@@ -25,19 +23,12 @@ class Steps:
     """
 
     def __init__(self, model: keras.Model, tracer: Tracer) -> None:
-        # The train function holds the tracer, and that holds these.
-        self._reference = weakref.ref(model)
-        self._tracer = tracer
-        self._kept: list[Any] | None = None
+        super().__init__(model, tracer)
         # Copies, since a step gives the memory of its state away.
         self._copy = jax.jit(lambda tree: jax.tree.map(jax.numpy.copy, tree))
         self._measure = jax.jit(
             lambda before, after: update_rows(before, after, scaled_norms)
         )
-
-    @property
-    def _model(self) -> Any:
-        return self._reference()
 
     @property
     def can_record(self) -> bool:
@@ -67,14 +58,6 @@ class Steps:
             getattr(part, "nbytes", 0) for part in jax.tree.leaves(parts)
         )
 
-    def start(self) -> None:
-        """Keeps the batches from here on, and forgets those before."""
-        self._kept = []
-
-    def stop(self) -> None:
-        """Keeps no batches."""
-        self._kept = None
-
     def hear(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Returns arguments whose batches are kept when they are used."""
         if self._kept is None:
@@ -87,11 +70,6 @@ class Steps:
         if batches:
             self._kept.append(batches)
         return state, iter(batches)
-
-    def taken(self, arguments: tuple[Any, ...]) -> list[Any]:
-        """Returns the batches of each step since `start`."""
-        found, self._kept = self._kept or [], None
-        return found
 
     def take(
         self,
@@ -115,10 +93,6 @@ class Steps:
     def outputs(self, outputs: Any, arguments: tuple[Any, ...]) -> Any:
         """Returns what a step returns that leaves a state."""
         return (outputs[0], arguments[0]) if arguments else outputs
-
-    def specs(self) -> list[Any] | None:
-        """Returns the shapes that a step was traced with, if it has others."""
-        return None
 
     def expect(self, batches: list[Any], specs: list[Any] | None) -> list[Any]:
         """Returns batches from a file as a step takes them.

@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_perceptual.gradients.tracers.tensorflow.iterators import as_in_a_step
+
 # A queue has to have an end; who keeps batches counts them.
 _CAPACITY = 2**30
 
@@ -24,7 +26,7 @@ class Batches:
 
     def note(self, data: Any) -> None:
         """Keeps a batch, in a graph or outside."""
-        data = tf.nest.map_structure(_nothing_for_optional, data)
+        data = as_in_a_step(data)
         if tf.executing_eagerly():
             if bool(self._on):
                 self._kept.append(data)
@@ -97,8 +99,3 @@ def _clearing(queue: Any) -> Any:
         return tf.while_loop(lambda count: count > 0, drop, [queue.size()])
 
     return clear
-
-
-def _nothing_for_optional(part: Any) -> Any:
-    """Returns what Keras hands to a step for a part of a batch."""
-    return None if isinstance(part, tf.experimental.Optional) else part

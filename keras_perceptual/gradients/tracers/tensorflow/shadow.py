@@ -48,11 +48,11 @@ _AGAIN = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One call of an optimizer in a graph.
+    """One call of an optimizer.
 
     Attributes:
         keys: The `id` of each variable.
-        gradients: The numbers of the gradient of each, tensors of the graph.
+        gradients: The numbers of the gradient of each.
         loss_scale: The factor by which the loss was scaled, if any.
         is_dynamic: Whether the optimizer lowers it upon an overflow.
         penalties: Function that returns what penalties add to the gradients,
@@ -66,6 +66,21 @@ class Call:
     is_dynamic: bool
     penalties: Any
     counts_zeros: bool = False
+
+    def rows(self, gradients: Any) -> Any:
+        """Returns the statistics of the gradients, where they are computed.
+
+        Args:
+            gradients: The gradients of the call, or what stands for them.
+        """
+        return statistics_rows(
+            gradients,
+            exact_norms,
+            self.loss_scale,
+            self.is_dynamic,
+            self.penalties(),
+            self.counts_zeros,
+        )
 
 
 def can_have_shadow(graph: Any, variables: Any) -> bool:
@@ -140,15 +155,7 @@ def make_shadow(
             )
         )
         rows = [
-            statistics_rows(
-                [next(found) for _ in call.gradients],
-                exact_norms,
-                call.loss_scale,
-                call.is_dynamic,
-                call.penalties(),
-                call.counts_zeros,
-            )
-            for call in calls
+            call.rows([next(found) for _ in call.gradients]) for call in calls
         ]
         passed = [dataclasses.replace(s, tensor=next(found)) for s in heard]
         return rows, measure(passed) if passed else ()

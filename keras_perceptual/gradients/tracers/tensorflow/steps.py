@@ -14,11 +14,11 @@ from keras_perceptual.gradients.snapshots import (
     variables_of_training,
 )
 from keras_perceptual.gradients.statistics import update_rows
-from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
-from keras_perceptual.gradients.tracers.tensorflow.tracer import (
-    Tracer,
+from keras_perceptual.gradients.tracers.tensorflow.iterators import (
     batches_again,
 )
+from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
+from keras_perceptual.gradients.tracers.tensorflow.tracer import Tracer
 
 
 class Steps:

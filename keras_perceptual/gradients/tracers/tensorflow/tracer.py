@@ -4,8 +4,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-import gc
-import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -21,21 +19,28 @@ from keras_perceptual.gradients.attributes import replaced
 from keras_perceptual.gradients.patches import intercepted
 from keras_perceptual.gradients.replay import Moment, Replay
 from keras_perceptual.gradients.signals import Signal, Signals, measure
-from keras_perceptual.gradients.statistics import (
-    SUMS,
-    WIDTH,
-    statistics_rows,
-)
 from keras_perceptual.gradients.tracers.tensorflow import (
     graph_replay,
     replay,
     shadow,
+    untracked,
 )
 from keras_perceptual.gradients.tracers.tensorflow.batches import Batches
 from keras_perceptual.gradients.tracers.tensorflow.custom_gradients import (
     forgettable_custom_gradients,
 )
+from keras_perceptual.gradients.tracers.tensorflow.iterators import (
+    as_in_a_step,
+    take_ahead,
+)
 from keras_perceptual.gradients.tracers.tensorflow.norms import exact_norms
+from keras_perceptual.gradients.tracers.tensorflow.penalty_gradients import (
+    compute_penalties,
+    find_penalized,
+)
+from keras_perceptual.gradients.tracers.tensorflow.statistics_tables import (
+    StatisticsTables,
+)
 
 
 class Tracer:
@@ -63,9 +68,7 @@ class Tracer:
         self._reference = weakref.ref(model)
         self._strategy = model.distribute_strategy
         self._listens = False
-        self._tables: list[Any] = []
-        self._gatherers: dict[Any, Any] = {}
-        self._slots: dict[Any, Any] = {}
+        self._tables = StatisticsTables(self._strategy)
         self._used: dict[Any, Any] = {}
         self._specs = None
         self._calls: list[Any] = []
@@ -84,7 +87,7 @@ class Tracer:
         with self._strategy.scope():
             self._on = tf.Variable(False, trainable=False, name="watched")
             self.batches = Batches()
-            self._make_room([id(v) for v in model.trainable_variables])
+            self._tables.make_room([id(v) for v in model.trainable_variables])
 
     @property
     def _model(self) -> Any:
@@ -175,15 +178,16 @@ class Tracer:
         self.is_content = False
         if self.signals is not None:
             self.signals.forget()
-        for table in self._tables:
-            table.assign(tf.zeros_like(table))
+        self._tables.clear()
 
     def hold(
         self, arguments: tuple[Any, ...]
     ) -> tuple[Moment, tuple[Any, ...]]:
         """Keeps what the next step begins with."""
         moment = Moment()
-        batches, arguments = self._look_ahead(arguments)
+        batches, arguments = take_ahead(
+            arguments, self._model.steps_per_execution
+        )
         if not batches:
             return moment, arguments
         with contextlib.suppress(Exception):
@@ -193,20 +197,6 @@ class Tracer:
         # Of several steps in one the first is known to begin with these.
         moment.batch = batches[0]
         return moment, arguments
-
-    def _look_ahead(
-        self, arguments: tuple[Any, ...]
-    ) -> tuple[list[Any], tuple[Any, ...]]:
-        """Returns the batches of the next step, and arguments with them."""
-        (iterator,) = arguments
-        if isinstance(iterator, tf.distribute.DistributedIterator):
-            return [], arguments
-        batches = list(
-            itertools.islice(iterator, self._model.steps_per_execution)
-        )
-        if batches:
-            arguments = (batches_again(batches, iterator),)
-        return batches, arguments
 
     def measure_ahead(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Computes the statistics of the next step, if it is traced.
@@ -225,7 +215,9 @@ class Tracer:
                 # There is no graph to copy before the first step.
                 self._held, arguments = self.hold(arguments)
             return arguments
-        batches, arguments = self._look_ahead(arguments)
+        batches, arguments = take_ahead(
+            arguments, self._model.steps_per_execution
+        )
         if batches:
             self._measure(batches[0])
         return arguments
@@ -268,44 +260,28 @@ class Tracer:
         """Takes note of gradients in the step that computes them."""
         keys = [id(variable) for variable in variables]
         with tf.init_scope():
-            self._make_room(keys)
-        penalties = functools.partial(
-            _penalties,
-            {
-                place: (variable, values[place])
-                for place, variable in enumerate(variables)
-                if getattr(variable, "regularizer", None) is not None
-                and self._strategy.num_replicas_in_sync == 1
-                # Of a penalty all rows of a table have a share.
-                and not isinstance(gradients[place], tf.IndexedSlices)
-            },
-        )
+            self._tables.make_room(keys)
+        penalized = {}
+        if self._strategy.num_replicas_in_sync == 1:
+            penalized = find_penalized(variables, values, gradients)
+        penalties = functools.partial(compute_penalties, penalized)
         gradients = [_stored_values(gradient) for gradient in gradients]
+        call = shadow.Call(
+            keys,
+            gradients,
+            loss_scale,
+            is_dynamic,
+            penalties,
+            self.counts_zeros,
+        )
         if self._is_measured_beside():
-            self._calls.append(
-                shadow.Call(
-                    keys,
-                    gradients,
-                    loss_scale,
-                    is_dynamic,
-                    penalties,
-                    self.counts_zeros,
-                )
-            )
+            self._calls.append(call)
             return
         if self.leaves_step_alone and not tf.executing_eagerly():
             return
 
         def keep() -> Any:
-            rows = statistics_rows(
-                gradients,
-                norms,
-                loss_scale,
-                is_dynamic,
-                penalties(),
-                self.counts_zeros,
-            )
-            self._keep(keys, rows)
+            self._tables.add(keys, call.rows(gradients))
             return True
 
         tf.cond(self._on, keep, lambda: False)
@@ -349,9 +325,8 @@ class Tracer:
 
     def _measure(self, batch: Any) -> None:
         """Computes the statistics of a batch beside the step."""
-        batch = tf.nest.map_structure(_nothing_for_optional, batch)
-        for keys, rows in self._shadow(batch):
-            self._keep(keys, rows)
+        for keys, rows in self._shadow(as_in_a_step(batch)):
+            self._tables.add(keys, rows)
 
     def _make_shadow(self) -> None:
         calls, self._calls, self._shadow = self._calls, [], None
@@ -365,73 +340,9 @@ class Tracer:
             self.signals,
         )
 
-    def _make_room(self, keys: Any) -> None:
-        keys = [key for key in keys if key not in self._slots]
-        if not keys:
-            return
-        for row, key in enumerate(keys):
-            self._slots[key] = (len(self._tables), row)
-        self._tables.append(
-            tf.Variable(
-                tf.zeros((len(keys), WIDTH)),
-                trainable=False,
-                name="gradient_statistics",
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.SUM,
-            )
-        )
-
-    def _keep(self, keys: Any, rows: Any) -> None:
-        """Adds rows of statistics to those of earlier calls."""
-        for index, table in enumerate(self._tables):
-            picked = [
-                i for i, k in enumerate(keys) if self._slots[k][0] == index
-            ]
-            if not picked:
-                continue
-            slots = tf.constant([[self._slots[keys[i]][1]] for i in picked])
-            new = tf.gather(rows, picked)
-            # XLA gathers from tensors only.
-            whole = tf.convert_to_tensor(table)
-            old = tf.gather_nd(whole, slots)
-            new = tf.concat(
-                [
-                    old[:, :SUMS] + new[:, :SUMS],
-                    tf.maximum(old[:, SUMS:], new[:, SUMS:]),
-                ],
-                axis=1,
-            )
-            table.assign(tf.tensor_scatter_nd_update(whole, slots, new))
-
     def read(self) -> dict[int, np.ndarray]:
         """Returns the row of each variable, as NumPy arrays by key."""
-        # Each replica sees its own part of the batch.
-        values = [
-            np.max(self._read_replicas(table), axis=0) for table in self._tables
-        ]
-        return {
-            key: values[index][row] for key, (index, row) in self._slots.items()
-        }
-
-    def _read_replicas(self, table: Any) -> Any:
-        """Returns the rows of all replicas, those of other machines too.
-
-        All machines have to ask, and come to the same verdict: one that stops
-        alone leaves the others waiting for it.
-        """
-        if self._strategy.num_replicas_in_sync == 1:
-            return table.numpy()[np.newaxis]
-        if table.ref() not in self._gatherers:
-            # In a graph: devices that take turns in Python are slow.
-            self._gatherers[table.ref()] = tf.function(
-                lambda: self._strategy.gather(
-                    self._strategy.run(
-                        lambda: tf.convert_to_tensor(table)[tf.newaxis]
-                    ),
-                    axis=0,
-                )
-            )
-        return self._gatherers[table.ref()]().numpy()
+        return self._tables.read()
 
     def find_untracked(self, known: Sequence[Any]) -> list[Any]:
         """Returns what the step computes with and nobody trains.
@@ -439,26 +350,7 @@ class Tracer:
         Args:
             known: The Keras variables of the model and its optimizers.
         """
-        known = {k for v in known for k in self._keys_of_copies(v.value)}
-        found = {k: v for k, v in self._used.items() if k not in known}
-        if not found:
-            return []
-        owners = {
-            key: variable
-            for variable in gc.get_objects()
-            # Not `isinstance`: some objects answer for others, and warn.
-            if issubclass(type(variable), keras.Variable)
-            for key in self._keys_of_copies(variable._value)
-        }
-        found = [owners.get(key, variable) for key, variable in found.items()]
-        # Every device has used its own copy.
-        found = {id(variable): variable for variable in found}
-        return [variable for variable in found.values() if variable.trainable]
-
-    def _keys_of_copies(self, native: Any) -> Any:
-        """Returns the `id` of a variable and of its copies on devices."""
-        copies = self._strategy.experimental_local_results(native)
-        return {id(native), *map(id, copies)}
+        return untracked.find_untracked(self._used, known, self._strategy)
 
     def replay(
         self, moment: Moment, variables: Sequence[Any], others: Sequence[Any]
@@ -484,38 +376,12 @@ class Tracer:
                 return graph_replay.trace_replay(
                     model.train_step, (self._specs,), (), variables
                 )
-            batch = tf.nest.map_structure(_nothing_for_optional, moment.batch)
             return replay.replay_step(
-                model.train_step, (batch,), variables, others
+                model.train_step,
+                (as_in_a_step(moment.batch),),
+                variables,
+                others,
             )
-
-
-def _nothing_for_optional(part: Any) -> Any:
-    """Returns what Keras hands to a step for a part of a batch."""
-    return None if isinstance(part, tf.experimental.Optional) else part
-
-
-def batches_again(batches: Any, iterator: Any) -> Any:
-    """Returns an iterator like another one, over batches taken from it."""
-    if isinstance(iterator, tf.data.Iterator):
-        # Where it has another signature, the step would be traced again.
-        with contextlib.suppress(Exception):
-            dataset = functools.reduce(
-                tf.data.Dataset.concatenate,
-                map(tf.data.Dataset.from_tensors, batches),
-            )
-            # Whoever deletes one that is tuned waits for a thread of it.
-            options = tf.data.Options()
-            options.autotune.enabled = False
-            return iter(
-                tf.data.experimental.from_variant(
-                    tf.data.experimental.to_variant(
-                        dataset.with_options(options)
-                    ),
-                    iterator.element_spec,
-                )
-            )
-    return iter(batches)
 
 
 def _stored_values(gradient: Any) -> Any:
@@ -523,27 +389,6 @@ def _stored_values(gradient: Any) -> Any:
     if isinstance(gradient, tf.IndexedSlices):
         return gradient.values
     return gradient
-
-
-def _penalties(penalized: Any) -> Any:
-    """Returns what penalties add to gradients.
-
-    Args:
-        penalized: Variables and their values by place.
-    """
-    return {
-        place: _penalty_gradient(*pair) for place, pair in penalized.items()
-    }
-
-
-def _penalty_gradient(variable: Any, value: Any) -> Any:
-    """Returns the gradient of the penalty on a variable."""
-    value = tf.convert_to_tensor(value)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(value)
-        penalty = variable.regularizer(value)
-    gradient = tape.gradient(penalty, value)
-    return tf.zeros_like(value) if gradient is None else gradient
 
 
 def compute_gradients(

@@ -1,6 +1,5 @@
 """Taking the steps of a training again, for PyTorch."""
 
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,22 +13,14 @@ from keras_perceptual.gradients.snapshots import (
     variables_of_training,
 )
 from keras_perceptual.gradients.statistics import update_rows
-from keras_perceptual.gradients.tracers.torch.tracer import Tracer, norms
+from keras_perceptual.gradients.tracers.handed_batches import HandedBatches
+from keras_perceptual.gradients.tracers.torch.tracer import norms
 
 
-class Steps:
+class Steps(HandedBatches):
     """Takes steps of a model again, see `tracers.Steps`."""
 
     can_record = True
-
-    def __init__(self, model: keras.Model, tracer: Tracer) -> None:
-        # The train function holds the tracer, and that holds these.
-        self._reference = weakref.ref(model)
-        self._kept: list[Any] | None = None
-
-    @property
-    def _model(self) -> Any:
-        return self._reference()
 
     def copy(self, arguments: tuple[Any, ...]) -> Any:
         """Returns what a step begins with."""
@@ -63,24 +54,11 @@ class Steps:
             if isinstance(part, (torch.Tensor, np.ndarray))
         )
 
-    def start(self) -> None:
-        """Keeps the batches from here on, and forgets those before."""
-        self._kept = []
-
-    def stop(self) -> None:
-        """Keeps no batches."""
-        self._kept = None
-
     def hear(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Returns arguments whose batches are kept when they are used."""
         if self._kept is not None:
             self._kept.append(list(arguments[0]))
         return arguments
-
-    def taken(self, arguments: tuple[Any, ...]) -> list[Any]:
-        """Returns the batches of each step since `start`."""
-        found, self._kept = self._kept or [], None
-        return found
 
     def take(
         self,
@@ -100,10 +78,6 @@ class Steps:
     def outputs(self, outputs: Any, arguments: tuple[Any, ...]) -> Any:
         """Returns what a step returns that leaves a state."""
         return outputs
-
-    def specs(self) -> list[Any] | None:
-        """Returns the shapes that a step was traced with, if it has others."""
-        return None
 
     def expect(self, batches: list[Any], specs: list[Any] | None) -> list[Any]:
         """Returns batches from a file as a step takes them.
