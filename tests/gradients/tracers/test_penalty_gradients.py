@@ -15,6 +15,11 @@ from keras_perceptual.gradients.tracers.tensorflow.penalty_gradients import (
 )
 
 
+class Constant(keras.regularizers.Regularizer):
+    def __call__(self, value):
+        return tf.constant(1.0)
+
+
 def variable(penalty):
     found = keras.Variable(np.array([1.0, -2.0], "float32"))
     found.regularizer = penalty
@@ -39,6 +44,6 @@ def test_gradients_of_single_rows_have_no_share_of_a_penalty():
 
 
 def test_a_penalty_that_is_a_constant_adds_nothing():
-    constant = variable(lambda value: tf.constant(1.0))
+    constant = variable(Constant())
     penalized = find_penalized([constant], [tf.ones(2)], [tf.ones(2)])
     np.testing.assert_array_equal(compute_penalties(penalized)[0], [0, 0])
