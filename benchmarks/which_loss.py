@@ -21,8 +21,8 @@ The judges that look through VGG16 are kin, and so are those of AlexNet.
 
 What each network makes of the photographs is written to a file, and a run whose
 file is there is not made again: stop and start as you like. When all are there,
-they are judged. It takes about an hour on two cores that have other work as
-well. `pip install -e ".[examples]"` brings all that is needed.
+they are judged. It takes about two hours on two cores.
+`pip install -e ".[examples]"` brings all that is needed.
 
     python benchmarks/which_loss.py --output which_loss
 """
@@ -554,7 +554,7 @@ def main():
         default=pathlib.Path("which_loss"),
         help="the folder of results, which are continued",
     )
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
         "--crops", type=int, default=160, help="each is seen four times"
     )
