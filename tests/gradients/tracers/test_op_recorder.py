@@ -1,3 +1,4 @@
+import gc
 import sys
 
 import keras
@@ -157,3 +158,25 @@ def test_what_is_not_written_down(make):
         tf.constant(1.0) - 1.0
     assert kinds(recorder) == ["Mul", "Sub"]
     assert [r.conditional for r in recorder.records] == [True, False]
+
+
+def test_what_deletes_garbage_is_not_written_down(make):
+    """It runs anywhere, also while what is written down is gone through."""
+    import tensorflow as tf
+
+    class Iterator:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            tf.cos(x)
+
+    x, recorder = tf.constant(1.0), make([])
+    with recorder.recording(sys._getframe()):
+        Iterator()
+        y = x + 1.0
+        gc.collect()
+        y * 2.0
+    assert kinds(recorder) == ["AddV2", "Mul"]
+    gc.collect()
+    assert recorder.note("Own", [x], [x]) is recorder.records[-1]

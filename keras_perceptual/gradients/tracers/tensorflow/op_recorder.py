@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import gc
 import itertools
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
@@ -181,6 +183,7 @@ class OpRecorder:
         eager.ensure_initialized()
         self._base = base
         with (
+            self._deaf_to_garbage(),
             intercepted(execute, "execute", run),
             intercepted(pywrap_tfe, "TFE_Py_FastPathExecute", run_fast),
         ):
@@ -204,6 +207,25 @@ class OpRecorder:
             yield
         finally:
             self._paused -= 1
+
+    @contextlib.contextmanager
+    def _deaf_to_garbage(self) -> Iterator[None]:
+        """Does not write down what runs while garbage is collected inside.
+
+        TensorFlow deletes an old iterator by an operation, in the middle of
+        anything, such as a walk through what is written down.
+        """
+        thread = threading.get_ident()
+
+        def pause(phase: str, info: dict[str, int]) -> None:
+            if threading.get_ident() == thread:
+                self._paused += 1 if phase == "start" else -1
+
+        gc.callbacks.append(pause)
+        try:
+            yield
+        finally:
+            gc.callbacks.remove(pause)
 
     @contextlib.contextmanager
     def in_branch(self) -> Iterator[None]:
