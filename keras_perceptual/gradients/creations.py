@@ -177,16 +177,24 @@ def _calls_of(name: str) -> Iterator[tuple[str, ast.Call]]:
 
 def _own_files() -> list[str]:
     """Returns the files of modules of the user's, and cells of a notebook."""
-    modules = [
-        getattr(module, "__file__", None)
-        for module in list(sys.modules.values())
-    ]
+    modules = map(_file_of, list(sys.modules.values()))
     cells = [name for name in list(linecache.cache) if cell_of(name)]
     return [
         file
         for file in dict.fromkeys([*modules, *cells])
         if isinstance(file, str) and not is_library(file)
     ]
+
+
+def _file_of(module: Any) -> Any:
+    """Returns the file of a module, if any; a lazy one stays as it is.
+
+    To ask one for an attribute would load it, which takes time and may fail.
+    """
+    try:
+        return object.__getattribute__(module, "__dict__").get("__file__")
+    except AttributeError:
+        return None
 
 
 def _called(call: ast.Call) -> str:

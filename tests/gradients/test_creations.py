@@ -1,6 +1,9 @@
 import functools
+import importlib.util
+import sys
 
 import keras
+import pytest
 from keras import layers, losses, optimizers
 
 from keras_perceptual.gradients import check_gradients
@@ -101,3 +104,18 @@ def test_a_tensor_that_a_function_takes_as_given():
 def test_no_line_of_a_model_with_several_losses():
     model = compiled("sgd", ["mse"])
     assert locate_loss(model) is None
+
+
+def test_a_module_that_is_loaded_when_asked_is_not_asked(tmp_path, monkeypatch):
+    """Loading it takes time, and may fail."""
+    file = tmp_path / "lazy_for_creations.py"
+    file.write_text("raise ImportError('It needs a GPU.')")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, file.stem, module)
+    monkeypatch.setitem(sys.modules, "nothing_for_creations", None)
+    assert locate_creation(POOL) is not None
+    with pytest.raises(ImportError, match="GPU"):
+        module.answer()
