@@ -4,6 +4,11 @@ import gc
 import importlib.util
 import os
 
+# Threads of PyTorch wait for each other in a loop. Beside those of a second
+# process, a file of tests takes three times as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Where PyTorch and TensorFlow share a process, PyTorch goes first, and with it
 # what is compiled against it: torchvision crashes in the other order.
 if importlib.util.find_spec("torchvision"):
@@ -16,13 +21,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
-from forgetting import forgetting
+from forgetting import forgetting, share_contexts
 from sampling import QUICK_SETTINGS, items_of_a_sample
 
 # What backends and Keras consist of stays until the end: to look through all of
 # it, each time garbage is collected, would take longer than many a file.
 gc.collect()
 gc.freeze()
+share_contexts()
 
 
 if keras.backend.backend() == "tensorflow":
@@ -34,10 +40,12 @@ if keras.backend.backend() == "tensorflow":
         """An error in the middle of `fit` leaves an unfinished iterator.
 
         Whatever deletes it later, such as the garbage collector, waits for the
-        thread that tunes it: up to several seconds.
+        thread that tunes it: up to several seconds. And to optimize a pipeline
+        takes longer than to run it once.
         """
         options = tf.data.Options()
         options.autotune.enabled = False
+        options.experimental_optimization.apply_default_optimizations = False
         return make_iterator(dataset.with_options(options))
 
     tf.data.Dataset.__iter__ = iterator_that_is_not_tuned
@@ -95,6 +103,13 @@ def pytest_addoption(parser):
         f"name (default: {QUICK_SETTINGS}, and all with --all)",
     )
     parser.addoption(
+        "--draw",
+        type=int,
+        default=0,
+        metavar="K",
+        help="which of the settings: others are drawn for another number",
+    )
+    parser.addoption(
         "--all-cells",
         action="store_true",
         help="also train in ways that are not the backend's usual one",
@@ -112,21 +127,19 @@ def pytest_xdist_auto_num_workers(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config, items):
-    most = config.getoption("--settings")
-    if most is None or config.getoption("run_all"):
-        # First, so that -m knows of it.
-        quick = [item for item in items if "slow" not in item.keywords]
-        for item in set(quick) - items_of_a_sample(quick, QUICK_SETTINGS):
-            item.add_marker(pytest.mark.slow)
     yield
+    # After what -m selects.
     skip_what_is_left_out(config, items)
-    if most is not None:
-        # Last, of what -m selects and nothing skips.
-        kept = items_of_a_sample(items, most)
-        config.hook.pytest_deselected(
-            items=[item for item in items if item not in kept]
-        )
-        items[:] = [item for item in items if item in kept]
+    most = config.getoption("--settings")
+    if most is None:
+        if config.getoption("run_all"):
+            return
+        most = QUICK_SETTINGS
+    kept = items_of_a_sample(items, most, config.getoption("--draw"))
+    config.hook.pytest_deselected(
+        items=[item for item in items if item not in kept]
+    )
+    items[:] = [item for item in items if item in kept]
 
 
 def skip_what_is_left_out(config, items):

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
 
 import keras
@@ -18,8 +19,11 @@ def forgetting():
     finally:
         if backend == "jax":
             import jax
+            from jax._src.interpreters import mlir
 
             jax.clear_caches()
+            if hasattr(mlir.make_ir_context, "cache_clear"):
+                mlir.make_ir_context.cache_clear()
         for name in set(gradients) - before:
             del gradients[name]
         if backend == "tensorflow":
@@ -30,6 +34,18 @@ def forgetting():
             tensorflow_blocks.blockwise.cache_clear()
         gc.collect()
         give_back_memory()
+
+
+def share_contexts():
+    """Has JAX compile what a file calls in one context, not one for each call.
+
+    To make one takes longer than to compile most of what tests call.
+    """
+    if keras.backend.backend() == "jax":
+        from jax._src.interpreters import mlir
+
+        if hasattr(mlir, "make_ir_context"):
+            mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 def give_back_memory():

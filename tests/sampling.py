@@ -1,15 +1,16 @@
 """Which of many settings a test is always run with, and which with --all.
 
-One setting of each test is run in a hurry, and on the oldest versions. What
-`rarely`, `sample` and `once` leave out is run on the first backend alone: a
-sample tells whether another backend computes the same.
+One setting of each test is run in a hurry. CI draws another one for each
+backend and for the oldest versions. What `rarely`, `sample` and `once` leave out
+is run on the first backend alone: a sample tells whether another backend
+computes the same.
 """
 
 import zlib
 
 import pytest
 
-# Of each test, without --all. CI runs the others, too.
+# Of each test, without --all.
 QUICK_SETTINGS = 1
 
 
@@ -53,22 +54,25 @@ def values_of(setting):
     return setting if isinstance(setting, tuple) else (setting,)
 
 
-def items_of_a_sample(items, most):
+def items_of_a_sample(items, most, draw=0):
     """Returns the tests that are run with some of their settings.
 
-    Each process, and each run, draws the same ones.
+    Each process, and each run, draws the same ones. What is skipped is kept, to
+    tell why.
 
     Args:
         items: List of tests as pytest collects them, one a setting.
         most: Most settings of each test. They are at equal distances.
+        draw: Which of the settings, counted from those that the name draws.
     """
-    settings = {}
+    settings, kept = {}, set()
     for item in items:
-        if not any(item.iter_markers("skip")):
+        if any(item.iter_markers("skip")):
+            kept.add(item)
+        else:
             settings.setdefault(item.nodeid.split("[")[0], []).append(item)
-    kept = set()
     for name, each in settings.items():
-        first, taken = zlib.crc32(name.encode()), min(most, len(each))
+        first, taken = zlib.crc32(name.encode()) + draw, min(most, len(each))
         kept.update(
             each[(first + place * len(each) // taken) % len(each)]
             for place in range(taken)

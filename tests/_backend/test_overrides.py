@@ -265,6 +265,7 @@ def package(name, *others):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.parametrize(
     "backend",

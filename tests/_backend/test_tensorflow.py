@@ -117,6 +117,7 @@ def test_nothing_is_compiled_where_every_operation_is_checked(
     np.testing.assert_array_equal(make()(tf.ones(3)), 3)
 
 
+@pytest.mark.slow
 def test_losses_and_layers_train_where_every_operation_is_checked(
     check_numerics, rng
 ):

@@ -321,6 +321,7 @@ def test_a_full_disk_leaves_the_last_picture_whole(
     assert filed(tmp_path) == ["epoch-0001.png"]
 
 
+@pytest.mark.slow
 def test_without_matplotlib_tables_are_left_out(tmp_path, images, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     model = still_model(kp.LookupColorLayer(2))

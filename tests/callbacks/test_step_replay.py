@@ -164,6 +164,7 @@ def test_another_state_is_noticed(tmp_path):
     assert not replay(folder, root_model()).same
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_models_that_cannot_take_the_step(tmp_path, monkeypatch):
     folder = break_it(tmp_path)

@@ -82,6 +82,7 @@ def test_what_a_loss_can_do_is_asked_of_it(name):
     assert (name in cases.TILED) == hasattr(distance, "add_window")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [11, rarely(12)])
 def test_a_few_configurations_agree(seed):
     lines = []

@@ -29,4 +29,13 @@ def test_each_test_keeps_settings_at_equal_distances(most):
 
 def test_what_is_skipped_takes_no_place():
     settings = [Item("test_it[0]", "skip"), Item("test_it[1]")]
-    assert items_of_a_sample(settings, 1) == {settings[1]}
+    assert items_of_a_sample(settings, 1) == set(settings)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_other_settings_are_drawn_for_another_number(most):
+    settings = [Item(f"test_many[{index}]") for index in range(4)]
+    draws = [items_of_a_sample(settings, most, draw) for draw in range(4)]
+    assert set.union(*draws) == set(settings)
+    assert draws[0].isdisjoint(draws[1])
+    assert draws[0] == items_of_a_sample(settings, most, 4)

@@ -675,6 +675,7 @@ def test_a_model_goes_on_in_a_fresh_process(tmp_path):
     assert found["history"][-1] < loss
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_no_larger_for_the_loss(tmp_path):
     sizes = {}
     for name, loss in {"ours": perceptual_loss(), "mse": "mse"}.items():

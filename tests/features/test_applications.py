@@ -17,6 +17,7 @@ APPLICATIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("application", sample(APPLICATIONS, every=4))
 def test_is_the_same_in_either_format_of_the_process(application, rng):
     images = rng.uniform(size=(1, 96, 80, 3)).astype("float32")
@@ -56,6 +57,7 @@ def test_converts_what_depends_on_the_layout():
         )
 
 
+@pytest.mark.slow
 # JAX has no 64 bits unless it is told to.
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
 def test_threads_see_no_other_configuration(tmp_path):

@@ -51,6 +51,7 @@ def test_other_pooling_is_another_network():
     ) == {"block3_conv3": 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])
 def test_constants_are_of_the_size_that_photographs_give(backbone):

@@ -50,6 +50,7 @@ def test_settings_that_cannot_be_compared(pair, setting):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch traces nothing here")
 def test_the_first_call_may_be_in_a_traced_function(pair, monkeypatch):
     """The network has its weights all the same."""

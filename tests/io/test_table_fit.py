@@ -69,6 +69,7 @@ def test_one_color_and_grays_are_enough(rng):
         assert abs(table.cube).max() < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smoothness", [1e-4, 1e-2])
 def test_training_a_layer_finds_nothing_better(smoothness, rng):
     before = photo(rng, 500)[None].astype("float32")

@@ -254,6 +254,7 @@ def test_each_frame_of_a_video_has_a_table(rng, data_format, channels):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_layer_is_built_and_trained_on_video(rng):
     video = rng.uniform(0, 1, (2, 3, 5, 4, 3)).astype("float32")
     layer = AdaptiveLookupColorLayer(3, backbone=averages())
@@ -636,6 +637,7 @@ def test_learns_what_a_single_table_cannot(rng):
     assert len(model.trainable_variables) == 3 + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sample(list(BACKBONES), 2))
 def test_any_backbone_is_trained_and_saved(tmp_path, images, name):
     model = adaptive_model(backbone=BACKBONES[name]())

@@ -488,6 +488,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "kind"),
     [
@@ -531,6 +532,7 @@ def test_trains_as_a_matrix_product_does(rng, optimizer, kind):
         )
 
 
+@pytest.mark.slow
 def test_the_gradient_reaches_the_layers_before(images):
     inputs = keras.Input((None, None, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(inputs)
@@ -610,6 +612,7 @@ def table_maker(interpolation="linear"):
     return keras.Model(images, outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "interpolation", sample(["linear", "tetrahedral", "nearest"])
 )
@@ -725,6 +728,7 @@ def test_gray_images_stay_gray_in_one_curve(images):
     assert to_numpy(wide(gray)).shape == shape == (*gray.shape[:-1], 3)
 
 
+@pytest.mark.slow
 def test_a_colormap_is_learned(images):
     gray = grayed(images).clip(0, 1)
     colors = gray ** [0.5, 1.0, 2.0]
@@ -925,6 +929,7 @@ def test_a_file_for_images_in_another_range(tmp_path, images):
     )
 
 
+@pytest.mark.slow
 def test_a_table_from_a_file_is_fine_tuned_and_written_again(tmp_path, images):
     filled().to_cube(tmp_path / "before.cube")
     layer = LookupColorLayer.from_cube(tmp_path / "before.cube")
@@ -1034,6 +1039,7 @@ def test_a_domain_of_images_in_another_range(rng, kind):
     )
 
 
+@pytest.mark.slow
 def test_a_domain_survives_saving_and_training(rng, tmp_path):
     table = table_of("both", NARROW, rng)
     layer = LookupColorLayer.from_table(table)
@@ -1114,6 +1120,7 @@ def test_a_shaper_comes_before_the_cube(
     np.testing.assert_allclose(found, expected * (high - low) + low, atol=5e-6)
 
 
+@pytest.mark.slow
 def test_a_shaper_changes_nothing_at_first_and_is_trained(rng, images):
     layer = LookupColorLayer(
         4,

@@ -173,6 +173,7 @@ def test_torch_program(name, tmp_path):
     check_run(model, export_torch_program(model, tmp_path, images), images)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     "export", [rarely(export_saved_model), rarely(export_litert), export_onnx]

@@ -237,6 +237,7 @@ def test_defaults_are_the_documented_ones():
     checks.check_defaults(DISTS)
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_parts_of_features_add_up_to_the_whole(rng):
     loss = DISTS(weights="random")

@@ -137,6 +137,7 @@ def test_encoded_targets_are_refused_in_a_graph_too():
     assert np.isnan(compiled(encoded, tf.constant(pred)))
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("jit_compile", [False, rarely(True)])
 def test_encoded_targets_fit_takes_them_from_a_cached_pipeline(jit_compile):

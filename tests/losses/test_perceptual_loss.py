@@ -296,6 +296,7 @@ def test_a_model_learns_and_the_network_does_not(pair, options):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
 
 
+@pytest.mark.slow
 def test_the_network_stays_out_of_checkpoints(pair, tmp_path):
     sizes = []
     for loss in ("mse", alexnet(), PerceptualLoss(small_backbone(), ["first"])):

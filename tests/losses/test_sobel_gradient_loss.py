@@ -323,6 +323,7 @@ def test_a_mask_of_zeros_is_a_loss_of_zero(pair):
     assert np.all(gradient[1:] == 0)
 
 
+@pytest.mark.slow
 def test_a_mask_as_weights_of_pixels_in_fit(rng):
     images = rng.uniform(0, 1, (4, 9, 12, 3)).astype("float32")
     target = images.copy()

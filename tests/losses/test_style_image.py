@@ -169,6 +169,7 @@ def test_is_not_encoded_again(rng):
     )
 
 
+@pytest.mark.slow
 def test_fit_takes_encoded_targets_beside_it(rng):
     images, content = rng.uniform(size=(2, 2, 48, 48, 3)).astype("float32")
     style = rng.uniform(size=(40, 56, 3)).astype("float32")

@@ -22,6 +22,7 @@ def test_shares_the_loss_that_it_is_given():
     assert kp.DISTSMetric(loss).loss is loss
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_windows():
     images = torture.picture(270, 40)

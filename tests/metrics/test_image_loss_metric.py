@@ -240,6 +240,7 @@ def test_config():
     assert revived.loss is not metric.loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "callback",
     [

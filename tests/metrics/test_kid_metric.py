@@ -91,6 +91,7 @@ def test_compares_what_a_network_sees(rng):
         assert float(metric.result()) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_in_a_model(features, tmp_path):
     """Compiled, in batches of several sizes, and saved."""
     inputs = keras.Input((12,))

@@ -69,6 +69,7 @@ def test_the_average_forgets_and_a_common_factor_is_of_no_effect(rng):
     )
 
 
+@pytest.mark.slow
 def test_mean_shares_are_those_asked_for_where_batches_differ_a_lot(rng):
     """By a factor of three up and down, with no trend."""
     asked = np.array([0.2, 0.8], "float32")
