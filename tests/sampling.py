@@ -1,8 +1,8 @@
 """Which of many settings a test is always run with, and which with --all.
 
 One setting of each test is run in a hurry. CI draws another one for each
-backend and for the oldest versions. What `rarely`, `sample` and `once` leave out
-is run on the first backend alone: a sample tells whether another backend
+backend and for the oldest versions. What `rarely`, `sample` and `once` leave
+out is run on the first backend alone: a sample tells whether another backend
 computes the same.
 """
 
