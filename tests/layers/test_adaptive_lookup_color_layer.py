@@ -458,6 +458,7 @@ def test_the_mix_is_regularized_by_its_mean_square(images):
     assert np.std(weights) > 0.01
 
 
+@pytest.mark.slow
 def test_the_cost_of_the_mix_is_part_of_the_loss(images):
     model = adaptive_model(backbone=averages(), mix_regularizer="l2")
     model.compile(keras.optimizers.SGD(0.1), "mse")

@@ -740,6 +740,7 @@ def test_a_colormap_is_learned(images):
     assert model.evaluate(gray, colors, verbose=0) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_network_makes_a_scalar_table_for_each_image(images, shared):
     """`(batch, size)` will do for one curve, and its gradient comes back."""

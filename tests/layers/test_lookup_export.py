@@ -144,6 +144,7 @@ def test_litert(name, tmp_path):
     check_kind(name, export_litert, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow_only
 def test_litert_with_tables(tmp_path):
     check_tables(export_litert, tmp_path)

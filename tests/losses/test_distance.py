@@ -190,6 +190,7 @@ def test_not_a_number_is_passed_on_by_the_one_image_that_has_it(place):
     assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow_only
 def test_maps_of_images_whose_size_is_not_known_while_tracing():
     import tensorflow as tf

@@ -141,6 +141,7 @@ def test_the_usual_pair_trains_with_a_mask(pair):
     assert np.isfinite(history.history["loss"]).all()
 
 
+@pytest.mark.slow
 def test_negative_weights_are_told(pair):
     """They would reward errors; -1 marks what to ignore elsewhere."""
     true, pred = pair

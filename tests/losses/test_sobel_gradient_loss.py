@@ -474,6 +474,7 @@ def test_the_least_and_the_narrowest(rng, size):
         assert np.all(np.isfinite(found))
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow_only
 def test_large_images_keep_their_digits(rng):
     y_true = rng.uniform(0, 1, (1, 1500, 2000, 1)).astype("float32")

@@ -112,6 +112,7 @@ def test_what_is_nowhere_in_particular_has_no_map(name, pair):
         loss_of(name).spatial_map(*pair)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="is about graphs"
 )

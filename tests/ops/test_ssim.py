@@ -108,6 +108,7 @@ def test_ms_ssim_equals_the_numpy_twin(pair, weights, settings):
     np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distortion", ["blur", "noise"])
 def test_photographs_are_as_exact_as_float32_allows(distortion):
     photo, worse = distorted(distortion)

@@ -7,6 +7,7 @@ from sampling import sample
 from keras_perceptual import LookupColorLayer, TableSmoothness, ops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", sample([1, 2]))
 def test_smooths_what_was_not_seen(rng, order):
     """A table of noise, of which the data touch one color in the middle."""

@@ -175,8 +175,8 @@ def test_what_deletes_garbage_is_not_written_down(make):
     with recorder.recording(sys._getframe()):
         Iterator()
         y = x + 1.0
-        gc.collect()
+        gc.collect(0)
         y * 2.0
     assert kinds(recorder) == ["AddV2", "Mul"]
-    gc.collect()
+    gc.collect(0)
     assert recorder.note("Own", [x], [x]) is recorder.records[-1]
