@@ -246,7 +246,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             batch: The batch, what `function` is called with.
             function: Function of a batch that calls the model and returns the
                 loss. With it, the operation, the line and the samples are
-                found that break a step.
+                found that break a step, and with a `log_dir`, the first such
+                step is written to a folder for `keras_perceptual.replay`.
             weights: What the trainable variables hold, in a loop of JAX that
                 keeps them itself. Defaults to the variables of the model.
             terms: The terms of the loss by name, scalars.
@@ -268,6 +269,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
                 policy=self.on_nonfinite,
                 chosen=self._chosen(),
                 readings=self._readings,
+                log_dir=self.log_dir,
+                most_bytes=self.max_bytes,
                 first_step=self._step,
             )
         weights = list(weights or model.trainable_variables)
@@ -275,6 +278,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             Given(loss, gradients, weights, batch, function, terms or {})
         )
         self._step = self._loop.step
+        self.incident_folder = self._loop.folder or self.incident_folder
         self.skipped, self._loop.skipped = self.skipped + self._loop.skipped, []
         if self.log_dir is not None and self._readings_are_new():
             if self._writer is None:

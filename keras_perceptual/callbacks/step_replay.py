@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_perceptual.gradients import snapshots, tracers
 from keras_perceptual.gradients.model_parts import find_optimizers
-from keras_perceptual.typing import PathLike
+from keras_perceptual.typing import PathLike, Tensor
 
 if TYPE_CHECKING:
     from keras_perceptual.gradients.recorder.incident import Incident
@@ -29,7 +30,8 @@ class ReplayedStep:
             their own, `()` where none does, or all do.
         loss: The loss of the step, as it was in the logs of `fit`.
         same: Whether the step has left the same as in the training, in every
-            bit of every variable.
+            bit of every variable. Of a loop, whether the loss and the gradients
+            are those that the monitor found.
         text: What broke it, in which layer and line, and what to do.
         readings: The last readings before, a list of dictionaries with the
             columns of `GradientMonitor.to_dataframe`.
@@ -65,7 +67,12 @@ class ReplayedStep:
         ).rstrip()
 
 
-def replay(folder: PathLike, model: keras.Model) -> ReplayedStep:
+def replay(
+    folder: PathLike,
+    model: keras.Model,
+    *,
+    function: Callable[[Any], Tensor] | None = None,
+) -> ReplayedStep:
     """Runs a step again that broke a training, and explains it.
 
     `GradientMonitor` has written the state before the step and its batch, of
@@ -78,13 +85,18 @@ def replay(folder: PathLike, model: keras.Model) -> ReplayedStep:
             for example, `exploding-step-...`.
         model: The model, built by the same code and compiled as it was for
             that training. Its weights do not matter.
+        function: For a step of a loop that is written by hand, the function of
+            a batch that was given to `GradientMonitor.watch`. It calls the
+            model, which need not be compiled, and returns the loss. Defaults
+            to a step of `fit`.
 
     Returns:
         A `ReplayedStep`. `print(step)` says what broke.
 
     Raises:
         ValueError: If there is no step in the folder, or if the model is not
-            compiled, has other variables or runs on another backend.
+            compiled, has other variables or runs on another backend; for a
+            loop without `function`, and for a `fit` with it.
 
     Example:
 
@@ -122,7 +134,9 @@ def replay(folder: PathLike, model: keras.Model) -> ReplayedStep:
     from keras_perceptual.gradients.recorder import incident
 
     found = incident.load(folder)
-    _check(found, model)
+    _check(found, model, function)
+    if function is not None:
+        return _run_in_loop(found, model, function)
     former = model.train_function
     variables = snapshots.variables_of_training(model)
     try:
@@ -135,9 +149,22 @@ def replay(folder: PathLike, model: keras.Model) -> ReplayedStep:
         model.train_function = former
 
 
-def _check(found: Incident, model: keras.Model) -> None:
-    """Refuses a model that cannot take the step."""
-    if not model.compiled:
+def _check(
+    found: Incident, model: keras.Model, function: Callable[..., Any] | None
+) -> None:
+    """Refuses a model, or a function, that cannot take the step."""
+    in_loop = found.tensors is not None
+    if in_loop != (function is not None):
+        kind, asked = (
+            ("a loop of your own", "Pass the function of the loss")
+            if in_loop
+            else ("`fit`", "Leave out `function`")
+        )
+        raise ValueError(
+            f"The step was taken in {kind}. {asked}. Received: "
+            f"function={function!r}"
+        )
+    if not in_loop and not model.compiled:
         raise ValueError(
             "replay takes a training step, which needs a loss and an "
             "optimizer. Call `model.compile` with the arguments of that "
@@ -165,13 +192,7 @@ def _run(found: Incident, model: keras.Model) -> ReplayedStep:
         )
         reader = _read_anew(model)
     steps = reader.steps
-    if not _fits(found, steps):
-        shapes = [array.shape for array in found.state]
-        raise ValueError(
-            "The model has other variables than the one that was trained. "
-            "Build and compile it with the same code. Received: "
-            f"model={model.name!r} with {_shapes(steps)}, expected {shapes}"
-        )
+    _compare(model, found, _shapes(steps))
     state = steps.from_arrays(found.state)
     batches = steps.expect(found.batches, found.specs)
     arguments = steps.put(state, ())
@@ -195,6 +216,50 @@ def _run(found: Incident, model: keras.Model) -> ReplayedStep:
         kind=found.kind,
         readings=found.readings,
     )
+
+
+def _run_in_loop(
+    found: Incident, model: keras.Model, function: Callable[[Any], Any]
+) -> ReplayedStep:
+    """Computes the loss of a loop and its gradients, and explains them."""
+    from keras_perceptual.gradients.recorder import loop_steps, wording
+
+    shapes = [tuple(variable.shape) for variable in model.variables]
+    _compare(model, found, shapes)
+    (batch,) = found.batches
+    given = loop_steps.with_tensors(batch, found.tensors or [])
+    values = {
+        id(variable): value
+        for variable, value in zip(model.variables, found.state, strict=True)
+    }
+    with loop_steps.standing_at(model, values):
+        loss, digest = loop_steps.take(model, function, given)
+    with loop_steps.standing_at(model, values):
+        blamed = loop_steps.find_blame(model, function, given)
+    return ReplayedStep(
+        step=found.step,
+        epoch=found.epoch,
+        batches=found.batches,
+        samples=blamed.samples,
+        loss=loss,
+        same=digest == found.digest,
+        text=wording.explain(blamed, found.terms),
+        terms=found.terms,
+        readings=found.readings,
+    )
+
+
+def _compare(
+    model: keras.Model, found: Incident, shapes: list[tuple[int, ...]]
+) -> None:
+    """Refuses a model with variables of other shapes than were kept."""
+    expected = [array.shape for array in found.state]
+    if shapes != expected:
+        raise ValueError(
+            "The model has other variables than the one that was trained. "
+            "Build and compile it with the same code. Received: "
+            f"model={model.name!r} with {shapes}, expected {expected}"
+        )
 
 
 def _read_anew(model: keras.Model) -> Any:

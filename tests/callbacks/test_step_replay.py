@@ -172,6 +172,8 @@ def test_models_that_cannot_take_the_step(tmp_path, monkeypatch):
         replay(folder, keras.Sequential([keras.Input((4,))]))
     with pytest.raises(ValueError, match=r"same code.*Received: model='net'"):
         replay(folder, healthy_model())
+    with pytest.raises(ValueError, match=r"Leave out `function`.*Received"):
+        replay(folder, root_model(), function=len)
     facts = pathlib.Path(folder, "incident.json")
     content = json.loads(facts.read_text())
     facts.write_text(json.dumps({**content, "backend": "another"}))

@@ -39,6 +39,8 @@ class Incident:
         terms: The values of the terms of the loss, by name, as far as they
             are known.
         kind: `"nonfinite"`, or the name of the rule whose sign it shows.
+        tensors: Of a loop that is written by hand, whether each array of the
+            batch was a tensor; `None` of a step of `fit`.
     """
 
     step: int
@@ -53,6 +55,7 @@ class Incident:
     specs: list[Any] | None = None
     terms: dict[str, float] = dataclasses.field(default_factory=dict)
     kind: str = "nonfinite"
+    tensors: list[bool] | None = None
 
     def write(self, folder: PathLike, most_bytes: int) -> pathlib.Path:
         """Writes it into a new folder, whole or not at all.
@@ -94,6 +97,7 @@ class Incident:
                 "specs": self.specs,
                 "terms": self.terms,
                 "kind": self.kind,
+                "tensors": self.tensors,
             }
             text = json.dumps(facts, indent=1)
             (part / FILES[0]).write_text(text, encoding="utf-8")

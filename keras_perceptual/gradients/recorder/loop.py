@@ -9,19 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_perceptual.gradients import (
-    message,
-    nonfinite,
-    snapshots,
-    tracers,
-)
-from keras_perceptual.gradients.model_parts import operations_by_name
-from keras_perceptual.gradients.recorder import blame, wording
-from keras_perceptual.gradients.recorder.blame import Blame
+from keras_perceptual.gradients import message, tracers
+from keras_perceptual.gradients.recorder import loop_steps, wording
+from keras_perceptual.gradients.recorder.incident import Incident
 from keras_perceptual.gradients.recorder.readings import (
     Reading,
     Readings,
     make_reading,
+    to_records,
 )
 from keras_perceptual.gradients.recorder.signs import Signs
 from keras_perceptual.gradients.statistics import (
@@ -29,6 +24,7 @@ from keras_perceptual.gradients.statistics import (
     statistics_rows,
     update_rows,
 )
+from keras_perceptual.typing import PathLike
 from keras_perceptual.validation import calls_to_user
 
 
@@ -66,12 +62,15 @@ class Loop:
         policy: `on_nonfinite`.
         chosen: The names of the rules to go by.
         readings: The `Readings` to add to.
+        log_dir: The folder around that of a step that breaks, or `None`.
+        most_bytes: How large it may be.
         first_step: How many steps the model was recorded for before.
 
     Attributes:
         step: How many steps there were.
         skipped: The numbers of the steps that are to be left out.
         model: The model.
+        folder: Where the first step that broke was written, or `None`.
     """
 
     def __init__(
@@ -83,10 +82,14 @@ class Loop:
         policy: str,
         chosen: Sequence[str],
         readings: Readings,
+        log_dir: PathLike | None,
+        most_bytes: int,
         first_step: int = 0,
     ) -> None:
         self.step: int = first_step
         self.skipped: list[int] = []
+        self.folder: Any = None
+        self._log_dir, self._most_bytes = log_dir, most_bytes
         self._owner, self._policy, self._every = owner, policy, every
         self._variables = list(model.trainable_variables)
         self.model: keras.Model = model
@@ -209,66 +212,69 @@ class Loop:
             for path, is_well in zip(reading.paths, reading.finite, strict=True)
             if not is_well
         ]
-        found, trouble = None, ""
-        try:
-            found = self._blame(given)
-        except Exception as error:
-            trouble = f"it could not be explained: {error!r}"
+        text, trouble = "", ""
+        if given.function is not None:
+            try:
+                text, trouble = self._look_into(given, given.function, reading)
+            except Exception as error:
+                trouble = f"it could not be explained: {error!r}"
         warnings.warn(
             wording.announce_in_loop(
                 self._owner,
                 reading,
                 names,
-                wording.explain(found, reading.terms),
+                text,
                 trouble,
                 policy=self._policy,
                 has_function=given.function is not None,
+                folder=self.folder,
             ),
             stacklevel=calls_to_user(),
         )
 
-    def _blame(self, given: Given) -> Blame | None:
-        """Finds out what broke a step, of which the function is known."""
-        function, batch = given.function, given.batch
-        if function is None:
-            return None
-        variables, model = self._variables, self.model
+    def _look_into(
+        self,
+        given: Given,
+        function: loop_steps.LossOfBatch,
+        reading: Reading,
+    ) -> tuple[str, str]:
+        """Finds out what broke a step, and writes it into a folder.
+
+        Returns:
+            What broke it, and why it could not be written, or `""`.
+        """
+        model, batch = self.model, given.batch
         values = {
             id(variable): np.array(_to_numpy(value))
-            for variable, value in zip(variables, given.weights, strict=True)
+            for variable, value in zip(
+                self._variables, given.weights, strict=True
+            )
         }
-        tracer, replay = tracers.load("tracer"), tracers.load("replay")
-
-        def breaks(first: int, last: int) -> bool:
-            part = keras.tree.map_structure(
-                lambda leaf: None if leaf is None else leaf[first:last], batch
-            )
-            gradients = tracer.compute_gradients(
-                lambda: function(part), variables
-            )
-            present = [_plain(g) for g in gradients if g is not None]
-            loss = _to_numpy(function(part))
-            return not (
-                np.all(np.isfinite(loss))
-                and np.all(np.isfinite(_to_numpy(tracer.norms(present))))
-            )
-
-        with (
-            replay.random_numbers_kept(),
-            snapshots.attributes_put_back(model),
-            snapshots.values_put_back(model.variables, values),
-        ):
-            taken = replay.replay_function(lambda: function(batch), variables)
-            cause = nonfinite.find_cause(
-                taken,
-                [id(variable) for variable in variables],
-                operations_by_name(model),
-                tracer.public_functions(),
-            )
-            size, samples = blame.batch_size(batch), []
-            if size > 1:
-                samples = blame.bisect(breaks, size, blame.MOST_REPLAYS)
-        return Blame(cause, () if len(samples) == size else tuple(samples))
+        with loop_steps.standing_at(model, values):
+            found = loop_steps.find_blame(model, function, batch)
+        text = wording.explain(found, reading.terms)
+        if self._log_dir is None:
+            return text, ""
+        try:
+            with loop_steps.standing_at(model, values):
+                state = loop_steps.state_of(model)
+                _, digest = loop_steps.take(model, function, batch)
+            self.folder = Incident(
+                step=self.step,
+                epoch=0,
+                text=text,
+                samples=found.samples,
+                batches=[batch],
+                state=state,
+                readings=to_records(self._readings),
+                digest=digest,
+                backend=keras.backend.backend(),
+                terms=dict(reading.terms),
+                tensors=loop_steps.which_are_tensors(batch),
+            ).write(self._log_dir, self._most_bytes)
+        except Exception as error:
+            return text, f"it could not be written: {error}"
+        return text, ""
 
 
 def _plain(value: Any) -> Any:

@@ -171,6 +171,7 @@ def announce_in_loop(
     *,
     policy: str,
     has_function: bool,
+    folder: Any = None,
 ) -> str:
     """Returns the warning about a step of a loop that is written by hand.
 
@@ -183,6 +184,7 @@ def announce_in_loop(
         trouble: What could not be found out, or `""`.
         policy: `on_nonfinite`.
         has_function: Whether the loop gave the function of its loss.
+        folder: Where it was written, or `None`.
     """
     what = f"the loss is {reading.loss:g}"
     if names:
@@ -198,6 +200,17 @@ def announce_in_loop(
             "to have the operation, the line and the samples found."
         )
     parts.append(_IN_LOOP[policy])
+    if folder is not None:
+        parts.append(
+            "The batch and the state of the model are kept. To run the step "
+            f"again: keras_perceptual.replay({str(folder)!r}, model, "
+            "function=...) with the function of the loss."
+        )
+    elif has_function and not trouble:
+        parts.append(
+            "Pass `log_dir` to have the batch and the state of the model "
+            "written to a folder."
+        )
     parts.append(f"Received: step={reading.step}, loss={reading.loss:g}")
     return "\n".join(parts)
 

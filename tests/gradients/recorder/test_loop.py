@@ -8,7 +8,7 @@ import pytest
 from gradient_models import regression_data
 from keras import layers, ops
 
-from keras_perceptual.callbacks import GradientMonitor
+from keras_perceptual.callbacks import GradientMonitor, replay
 
 BACKEND = keras.backend.backend()
 
@@ -170,3 +170,46 @@ def test_gradients_that_are_not_those_of_the_model():
     model, _ = make_model()
     with pytest.raises(ValueError, match=r"each of.*len\(gradients\)=1"):
         GradientMonitor().watch(model, 0.0, [None])
+
+
+@pytest.mark.parametrize("as_tensors", [False, True])
+def test_a_step_that_breaks_runs_again(tmp_path, as_tensors):
+    batches = batches_of(broken=14)
+    if as_tensors:
+        batches = [tuple(map(ops.convert_to_tensor, b)) for b in batches]
+    monitor = GradientMonitor(every=1, log_dir=tmp_path, on_nonfinite="skip")
+    _, texts = run(monitor, batches, explain=True)
+    assert f"replay({str(monitor.incident_folder)!r}, model, " in texts[0]
+    model, _ = make_model()
+    before = model.get_weights()
+
+    def function(batch):
+        assert all(ops.is_tensor(part) == as_tensors for part in batch)
+        return loss_of(model, batch)
+
+    step = replay(monitor.incident_folder, model, function=function)
+    assert (step.step, step.samples, step.same) == (4, (2,), True)
+    assert not np.isfinite(step.loss)
+    assert "ops.log(ops.abs(x))" in step.text
+    assert len(step.readings) == 6
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    # Of the weights before the step, not of those in the model.
+    model.set_weights([weight + 1 for weight in before])
+    assert replay(monitor.incident_folder, model, function=function).same
+    with pytest.raises(ValueError, match="Pass the function of the loss"):
+        replay(monitor.incident_folder, model)
+    other = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    with pytest.raises(ValueError, match="other variables"):
+        replay(monitor.incident_folder, other, function=function)
+
+
+def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path):
+    monitor = GradientMonitor(
+        every=1, log_dir=tmp_path, on_nonfinite="skip", max_bytes=1
+    )
+    _, texts = run(monitor, batches_of(broken=14), explain=True)
+    assert "Note that it could not be written" in texts[0]
+    assert "ops.log(ops.abs(x))" in texts[0]
+    assert monitor.skipped == [4]
+    assert monitor.incident_folder is None
