@@ -13,6 +13,11 @@ from sampling import rarely
 
 import keras_perceptual as kp
 
+# JAX says so of losses and metrics of Keras, too.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Explicitly requested dtype float64:UserWarning"
+)
+
 ALEXNET_FILE = str(PACKAGE / "features" / "weights" / "alexnet.npz")
 
 # Together the configurations of a class give every argument a value that is not
