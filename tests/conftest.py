@@ -5,7 +5,7 @@ import importlib.util
 import os
 
 # Threads of PyTorch wait for each other in a loop. Beside those of a second
-# process, a file of tests takes three times as long.
+# process, tests take up to three times as long.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -40,8 +40,8 @@ if keras.backend.backend() == "tensorflow":
         """An error in the middle of `fit` leaves an unfinished iterator.
 
         Whatever deletes it later, such as the garbage collector, waits for the
-        thread that tunes it: up to several seconds. And to optimize a pipeline
-        takes longer than to run it once.
+        thread that tunes it: up to several seconds. Nor does a pipeline of a
+        few samples have to be optimized.
         """
         options = tf.data.Options()
         options.autotune.enabled = False

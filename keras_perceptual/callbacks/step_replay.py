@@ -155,13 +155,12 @@ def _check(
     """Refuses a model, or a function, that cannot take the step."""
     in_loop = found.tensors is not None
     if in_loop != (function is not None):
-        kind, asked = (
-            ("a loop of your own", "Pass the function of the loss")
-            if in_loop
-            else ("`fit`", "Leave out `function`")
-        )
+        kind, mend = "`fit`", "Leave out `function`"
+        if in_loop:
+            kind = "a loop of your own"
+            mend = "Pass the function of the loss as `function`"
         raise ValueError(
-            f"The step was taken in {kind}. {asked}. Received: "
+            f"The step was taken in {kind}. {mend}. Received: "
             f"function={function!r}"
         )
     if not in_loop and not model.compiled:

@@ -13,11 +13,6 @@ from sampling import rarely
 
 import keras_perceptual as kp
 
-# JAX says so of losses and metrics of Keras, too.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Explicitly requested dtype float64:UserWarning"
-)
-
 ALEXNET_FILE = str(PACKAGE / "features" / "weights" / "alexnet.npz")
 
 # Together the configurations of a class give every argument a value that is not
@@ -589,6 +584,10 @@ def revived_elsewhere(request, tmp_path_factory):
 
 
 @pytest.mark.slow
+# JAX says so of losses and metrics of Keras, too.
+@pytest.mark.filterwarnings(
+    "ignore:Explicitly requested dtype float64:UserWarning"
+)
 @pytest.mark.parametrize("case", CASES)
 def test_revived_in_a_fresh_process(case, revived_elsewhere):
     pair = revived_elsewhere[case]

@@ -65,7 +65,14 @@ def find_blame(
                 cause = nonfinite.explain_divergence(
                     model.optimizer, cause.note
                 )
-            return place, Blame(cause, find_samples(model, tracer, moment))
+
+            def breaks(part: Any, moment: Moment = moment) -> bool:
+                taken = _take(
+                    model, tracer, dataclasses.replace(moment, batch=part)
+                )
+                return is_broken(taken, model)
+
+            return place, Blame(cause, find_samples(moment.batch, breaks))
     # Its gradients are well, so it is the update that is too large.
     return 0, Blame(nonfinite.explain_divergence(model.optimizer))
 
@@ -101,23 +108,25 @@ def is_broken(replay: Replay, model: keras.Model) -> bool:
     )
 
 
-def find_samples(
-    model: keras.Model, tracer: Tracer, moment: Moment
-) -> tuple[int, ...]:
-    """Returns the samples of a batch that break the step on their own."""
-    size = batch_size(moment.batch)
+def find_samples(batch: Any, breaks: Callable[[Any], bool]) -> tuple[int, ...]:
+    """Returns the samples of a batch that break a step on their own.
+
+    Args:
+        batch: The batch.
+        breaks: Whether a part of it breaks the step.
+    """
+    size = batch_size(batch)
     if size < 2:
         return ()
 
-    def breaks(first: int, last: int) -> bool:
-        part = keras.tree.map_structure(
-            lambda leaf: None if leaf is None else leaf[first:last],
-            moment.batch,
+    def range_breaks(first: int, last: int) -> bool:
+        return breaks(
+            keras.tree.map_structure(
+                lambda leaf: None if leaf is None else leaf[first:last], batch
+            )
         )
-        part_moment = dataclasses.replace(moment, batch=part)
-        return is_broken(_take(model, tracer, part_moment), model)
 
-    found = bisect(breaks, size, MOST_REPLAYS)
+    found = bisect(range_breaks, size, MOST_REPLAYS)
     return () if len(found) == size else tuple(found)
 
 

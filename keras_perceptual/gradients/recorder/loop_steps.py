@@ -95,18 +95,12 @@ def find_blame(model: keras.Model, function: LossOfBatch, batch: Any) -> Blame:
         tracers.load("tracer").public_functions(),
     )
 
-    def breaks(first: int, last: int) -> bool:
-        part = keras.tree.map_structure(
-            lambda leaf: None if leaf is None else leaf[first:last], batch
-        )
+    def breaks(part: Any) -> bool:
         loss, gradients = _compute(model, function, part)
         found = (np.asarray(loss), *gradients)
         return not all(np.isfinite(array).all() for array in found)
 
-    size, samples = blame.batch_size(batch), []
-    if size > 1:
-        samples = blame.bisect(breaks, size, blame.MOST_REPLAYS)
-    return Blame(cause, () if len(samples) == size else tuple(samples))
+    return Blame(cause, blame.find_samples(batch, breaks))
 
 
 def _compute(
