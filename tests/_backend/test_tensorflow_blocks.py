@@ -45,6 +45,7 @@ def make(rng, **settings):
     return layer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
 @pytest.mark.parametrize("interpolation", ["linear", "tetrahedral"])
 def test_values_are_equal_to_the_last_bit(rng, interpolation, own, monkeypatch):
@@ -112,6 +113,7 @@ def test_no_images_and_no_pixels(shape, rng):
     assert of_table.shape == layer.table.shape
 
 
+@pytest.mark.slow
 def test_derivatives_that_know_no_blocks(rng):
     """Jacobians, vectorized maps and forward derivatives go without."""
     layer = make(rng)

@@ -87,6 +87,7 @@ def test_it_runs_again_bit_by_bit(tmp_path, arguments):
     assert model.train_function is None
 
 
+@pytest.mark.slow
 def test_the_term_of_the_loss_is_named(tmp_path):
     """In the warning and when the step is run again."""
 
@@ -150,6 +151,7 @@ def test_a_step_that_explodes_is_kept(tmp_path, arguments):
     np.testing.assert_array_equal(step.batches[0][1], y[48:52])
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_another_state_is_noticed(tmp_path):
     """The comparison can fail."""

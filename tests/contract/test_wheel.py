@@ -2,6 +2,7 @@
 
 import email
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -16,7 +17,13 @@ from public_objects import NOT_SOURCE, REPOSITORY, run_python
 
 import keras_perceptual
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not importlib.util.find_spec("twine"),
+        reason="needs what a release is built with: the extra `release`",
+    ),
+]
 
 USE = """
 import json, sys

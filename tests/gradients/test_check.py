@@ -53,6 +53,7 @@ def test_nothing_changes():
         np.testing.assert_array_equal(after[path], value, err_msg=path)
 
 
+@pytest.mark.slow
 def test_model_that_was_never_fitted_trains_as_if_it_had_not_been_checked():
     x, y = regression_data()
     results = []

@@ -72,6 +72,7 @@ def loss_of_targets(y_true, y_pred):
     return ops.mean(ops.square(y_true - y_true))  # to blame
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["call", "loss"])
 def test_code_that_depends_on_nothing_that_learns(case):
     model = Teaching()

@@ -123,6 +123,7 @@ NOTING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "name"), sample(NOTING))
 def test_model_that_is_well(expected, place, name, monkeypatch):
     check(expected, "well", place, name, monkeypatch)

@@ -84,7 +84,7 @@ def test_curves_before_a_cube_are_looked_at_first():
     curves = np.zeros((3, 3))
     message = "rise all the way"
     with pytest.raises(ValueError, match=message):
-        invert_table(ColorTable(curves=curves, cube=grid(200)))
+        invert_table(ColorTable(curves=curves, cube=grid(100)))
 
 
 def test_wrong_arguments():

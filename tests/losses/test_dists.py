@@ -146,6 +146,7 @@ def test_gray_images_are_repeated(pair, dists):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_mask_takes_the_statistics_where_it_is(pair):
     true, pred = pair

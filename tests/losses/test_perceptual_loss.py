@@ -196,6 +196,7 @@ def test_the_global_policy_does_not_reach_the_network(pair, policy):
     assert float(alexnet()(*pair)) == exact
 
 
+@pytest.mark.slow
 def test_flat_and_extreme_images_have_finite_gradients():
     def check(loss, fill):
         flat = np.full((1, 32, 32, 3), fill, "float32")

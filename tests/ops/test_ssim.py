@@ -326,6 +326,7 @@ def test_finite_differences_of_ms_ssim(pair, weights):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS[1:3], ids=str)
 def test_nothing_that_is_not_finite(settings):
     """In float32; the losses on top are tested in shorter types as well."""

@@ -281,6 +281,7 @@ def test_what_must_run_once_is_not_computed_beside(tf, shadow, count):
     assert not shadow.can_have_shadow(graph, [])
 
 
+@pytest.mark.slow
 def test_step_is_not_changed(tf):
     """Its graph is the one that it has without a check."""
     from gradient_models import healthy_model, regression_data
