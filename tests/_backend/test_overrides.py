@@ -181,6 +181,7 @@ def test_other_objects_are_the_same_on_defaults(name, on_defaults):
     compare(numbers, on_defaults)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["linear", "tetrahedral", "nearest"])
 @pytest.mark.parametrize("extrapolate", ["clamp", "linear"])
 @pytest.mark.parametrize("several", [False, True])

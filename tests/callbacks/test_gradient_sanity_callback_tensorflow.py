@@ -83,6 +83,7 @@ def test_not_a_number_in_a_later_batch(measured):
     assert len(measured) == 2
 
 
+@pytest.mark.slow
 def test_not_a_number_that_only_xla_produces():
     """The kernels of TensorFlow give 0 here, those of XLA NaN."""
 

@@ -145,6 +145,7 @@ EXPLAINING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "name"), sample(EXPLAINING))
 def test_model_that_is_cut(expected, place, name, monkeypatch):
     check(expected, "cut", place, name, monkeypatch)

@@ -55,6 +55,7 @@ def test_layers_of_keras_are_no_matter():
     assert find_uncalled(model) == []
 
 
+@pytest.mark.slow
 def test_warning_about_them(recwarn):
     """It is said once, with the name to ignore, and the training goes on."""
     for ignore in ((), "*made*"):

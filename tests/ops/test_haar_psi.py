@@ -73,6 +73,7 @@ def test_the_mean_of_the_map_is_the_distance(subsample, rng):
         )
 
 
+@pytest.mark.slow
 def test_slopes_agree_with_differences(rng):
     x, y = rng.uniform(size=(2, 1, 18, 16, 3)).astype("float32")
     x = keras.ops.convert_to_tensor(x)

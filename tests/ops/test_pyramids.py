@@ -105,6 +105,7 @@ def test_pyramids_that_cannot_be(images, arguments, message):
         ops.laplacian_pyramid(images, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow_only
 def test_unknown_sizes_in_a_tensorflow_graph(images):
     import tensorflow as tf
