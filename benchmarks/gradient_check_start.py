@@ -16,10 +16,7 @@
 
 import argparse
 import os
-import resource
 import statistics
-import subprocess
-import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from keras import layers
+from peaks import peak, print_peak
 
 from keras_perceptual import GradientSanityCallback, GradientSanityError
 from keras_perceptual.gradients.explain import Explainer
@@ -172,28 +170,21 @@ def time_explanation(rounds):
     )
 
 
-def peak(worker):
-    """Returns the peak of a process of its own, in MB."""
-    command = [sys.executable, __file__, "--worker", worker]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return float(done.stdout.split()[-1])
-
-
 def work(worker):
     """Trains for some steps and prints the peak of this process."""
     model = MODELS["MobileNetV2"]()
     model.compile("adam", "mse", jit_compile=False)
     callback = GradientSanityCallback(steps=STEPS)
     fit(model, STEPS, 32, callbacks=[callback] if worker == "check" else [])
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(usage / (2**20 if sys.platform == "darwin" else 2**10))
+    print_peak()
 
 
 def compare_memory(rounds):
     """Prints how much more memory the checked steps hold."""
-    pairs = [(peak("plain"), peak("check")) for _ in range(rounds)]
+    pairs = [
+        tuple(peak("--worker", worker) for worker in ("plain", "check"))
+        for _ in range(rounds)
+    ]
     print(f"memory, MobileNetV2, batch of 32: {in_words(pairs, 'MB')}")
 
 

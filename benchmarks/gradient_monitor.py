@@ -17,9 +17,7 @@ images of 96 pixels, with the monitor and without, each in one of its own.
 import argparse
 import contextlib
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import time
 
@@ -28,6 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from generators import srresnet
+from peaks import peak, print_peak
 
 from keras_perceptual import GradientMonitor
 
@@ -174,8 +173,7 @@ def train_for_memory(is_watched, options):
     model.compile("adam", "mae", run_eagerly=options.eager)
     callbacks = [GradientMonitor(every=100)] if is_watched else []
     model.fit(small, large, batch_size=4, verbose=0, callbacks=callbacks)
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print("peak", usage * (1 if sys.platform == "darwin" else 1024))
+    print_peak()
 
 
 def compare_memory(options):
@@ -183,17 +181,11 @@ def compare_memory(options):
     peaks = {"without": [], "with": []}
     for _ in range(options.rounds):
         for kind, found in peaks.items():
-            printed = subprocess.run(
-                [sys.executable, *sys.argv, "--peak", kind],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-            found.append(int(printed.split("peak")[-1]))
+            found.append(peak(*sys.argv[1:], "--peak", kind))
     plain, watched = (statistics.median(x) for x in peaks.values())
     print(
-        f"{BACKEND}, {options.steps} steps of SRResNet: {plain / 1e6:.0f} MB "
-        f"without, {watched / 1e6:.0f} MB with, {watched / plain:.3f}"
+        f"{BACKEND}, {options.steps} steps of SRResNet: {plain:.0f} MB "
+        f"without, {watched:.0f} MB with, {watched / plain:.3f}"
     )
 
 

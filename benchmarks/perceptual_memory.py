@@ -12,10 +12,10 @@ nothing else; the median of several. Two comparisons, on TensorFlow:
 
 import argparse
 import os
-import resource
 import statistics
-import subprocess
 import sys
+
+from peaks import peak, print_peak
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -112,15 +112,6 @@ WORKERS = {
 }
 
 
-def peak(name, arguments):
-    """Returns the peak of a process of its own, in MB."""
-    command = [sys.executable, __file__, *arguments, "--worker", name]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return float(done.stdout.split()[-1])
-
-
 def main():
     """Measures all and prints the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -134,14 +125,13 @@ def main():
     options = parser.parse_args()
     if options.worker:
         WORKERS[options.worker](options)
-        usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(usage / (2**20 if sys.platform == "darwin" else 2**10))
+        print_peak()
         return
 
     found = {name: [] for name in WORKERS}
     for _ in range(options.repeat):
         for name in WORKERS:
-            found[name].append(peak(name, sys.argv[1:]))
+            found[name].append(peak(*sys.argv[1:], "--worker", name))
     medians = {name: statistics.median(peaks) for name, peaks in found.items()}
     for name, peaks in found.items():
         print(

@@ -258,7 +258,6 @@ def relu_model(**arguments):
     return model
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [{}, rarely(({"run_eagerly": True},))])
 def test_a_layer_that_dies_is_named(arguments):
     """Once, and hearing it changes nothing."""

@@ -122,7 +122,6 @@ def test_the_term_of_the_loss_is_named(tmp_path):
     assert np.isnan(step.terms["two"]) and step.terms["one/square"] > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [{}, rarely(({"run_eagerly": True},))])
 def test_a_step_that_explodes_is_kept(tmp_path, arguments):
     """The first of its kind, bit by bit; the training is the same."""

@@ -690,7 +690,6 @@ def test_a_saved_model_is_no_larger_for_the_loss(tmp_path):
     assert abs(sizes["ours"] - sizes["mse"]) < 1024
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "saved, loaded",
     [

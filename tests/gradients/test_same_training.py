@@ -260,7 +260,6 @@ def broken_modes():
     return [(kind, mode) for kind, mode in pairs if mode in MODES]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "mode"), sample(broken_modes()))
 def test_model_that_is_looked_into(kind, mode):
     """The step is taken once more, and leaves nothing behind."""
@@ -274,7 +273,6 @@ def test_model_that_is_looked_into(kind, mode):
     assert callback.report.with_status(status)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode", sample([m for m in ("plain", "eager", "compiled") if m in MODES])
 )

@@ -43,7 +43,6 @@ def train(model, callbacks, barrier=None):
     return None if all(moved[2:]) else f"not trained: {moved}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", sample([4, 2, 8] if IS_TENSORFLOW else [8]))
 def test_trainings_side_by_side(number):
     originals = originals_of_backend()

@@ -123,7 +123,6 @@ NOTING = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("place", "name"), sample(NOTING))
 def test_model_that_is_well(expected, place, name, monkeypatch):
     check(expected, "well", place, name, monkeypatch)
@@ -145,7 +144,6 @@ EXPLAINING = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("place", "name"), sample(EXPLAINING))
 def test_model_that_is_cut(expected, place, name, monkeypatch):
     check(expected, "cut", place, name, monkeypatch)

@@ -73,9 +73,14 @@ def test_exported_losses_give_the_official_numbers(key, form, tmp_path, room):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", ["small", "full"])
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("size", "form"),
+    [
+        pytest.param(size, form, marks=[pytest.mark.slow][: size == "full"])
+        for size in ("small", "full")
+        for form in FORMATS
+    ],
+)
 def test_the_distance_that_people_see_is_a_graph_of_its_own(
     size, form, tmp_path, room
 ):

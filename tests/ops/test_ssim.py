@@ -340,7 +340,6 @@ def test_nothing_that_is_not_finite(settings):
     torture.check_finite(both, 14, 13, dtypes=("float32",))
 
 
-@pytest.mark.slow
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("shape", [(None, None, None, 3), (None,) * 4])
 @pytest.mark.parametrize("jit_compile", [False, rarely(True)])
