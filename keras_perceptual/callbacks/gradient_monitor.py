@@ -34,7 +34,8 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     Args:
         every: Integer. Every how many steps one is read, besides the first of
-            `fit` and the last of each epoch. Defaults to 100.
+            `fit`, and the last of an epoch that has no other. Defaults to
+            100.
         log_dir: A path, the folder for TensorBoard and for the steps that
             broke. Defaults to nowhere.
         keep: Integer. How many readings are kept, the last ones, a million at
@@ -229,6 +230,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         function: Callable[[Any], Tensor] | None = None,
         weights: Sequence[Tensor] | None = None,
         terms: Mapping[str, Tensor] | None = None,
+        activations: Mapping[str, Tensor] | None = None,
     ) -> bool:
         """Records a step of a loop that is written by hand.
 
@@ -251,6 +253,11 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             weights: What the trainable variables hold, in a loop of JAX that
                 keeps them itself. Defaults to the variables of the model.
             terms: The terms of the loss by name, scalars.
+            activations: What layers that end in a ReLU return in this step,
+                by name, batch first and with the channels where
+                `keras.config.image_data_format` has them. Readings then have
+                the share of dead units of each, and the rule `"silent"` goes
+                by it.
 
         Returns:
             Whether to go on: `False` where the loss, a gradient or a weight is
@@ -275,7 +282,15 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             )
         weights = list(weights or model.trainable_variables)
         goes_on: bool = self._loop.watch(
-            Given(loss, gradients, weights, batch, function, terms or {})
+            Given(
+                loss,
+                gradients,
+                weights,
+                batch,
+                function,
+                terms or {},
+                activations or {},
+            )
         )
         self._step = self._loop.step
         self.incident_folder = self._loop.folder or self.incident_folder

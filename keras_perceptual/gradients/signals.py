@@ -113,7 +113,8 @@ class Signals:
             with contextlib.suppress(Exception):
                 if can_be_dead(part):
                     name = getattr(part, "path", part.name)
-                    tell((DEAD, name, value, _axis_of_units(part, value)))
+                    axis = _axis_of_units(value, part)
+                    tell((DEAD, name, value, axis))
             return value
 
         def loss_added(original: Any, layer: Any, loss: Any) -> Any:
@@ -218,7 +219,12 @@ def _share_of_dead(outputs: Any, axis: int) -> Any:
     return ops.mean(ops.cast(is_zero, "float32"))
 
 
-def _axis_of_units(part: Any, outputs: Any) -> int:
+def dead_signal(name: str, outputs: Any) -> Signal:
+    """Returns the signal of what a ReLU returned, of which no more is known."""
+    return Signal(DEAD, name, outputs, _axis_of_units(outputs))
+
+
+def _axis_of_units(outputs: Any, part: Any = None) -> int:
     """Returns the axis of the channels."""
     if len(outputs.shape) < 3 or hasattr(part, "units"):
         return -1

@@ -77,7 +77,7 @@ class Flight:
         self.signs: Signs = Signs(plan.rules, readings)
         self._history = getattr(model, "history", None)
         self._epoch = 0
-        self._is_last = self._looked = False
+        self._is_last = self._looked = self._was_read = False
         self._is_lost = False
         self._message = ""
         self.is_broken: bool = False
@@ -119,7 +119,7 @@ class Flight:
 
     def begin_epoch(self, epoch: int) -> None:
         """Notes the epoch that begins, in which metrics start anew."""
-        self._epoch = epoch
+        self._epoch, self._was_read = epoch, False
         if self._window is not None:
             self._window.close()
 
@@ -191,7 +191,13 @@ class Flight:
         try:
             if not self._window.is_open and self._records:
                 self._window.open(arguments)
-            if is_due or self._is_last:
+            # Each epoch has a reading at least, to speak of at its end. Where
+            # no steps are kept, only a reading shows what broke.
+            if is_due or (
+                self._is_last
+                and not (self._was_read and self._window.is_open)
+            ):
+                self._was_read = True
                 before, arguments = reader.prepare(arguments)
             arguments = self._window.hear(arguments)
         except Exception as error:

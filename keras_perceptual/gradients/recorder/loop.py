@@ -19,6 +19,7 @@ from keras_perceptual.gradients.recorder.readings import (
     to_records,
 )
 from keras_perceptual.gradients.recorder.signs import Signs
+from keras_perceptual.gradients.signals import dead_signal, measure
 from keras_perceptual.gradients.statistics import (
     GradientStatistics,
     statistics_rows,
@@ -39,6 +40,7 @@ class Given:
         batch: What `function` is called with, or `None`.
         function: Function of the batch that returns the loss, or `None`.
         terms: Terms of the loss by name.
+        activations: What layers that end in a ReLU return, by name.
     """
 
     loss: Any
@@ -47,6 +49,7 @@ class Given:
     batch: Any = None
     function: Callable[[Any], Any] | None = None
     terms: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    activations: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Loop:
@@ -176,6 +179,7 @@ class Loop:
             rows,
             _to_numpy(update_rows(weights, weights, norms)),
             counts_zeros=True,
+            dead=_dead_shares(given.activations),
             terms={k: float(_to_numpy(x)) for k, x in given.terms.items()},
         )
         return dataclasses.replace(
@@ -275,6 +279,17 @@ class Loop:
         except Exception as error:
             return text, f"it could not be written: {error}"
         return text, ""
+
+
+def _dead_shares(activations: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the share of dead units in what ReLUs return, by name."""
+    if not activations:
+        return {}
+    heard = [
+        dead_signal(name, _plain(value)) for name, value in activations.items()
+    ]
+    shares = _to_numpy(measure(heard))
+    return dict(zip(activations, map(float, shares), strict=True))
 
 
 def _plain(value: Any) -> Any:

@@ -204,6 +204,35 @@ def test_a_step_that_breaks_runs_again(tmp_path, as_tensors):
         replay(monitor.incident_folder, other, function=function)
 
 
+def test_a_layer_that_dies_in_a_loop_is_told():
+    """By the channels of images, and by the units of what has none."""
+    model, _ = make_model()
+    monitor = GradientMonitor(every=1, rules=["silent"])
+
+    def take(hidden, image):
+        monitor.watch(
+            model, ops.ones(()), [None, None],
+            activations={
+                "hidden": ops.convert_to_tensor(hidden),
+                "image": ops.convert_to_tensor(image),
+            },
+        )  # fmt: skip
+
+    image = np.zeros((2, 3, 3, 4), "float32")
+    image[1, 2, 0, 3] = 1.0
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        take(np.float32([[0, 2, 0], [0, 0, 0]]), image)
+        for _ in range(11):
+            take(np.zeros((2, 3), "float32"), image)
+    assert monitor.readings[0].dead == {
+        "hidden": pytest.approx(2 / 3),
+        "image": 0.75,
+    }
+    (told,) = said
+    assert "step 11: 'hidden' is dead" in str(told.message)
+
+
 def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path):
     monitor = GradientMonitor(
         every=1, log_dir=tmp_path, on_nonfinite="skip", max_bytes=1
