@@ -106,16 +106,25 @@ def test_issue_forms_are_complete(form):
 
 
 def test_workflow_runs_all_stages():
-    text = build_release.read(REPOSITORY / ".github/workflows/ci.yml")
-    workflow = yaml.safe_load(text)
     script = build_release.read(REPOSITORY / ".ci/run")
     stages = re.search(r"^STAGES=\((.+)\)$", script, re.M)[1].split()
-    (job,) = workflow["jobs"].values()
+    job = check_workflow("ci", ".ci/run ${{ matrix.stage }}")
     assert job["strategy"]["matrix"] == {"stage": stages}
+
+
+def test_newest_versions_run_by_the_calendar():
+    check_workflow("newest", ".ci/run newest")
+
+
+def check_workflow(name, command):
+    """Returns the one job of a workflow, which runs one command."""
+    path = REPOSITORY / f".github/workflows/{name}.yml"
+    workflow = yaml.safe_load(build_release.read(path))
+    (job,) = workflow["jobs"].values()
     assert workflow["permissions"] == {"contents": "read"}
     assert job["timeout-minutes"] <= 60
-    commands = [step["run"] for step in job["steps"] if "run" in step]
-    assert commands == [".ci/run ${{ matrix.stage }}"]
+    assert [x["run"] for x in job["steps"] if "run" in x] == [command]
     actions = [step["uses"] for step in job["steps"] if "uses" in step]
     assert actions
     assert all(re.fullmatch(r"actions/[\w-]+@v\d+", x) for x in actions)
+    return job
