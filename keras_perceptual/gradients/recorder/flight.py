@@ -194,8 +194,7 @@ class Flight:
             # Each epoch has a reading at least, to speak of at its end. Where
             # no steps are kept, only a reading shows what broke.
             if is_due or (
-                self._is_last
-                and not (self._was_read and self._window.is_open)
+                self._is_last and not (self._was_read and self._window.is_open)
             ):
                 self._was_read = True
                 before, arguments = reader.prepare(arguments)
