@@ -1,4 +1,4 @@
-"""The callback that records the gradients of a whole training."""
+"""The callback that records the gradients of a whole training run."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -22,15 +22,15 @@ MOST_KEPT = 1_000_000
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 class GradientMonitor(Configured, keras.callbacks.Callback):
-    """Records a training, and says which step broke it, where and on what.
+    """Records a training run, and finds the step and the line that break it.
 
-    Every so many steps it reads the step that trains the model: the norm of
-    the gradient of each variable, the share of exact zeros in it, and how much
-    the step changes the variable. Between two readings it keeps a state of the
-    training and the batches since. Where the loss or a weight becomes NaN or
-    infinite, it takes these steps again and finds the one that began it, with
-    the operation, the layer, the line of code and the samples of the batch.
-    A training that does not break is the same as without, to the last bit.
+    Every `every` steps it reads one training step: the norm of the gradient of
+    each variable, the share of exact zeros in it, and how much the step changes
+    the variable. Between two readings it keeps one copy of the state and the
+    batches since then. If the loss or a weight becomes NaN or infinite, it runs
+    these steps again and finds the one where that began, with the operation,
+    the layer, the line of code and the samples of the batch. A run that does
+    not break is the same as without the callback, to the last bit.
 
     Args:
         every: Integer. Every how many steps one is read, besides the first of
@@ -41,11 +41,11 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         keep: Integer. How many readings are kept, the last ones, a million at
             most. Defaults to 1000.
         on_nonfinite: `"stop"`, `"warn"` or `"skip"`. What to do where the
-            loss or a weight is NaN or infinite. `"stop"` puts back what the
-            model was before that step, and ends the training; `"skip"` puts
-            it back, goes on with the next batch and counts the step in
-            `skipped`; `"warn"` changes nothing. All of them say what broke,
-            the first time. Defaults to `"stop"`.
+            loss or a weight is NaN or infinite. `"stop"` restores the model
+            as it was before that step, and ends `fit`; `"skip"` restores it,
+            goes on with the next batch and lists the step in `skipped`;
+            `"warn"` changes nothing. All of them report what broke, the first
+            time. Defaults to `"stop"`.
         rules: `"default"`, or a list of some of `"exploding"`, `"leaping"`,
             `"died"`, `"silent"`, `"rewritten"` and `"stalled"`: of what to
             warn at the end of an epoch. Defaults to all of them.
@@ -75,7 +75,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
     Example:
 
-    One sample of 64 breaks this training:
+    One sample of 64 breaks this run:
 
     >>> import warnings
     >>> import keras
@@ -192,7 +192,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
             self._writer = SummaryWriter(type(self).__name__, plan.log_dir)
 
     # There is no `on_train_batch_end`: to have one would make JAX wait for
-    # every step of the whole training. Nor is `self.model` looked at in a
+    # every step of the whole run. Nor is `self.model` looked at in a
     # batch, which has JAX write its state back.
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -352,7 +352,7 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns what is kept of it in a file: not the training."""
+        """Returns what is kept of it in a file: not the training run."""
         gone = dict.fromkeys(
             ("_flight", "_function", "_writer", "_model", "_loop")
         )

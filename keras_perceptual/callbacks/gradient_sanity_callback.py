@@ -17,7 +17,7 @@ from keras_perceptual.validation import Checker
 
 @keras.saving.register_keras_serializable(package="keras_perceptual")
 class GradientSanityCallback(Configured, keras.callbacks.Callback):
-    """Stops a training in which some weights cannot learn, and says which.
+    """Stops a training run in which weights cannot learn, and says which.
 
     During the first batches of `fit` it looks at the gradients that the
     training step hands to its optimizers: of the very steps that train the
@@ -29,7 +29,7 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
     does not know of. The error names what is to blame, if that can be found
     out: an operation without a gradient, a layer that is not called, an output
     without a loss, with the layer and the line of code. After the checked
-    batches it takes itself out, and the training goes on as it would without.
+    batches it takes itself out, and training continues as it would without.
 
     Args:
         steps: Integer. How many batches a zero may last before it is judged;
@@ -176,7 +176,7 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         self._function = self.model.train_function
 
     # There is no `on_train_batch_end`: to have one would make JAX wait for
-    # every step of the whole training.
+    # every step of the whole run.
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Judges the batch before, and has this one watched."""
@@ -222,7 +222,7 @@ class GradientSanityCallback(Configured, keras.callbacks.Callback):
         """Writes the report for TensorBoard, if asked to."""
         if self.log_dir is None:
             return
-        # A full disk must neither end the training nor hide what was found.
+        # A full disk must neither end the run nor hide what was found.
         try:
             summaries.write_summaries(report, self.log_dir)
         except Exception as error:

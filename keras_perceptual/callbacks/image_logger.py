@@ -36,9 +36,9 @@ class ImageLogger(keras.callbacks.Callback):
     numbers in the logs of Keras, after every epoch: loss, metrics and the terms
     that `LossTerms` shows.
 
-    The training is not changed: weights, optimizer, metrics and random numbers
-    are those of a training without the callback. What cannot be written, as on
-    a full disk, is warned about once.
+    Training is not changed: weights, optimizer, metrics and random numbers are
+    those of a run without the callback. What cannot be written, as on a full
+    disk, is warned about once.
 
     Args:
         log_dir: A path, the folder to write to. It is made if it is not there,
@@ -50,7 +50,7 @@ class ImageLogger(keras.callbacks.Callback):
             Defaults to none.
         every: Integer, after how many epochs there is a sheet. Defaults to 1.
         unit: `"epoch"`, or `"batch"` to count batches instead. JAX then has to
-            wait for every step of the training. Defaults to `"epoch"`.
+            wait for every training step. Defaults to `"epoch"`.
         max_images: Integer, how many of the images are used, the first ones.
             Defaults to 4.
         output: String or integer, the name or the place of the output to show,
@@ -109,7 +109,7 @@ class ImageLogger(keras.callbacks.Callback):
           of its writers. To write them TensorFlow is imported, TensorBoard
           need not be installed.
         - Random numbers that a layer draws from a `keras.random.SeedGenerator`
-          do not change the training, nor do those of PyTorch.
+          do not change training, nor do those of PyTorch.
         - Where several processes train one model, the first of them writes.
         - `get_config` returns the images with everything else.
     """

@@ -1,4 +1,4 @@
-"""Writing pictures and numbers of a training, without ever ending it."""
+"""Writing pictures and numbers of a training run, without ever ending it."""
 
 import os
 import pathlib
@@ -39,7 +39,7 @@ class PictureWriter:
         self._warned: set[str] = set()
 
     def start(self) -> None:
-        """Begins a training, in which each problem is warned about anew."""
+        """Begins a training run, in which each problem is warned about anew."""
         self._warned = set()
 
     def write_picture(
@@ -73,7 +73,7 @@ class PictureWriter:
         self._files = {}
 
     def warn(self, problem: str, received: object) -> None:
-        """Warns of a problem once in a training."""
+        """Warns of a problem once in a training run."""
         if problem in self._warned:
             return
         self._warned.add(problem)
@@ -84,7 +84,7 @@ class PictureWriter:
 
     def _attempt(self, write: Callable[..., Any], *arguments: Any) -> None:
         """Writes something, and warns once if that cannot be."""
-        # Whatever it is, a training of hours must not end for a picture.
+        # Whatever it is, a run of hours must not end for a picture.
         try:
             write(*arguments)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Running a step again that broke a training."""
+"""Running a step again that broke a training run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReplayedStep:
-    """A step of a training that was run again.
+    """A training step that was run again.
 
     Attributes:
-        step: The number of the step in the training, from one.
+        step: The number of the step in its training run, from one.
         epoch: The number of its epoch, from zero.
         batches: What the step was given: a list of one batch, or of several
             with `steps_per_execution`. A batch is made of NumPy arrays, as
@@ -29,8 +29,8 @@ class ReplayedStep:
         samples: The places in the batch of the samples that break the step on
             their own, `()` where none does, or all do.
         loss: The loss of the step, as it was in the logs of `fit`.
-        same: Whether the step has left the same as in the training, in every
-            bit of every variable. Of a loop, whether the loss and the gradients
+        same: Whether the step left every variable as in the training run, in
+            every bit. Of a loop, whether the loss and the gradients
             are those that the monitor found.
         text: What broke it, in which layer and line, and what to do.
         readings: The last readings before, a list of dictionaries with the
@@ -73,18 +73,17 @@ def replay(
     *,
     function: Callable[[Any], Tensor] | None = None,
 ) -> ReplayedStep:
-    """Runs a step again that broke a training, and explains it.
+    """Runs a step again that broke a training run, and explains it.
 
-    `GradientMonitor` has written the state before the step and its batch, of
-    steps that broke and of the first that showed another sign. The
-    step is taken with them by a model of the same code. Afterwards the model
-    is as it was.
+    `GradientMonitor` writes the batch and the state before the step, of a step
+    that broke and of the first that showed another sign. A model built by the
+    same code takes the step again. Afterwards the model is as it was.
 
     Args:
         folder: The folder that the monitor named, `nonfinite-step-...` or,
             for example, `exploding-step-...`.
         model: The model, built by the same code and compiled as it was for
-            that training. Its weights do not matter.
+            that run. Its weights do not matter.
         function: For a step of a loop that is written by hand, the function of
             a batch that was given to `GradientMonitor.watch`. It calls the
             model, which need not be compiled, and returns the loss. Defaults

@@ -202,8 +202,8 @@ def describe_trouble(owner: str, error: BaseException) -> str:
     """
     return (
         f"{owner}: the gradient check could not look into this training "
-        "step, so nothing more is known about its gradients. The training "
-        "goes on unchanged. This is a fault of the check, not of the model: "
+        "step, so nothing more is known about its gradients. Training "
+        "continues unchanged. This is a fault of the check, not of the model: "
         "please report it with the program that shows it. "
         f"Received: {type(error).__name__}: {_in_one_line(error)}"
     )

@@ -340,7 +340,7 @@ def test_a_warning_changes_nothing():
     fit(plain, positive_data())
     assert_same(plain, model)
     assert len(texts) == 1 and monitor.skipped == []
-    assert "The training goes on." in texts[0]
+    assert "Training continues." in texts[0]
 
 
 def test_every_broken_step_is_left_out_and_one_is_told():

@@ -277,7 +277,7 @@ def test_trainable_set_that_changed(added, removed, count, end):
 def test_check_that_failed():
     error = KeyError("first line\nsecond line" + "x" * 400)
     text = message.describe_trouble("Checker", error)
-    assert "The training goes on" in text
+    assert "Training continues" in text
     assert "Received: KeyError: 'first line" in text
     assert "\n" not in text
     assert text.endswith("x...")

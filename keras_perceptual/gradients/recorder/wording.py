@@ -18,11 +18,9 @@ from keras_perceptual.gradients.recorder.rules import RULES
 # How many terms of a loss are named.
 MOST_NAMES = 6
 _DONE = {
-    "stop": (
-        "The training stops, with the weights as they were before that step."
-    ),
-    "warn": "The training goes on.",
-    "skip": "That step is left out, and the training goes on.",
+    "stop": ("Training stops, with the weights as they were before that step."),
+    "warn": "Training continues.",
+    "skip": "That step is left out, and training continues.",
 }
 _IN_LOOP = {
     "stop": "`watch` returns False: leave the loop.",
@@ -110,7 +108,7 @@ def announce(
         folder: Where it was written, or `None`.
     """
     if incident is None:
-        done = "The training stops." if policy == "stop" else _DONE["warn"]
+        done = "Training stops." if policy == "stop" else _DONE["warn"]
         return (
             f"{owner}: the loss or weights are NaN or infinite after step "
             f"{number}, and the step that began it is not known: {trouble}. "

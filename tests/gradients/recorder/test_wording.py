@@ -42,7 +42,7 @@ def test_many_samples_are_counted():
     "policy, words",
     [
         ("stop", "as they were before that step"),
-        ("warn", "The training goes on."),
+        ("warn", "Training continues."),
         ("skip", "left out"),
     ],
 )
@@ -61,7 +61,7 @@ def test_a_step_that_is_not_known():
     text = wording.announce(
         "Monitor", 9, "", "no room", policy="skip", incident=None, folder=None
     )
-    assert "is not known: no room. The training goes on." in text
+    assert "is not known: no room. Training continues." in text
     assert text.endswith("Received: step=9")
 
 
