@@ -276,9 +276,9 @@ def test_a_layer_that_dies_is_named(arguments):
     assert max(shares[:8]) < 1 and set(shares[8:]) == {1.0}
 
 
-def broken_fit(policy, model=None, **arguments):
+def broken_fit(policy, model=None, every=100, **arguments):
     model = model or log_model()
-    monitor = GradientMonitor(every=100, on_nonfinite=policy, **arguments)
+    monitor = GradientMonitor(every=every, on_nonfinite=policy, **arguments)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         history = fit(model, positive_data(), monitor)
@@ -290,9 +290,10 @@ def broken_fit(policy, model=None, **arguments):
     return model, monitor, history, texts
 
 
-def test_a_broken_step_is_found_and_explained(tmp_path):
+@pytest.mark.parametrize("every", [4, 100])
+def test_a_broken_step_is_found_and_explained(every, tmp_path):
     """With the step, the layer, the line and the sample; written whole."""
-    model, monitor, _, texts = broken_fit("stop", log_dir=tmp_path)
+    model, monitor, _, texts = broken_fit("stop", every=every, log_dir=tmp_path)
     (text,) = texts
     assert "step 6 made the loss or weights NaN or infinite" in text
     assert f"Sample {BROKEN % 4} of the batch does it alone." in text
@@ -321,16 +322,20 @@ def test_a_broken_step_is_found_and_explained(tmp_path):
     ],
 )
 def test_a_step_is_left_out(arguments):
-    """The training is as if that batch had never come."""
-    model, monitor, history, texts = broken_fit("skip", full_model(**arguments))
-    assert monitor.skipped == [6]
-    assert len(texts) == 1
+    """The run is as if that batch had never come."""
     x, y = positive_data()
     other = [x[:20], x[24:]], [y[:20], y[24:]]
     without = full_model(**arguments)
     expected = fit(without, tuple(map(np.concatenate, other)))
-    assert_same(without, model)
-    assert history.history == expected.history
+    # What breaks is seen at a reading, or else at the end of the epoch.
+    for every in (4, 100):
+        model, monitor, history, texts = broken_fit(
+            "skip", full_model(**arguments), every
+        )
+        assert monitor.skipped == [6]
+        assert len(texts) == 1
+        assert_same(without, model)
+        assert history.history == expected.history
 
 
 @pytest.mark.slow

@@ -269,7 +269,10 @@ class Flight:
         if not found:
             self._lose("no step broke when taken again")
         elif self.incident is None:
+            # To explain a step may put back what it began with.
+            left = steps.copy(arguments)
             self._report(*found[0], arguments)
+            arguments = steps.put(left, arguments)
         if policy == "warn" or not found:
             # As if nothing had been taken again.
             arguments, last = steps.put(end, arguments), None
