@@ -338,6 +338,41 @@ def test_a_step_is_left_out(arguments):
         assert history.history == expected.history
 
 
+def test_a_step_is_left_out_of_a_stream():
+    """Nobody knows which batch is the last, before the epoch has ended."""
+    x, y = positive_data()
+    well = [i for i in range(0, 32, 4) if i != 20]
+
+    def batches(starts):
+        return ((x[i : i + 4], y[i : i + 4]) for i in starts)
+
+    without, model = log_model(), log_model()
+    monitor = GradientMonitor(every=100, on_nonfinite="skip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit(without, (batches(well),), batch_size=None)
+        fit(model, (batches(range(0, 32, 4)),), monitor, batch_size=None)
+    assert monitor.skipped == [6]
+    # Not counters: where the data end, a graph of TensorFlow counts once more.
+    pairs = zip(without.get_weights(), model.get_weights(), strict=True)
+    for wanted, found in pairs:
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_what_breaks_is_seen_before_validation():
+    monitor = GradientMonitor(every=100, on_nonfinite="skip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        history = fit(
+            full_model(),
+            positive_data(),
+            monitor,
+            validation_data=positive_data(broken=False),
+        )
+    assert monitor.skipped == [6]
+    assert np.isfinite(history.history["val_loss"]).all()
+
+
 @pytest.mark.slow
 def test_a_warning_changes_nothing():
     model, monitor, _, texts = broken_fit("warn")

@@ -212,7 +212,9 @@ class Flight:
             self._window.unhear()
             raise
         if before is None:
-            if not (self._window.is_open and self._window.is_full):
+            # Before validation and other callbacks see what broke.
+            is_looked_at = self._window.is_full or self._is_last
+            if not (self._window.is_open and is_looked_at):
                 return outputs
             arguments = reader.steps.after(outputs, arguments)
             return self._look(outputs, arguments, None)
