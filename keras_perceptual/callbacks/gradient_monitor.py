@@ -113,9 +113,9 @@ class GradientMonitor(Configured, keras.callbacks.Callback):
 
         Steps are not kept where several devices of `tf.distribute` share a
         batch, nor for a callback that changes the model after each batch: the
-        step that broke is then not known, only that one did. In a graph of the
-        former, readings have the updates and no gradients. `train_on_batch`
-        calls no callbacks.
+        step that broke is then not known, only that one did. In a graph of
+        `tf.distribute`, readings have the updates and no gradients.
+        `train_on_batch` calls no callbacks.
     """
 
     def __init__(

@@ -327,7 +327,7 @@ def test_a_step_is_left_out(arguments):
     other = [x[:20], x[24:]], [y[:20], y[24:]]
     without = full_model(**arguments)
     expected = fit(without, tuple(map(np.concatenate, other)))
-    # What breaks is seen at a reading, or else at the end of the epoch.
+    # What breaks is seen at a reading, or else at the last step.
     for every in (4, 100):
         model, monitor, history, texts = broken_fit(
             "skip", full_model(**arguments), every

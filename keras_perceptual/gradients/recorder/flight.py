@@ -266,22 +266,24 @@ class Flight:
             self._lose(note)
             self._stop_if_asked()
             return outputs
-        end = steps.copy(arguments)
-        found, last, arguments = self._retake(arguments)
-        if not found:
-            self._lose("no step broke when taken again")
-        elif self.incident is None:
-            # To explain a step may put back what it began with.
-            left = steps.copy(arguments)
-            self._report(*found[0], arguments)
+        # What the next step begins with: as if nothing had been taken again.
+        left = steps.copy(arguments)
+        try:
+            found, last, arguments = self._retake(arguments)
+            if policy == "warn" or not found:
+                last = None
+            elif policy == "stop":
+                left = found[0][0].before
+            else:
+                left = steps.copy(arguments)
+                self.skipped += [number for _, number, _ in found]
+            if not found:
+                self._lose("no step broke when taken again")
+            elif self.incident is None:
+                self._report(*found[0], arguments)
+        finally:
+            # Last: to explain a step may put back what that began with.
             arguments = steps.put(left, arguments)
-        if policy == "warn" or not found:
-            # As if nothing had been taken again.
-            arguments, last = steps.put(end, arguments), None
-        elif policy == "stop":
-            arguments = steps.put(found[0][0].before, arguments)
-        else:
-            self.skipped += [number for _, number, _ in found]
         self._window.close()
         self._stop_if_asked()
         return steps.outputs(last or outputs, arguments)

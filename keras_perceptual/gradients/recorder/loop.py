@@ -133,6 +133,8 @@ class Loop:
             reading = self._read(given)
             is_well = reading.is_finite and bool(np.isfinite(reading.loss))
             if is_well and is_due:
+                dead = _dead_shares(given.activations)
+                reading = dataclasses.replace(reading, dead=dead)
                 copies = [_copy(value) for value in given.weights]
                 self._open = reading, copies
         except Exception as error:
@@ -179,7 +181,6 @@ class Loop:
             rows,
             _to_numpy(update_rows(weights, weights, norms)),
             counts_zeros=True,
-            dead=_dead_shares(given.activations),
             terms={k: float(_to_numpy(x)) for k, x in given.terms.items()},
         )
         return dataclasses.replace(

@@ -42,16 +42,21 @@ class Another(keras.callbacks.Callback):
             model.train_function = take
 
 
+def fit(model, *callbacks, batch_size=4, epochs=1):
+    """Trains, by default with eight batches an epoch."""
+    model.fit(
+        *regression_data(),
+        batch_size=batch_size,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[*callbacks],
+    )
+
+
 def test_steps_that_are_read():
     """The first, and each third."""
     model, record = healthy_model(), Record()
-    model.fit(
-        *regression_data(),
-        batch_size=4,
-        epochs=2,
-        verbose=0,
-        callbacks=[record],
-    )
+    fit(model, record, epochs=2)
     assert record.readings.steps.tolist() == [1, 3, 6, 9, 12, 15]
     assert [reading.epoch for reading in record.readings][2:4] == [0, 1]
     function = record.flight._reader.function
@@ -64,33 +69,22 @@ def test_steps_that_are_read():
 
 def test_an_epoch_has_a_reading_at_least():
     model, record = healthy_model(), Record()
-    model.fit(
-        *regression_data(),
-        batch_size=32,
-        epochs=5,
-        verbose=0,
-        callbacks=[record],
-    )
+    fit(model, record, batch_size=32, epochs=5)
     assert record.readings.steps.tolist() == [1, 2, 3, 4, 5]
 
 
 def test_a_step_that_somebody_else_takes_is_counted():
     model, record = healthy_model(), Record()
-    model.fit(
-        *regression_data(),
-        batch_size=4,
-        verbose=0,
-        callbacks=[record, Another()],
-    )
+    fit(model, record, Another())
     assert record.readings.steps.tolist() == [1, 6]
 
 
 def test_a_later_fit_is_not_recorded():
     """Where the first one was interrupted, and left it there."""
     model, record = healthy_model(), Record()
-    model.fit(*regression_data(), batch_size=4, verbose=0, callbacks=[record])
+    fit(model, record)
     assert len(record.readings) == 3
-    model.fit(*regression_data(), batch_size=4, verbose=0)
+    fit(model)
     assert len(record.readings) == 3
     assert not record.flight.active
 
@@ -109,10 +103,5 @@ def test_a_step_that_fails_is_not_counted():
         raise RuntimeError("on purpose")
 
     with pytest.raises(RuntimeError, match="on purpose"):
-        model.fit(
-            *regression_data(),
-            batch_size=4,
-            verbose=0,
-            callbacks=[record, Failing()],
-        )
+        fit(model, record, Failing())
     assert record.flight.step == 2

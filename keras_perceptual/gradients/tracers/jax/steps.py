@@ -130,7 +130,8 @@ class Steps(HandedBatches):
 
     def moment(self, state: Any, batch: Any) -> Moment:
         """Returns what a step begins with, for a `Tracer`."""
-        # In a `fit`, the variables hold nothing that could be replaced.
+        # Between steps, the variables hold nothing that could be replaced.
+        # After an epoch they do: who explains a step puts it back.
         self.put(state, ())
         state = jax.tree.map(lambda part: np.array(part, copy=True), state)
         keys = map(id, self._model.trainable_variables)
